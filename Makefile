@@ -1,0 +1,52 @@
+# `make help` lists the targets. Each does the set-up that it needs, given Rust and Debian or Ubuntu.
+
+ARGS  ?=
+SEEDS ?= 1000
+SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: up test sim lint bench e2e fmt release help linker nextest python
+
+up: linker ## start a planet on this machine: make up ARGS="--fresh"
+	cargo build --release -p photon
+	exec target/release/photon up $(ARGS)
+
+test: linker nextest python ## pass all tests, and the rules of the house
+	cargo run --quiet -p xtask -- tidy
+	cargo nextest run --workspace
+
+sim: linker ## simulate planets, one for each seed: make sim SEEDS=1000
+	cargo run --release -p photon -- simulate --seeds $(SEEDS)
+
+lint: linker ## check format, lints, licences and sources
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; \
+	else echo "cargo-deny is not installed: licences and sources go unchecked"; fi
+
+bench: linker ## measure side by side with real peers: make bench ARGS="..."
+	cargo build --release -p photon
+	cargo run --release -p photon-bench -- $(ARGS)
+
+e2e: linker nextest python ## run only the tests that start real planets
+	cargo nextest run --workspace --filterset 'binary(/^e2e/)'
+
+fmt: ## format all code
+	cargo fmt --all
+
+release: linker ## build the binary as it is shipped, with its checksum
+	cargo build --release --locked -p photon
+	cd target/release && sha256sum photon | tee photon.sha256 && ls -l photon
+
+help: ## list the targets
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# Rust links with the system's C compiler, which a fresh Debian lacks.
+linker:
+	@command -v cc >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq build-essential; }
+
+nextest: linker
+	@command -v cargo-nextest >/dev/null || cargo install cargo-nextest --locked
+
+python:
+	@tests/setup-python.sh

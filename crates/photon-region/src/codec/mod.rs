@@ -1,0 +1,60 @@
+//! The binary form of what regions tell each other, and of what records hold.
+//! Must not decide anything: it is total, and refuses what it does not know.
+
+mod message;
+mod record;
+
+pub use message::{decode_message, encode_message};
+pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
+
+use photon_state::codec::{DecodeError, Reader, Writer};
+
+use crate::task::{Claim, Json, Outcome, TaskId, TaskState, Token};
+
+fn write_claim(writer: &mut Writer, claim: Claim) {
+    writer.fixed(&claim.task.to_bytes());
+    writer.uint(claim.token.0);
+}
+
+fn read_claim(reader: &mut Reader<'_>) -> Result<Claim, DecodeError> {
+    Ok(Claim { task: read_task(reader)?, token: Token(reader.uint()?) })
+}
+
+fn read_task(reader: &mut Reader<'_>) -> Result<TaskId, DecodeError> {
+    reader.fixed().map(TaskId::from_bytes)
+}
+
+fn write_json(writer: &mut Writer, json: &Json) {
+    writer.bytes(&json.0);
+}
+
+fn read_json(reader: &mut Reader<'_>) -> Result<Json, DecodeError> {
+    reader.owned().map(Json)
+}
+
+const STATES: [TaskState; 6] = [
+    TaskState::Submitted,
+    TaskState::Working,
+    TaskState::Completed,
+    TaskState::Failed,
+    TaskState::Canceled,
+    TaskState::Rejected,
+];
+
+const OUTCOMES: [Outcome; 4] =
+    [Outcome::Completed, Outcome::Failed, Outcome::Canceled, Outcome::Rejected];
+
+/// Writes a value of an enum as its place in the table of all its values.
+fn write_of<T: PartialEq>(writer: &mut Writer, all: &[T], value: &T) {
+    let place = all.iter().position(|it| it == value).expect("the table holds every value");
+    writer.uint(place as u64);
+}
+
+fn read_of<T: Copy>(
+    reader: &mut Reader<'_>,
+    all: &[T],
+    what: &'static str,
+) -> Result<T, DecodeError> {
+    let place = reader.uint32()? as usize;
+    all.get(place).copied().ok_or(reader.malformed(what))
+}

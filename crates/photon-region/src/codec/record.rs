@@ -1,0 +1,235 @@
+//! The binary form of agents and of the events of tasks, as the log holds them.
+//! Must not know how they are replicated.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use photon_state::codec::{DecodeError, Reader, Writer};
+use photon_state::RegionId;
+
+use super::{OUTCOMES, read_json, read_of, write_json, write_of};
+use crate::contract::AgentSpec;
+use crate::task::{Chunk, Event, Idempotency, Note, Requeue, Spec, Target, Token};
+
+const REQUEUES: [Requeue; 2] = [Requeue::Lapsed, Requeue::Declined];
+
+/// Encodes an agent with the region that it is attached to.
+pub(crate) fn encode_agent(spec: &AgentSpec, region: RegionId) -> Bytes {
+    let mut writer = Writer::default();
+    writer.text(&spec.name);
+    writer.text(region.as_str());
+    writer.uint(spec.capacity.into());
+    writer.text(spec.placement.as_str());
+    writer.uint(spec.skills.len() as u64);
+    spec.skills.iter().for_each(|skill| writer.text(skill));
+    write_json(&mut writer, &spec.card);
+    writer.into_bytes()
+}
+
+/// Decodes an agent with the region that it is attached to.
+pub(crate) fn decode_agent(bytes: &[u8]) -> Result<(AgentSpec, RegionId), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let name = Arc::from(reader.text()?);
+    let region = reader.region()?;
+    let capacity = reader.uint32()?;
+    let placement = reader.placement()?;
+    let skills: BTreeSet<Arc<str>> = (0..reader.count()?)
+        .map(|_| reader.text().map(Arc::from))
+        .collect::<Result<_, DecodeError>>()?;
+    let card = read_json(&mut reader)?;
+    reader.end()?;
+    Ok((AgentSpec { name, skills, capacity, card, placement }, region))
+}
+
+/// Encodes an event of a task.
+pub(crate) fn encode_event(event: &Event) -> Bytes {
+    let mut writer = Writer::default();
+    match event {
+        Event::Submitted(spec) => {
+            writer.tag(1);
+            write_spec(&mut writer, spec);
+        }
+        Event::Claimed { token, agent, region } => {
+            writer.tag(2);
+            writer.uint(token.0);
+            writer.text(agent);
+            writer.text(region.as_str());
+        }
+        Event::Noted { token, number, note } => {
+            writer.tag(3);
+            writer.uint(token.0);
+            writer.uint(*number);
+            write_note(&mut writer, note);
+        }
+        Event::Requeued { token, why } => {
+            writer.tag(4);
+            writer.uint(token.0);
+            write_of(&mut writer, &REQUEUES, why);
+        }
+        Event::Ended { token, outcome, message } => {
+            writer.tag(5);
+            writer.option(*token, |writer, token| writer.uint(token.0));
+            write_of(&mut writer, &OUTCOMES, outcome);
+            writer.option(message.as_ref(), write_json);
+        }
+    }
+    writer.into_bytes()
+}
+
+/// Decodes an event of a task.
+pub(crate) fn decode_event(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let event = match reader.tag()? {
+        1 => Event::Submitted(read_spec(&mut reader)?),
+        2 => Event::Claimed {
+            token: Token(reader.uint()?),
+            agent: reader.text()?.into(),
+            region: reader.region()?,
+        },
+        3 => Event::Noted {
+            token: Token(reader.uint()?),
+            number: reader.uint()?,
+            note: read_note(&mut reader)?,
+        },
+        4 => Event::Requeued {
+            token: Token(reader.uint()?),
+            why: read_of(&mut reader, &REQUEUES, "reason")?,
+        },
+        5 => Event::Ended {
+            token: reader.option(|reader| reader.uint().map(Token))?,
+            outcome: read_of(&mut reader, &OUTCOMES, "outcome")?,
+            message: reader.option(read_json)?,
+        },
+        _ => return Err(reader.malformed("event")),
+    };
+    reader.end()?;
+    Ok(event)
+}
+
+fn write_spec(writer: &mut Writer, spec: &Spec) {
+    let (tag, name) = match &spec.target {
+        Target::Skill(skill) => (1, skill),
+        Target::Agent(agent) => (2, agent),
+    };
+    writer.tag(tag);
+    writer.text(name);
+    writer.text(spec.placement.as_str());
+    write_json(writer, &spec.message);
+    writer.text(&spec.context);
+    writer.option(spec.idempotency.as_ref(), |writer, it| {
+        writer.text(&it.key);
+        writer.fixed(&it.digest);
+    });
+}
+
+fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
+    let target = match reader.tag()? {
+        1 => Target::Skill(reader.text()?.into()),
+        2 => Target::Agent(reader.text()?.into()),
+        _ => return Err(reader.malformed("target")),
+    };
+    Ok(Spec {
+        target,
+        placement: reader.placement()?,
+        message: read_json(reader)?,
+        context: reader.text()?.into(),
+        idempotency: reader.option(|reader| {
+            Ok(Idempotency { key: reader.text()?.into(), digest: reader.fixed()? })
+        })?,
+    })
+}
+
+pub(super) fn write_note(writer: &mut Writer, note: &Note) {
+    match note {
+        Note::Status(message) => {
+            writer.tag(1);
+            write_json(writer, message);
+        }
+        Note::Artifact(chunk) => {
+            writer.tag(2);
+            writer.text(&chunk.artifact);
+            writer.option(chunk.name.as_deref(), Writer::text);
+            writer.tag(u8::from(chunk.append) | u8::from(chunk.last) << 1);
+            write_json(writer, &chunk.parts);
+        }
+    }
+}
+
+pub(super) fn read_note(reader: &mut Reader<'_>) -> Result<Note, DecodeError> {
+    match reader.tag()? {
+        1 => read_json(reader).map(Note::Status),
+        2 => {
+            let artifact = reader.text()?.into();
+            let name = reader.option(|reader| reader.text().map(Arc::from))?;
+            let flags = reader.tag()?;
+            if 3 < flags {
+                return Err(reader.malformed("flags"));
+            }
+            let (append, last) = (flags & 1 != 0, flags & 2 != 0);
+            let parts = read_json(reader)?;
+            Ok(Note::Artifact(Chunk { artifact, name, append, last, parts }))
+        }
+        _ => Err(reader.malformed("note")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_state::PlacementId;
+
+    use super::*;
+    use crate::task::{Json, Outcome};
+
+    fn json(text: &'static str) -> Json {
+        Json(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn every_event_comes_back_and_every_truncation_is_refused() {
+        let spec = Spec {
+            target: Target::Skill("text.upper".into()),
+            placement: PlacementId::global(),
+            message: json("{}"),
+            context: "c".into(),
+            idempotency: Some(Idempotency { key: "k".into(), digest: [7; 16] }),
+        };
+        let token = Token::new(1, 2);
+        let chunk = Chunk {
+            artifact: "out".into(),
+            name: Some("output".into()),
+            append: true,
+            last: true,
+            parts: json("[]"),
+        };
+        let region = RegionId::try_from("eu-west-1").unwrap();
+        let events = [
+            Event::Submitted(spec),
+            Event::Claimed { token, agent: "a".into(), region },
+            Event::Noted { token, number: 1, note: Note::Status(json("{}")) },
+            Event::Noted { token, number: 2, note: Note::Artifact(chunk) },
+            Event::Requeued { token, why: Requeue::Declined },
+            Event::Ended { token: Some(token), outcome: Outcome::Failed, message: None },
+        ];
+        for event in events {
+            let bytes = encode_event(&event);
+            assert_eq!(decode_event(&bytes), Ok(event));
+            for len in 0..bytes.len() {
+                assert!(decode_event(&bytes[..len]).is_err(), "cut to {len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn an_agent_comes_back() {
+        let spec = AgentSpec {
+            name: "shout".into(),
+            skills: BTreeSet::from(["text.upper".into(), "b".into()]),
+            capacity: 4,
+            card: json("{}"),
+            placement: PlacementId::global(),
+        };
+        let region = RegionId::try_from("eu-west-1").unwrap();
+        assert_eq!(decode_agent(&encode_agent(&spec, region)), Ok((spec, region)));
+    }
+}

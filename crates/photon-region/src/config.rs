@@ -1,0 +1,90 @@
+//! What a region must be told before it begins.
+//! Must not read it from anywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use photon_state::{PlacementId, RegionId};
+
+/// A point on the Earth, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// North is positive.
+    pub latitude: f64,
+    /// East is positive.
+    pub longitude: f64,
+}
+
+impl Place {
+    /// Returns the great-circle distance in kilometres (haversine, mean radius 6,371.0 km).
+    #[must_use]
+    pub fn distance_km(self, other: Self) -> f64 {
+        let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
+        let half_lat = (to - from) / 2.0;
+        let half_lon = (other.longitude - self.longitude).to_radians() / 2.0;
+        let chord = half_lat.sin().powi(2) + from.cos() * to.cos() * half_lon.sin().powi(2);
+        2.0 * 6_371.0 * chord.sqrt().min(1.0).asin()
+    }
+}
+
+/// What a region must be told. The same in every region but for `region`, `incarnation` and `seed`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which region this is.
+    pub region: RegionId,
+    /// Tells this log from one that the region lost earlier; drawn when the log is made.
+    pub incarnation: u64,
+    /// All regions of the planet, this one too, with their places.
+    pub regions: BTreeMap<RegionId, Place>,
+    /// The regions of each placement; `global` is always all of them.
+    pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    /// The bounds of what this region takes on.
+    pub limits: Limits,
+    /// Where its randomness begins.
+    pub seed: u64,
+}
+
+/// Bounds and times. What happens at each bound is said beside it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a worker may be silent before its task is offered again.
+    pub lease_ttl: Duration,
+    /// How long a claimed task may wait for its worker's first sign before it is offered again.
+    pub pickup_ttl: Duration,
+    /// How long an agent may be silent before it counts as offline.
+    pub agent_silent_after: Duration,
+    /// Attempts at a task; it fails after the last.
+    pub attempts_max: u32,
+    /// Commands that await a reply; more are refused.
+    pub in_flight_max: usize,
+    /// Tasks of this home that have not ended; more are refused.
+    pub open_tasks_max: usize,
+    /// Agents on the planet; more are refused.
+    pub agents_max: usize,
+    /// Bytes of one message; larger ones are refused.
+    pub message_bytes_max: usize,
+    /// Bytes of one task's log; what would exceed it is refused.
+    pub task_bytes_max: usize,
+    /// How long an ended task is kept in memory at the most.
+    pub retention: Duration,
+    /// Bytes of ended tasks that are kept in memory; the oldest go first.
+    pub kept_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease_ttl: Duration::from_secs(15),
+            pickup_ttl: Duration::from_secs(5),
+            agent_silent_after: Duration::from_secs(15),
+            attempts_max: 20,
+            in_flight_max: 16_384,
+            open_tasks_max: 100_000,
+            agents_max: 100_000,
+            message_bytes_max: 1 << 20,
+            task_bytes_max: 4 << 20,
+            retention: Duration::from_secs(24 * 3600),
+            kept_bytes_max: 128 << 20,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The contract of the machine: what may happen to a region, and what it may do to the world.
+//! Must not decide anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
+
+use crate::refusal::Refusal;
+use crate::task::{
+    AgentName, Chunk, Claim, Event, Json, Note, Outcome, Skill, Spec, TaskId, TaskState, Token,
+};
+
+/// Names a command that awaits its reply. Chosen by the shell, never used twice.
+pub type Ticket = u64;
+
+/// What may happen to a region. The shell numbers its appends 1, 2, 3 .. from its start.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client wants something.
+    Command(Ticket, Command),
+    /// The client has gone: its reply is of no use to anybody.
+    Abandon(Ticket),
+    /// A link to a peer is up: both sides begin their session anew.
+    Linked(RegionId),
+    /// The link to a peer is down.
+    Unlinked(RegionId),
+    /// A peer spoke.
+    Message(RegionId, Message),
+    /// Every append up to this number is on disk.
+    Durable(u64),
+    /// The disk ran out of room, or has room again.
+    Disk(Disk),
+    /// The log gave what was asked for with [`Output::Fetch`]: ops from `from` on, in order.
+    Fetched {
+        /// The stream.
+        stream: StreamId,
+        /// The number asked for.
+        from: u64,
+        /// As many ops as the log had, within the bound that was asked for.
+        ops: Vec<Arc<Op>>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// Whether the log can take more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// It can.
+    Ready,
+    /// It cannot; what was appended before will still become durable.
+    Full,
+}
+
+/// What a region does to the world. The shell carries it out, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write to the log, then say [`Input::Durable`]. May not be lost, short of a crash.
+    Append(Arc<Op>),
+    /// Send to a peer. May be lost.
+    Send(RegionId, Message),
+    /// Answer a client. What it promises is durable.
+    Reply(Ticket, Result<Reply, Refusal>),
+    /// Read ops back from the log, then say [`Input::Fetched`].
+    Fetch {
+        /// The stream.
+        stream: StreamId,
+        /// The first number wanted.
+        from: u64,
+        /// About how many bytes are wanted at most.
+        bytes_max: usize,
+    },
+}
+
+/// What a client may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Announce an agent that is attached here, or change it.
+    Register(AgentSpec),
+    /// Forget an agent.
+    Deregister(AgentName),
+    /// Show an agent.
+    Agent(AgentName),
+    /// List agents by name.
+    Agents {
+        /// Only those with this skill.
+        skill: Option<Skill>,
+        /// Only those attached to this region.
+        region: Option<RegionId>,
+        /// Only names after this one.
+        after: Option<AgentName>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Accept a task, with this region as its home.
+    Submit(Spec),
+    /// Show a task with its artifacts.
+    Task(TaskId),
+    /// List tasks, the youngest first.
+    Tasks {
+        /// Only those that match.
+        filter: TaskFilter,
+        /// Only those older than this one.
+        before: Option<TaskId>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Show the events of a task after a generation; waits for one if there is none yet and the task goes on.
+    Events {
+        /// The task.
+        task: TaskId,
+        /// The last generation that the client knows; 0 for none.
+        after: u64,
+        /// How long to wait at most.
+        wait: Duration,
+    },
+    /// Wait for work for an agent that is attached here.
+    Acquire {
+        /// The agent.
+        agent: AgentName,
+        /// How many tasks at most.
+        limit: usize,
+        /// How long to wait at most.
+        wait: Duration,
+    },
+    /// Do something that only the task's home can decide; forwarded to it when it is elsewhere.
+    AtHome(AtHome),
+}
+
+/// What only the home of a task can decide. All of it may safely be said twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AtHome {
+    /// The worker lives: extend its lease.
+    Heartbeat(Claim),
+    /// The worker tells something.
+    Note {
+        /// Its right to.
+        claim: Claim,
+        /// The number of the first note: the worker counts 1, 2, 3 .. within an attempt.
+        first: u64,
+        /// The notes; those told before are passed over.
+        notes: Vec<Note>,
+    },
+    /// The worker has finished.
+    Finish {
+        /// Its right to.
+        claim: Claim,
+        /// How it ended.
+        outcome: Outcome,
+        /// What there is to say: an A2A `Message`.
+        message: Option<Json>,
+    },
+    /// Nobody took the task up in the agent's region: offer it elsewhere.
+    Decline(Claim),
+    /// Call the task off.
+    Cancel {
+        /// The task.
+        task: TaskId,
+        /// What there is to say: an A2A `Message`.
+        message: Option<Json>,
+    },
+}
+
+impl AtHome {
+    /// Returns the task that it is about.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        match self {
+            Self::Heartbeat(claim) | Self::Decline(claim) => claim.task,
+            Self::Note { claim, .. } | Self::Finish { claim, .. } => claim.task,
+            Self::Cancel { task, .. } => *task,
+        }
+    }
+}
+
+/// What a client hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done, durably, in this region.
+    Done,
+    /// To `Register` and `Agent`.
+    Agent(Arc<Agent>),
+    /// To `Agents`; `more` when the limit cut the list.
+    Agents {
+        /// The agents, by name.
+        agents: Vec<Arc<Agent>>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To `Submit`: the task is durable here.
+    Submitted {
+        /// The task.
+        task: TaskSummary,
+        /// Whether an earlier submission with the same idempotency key had made it.
+        repeated: bool,
+    },
+    /// To `Task`.
+    Task(Box<TaskDetail>),
+    /// To `Tasks`.
+    Tasks {
+        /// The tasks, the youngest first.
+        tasks: Vec<TaskSummary>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To `Events`.
+    Events {
+        /// The events with their generations, in order; none if the wait was over.
+        events: Vec<Stamped>,
+        /// Where the task stands after them.
+        state: TaskState,
+    },
+    /// To `Acquire`: none if the wait was over.
+    Leases(Vec<Lease>),
+    /// To `AtHome`: where the task stands at its home.
+    Standing {
+        /// Its state.
+        state: TaskState,
+        /// Its generation.
+        generation: u64,
+    },
+}
+
+/// An event with its place in the task's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    /// Its index: 1, 2, 3 .. without gaps.
+    pub generation: u64,
+    /// When it was written.
+    pub at: Hlc,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An agent as its operator announces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// Its name.
+    pub name: AgentName,
+    /// What it can do.
+    pub skills: BTreeSet<Skill>,
+    /// How many tasks it works on at once.
+    pub capacity: u32,
+    /// Its A2A `AgentCard`.
+    pub card: Json,
+    /// Where the record may live.
+    pub placement: PlacementId,
+}
+
+/// An agent as the planet sees it from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// What its operator announced.
+    pub spec: AgentSpec,
+    /// Where it is attached.
+    pub region: RegionId,
+    /// Whether its region has heard of it lately.
+    pub is_online: bool,
+    /// How many tasks it works on, as far as is known here.
+    pub in_use: u32,
+    /// When it was last announced.
+    pub at: Hlc,
+}
+
+/// The right to work on a task, handed to a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The right.
+    pub claim: Claim,
+    /// The region that decides about the task.
+    pub home: RegionId,
+    /// What to do.
+    pub spec: Spec,
+    /// How long the worker may be silent.
+    pub ttl: Duration,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// In this state.
+    pub state: Option<TaskState>,
+    /// Of this conversation.
+    pub context: Option<Arc<str>>,
+    /// Asked of, or done by, this agent.
+    pub agent: Option<AgentName>,
+}
+
+/// A task in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSummary {
+    /// Its name.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many events it has.
+    pub generation: u64,
+    /// The region that decides about it.
+    pub home: RegionId,
+    /// What was asked.
+    pub spec: Spec,
+    /// The attempt that is under way, or the last one; 0 before the first.
+    pub attempt: u32,
+    /// Who works on it, or did last, and where.
+    pub worker: Option<(AgentName, RegionId)>,
+    /// When it was accepted.
+    pub created: Hlc,
+    /// When its last event was written.
+    pub changed: Hlc,
+}
+
+/// A task with all that came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskDetail {
+    /// The task.
+    pub summary: TaskSummary,
+    /// The artifacts of the last attempt, in the order of their beginning.
+    pub artifacts: Vec<Artifact>,
+    /// What was said last: an A2A `Message`.
+    pub message: Option<Json>,
+}
+
+/// A result, put together from its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its name within the task.
+    pub id: Arc<str>,
+    /// What people call it.
+    pub name: Option<Arc<str>>,
+    /// JSON arrays of A2A `Part`s, one after the other.
+    pub parts: Vec<Json>,
+    /// Whether it is whole.
+    pub is_whole: bool,
+}
+
+impl Artifact {
+    /// Takes in a chunk: continues the artifact, begins it anew, or begins it.
+    pub fn fold(artifacts: &mut Vec<Self>, chunk: &Chunk) {
+        let at = artifacts.iter().position(|it| it.id == chunk.artifact).unwrap_or_else(|| {
+            let id = chunk.artifact.clone();
+            artifacts.push(Self { id, name: None, parts: Vec::new(), is_whole: false });
+            artifacts.len() - 1
+        });
+        let artifact = &mut artifacts[at];
+        if !chunk.append {
+            artifact.parts.clear();
+        }
+        artifact.parts.push(chunk.parts.clone());
+        artifact.is_whole = chunk.last;
+        if chunk.name.is_some() {
+            artifact.name.clone_from(&chunk.name);
+        }
+    }
+}
+
+/// What regions tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// What I have durably, of the streams that you may have too, and whom I am linked to. Said first, and each second.
+    Seen {
+        /// The streams.
+        seen: Seen,
+        /// The regions to which there is a link.
+        linked: BTreeSet<RegionId>,
+    },
+    /// Ops of one stream, in order, durable where they come from.
+    Ops(Vec<Arc<Op>>),
+    /// Everything of this stream up to this number is durable here.
+    Ack(StreamId, u64),
+    /// Decide this, please: you are its home.
+    Ask(u64, AtHome),
+    /// What was decided.
+    Answer(u64, Result<(TaskState, u64), Refusal>),
+    /// Send this back, to measure the round trip (the sender's clock, in microseconds).
+    Ping(u64),
+    /// What was sent.
+    Pong(u64),
+}
+
+/// A worker's token beside the one that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenPair {
+    /// What the worker showed.
+    pub shown: Token,
+    /// What is in force; `None` when nobody holds the lease.
+    pub current: Option<Token>,
+}

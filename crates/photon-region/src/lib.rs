@@ -1,0 +1,24 @@
+//! What to do about it: one region as a deterministic machine without io, clock, thread or async.
+//! Must not know who runs it: the node, on real sockets and disks, or the simulator, on imagined ones.
+
+mod codec;
+mod config;
+mod contract;
+mod refusal;
+mod region;
+mod task;
+mod view;
+
+pub use codec::{decode_message, encode_message};
+pub use config::{Config, Limits, Place};
+pub use contract::{
+    Agent, AgentSpec, Artifact, AtHome, Command, Disk, Input, Lease, Message, Output, Reply,
+    Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair,
+};
+pub use refusal::{Large, Queue, Refusal};
+pub use region::Region;
+pub use task::{
+    AgentName, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill, Spec,
+    Target, TaskId, TaskIdError, TaskState, Token, region_tag,
+};
+pub use view::{Counters, PeerView, View};

@@ -1,0 +1,152 @@
+//! Why a region turns a command down. Each says what can be done about it.
+//! Must not know of status codes: the edge has the one table for that.
+
+use std::time::Duration;
+
+use photon_state::{PlacementId, RegionId};
+
+use crate::contract::TokenPair;
+use crate::task::{AgentName, Skill, TaskId, TaskState};
+
+/// Why a command was turned down. Nothing of it was done, unless it says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Too much is in flight or waiting.
+    #[error("{what} is full at {max}; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// The queue that is full.
+        what: Queue,
+        /// Its bound.
+        max: u64,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The disk has no room; reads go on.
+    #[error("the disk of `{region}` is full: writes are refused until there is room")]
+    DiskFull {
+        /// Whose disk.
+        region: RegionId,
+    },
+    /// No such agent is known here.
+    #[error("no agent is named `{0}`")]
+    NoSuchAgent(AgentName),
+    /// No agent offers the skill, not even one that is offline.
+    #[error("no agent offers the skill `{0}`")]
+    NoSuchSkill(Skill),
+    /// No such task is known here.
+    #[error("no task `{0}` is known here")]
+    NoSuchTask(TaskId),
+    /// No such placement is configured.
+    #[error("no placement is named `{0}`")]
+    NoSuchPlacement(PlacementId),
+    /// The data may not live in this region.
+    #[error("region `{region}` is outside the placement `{placement}`; ask one of: {}", names(.members))]
+    OutsidePlacement {
+        /// This region.
+        region: RegionId,
+        /// Where the data may live.
+        placement: PlacementId,
+        /// The regions of the placement.
+        members: Vec<RegionId>,
+    },
+    /// The agent is attached to another region.
+    #[error("agent `{agent}` is attached to `{region}`; poll there, or register it here")]
+    AttachedElsewhere {
+        /// The agent.
+        agent: AgentName,
+        /// Where it is attached.
+        region: RegionId,
+    },
+    /// The worker does not hold the lease.
+    #[error("the lease of task `{task}` is no longer yours: token {} is not in force", .tokens.shown.0)]
+    StaleToken {
+        /// The task.
+        task: TaskId,
+        /// What was shown, and what is in force.
+        tokens: TokenPair,
+    },
+    /// The task has ended.
+    #[error("task `{task}` has ended: {}", .state.as_str())]
+    Ended {
+        /// The task.
+        task: TaskId,
+        /// How.
+        state: TaskState,
+    },
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for task `{task}` with another body")]
+    KeyReused {
+        /// The task that has the key.
+        task: TaskId,
+    },
+    /// The worker's notes do not follow on those known.
+    #[error("note {first} does not follow: the next is {expected}")]
+    NoteGap {
+        /// The number that was shown.
+        first: u64,
+        /// The number that would follow.
+        expected: u64,
+    },
+    /// More than one task may hold.
+    #[error("{what} of {bytes} bytes; at most {max} are allowed")]
+    TooLarge {
+        /// What is too large.
+        what: Large,
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        max: u64,
+    },
+    /// The task's home cannot be reached. What was asked may or may not have been done; asking again is safe.
+    #[error("region `{region}`, the home of the task, cannot be reached; ask again")]
+    HomeUnreachable {
+        /// The home.
+        region: RegionId,
+    },
+}
+
+/// A queue that can be full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Commands that await their reply.
+    InFlight,
+    /// Tasks that have not ended.
+    OpenTasks,
+    /// Agents.
+    Agents,
+}
+
+impl std::fmt::Display for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::InFlight => "the queue of commands",
+            Self::OpenTasks => "the queue of open tasks",
+            Self::Agents => "the registry of agents",
+        })
+    }
+}
+
+/// A thing that can be too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Large {
+    /// A task's message.
+    Message,
+    /// An agent's card with its skills.
+    Card,
+    /// The events of a task together.
+    Task,
+}
+
+impl std::fmt::Display for Large {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Message => "a message",
+            Self::Card => "a card",
+            Self::Task => "a task's log",
+        })
+    }
+}
+
+fn names(regions: &[RegionId]) -> String {
+    regions.iter().map(RegionId::as_str).collect::<Vec<_>>().join(", ")
+}

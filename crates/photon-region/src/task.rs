@@ -1,0 +1,295 @@
+//! A task as a value: what is asked, by whom it is done, what came of it.
+//! Must not know of queues, leases in time, or replication.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use photon_state::{PlacementId, RegionId};
+
+/// JSON text, checked by whoever made it. The machine carries it and never looks inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(pub Bytes);
+
+/// Names an agent on the planet.
+pub type AgentName = Arc<str>;
+
+/// Names something that an agent can do, such as `text.upper`.
+pub type Skill = Arc<str>;
+
+/// Names a task for ever: 48 bits of time (ms), 16 bits that tell the region of its birth, 64 random bits.
+/// Printed as 26 characters of Crockford's base 32, so that names sort by age.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(u128);
+
+/// Text that is not the name of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a task id: use 26 characters of 0-9 and a-z without i, l, o and u")]
+pub struct TaskIdError;
+
+impl TaskId {
+    const DIGITS: &'static [u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+    /// Makes a name for a task that is born now, here.
+    #[must_use]
+    pub fn new(wall_ms: u64, home: RegionId, random: u64) -> Self {
+        let time = u128::from(wall_ms & 0xffff_ffff_ffff);
+        Self(time << 80 | u128::from(region_tag(home)) << 64 | u128::from(random))
+    }
+
+    /// Returns the tag of the region in which the task was born; see [`region_tag`].
+    #[must_use]
+    pub fn birth_tag(self) -> u16 {
+        (self.0 >> 64) as u16
+    }
+
+    /// Returns the name as bytes; their order is that of the names.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// Makes a name from bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+/// Returns the 16 bits that tell regions apart in names of tasks (FNV-1a, folded).
+/// A planet in which two regions share a tag is refused by the configuration.
+#[must_use]
+pub fn region_tag(region: RegionId) -> u16 {
+    let fnv = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let hash = region.as_str().as_bytes().iter().fold(0x811c_9dc5, fnv);
+    (hash >> 16) as u16 ^ hash as u16
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for place in (0..26).rev() {
+            let digit = (self.0 >> (5 * place)) as usize & 31;
+            write!(f, "{}", char::from(Self::DIGITS[digit]))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::str::FromStr for TaskId {
+    type Err = TaskIdError;
+    fn from_str(text: &str) -> Result<Self, TaskIdError> {
+        if text.len() != 26 || b'7' < text.as_bytes()[0] {
+            return Err(TaskIdError);
+        }
+        let digit = |b: u8| Self::DIGITS.iter().position(|it| *it == b).ok_or(TaskIdError);
+        let value = text.bytes().try_fold(0_u128, |sum, b| Ok(sum << 5 | digit(b)? as u128))?;
+        Ok(Self(value))
+    }
+}
+
+/// Guards the work on a task: epoch of the home, then the attempt. The greater token wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+impl Token {
+    /// Makes the token of an attempt.
+    #[must_use]
+    pub fn new(epoch: u32, attempt: u32) -> Self {
+        Self(u64::from(epoch) << 32 | u64::from(attempt))
+    }
+
+    /// Returns which attempt at the task this is: 1 for the first.
+    #[must_use]
+    pub fn attempt(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// The right to work on a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The task.
+    pub task: TaskId,
+    /// Which right it is; a later one ends it.
+    pub token: Token,
+}
+
+/// Who can do a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// Any agent that has the skill.
+    Skill(Skill),
+    /// One agent.
+    Agent(AgentName),
+}
+
+/// The key of a client that may ask twice and means it once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Chosen by the client.
+    pub key: Arc<str>,
+    /// A digest of what was asked.
+    pub digest: [u8; 16],
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Who can do it.
+    pub target: Target,
+    /// Where the task and all that belongs to it may live.
+    pub placement: PlacementId,
+    /// The message to the agent: an A2A `Message`.
+    pub message: Json,
+    /// The conversation that it belongs to.
+    pub context: Arc<str>,
+    /// Makes a repeated submission harmless.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Where a task stands. The last four are terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskState {
+    /// Waits for an agent.
+    Submitted,
+    /// An agent holds the lease.
+    Working,
+    /// Done.
+    Completed,
+    /// Given up.
+    Failed,
+    /// Called off.
+    Canceled,
+    /// Refused by the agent.
+    Rejected,
+}
+
+impl TaskState {
+    /// Whether the task has ended, for ever.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Submitted | Self::Working => false,
+            Self::Completed | Self::Failed | Self::Canceled | Self::Rejected => true,
+        }
+    }
+
+    /// Returns the state's name: `submitted`, `working` ..
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Working => "working",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// How a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Completed,
+    /// Given up.
+    Failed,
+    /// Called off.
+    Canceled,
+    /// Refused by the agent.
+    Rejected,
+}
+
+impl Outcome {
+    /// Returns the state that a task is left in.
+    #[must_use]
+    pub fn state(self) -> TaskState {
+        match self {
+            Self::Completed => TaskState::Completed,
+            Self::Failed => TaskState::Failed,
+            Self::Canceled => TaskState::Canceled,
+            Self::Rejected => TaskState::Rejected,
+        }
+    }
+}
+
+/// Why a task went back to its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requeue {
+    /// The worker fell silent.
+    Lapsed,
+    /// No worker of the agent took it up.
+    Declined,
+}
+
+/// A piece of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which artifact.
+    pub artifact: Arc<str>,
+    /// What people call it.
+    pub name: Option<Arc<str>>,
+    /// Whether it continues what the artifact holds; it begins anew otherwise.
+    pub append: bool,
+    /// Whether the artifact is now whole.
+    pub last: bool,
+    /// A JSON array of A2A `Part`s.
+    pub parts: Json,
+}
+
+/// What a worker tells while it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A remark: an A2A `Message`.
+    Status(Json),
+    /// A result, or a piece of one.
+    Artifact(Chunk),
+}
+
+/// One entry of a task's log. Its index is the task's generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The task was accepted by its home. Always the first, and only the first.
+    Submitted(Spec),
+    /// An agent got the lease.
+    Claimed {
+        /// Guards the attempt.
+        token: Token,
+        /// Who works on it.
+        agent: AgentName,
+        /// Where that agent is attached.
+        region: RegionId,
+    },
+    /// The worker told something.
+    Noted {
+        /// Whose attempt.
+        token: Token,
+        /// The worker's own count of its notes: 1, 2, 3 .. within an attempt.
+        number: u64,
+        /// What it told.
+        note: Note,
+    },
+    /// The attempt came to nothing; the task waits again.
+    Requeued {
+        /// Whose attempt.
+        token: Token,
+        /// Why.
+        why: Requeue,
+    },
+    /// The task ended. Always the last.
+    Ended {
+        /// Whose attempt it was; `None` when it ended without one.
+        token: Option<Token>,
+        /// How.
+        outcome: Outcome,
+        /// What there is to say: an A2A `Message`.
+        message: Option<Json>,
+    },
+}

@@ -1,0 +1,67 @@
+//! What a region shows of itself: an immutable snapshot for metrics and for the list of regions.
+//! Must not hold anything that a reader could change.
+
+use std::time::Duration;
+
+use photon_state::RegionId;
+
+/// A snapshot of one region.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// The other regions of the planet, by name.
+    pub peers: Vec<PeerView>,
+    /// Whether the disk refuses writes.
+    pub is_disk_full: bool,
+    /// Agents known, on the whole planet.
+    pub agents: usize,
+    /// Agents known that are online.
+    pub agents_online: usize,
+    /// Tasks in memory by state: those of every home that this region may hold.
+    pub tasks: Vec<(crate::TaskState, usize)>,
+    /// Tasks of this home that wait for an agent.
+    pub waiting: usize,
+    /// Commands that await their reply.
+    pub in_flight: usize,
+    /// Bytes of ended tasks that are kept.
+    pub kept_bytes: usize,
+    /// Counts since the start.
+    pub counters: Counters,
+}
+
+/// Another region, as this one sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerView {
+    /// Its name.
+    pub region: RegionId,
+    /// Whether there is a link to it.
+    pub is_linked: bool,
+    /// The last round trip measured over the link.
+    pub round_trip: Option<Duration>,
+    /// How many ops of this region are not yet durable there.
+    pub lag_ops: u64,
+}
+
+/// Counts of what happened since the start. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Tasks accepted.
+    pub submitted: u64,
+    /// Leases given by this home.
+    pub claimed: u64,
+    /// Leases that lapsed.
+    pub lapsed: u64,
+    /// Tasks of this home that ended.
+    pub ended: u64,
+    /// Commands refused.
+    pub refused: u64,
+    /// Claims of workers that were refused as stale.
+    pub stale: u64,
+    /// Ops appended to the log, of this region and of others.
+    pub appended: u64,
+    /// Ops sent to peers, repeats included.
+    pub sent: u64,
+    /// Ops of peers that were put off because their clock runs ahead.
+    pub skewed: u64,
+    /// Ops that broke the rules of their record or could not be decoded.
+    pub misplaced: u64,
+}

@@ -1,0 +1,122 @@
+//! Names of regions and placements: short, copied freely, readable in every log.
+//! Must not know what a name stands for.
+
+use std::fmt;
+
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 23;
+
+/// Text that cannot name a region or a placement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a name: use 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, beginning with a letter")]
+pub struct NameError {
+    /// The text that was refused, cut to a length that is safe to print.
+    pub text: String,
+}
+
+/// A checked name, stored in place; unused bytes are zero, so that order is that of the text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: u8,
+}
+
+impl Name {
+    fn parse(text: &str) -> Result<Self, NameError> {
+        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let begins_well = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+        if !begins_well || NAME_BYTES_MAX < text.len() || !text.bytes().all(is_allowed) {
+            return Err(NameError { text: text.chars().take(2 * NAME_BYTES_MAX).collect() });
+        }
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        let len = u8::try_from(text.len()).expect("at most NAME_BYTES_MAX: checked above");
+        Ok(Self { bytes, len })
+    }
+
+    fn as_str(&self) -> &str {
+        let text = &self.bytes[..usize::from(self.len)];
+        std::str::from_utf8(text).expect("only ASCII is stored: checked when parsed")
+    }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Name);
+
+        impl $type {
+            /// Returns the name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = NameError;
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                Name::parse(text).map(Self)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::try_from(text)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+name_type! {
+    /// Names a region: a failure domain with a place, such as `eu-west-1`.
+    RegionId
+}
+name_type! {
+    /// Names a placement: the set of regions in which data may live, such as `eu`.
+    PlacementId
+}
+
+impl PlacementId {
+    /// Returns `global`, the placement that is every region of the planet.
+    #[must_use]
+    pub fn global() -> Self {
+        Self::try_from("global").expect("a constant that parses")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_lower_case_and_begins_with_a_letter() {
+        for good in ["a", "eu-west-1", "abcdefghijklmnopqrstuvw"] {
+            assert_eq!(RegionId::try_from(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "1a", "-a", "EU", "a b", "é", "abcdefghijklmnopqrstuvwx"] {
+            assert!(RegionId::try_from(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_order_as_their_text_does() {
+        let mut names = ["b", "a-1", "a", "ab"].map(|it| RegionId::try_from(it).unwrap());
+        names.sort();
+        assert_eq!(names.map(|it| it.to_string()), ["a", "a-1", "ab", "b"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! The store: every record of one region, and how far it has seen each stream.
+//! Must not know where ops come from or who reads the records.
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+
+use crate::{Change, Hlc, Op, Record, RegionId, Seen};
+
+/// A last-writer-wins register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// When it was written.
+    pub at: Hlc,
+    /// Who wrote it.
+    pub origin: RegionId,
+    /// What it holds; `None` once deleted.
+    pub value: Option<Bytes>,
+}
+
+/// One entry of a single-writer log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was written.
+    pub at: Hlc,
+    /// What it says.
+    pub bytes: Bytes,
+}
+
+/// A single-writer log: entry `n` stands at index `n - 1`, none is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    entries: Vec<Entry>,
+}
+
+impl Log {
+    /// Returns the entries after the first `after`, in order.
+    #[must_use]
+    pub fn after(&self, after: u64) -> &[Entry] {
+        let after = usize::try_from(after).unwrap_or(usize::MAX).min(self.entries.len());
+        &self.entries[after..]
+    }
+
+    /// Returns how many entries there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// What became of an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It changed its record.
+    Changed,
+    /// It counts as seen, but a later write had already won.
+    Superseded,
+    /// It was applied before; nothing changed.
+    Repeated,
+    /// An earlier op of its stream is missing; nothing changed.
+    Early,
+    /// It counts as seen, but its entry does not continue the log: its origin broke the rules.
+    Misplaced,
+}
+
+impl Applied {
+    /// Whether the op counts as seen only now, so that it has to be kept.
+    #[must_use]
+    pub fn is_new(self) -> bool {
+        match self {
+            Self::Changed | Self::Superseded | Self::Misplaced => true,
+            Self::Repeated | Self::Early => false,
+        }
+    }
+}
+
+/// All records of a region.
+#[derive(Debug, Default)]
+pub struct Store {
+    registers: FxHashMap<Record, Register>,
+    logs: FxHashMap<Record, Log>,
+    seen: Seen,
+}
+
+impl Store {
+    /// Applies an op if it is the next of its stream, and says what became of it.
+    pub fn apply(&mut self, op: &Op) -> Applied {
+        let seen = self.seen.of(&op.stream);
+        if op.seq <= seen {
+            return Applied::Repeated;
+        }
+        if op.seq != seen + 1 {
+            return Applied::Early;
+        }
+        self.seen.raise(op.stream, op.seq);
+        self.change(op)
+    }
+
+    /// Changes the record of an op without a look at its number. Only for [`Store::apply`], and
+    /// for a simulation that plants the bug of applying twice.
+    #[doc(hidden)]
+    pub fn change(&mut self, op: &Op) -> Applied {
+        match &op.change {
+            Change::Put(value) => self.write(op, Some(value.clone())),
+            Change::Delete => self.write(op, None),
+            Change::Append { index, entry } => {
+                let log = self.logs.entry(op.record()).or_default();
+                if *index != log.len() + 1 {
+                    return Applied::Misplaced;
+                }
+                log.entries.push(Entry { at: op.at, bytes: entry.clone() });
+                Applied::Changed
+            }
+        }
+    }
+
+    fn write(&mut self, op: &Op, value: Option<Bytes>) -> Applied {
+        let ours = Register { at: op.at, origin: op.stream.origin, value };
+        match self.registers.get(&op.record()) {
+            Some(held) if (ours.at, ours.origin) <= (held.at, held.origin) => Applied::Superseded,
+            Some(_) | None => {
+                self.registers.insert(op.record(), ours);
+                Applied::Changed
+            }
+        }
+    }
+
+    /// Returns how far each stream has been seen.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Returns the live value of a register.
+    #[must_use]
+    pub fn value(&self, record: &Record) -> Option<&Bytes> {
+        self.registers.get(record)?.value.as_ref()
+    }
+
+    /// Returns a log.
+    #[must_use]
+    pub fn log(&self, record: &Record) -> Option<&Log> {
+        self.logs.get(record)
+    }
+
+    /// Drops a log from memory: its retention is over.
+    pub fn forget(&mut self, record: &Record) {
+        self.logs.remove(record);
+    }
+
+    /// Returns every record with what it holds, in order: equal for regions that saw the same.
+    #[must_use]
+    pub fn contents(&self) -> Vec<(&Record, Option<&Register>, Option<&Log>)> {
+        let registers = self.registers.iter().map(|(record, it)| (record, Some(it), None));
+        let logs = self.logs.iter().map(|(record, it)| (record, None, Some(it)));
+        let mut all: Vec<_> = registers.chain(logs).collect();
+        all.sort_by_key(|(record, ..)| *record);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Dataset, Key, PlacementId, StreamId};
+
+    fn stream(origin: &str) -> StreamId {
+        let origin = RegionId::try_from(origin).unwrap();
+        StreamId { origin, placement: PlacementId::global(), incarnation: 1 }
+    }
+
+    fn op(origin: &str, seq: u64, wall_ms: u64, change: Change) -> Op {
+        let at = Hlc { wall_ms, count: 0 };
+        Op { stream: stream(origin), seq, at, dataset: Dataset(1), key: Key::new(b"k"), change }
+    }
+
+    fn put(origin: &str, seq: u64, wall_ms: u64, value: &'static str) -> Op {
+        op(origin, seq, wall_ms, Change::Put(Bytes::from_static(value.as_bytes())))
+    }
+
+    fn append(seq: u64, index: u64) -> Op {
+        op("a", seq, seq, Change::Append { index, entry: Bytes::from_static(b"e") })
+    }
+
+    #[test]
+    fn an_op_is_applied_once_and_in_order() {
+        let mut store = Store::default();
+        assert_eq!(store.apply(&put("a", 2, 2, "two")), Applied::Early);
+        assert_eq!(store.apply(&put("a", 1, 1, "one")), Applied::Changed);
+        assert_eq!(store.apply(&put("a", 1, 1, "one")), Applied::Repeated);
+        assert_eq!(store.apply(&put("a", 2, 2, "two")), Applied::Changed);
+        assert_eq!(store.seen().of(&stream("a")), 2);
+    }
+
+    #[test]
+    fn a_log_has_no_gap_and_no_repeat() {
+        let mut store = Store::default();
+        assert_eq!(store.apply(&append(1, 1)), Applied::Changed);
+        assert_eq!(store.apply(&append(2, 3)), Applied::Misplaced);
+        assert_eq!(store.apply(&append(3, 1)), Applied::Misplaced);
+        assert_eq!(store.apply(&append(4, 2)), Applied::Changed);
+        let log = store.log(&append(1, 1).record()).unwrap();
+        assert_eq!((log.len(), log.after(1).len(), log.after(9).len()), (2, 1, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_streams_does_not_matter(
+            writes in proptest::collection::vec((0..3_usize, 0..4_u64, any::<bool>()), 1..40),
+            picks in proptest::collection::vec(0..3_usize, 200),
+        ) {
+            let origins = ["a", "b", "c"];
+            let mut queues: [Vec<Op>; 3] = Default::default();
+            for (who, wall_ms, dies) in writes {
+                let seq = queues[who].len() as u64 + 1;
+                let change = if dies { Change::Delete } else { Change::Put(Bytes::from(vec![seq as u8])) };
+                queues[who].push(op(origins[who], seq, wall_ms + seq, change));
+            }
+            let mut straight = Store::default();
+            queues.iter().flatten().for_each(|op| assert!(straight.apply(op).is_new()));
+            let mut mixed = Store::default();
+            let mut next = [0; 3];
+            for who in picks.into_iter().chain([0, 1, 2].repeat(40)) {
+                if let Some(op) = queues[who].get(next[who]) {
+                    next[who] += 1;
+                    mixed.apply(op);
+                    mixed.apply(op);
+                }
+            }
+            prop_assert_eq!(straight.contents(), mixed.contents());
+            prop_assert_eq!(straight.seen(), mixed.seen());
+        }
+    }
+}
