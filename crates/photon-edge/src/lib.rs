@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The wires: every protocol that a client may speak, translated to commands and back.
+//! Must not decide anything, nor touch disks and links. The only crate that serializes for clients.
+//!
+//! Each protocol is one folder of the same shape: decode -> `Command`; `Reply` -> encode; errors
+//! through one table ([`problem`] for `/v1`).
+
+mod a2a;
+mod body;
+mod follow;
+mod front;
+mod health;
+mod meter;
+mod names;
+pub mod problem;
+mod server;
+mod time;
+pub mod token;
+pub mod v1;
+
+pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
+pub use server::{ServeError, router, serve};
+pub use token::TokenHash;

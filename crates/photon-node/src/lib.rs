@@ -1,6 +1,12 @@
 //! The shell of a region: real time, disk and links around the machine of `photon-region`.
 //! Must not decide anything, nor speak to clients.
 
+mod fake;
 mod handle;
+mod log;
+mod random;
+mod stats;
 
 pub use handle::{Handle, SubmitError};
+pub use log::{Corrupt, DiskFailed, LogError, Recovered, Torn};
+pub use stats::{Histogram, LinkStats, LogStats};

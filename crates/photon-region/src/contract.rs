@@ -360,6 +360,8 @@ impl Artifact {
 pub enum Message {
     /// What I have durably, of the streams that you may have too, and whom I am linked to. Said first, and each second.
     Seen {
+        /// Which of its logs the sender writes now.
+        incarnation: u64,
         /// The streams.
         seen: Seen,
         /// The regions to which there is a link.

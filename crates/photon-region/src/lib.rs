@@ -1,12 +1,22 @@
 //! What to do about it: one region as a deterministic machine without io, clock, thread or async.
 //! Must not know who runs it: the node, on real sockets and disks, or the simulator, on imagined ones.
 
+mod agents;
+mod ask;
 mod codec;
 mod config;
 mod contract;
+mod desk;
+mod home;
+mod links;
+mod read;
 mod refusal;
 mod region;
+mod registry;
+mod replicate;
+mod streams;
 mod task;
+mod tasks;
 mod view;
 
 pub use codec::{decode_message, encode_message};
@@ -18,7 +28,19 @@ pub use contract::{
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use task::{
-    AgentName, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill, Spec,
-    Target, TaskId, TaskIdError, TaskState, Token, region_tag,
+    AgentName, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill, Spec, Target,
+    TaskId, TaskIdError, TaskState, Token, region_tag,
 };
 pub use view::{Counters, PeerView, View};
+
+/// A mistake that the simulator must find; see [`Region::plant`].
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// Answers a client before the disk has what the answer promises.
+    ReplyBeforeDurable,
+    /// Takes an op in again that was applied before.
+    ApplyTwice,
+    /// Lets a worker write that has lost its lease.
+    AcceptStaleToken,
+}

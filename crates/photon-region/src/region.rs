@@ -1,57 +1,509 @@
 //! The machine: one region, which takes inputs and gives outputs.
 //! Must not block, fail, read a clock or know who runs it.
+//!
+//! This file holds the state and the way of an input through it. What to do is said beside it:
+//! `replicate` (peers), `agents` (registry), `home` (tasks that are decided here), `ask` (tasks
+//! that are decided elsewhere) and `read` (what only looks).
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::{Now, Op};
+use bytes::Bytes;
+use photon_state::{Change, Dataset, Hlc, Key, Now, Op, PlacementId, RegionId, Store, StreamId};
 
+use crate::ask::Asks;
+use crate::codec::decode_event;
 use crate::config::Config;
-use crate::contract::{Input, Output};
-use crate::view::View;
+use crate::contract::{Command, Disk, Input, Output, Reply, Ticket};
+use crate::desk::{Bell, Desk, Held, Parked};
+use crate::home::Home;
+use crate::links::Peer;
+use crate::refusal::{Queue, Refusal};
+use crate::registry::{AGENTS, PRESENCE, Registry, Taken, agent_of};
+use crate::streams::Streams;
+use crate::task::AgentName;
+use crate::tasks::{Effects, Origin, TASKS, Tasks, task_of};
+use crate::view::{Counters, PeerView, View};
 
 /// One region. Call [`handle`](Self::handle), then drain [`poll`](Self::poll), then repeat.
+///
+/// ```
+/// # use std::{collections::BTreeMap, time::Duration};
+/// use photon_region::{Command, Config, Input, Limits, Output, Place, Region, Reply};
+/// use photon_state::{Now, RegionId};
+///
+/// let id = RegionId::try_from("eu-west-1")?;
+/// let place = Place { latitude: 53.35, longitude: -6.26 };
+/// let mut region = Region::new(Config {
+///     region: id,
+///     incarnation: 1,
+///     regions: BTreeMap::from([(id, place)]),
+///     placements: BTreeMap::new(),
+///     limits: Limits::default(),
+///     seed: 7,
+/// });
+/// let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
+/// region.start(now);
+/// let list = Command::Agents { skill: None, region: None, after: None, limit: 10 };
+/// region.handle(now, Input::Command(1, list));
+/// let reply = Ok(Reply::Agents { agents: vec![], more: false });
+/// assert_eq!(region.poll(), Some(Output::Reply(1, reply)));
+/// # Ok::<(), photon_state::NameError>(())
+/// ```
 #[derive(Debug)]
 pub struct Region {
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) disk: Disk,
+    clock: Hlc,
+    pub(crate) store: Store,
+    pub(crate) streams: Streams,
+    appended: u64,
+    durable: u64,
+    pub(crate) registry: Registry,
+    pub(crate) tasks: Tasks,
+    pub(crate) peers: BTreeMap<RegionId, Peer>,
+    pub(crate) home: Home,
+    pub(crate) asks: Asks,
+    pub(crate) desk: Desk,
+    /// When each agent that is attached here was heard of last.
+    pub(crate) heard: BTreeMap<AgentName, Duration>,
+    /// Claims for agents that are attached here, not yet handed to a worker.
+    pub(crate) inboxes: BTreeMap<AgentName, VecDeque<crate::task::Claim>>,
+    beat_at: Duration,
+    pub(crate) counters: Counters,
+    pub(crate) outputs: VecDeque<Output>,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) planted: Option<crate::PlantedBug>,
+}
+
+/// What is to be done with a command.
+pub(crate) enum Verdict {
+    /// Answer it once an append is durable.
+    Reply(u64, Result<Reply, Refusal>),
+    /// Let it wait for a bell until a time, then look again.
+    Wait(Bell, Duration),
+    /// Another region decides; its answer is the reply.
+    Asked,
+}
+
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        Self::Reply(0, Err(refusal))
+    }
+}
+
+/// Whether a command may still wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Its wait begins.
+    Fresh,
+    /// It has waited, and may go on until then.
+    Until(Duration),
+    /// Its time is over.
+    Spent,
 }
 
 impl Region {
-    /// Creates a region that has seen nothing.
+    /// How often peers are told what is seen here, and what is overdue is looked for.
+    const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+    /// Creates a region that has seen nothing. Panics when the configuration contradicts itself,
+    /// which its maker has checked.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config }
+    pub fn new(mut config: Config) -> Self {
+        let here = config.region;
+        assert!(config.regions.contains_key(&here), "`{here}` is not a region of the planet");
+        let everywhere: BTreeSet<RegionId> = config.regions.keys().copied().collect();
+        config.placements.insert(PlacementId::global(), everywhere.clone());
+        for (placement, members) in &config.placements {
+            assert!(members.is_subset(&everywhere), "`{placement}` names an unknown region");
+        }
+        let others = everywhere.into_iter().filter(|it| *it != here);
+        Self {
+            now: Now { mono: Duration::ZERO, wall_ms: 0 },
+            rng: fastrand::Rng::with_seed(config.seed),
+            disk: Disk::Ready,
+            clock: Hlc::default(),
+            store: Store::default(),
+            streams: Streams::default(),
+            appended: 0,
+            durable: 0,
+            registry: Registry::new(&config),
+            tasks: Tasks::default(),
+            peers: others.map(|it| (it, Peer::default())).collect(),
+            home: Home::default(),
+            asks: Asks::default(),
+            desk: Desk::default(),
+            heard: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
+            beat_at: Duration::ZERO,
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+            config,
+        }
     }
 
     /// Takes back an op of its own log, in the order of the log. Only before [`Region::start`].
     pub fn replay(&mut self, op: Arc<Op>) {
-        let _ = (op, &self.config);
+        assert_eq!(self.appended, 0, "a region replays before it starts");
+        if !self.store.apply(&op).is_new() {
+            self.counters.misplaced += 1;
+            return;
+        }
+        self.clock = self.clock.max(op.at);
+        self.index(&op, 0);
+        self.streams.replayed(op);
+        self.forget_ended(self.clock.wall_ms);
     }
 
     /// Begins to live: what was replayed is durable.
     pub fn start(&mut self, now: Now) {
-        let _ = now;
+        self.now = now;
+        self.beat_at = now.mono;
+        self.resume_home();
+        self.resume_agents();
     }
 
     /// Takes one input. Never blocks, never fails: refusals are outputs.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let _ = (now, input);
+        self.now = now;
+        match input {
+            Input::Command(ticket, command) => self.on_command(ticket, command, Patience::Fresh),
+            Input::Abandon(ticket) => drop(self.desk.unpark(ticket)),
+            Input::Linked(peer) => self.on_linked(peer),
+            Input::Unlinked(peer) => self.on_unlinked(peer),
+            Input::Message(from, message) => self.on_message(from, message),
+            Input::Durable(number) => self.on_durable(number),
+            Input::Disk(disk) => self.on_disk(disk),
+            Input::Fetched { stream, from, ops } => self.on_fetched(stream, from, &ops),
+            Input::Tick => self.on_tick(),
+        }
     }
 
     /// Returns the next thing to do, until there is none.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// Returns when to call with [`Input::Tick`] at the latest, by [`Now::mono`], and why.
     #[must_use]
     pub fn next_wakeup(&self) -> (Duration, &'static str) {
-        (Duration::MAX, "nothing")
+        let candidates = [
+            Some((self.beat_at, "beat")),
+            self.home.next_lapse().filter(|_| self.disk == Disk::Ready).map(|at| (at, "lease")),
+            self.desk.next_deadline().map(|at| (at, "wait")),
+            self.asks.next_deadline().map(|at| (at, "question")),
+        ];
+        candidates.into_iter().flatten().min().expect("the beat never ends")
     }
 
     /// Returns a snapshot for readers.
     #[must_use]
     pub fn view(&self) -> View {
-        View::default()
+        let show = |(region, peer): (&RegionId, &Peer)| PeerView {
+            region: *region,
+            is_linked: peer.is_linked,
+            round_trip: peer.round_trip,
+            lag_ops: self.lag_ops(*region, peer),
+        };
+        View {
+            peers: self.peers.iter().map(show).collect(),
+            is_disk_full: self.disk == Disk::Full,
+            agents: self.registry.len(),
+            agents_online: self.registry.online(),
+            tasks: self.tasks.counts().collect(),
+            waiting: self.home.waiting(),
+            in_flight: self.in_flight(),
+            kept_bytes: self.tasks.kept_bytes(),
+            counters: self.counters,
+        }
     }
+
+    /// Returns the records, for those who compare regions.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Plants a bug, so that a simulation can prove that it would find it.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: crate::PlantedBug) {
+        self.planted = Some(bug);
+    }
+
+    /// Answers a command, or lets it wait.
+    pub(crate) fn on_command(&mut self, ticket: Ticket, command: Command, patience: Patience) {
+        let verdict = match self.admit(&command, patience) {
+            Ok(()) => self.decide(ticket, &command, patience),
+            Err(refusal) => refusal.into(),
+        };
+        match verdict {
+            Verdict::Reply(append, reply) => {
+                self.counters.refused += u64::from(reply.is_err());
+                self.say(append, Held::Reply(ticket, reply));
+            }
+            Verdict::Wait(bell, until) => self.desk.park(ticket, command, bell, until),
+            Verdict::Asked => {}
+        }
+    }
+
+    fn admit(&self, command: &Command, patience: Patience) -> Result<(), Refusal> {
+        if patience != Patience::Fresh {
+            return Ok(());
+        }
+        let max = self.config.limits.in_flight_max;
+        let retry_after = Duration::from_secs(1);
+        let may_wait = match command {
+            Command::Events { .. } | Command::Acquire { .. } | Command::Task(_) => true,
+            Command::Register(_)
+            | Command::Deregister(_)
+            | Command::Agent(_)
+            | Command::Agents { .. }
+            | Command::Submit(_)
+            | Command::Tasks { .. }
+            | Command::AtHome(_) => false,
+        };
+        if max <= self.in_flight() {
+            let max = max as u64;
+            return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
+        }
+        if may_wait && Desk::PARKED_MAX <= self.desk.parked() {
+            let max = Desk::PARKED_MAX as u64;
+            return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
+        }
+        Ok(())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.desk.held() + self.asks.len()
+    }
+
+    fn decide(&mut self, ticket: Ticket, command: &Command, patience: Patience) -> Verdict {
+        match command {
+            Command::Register(spec) => self.register(spec),
+            Command::Deregister(name) => self.deregister(name),
+            Command::Agent(name) => self.show_agent(name),
+            Command::Agents { skill, region, after, limit } => {
+                self.list_agents(skill.as_ref(), *region, after.as_ref(), *limit)
+            }
+            Command::Submit(spec) => self.submit(spec),
+            Command::Task(id) => self.show_task(*id, patience),
+            Command::Tasks { filter, before, limit } => self.list_tasks(filter, *before, *limit),
+            Command::Events { task, after, wait } => {
+                self.show_events(*task, *after, *wait, patience)
+            }
+            Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
+            Command::AtHome(ask) => self.decide_or_ask(ticket, ask),
+        }
+    }
+
+    /// Looks again at a command that waited.
+    pub(crate) fn look_again(&mut self, (ticket, parked): (Ticket, Parked)) {
+        self.on_command(ticket, parked.command, Patience::Until(parked.until));
+    }
+
+    /// Says something as soon as an append is durable.
+    pub(crate) fn say(&mut self, append: u64, held: Held) {
+        let is_durable = append <= self.durable;
+        #[cfg(feature = "planted-bugs")]
+        let is_durable = is_durable || self.planted == Some(crate::PlantedBug::ReplyBeforeDurable);
+        if is_durable {
+            self.outputs.push_back(held.into_output());
+        } else {
+            self.desk.hold(append, held);
+        }
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Whether the log takes client's writes.
+    pub(crate) fn check_disk(&self) -> Result<(), Refusal> {
+        match self.disk {
+            Disk::Ready => Ok(()),
+            Disk::Full => Err(Refusal::DiskFull { region: self.config.region }),
+        }
+    }
+
+    /// Returns the regions of a placement, if this region is one of them.
+    pub(crate) fn check_placement(&self, id: PlacementId) -> Result<(), Refusal> {
+        let Some(members) = self.config.placements.get(&id) else {
+            return Err(Refusal::NoSuchPlacement(id));
+        };
+        if members.contains(&self.config.region) {
+            return Ok(());
+        }
+        Err(Refusal::OutsidePlacement {
+            region: self.config.region,
+            placement: id,
+            members: members.iter().copied().collect(),
+        })
+    }
+
+    /// Whether data of a placement may live in a region.
+    pub(crate) fn may_hold(&self, region: RegionId, placement: PlacementId) -> bool {
+        self.config.placements.get(&placement).is_some_and(|it| it.contains(&region))
+    }
+
+    /// Returns the number of the last append: who has waited for it has seen nothing that a crash undoes.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// Returns the stream that this region writes under a placement.
+    pub(crate) fn own_stream(&self, placement: PlacementId) -> StreamId {
+        StreamId { origin: self.config.region, placement, incarnation: self.config.incarnation }
+    }
+
+    /// Makes an op of this region, applies and appends it; returns the number of the append.
+    pub(crate) fn write(
+        &mut self,
+        placement: PlacementId,
+        dataset: Dataset,
+        key: Key,
+        change: Change,
+    ) -> u64 {
+        let stream = self.own_stream(placement);
+        self.clock = self.clock.tick(self.now);
+        let seq = self.store.seen().of(&stream) + 1;
+        let op = Op { stream, seq, at: self.clock, dataset, key, change };
+        let applied = self.accept(&Arc::new(op));
+        assert!(applied, "an op of one's own is the next of its stream");
+        self.appended
+    }
+
+    /// Takes in an op if it is the next of its stream; says whether it did.
+    pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
+        let is_new = self.store.apply(op).is_new();
+        #[cfg(feature = "planted-bugs")]
+        let is_new = is_new
+            || (self.planted == Some(crate::PlantedBug::ApplyTwice)
+                && op.seq <= self.store.seen().of(&op.stream));
+        if !is_new {
+            return false;
+        }
+        self.appended += 1;
+        self.counters.appended += 1;
+        self.outputs.push_back(Output::Append(op.clone()));
+        self.streams.appended(self.appended, op.clone());
+        self.index(op, self.appended);
+        true
+    }
+
+    /// Takes in a peer's clock, or refuses one that runs ahead.
+    pub(crate) fn observe(&mut self, at: Hlc) -> bool {
+        match self.clock.observe(at, self.now) {
+            Ok(clock) => {
+                self.clock = clock;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Lets the indexes follow an op. Append 0 means that it was replayed.
+    fn index(&mut self, op: &Op, append: u64) {
+        match op.dataset {
+            AGENTS | PRESENCE => self.index_agent(op),
+            TASKS => self.index_task(op, append),
+            _ => self.counters.misplaced += 1,
+        }
+    }
+
+    fn index_agent(&mut self, op: &Op) {
+        let Some(name) = agent_of(&op.record()) else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        self.registry.refresh(&name, &self.store, self.config.placements.keys());
+        self.dispatch_to(&name);
+    }
+
+    fn index_task(&mut self, op: &Op, append: u64) {
+        let (Some(id), Change::Append { entry, .. }) = (task_of(&op.key), &op.change) else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        let bytes = op.weight();
+        let from = Origin { stream: op.stream, at: op.at, append, bytes };
+        let effects = decode_event(entry).ok().and_then(|event| self.tasks.apply(id, event, from));
+        let Some(Effects { taken, put_down, ended }) = effects else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        if let Some((agent, region)) = taken {
+            self.registry.adjust(&agent, Taken::Up);
+            if region == self.config.region && append != 0 {
+                self.deliver(id, &agent);
+            }
+        }
+        if let Some(agent) = put_down {
+            self.registry.adjust(&agent, Taken::Down);
+            self.dispatch_to(&agent);
+        }
+        if append != 0 {
+            for waiter in self.desk.ring_all(&Bell::Task(id)) {
+                self.look_again(waiter);
+            }
+            if ended {
+                self.forget_ended(self.now.wall_ms);
+            }
+        }
+    }
+
+    /// Drops ended tasks whose retention is over, or that are too many.
+    fn forget_ended(&mut self, wall_ms: u64) {
+        let limits = &self.config.limits;
+        let retention = u64::try_from(limits.retention.as_millis()).unwrap_or(u64::MAX);
+        let before = wall_ms.saturating_sub(retention);
+        while let Some(record) = self.tasks.forget_next(before, limits.kept_bytes_max) {
+            self.store.forget(&record);
+        }
+    }
+
+    fn on_durable(&mut self, number: u64) {
+        assert!(number <= self.appended, "the log claims more than was appended");
+        self.durable = number.max(self.durable);
+        for held in self.desk.release(self.durable) {
+            self.outputs.push_back(held.into_output());
+        }
+        for stream in self.streams.synced(self.durable) {
+            self.acknowledge(stream);
+            self.pump_to_all(stream);
+        }
+    }
+
+    fn on_disk(&mut self, disk: Disk) {
+        let was_full = self.disk == Disk::Full;
+        self.disk = disk;
+        if was_full && disk == Disk::Ready {
+            self.dispatch_all();
+        }
+    }
+
+    fn on_tick(&mut self) {
+        while let Some((ticket, parked)) = self.desk.overdue(self.now.mono) {
+            self.on_command(ticket, parked.command, Patience::Spent);
+        }
+        self.give_up_asks();
+        self.lapse_leases();
+        if self.now.mono < self.beat_at {
+            return;
+        }
+        self.beat_at = self.now.mono + Self::BEAT_EVERY;
+        self.beat_peers();
+        self.mark_silent_agents();
+        self.forget_ended(self.now.wall_ms);
+    }
+}
+
+/// Wraps an event of a task as the next entry of its log.
+pub(crate) fn entry(index: u64, bytes: Bytes) -> Change {
+    Change::Append { index, entry: bytes }
 }

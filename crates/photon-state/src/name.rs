@@ -8,7 +8,9 @@ const NAME_BYTES_MAX: usize = 23;
 
 /// Text that cannot name a region or a placement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a name: use 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, beginning with a letter")]
+#[error(
+    "`{text}` is not a name: use 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, beginning with a letter"
+)]
 pub struct NameError {
     /// The text that was refused, cut to a length that is safe to print.
     pub text: String,

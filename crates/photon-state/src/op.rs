@@ -105,11 +105,7 @@ impl Op {
     /// Returns the record that the op changes.
     #[must_use]
     pub fn record(&self) -> Record {
-        Record {
-            placement: self.stream.placement,
-            dataset: self.dataset,
-            key: self.key.clone(),
-        }
+        Record { placement: self.stream.placement, dataset: self.dataset, key: self.key.clone() }
     }
 
     /// Returns about how many bytes the op takes in memory or on a wire.

@@ -142,6 +142,13 @@ impl Store {
         self.registers.get(record)?.value.as_ref()
     }
 
+    /// Returns the live value of a register with the time of its writing.
+    #[must_use]
+    pub fn dated(&self, record: &Record) -> Option<(Hlc, &Bytes)> {
+        let register = self.registers.get(record)?;
+        Some((register.at, register.value.as_ref()?))
+    }
+
     /// Returns a log.
     #[must_use]
     pub fn log(&self, record: &Record) -> Option<&Log> {
@@ -155,6 +162,7 @@ impl Store {
 
     /// Returns every record with what it holds, in order: equal for regions that saw the same.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the order is made good by sorting")]
     pub fn contents(&self) -> Vec<(&Record, Option<&Register>, Option<&Log>)> {
         let registers = self.registers.iter().map(|(record, it)| (record, Some(it), None));
         let logs = self.logs.iter().map(|(record, it)| (record, None, Some(it)));

@@ -20,8 +20,9 @@ use crate::task::{TaskState, Token};
 pub fn encode_message(message: &Message) -> Bytes {
     let mut writer = Writer::default();
     match message {
-        Message::Seen { seen, linked } => {
+        Message::Seen { incarnation, seen, linked } => {
             writer.tag(1);
+            writer.uint(*incarnation);
             writer.seen(seen);
             writer.uint(linked.len() as u64);
             linked.iter().for_each(|region| writer.text(region.as_str()));
@@ -69,11 +70,12 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     let mut reader = Reader::new(bytes);
     let message = match reader.tag()? {
         1 => {
+            let incarnation = reader.uint()?;
             let seen = reader.seen()?;
             let linked = (0..reader.count()?)
                 .map(|_| reader.region())
                 .collect::<Result<BTreeSet<_>, _>>()?;
-            Message::Seen { seen, linked }
+            Message::Seen { incarnation, seen, linked }
         }
         2 => {
             let ops = (0..reader.count()?).map(|_| reader.op().map(Arc::new));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::RegionId;
+use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::{OUTCOMES, read_json, read_of, write_json, write_of};
 use crate::contract::AgentSpec;

@@ -1,0 +1,274 @@
+//! Why an A2A call came to nothing, and the one table from refusals to the protocol's own errors.
+//! Must not know how a call arrived, but for the two forms in which its error leaves.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ::a2a::errordetails::{FieldViolation, PROTOCOL_DOMAIN, TypedDetail};
+use ::a2a::{A2AError, JsonRpcError, JsonRpcId, JsonRpcResponse, error_code, error_reason};
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use photon_region::{Queue, Refusal, TaskId};
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// The media type of the HTTP+JSON binding.
+pub(super) const MEDIA_TYPE: &str = "application/a2a+json";
+
+/// Why a call came to nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    kind: Kind,
+    message: String,
+    details: Vec<TypedDetail>,
+    retry_after: Option<Duration>,
+}
+
+/// The errors that a client may meet: those of the protocol, then those that it has no code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The body is not JSON.
+    Parse,
+    /// The body is JSON, but no request.
+    Request,
+    /// No such operation.
+    Method,
+    /// A parameter is missing or wrong.
+    Params,
+    /// Photon is at fault.
+    Internal,
+    /// No such task.
+    TaskNotFound,
+    /// The task has ended.
+    TaskNotCancelable,
+    /// Photon sends no push notifications.
+    PushNotSupported,
+    /// Photon does not do that.
+    Unsupported,
+    /// The body is not of a type that is understood.
+    ContentType,
+    /// Another version of the protocol.
+    Version,
+    /// No agent lives at this address.
+    NoAgent,
+    /// The idempotency key was used for something else.
+    Conflict,
+    /// Too large.
+    TooLarge,
+    /// The client asks for too much.
+    Busy,
+    /// The region cannot, at the moment.
+    Unavailable,
+}
+
+impl Kind {
+    /// The JSON-RPC code, the HTTP status and the name of the gRPC status.
+    fn row(self) -> (i32, StatusCode, &'static str) {
+        let bad = StatusCode::BAD_REQUEST;
+        let absent = StatusCode::NOT_FOUND;
+        match self {
+            Self::Parse => (error_code::PARSE_ERROR, bad, "INVALID_ARGUMENT"),
+            Self::Request => (error_code::INVALID_REQUEST, bad, "INVALID_ARGUMENT"),
+            Self::Method => (error_code::METHOD_NOT_FOUND, absent, "NOT_FOUND"),
+            Self::Params => (error_code::INVALID_PARAMS, bad, "INVALID_ARGUMENT"),
+            Self::Internal => {
+                (error_code::INTERNAL_ERROR, StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+            }
+            Self::TaskNotFound => (error_code::TASK_NOT_FOUND, absent, "NOT_FOUND"),
+            Self::TaskNotCancelable => {
+                (error_code::TASK_NOT_CANCELABLE, bad, "FAILED_PRECONDITION")
+            }
+            Self::PushNotSupported => {
+                (error_code::PUSH_NOTIFICATION_NOT_SUPPORTED, bad, "FAILED_PRECONDITION")
+            }
+            Self::Unsupported => (error_code::UNSUPPORTED_OPERATION, bad, "FAILED_PRECONDITION"),
+            Self::ContentType => (
+                error_code::CONTENT_TYPE_NOT_SUPPORTED,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "INVALID_ARGUMENT",
+            ),
+            Self::Version => (error_code::VERSION_NOT_SUPPORTED, bad, "FAILED_PRECONDITION"),
+            Self::NoAgent => (error_code::INVALID_PARAMS, absent, "NOT_FOUND"),
+            Self::Conflict => (error_code::INVALID_PARAMS, StatusCode::CONFLICT, "ABORTED"),
+            Self::TooLarge => {
+                (error_code::INVALID_PARAMS, StatusCode::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT")
+            }
+            Self::Busy => (
+                error_code::INTERNAL_ERROR,
+                StatusCode::TOO_MANY_REQUESTS,
+                "RESOURCE_EXHAUSTED",
+            ),
+            Self::Unavailable => {
+                (error_code::INTERNAL_ERROR, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+            }
+        }
+    }
+
+    /// The HTTP status of a JSON-RPC answer: the error lies in the body, but what concerns the
+    /// connection must be seen by those who do not read bodies.
+    fn rpc_status(self) -> StatusCode {
+        match self {
+            Self::Busy | Self::Unavailable | Self::TooLarge | Self::ContentType => self.row().1,
+            Self::Parse
+            | Self::Request
+            | Self::Method
+            | Self::Params
+            | Self::Internal
+            | Self::TaskNotFound
+            | Self::TaskNotCancelable
+            | Self::PushNotSupported
+            | Self::Unsupported
+            | Self::Version
+            | Self::NoAgent
+            | Self::Conflict => StatusCode::OK,
+        }
+    }
+}
+
+impl Fault {
+    /// Makes a fault.
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), details: Vec::new(), retry_after: None }
+    }
+
+    /// Makes a fault that names the field and the fix.
+    pub(super) fn field(field: &str, description: impl Into<String>) -> Self {
+        Self::new(Kind::Params, "").about(field, description)
+    }
+
+    /// Makes the fault of a task that is not known, or not to this address.
+    pub(super) fn no_task(id: &str) -> Self {
+        // What a client sent is repeated only as far as a name of a task can reach.
+        let id: String = id.chars().take(64).collect();
+        let fault = Self::new(Kind::TaskNotFound, format!("no task `{id}` is known here"));
+        fault.with_info("taskId", id)
+    }
+
+    /// Returns when to try again; `None` when that is of no use.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    fn about(mut self, field: &str, description: impl Into<String>) -> Self {
+        let description = description.into();
+        if self.message.is_empty() {
+            self.message = format!("`{field}`: {description}");
+        }
+        let violation = FieldViolation { field: field.to_owned(), description };
+        self.details.push(TypedDetail::bad_request(vec![violation]));
+        self
+    }
+
+    fn with_info(mut self, key: &str, value: impl ToString) -> Self {
+        let reason = error_reason(self.kind.row().0);
+        let metadata = HashMap::from([(key.to_owned(), value.to_string())]);
+        self.details.push(TypedDetail::error_info(reason, PROTOCOL_DOMAIN, Some(metadata)));
+        self
+    }
+
+    fn with_retry(mut self, after: Duration) -> Self {
+        let delay = Value::String(format!("{:.3}s", after.as_secs_f64()));
+        let detail = HashMap::from([("retryDelay".to_owned(), delay)]);
+        self.details.push(TypedDetail::new("type.googleapis.com/google.rpc.RetryInfo", detail));
+        self.retry_after = Some(after);
+        self
+    }
+
+    fn error(&self) -> JsonRpcError {
+        let error = A2AError::new(self.kind.row().0, self.message.clone());
+        error.with_details(self.details.clone()).to_jsonrpc_error()
+    }
+
+    /// Returns the JSON-RPC response that says so.
+    pub(super) fn rpc_body(&self, id: JsonRpcId) -> JsonRpcResponse {
+        JsonRpcResponse::error(id, self.error())
+    }
+
+    /// Returns the `google.rpc.Status` that says so.
+    pub(super) fn rest_body(&self) -> Value {
+        let (_, status, name) = self.kind.row();
+        let error = self.error();
+        let (message, details) = (error.message, error.data);
+        let code = status.as_u16();
+        json!({ "error": { "code": code, "status": name, "message": message, "details": details } })
+    }
+
+    /// Answers a JSON-RPC call.
+    pub(super) fn rpc(&self, id: JsonRpcId) -> Response {
+        let answer = (self.kind.rpc_status(), Json(self.rpc_body(id))).into_response();
+        self.hint(answer)
+    }
+
+    /// Answers an HTTP+JSON call.
+    pub(super) fn rest(&self) -> Response {
+        let mut answer = (self.kind.row().1, Json(self.rest_body())).into_response();
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        self.hint(answer)
+    }
+
+    fn hint(&self, mut answer: Response) -> Response {
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
+    }
+}
+
+/// When to try again where the region does not say.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        let message = failure.to_string();
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Full { .. }
+            | Failure::FollowersFull { .. }
+            | Failure::TimedOut(_)
+            | Failure::Stopping => Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER),
+        }
+    }
+}
+
+/// The table: what each refusal of a region is to a client of A2A.
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        let fault = |kind| Self::new(kind, message.clone());
+        match refusal {
+            Refusal::Overloaded { what, retry_after, .. } => {
+                let kind = match what {
+                    Queue::InFlight => Kind::Unavailable,
+                    Queue::OpenTasks | Queue::Agents => Kind::Busy,
+                };
+                fault(kind).with_retry(retry_after)
+            }
+            Refusal::DiskFull { region } | Refusal::HomeUnreachable { region } => {
+                fault(Kind::Unavailable).with_info("region", region).with_retry(RETRY_AFTER)
+            }
+            Refusal::NoSuchAgent(agent) => fault(Kind::NoAgent).with_info("agent", agent),
+            Refusal::NoSuchSkill(_) => {
+                fault(Kind::Params).about("message.metadata.skill", message.clone())
+            }
+            Refusal::NoSuchPlacement(_) | Refusal::OutsidePlacement { .. } => {
+                fault(Kind::Params).about("message.metadata.placement", message.clone())
+            }
+            Refusal::NoSuchTask(task) => Self::no_task(&task.to_string()),
+            Refusal::Ended { task, .. } => task_info(fault(Kind::TaskNotCancelable), task),
+            Refusal::KeyReused { task } => task_info(fault(Kind::Conflict), task),
+            Refusal::TooLarge { .. } => fault(Kind::TooLarge),
+            // Only workers are told these, and workers do not speak A2A.
+            Refusal::AttachedElsewhere { .. }
+            | Refusal::StaleToken { .. }
+            | Refusal::NoteGap { .. } => fault(Kind::Internal),
+        }
+    }
+}
+
+fn task_info(fault: Fault, task: TaskId) -> Fault {
+    fault.with_info("taskId", task)
+}

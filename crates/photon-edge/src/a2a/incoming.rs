@@ -1,0 +1,181 @@
+//! A request before it is understood: its address, headers, query and body.
+//! Must not know which operation it asks for.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use photon_region::AgentName;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, Kind};
+use crate::{Front, names};
+
+/// Whose address a call came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// That of one agent.
+    Agent(AgentName),
+    /// That of Photon itself, which finds an agent.
+    Router,
+}
+
+impl Door {
+    /// Returns the path under which its operations lie.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Agent(name) => format!("/agents/{name}"),
+            Self::Router => "/a2a".to_owned(),
+        }
+    }
+}
+
+/// A request with its body read, or the reason why that could not be.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The task that the path names, with the verb after it; empty when it names none.
+    pub(super) task: String,
+    front: Front,
+    name: Option<String>,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, Fault>,
+}
+
+impl FromRequest<Front> for Incoming {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, front: &Front) -> Result<Self, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let (mut name, mut task) = (None, String::new());
+        // The tenant is passed over: Photon declares none, so there is nothing to tell apart.
+        for (key, value) in path_of(&mut parts, front).await {
+            match &*key {
+                "name" => name = Some(value),
+                "task" => task = value,
+                _ => {}
+            }
+        }
+        let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it).unwrap_or_default();
+        let headers = parts.headers.clone();
+        let body = Bytes::from_request(Request::from_parts(parts, body), front).await;
+        let body = body.map_err(|rejection| {
+            let is_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let kind = if is_large { Kind::TooLarge } else { Kind::Request };
+            Fault::new(kind, rejection.body_text())
+        });
+        Ok(Self { task, front: front.clone(), name, query, headers, body })
+    }
+}
+
+async fn path_of(parts: &mut Parts, front: &Front) -> Vec<(String, String)> {
+    let params = RawPathParams::from_request_parts(parts, front).await;
+    let Ok(params) = params else { return Vec::new() };
+    params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+impl Incoming {
+    /// Returns what all operations need to know of the call.
+    pub(super) fn call(&self) -> Result<Call, Fault> {
+        self.check_version()?;
+        let door = match &self.name {
+            Some(name) => Door::Agent(names::agent(name).map_err(|err| no_agent(name, &err))?),
+            None => Door::Router,
+        };
+        let key = self.header("idempotency-key")?;
+        let idempotency_key = key.map(names::idempotency_key).transpose();
+        let idempotency_key =
+            idempotency_key.map_err(|err| Fault::field("Idempotency-Key", err.to_string()))?;
+        let resume_after = self.header("last-event-id")?.map(|text| {
+            let help = "the number of the last event that was received";
+            text.trim().parse().map_err(|_| Fault::field("Last-Event-ID", help))
+        });
+        let resume_after = resume_after.transpose()?;
+        Ok(Call { front: self.front.clone(), door, idempotency_key, resume_after })
+    }
+
+    /// Parses the body as JSON; an empty one is an empty object.
+    pub(super) fn json(&self) -> Result<Value, Fault> {
+        let body = self.body.as_ref().map_err(Clone::clone)?;
+        if body.is_empty() {
+            return Ok(Value::Object(Map::new()));
+        }
+        // A web page may send any other type to any host without asking first.
+        let media_type = self.header(header::CONTENT_TYPE.as_str())?.unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        if media_type != "application/json" && !media_type.ends_with("+json") {
+            let help = "send the body as `application/json` or `application/a2a+json`";
+            return Err(Fault::new(Kind::ContentType, help));
+        }
+        serde_json::from_slice(body)
+            .map_err(|err| Fault::new(Kind::Parse, format!("the body is not JSON: {err}")))
+    }
+
+    /// Returns the query as the JSON that it stands for: numbers and booleans where they belong.
+    pub(super) fn query_json(&self) -> Value {
+        let typed = |(key, text): &(String, String)| {
+            let as_text = Value::from(text.as_str());
+            let value = match key.as_str() {
+                "pageSize" | "historyLength" => text.parse::<i64>().map_or(as_text, Value::from),
+                "includeArtifacts" => text.parse::<bool>().map_or(as_text, Value::from),
+                _ => as_text,
+            };
+            (key.clone(), value)
+        };
+        self.query.iter().map(typed).collect::<Map<_, _>>().into()
+    }
+
+    /// Accepts version 1.0 and silence. The specification has silence mean 0.3, which Photon does
+    /// not speak: to refuse it would help nobody who tries with curl.
+    fn check_version(&self) -> Result<(), Fault> {
+        let mut query = self.query.iter();
+        let in_query = query.find(|(key, _)| key.eq_ignore_ascii_case(::a2a::SVC_PARAM_VERSION));
+        let in_header = self.header("a2a-version")?;
+        let asked = in_header.or(in_query.map(|(_, version)| version.as_str()));
+        let asked = asked.unwrap_or_default().trim();
+        let is_patch = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        if asked.is_empty() || asked.strip_prefix(::a2a::VERSION).is_some_and(is_patch) {
+            return Ok(());
+        }
+        let asked: String = asked.chars().take(32).collect();
+        let message = format!("version `{asked}` of A2A is not supported; use `1.0`");
+        Err(Fault::new(Kind::Version, message))
+    }
+
+    fn header(&self, name: &str) -> Result<Option<&str>, Fault> {
+        let Some(value) = self.headers.get(name) else { return Ok(None) };
+        let help = "use printable ASCII only";
+        value.to_str().map(Some).map_err(|_| Fault::field(name, help))
+    }
+}
+
+fn no_agent(name: &str, err: &names::NameError) -> Fault {
+    let name: String = name.chars().take(64).collect();
+    Fault::new(Kind::NoAgent, format!("no agent is named `{name}`: {err}"))
+}
+
+/// What all operations need to know of a call.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// The region.
+    pub(super) front: Front,
+    /// Whose address it came to.
+    pub(super) door: Door,
+    /// Makes a repeated message harmless.
+    pub(super) idempotency_key: Option<Arc<str>>,
+    /// The last event that the client has.
+    pub(super) resume_after: Option<u64>,
+}
+
+/// Reads parameters, and names the one that is wrong.
+pub(super) fn params<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(value).map_err(|err| {
+        let path = err.path().to_string();
+        let field = if path == "." { "params" } else { &path };
+        Fault::field(field, err.inner().to_string())
+    })
+}

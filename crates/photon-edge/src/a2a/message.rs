@@ -1,0 +1,163 @@
+//! A message of a client, made into what a region is asked to do.
+//! Must not know how the message arrived, nor what became of it.
+
+use std::sync::Arc;
+
+use ::a2a::{Message, Role, SendMessageConfiguration, SendMessageRequest};
+use photon_region::{Idempotency, Json, Spec, Target};
+use photon_state::PlacementId;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::fault::{Fault, Kind};
+use super::incoming::{Call, Door, params};
+use super::task::HistoryLength;
+use crate::names;
+
+/// What a client sends, understood.
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// What the region is asked to do.
+    pub(super) spec: Spec,
+    /// The task that the message means to continue.
+    pub(super) continues: Option<String>,
+    /// When the client wants its answer.
+    pub(super) answer: Answer,
+    /// How much of the history it wants with it.
+    pub(super) history: HistoryLength,
+}
+
+/// When a client wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// When the task has ended.
+    AtTheEnd,
+    /// As soon as the task is durable.
+    AtOnce,
+}
+
+impl Sending {
+    /// Understands the parameters of `SendMessage` and `SendStreamingMessage`.
+    pub(super) fn from_params(call: &Call, value: Value) -> Result<Self, Fault> {
+        // The digest is taken of what the client wrote, before anything is filled in.
+        let written = value.get("message").cloned().unwrap_or_default();
+        let mut request: SendMessageRequest = params(value)?;
+        check(&request.message)?;
+        let configuration = request.configuration.take();
+        let configuration = configuration.unwrap_or(SendMessageConfiguration {
+            accepted_output_modes: None,
+            task_push_notification_config: None,
+            history_length: None,
+            return_immediately: None,
+        });
+        if configuration.task_push_notification_config.is_some() {
+            let message = "Photon sends no push notifications; leave \
+                           `configuration.taskPushNotificationConfig` out and subscribe instead";
+            return Err(Fault::new(Kind::PushNotSupported, message));
+        }
+        let history = HistoryLength::new(
+            configuration.history_length,
+            "configuration.historyLength",
+        )?;
+        let answer = match configuration.return_immediately {
+            Some(true) => Answer::AtOnce,
+            Some(false) | None => Answer::AtTheEnd,
+        };
+        let target = target(call, &request)?;
+        let placement = placement(&request)?;
+        let idempotency = call.idempotency_key.clone().map(|key| {
+            let digest = digest(&target, placement, written);
+            Idempotency { key, digest }
+        });
+        let (message, context) = in_context(request.message)?;
+        let continues = message.task_id.clone();
+        let message = Json(serde_json::to_vec(&message).expect("a message is JSON").into());
+        let spec = Spec { target, placement, message, context, idempotency };
+        Ok(Self { spec, continues, answer, history })
+    }
+}
+
+fn check(message: &Message) -> Result<(), Fault> {
+    if message.message_id.is_empty() {
+        return Err(Fault::field("message.messageId", "give each message a name of its own"));
+    }
+    if message.role != Role::User {
+        return Err(Fault::field("message.role", "a client says `ROLE_USER`"));
+    }
+    if message.parts.is_empty() {
+        return Err(Fault::field("message.parts", "at least one part is required"));
+    }
+    Ok(())
+}
+
+/// Fills in the conversation; what is empty in Protocol Buffers counts as absent.
+fn in_context(mut message: Message) -> Result<(Message, Arc<str>), Fault> {
+    message.task_id = message.task_id.filter(|id| !id.is_empty());
+    let context = message.context_id.take().filter(|id| !id.is_empty());
+    let context = context.unwrap_or_else(::a2a::new_context_id);
+    let context = names::context(&context)
+        .map_err(|err| Fault::field("message.contextId", err.to_string()))?;
+    message.context_id = Some(context.to_string());
+    Ok((message, context))
+}
+
+/// Finds whom the message is for: the address says so, or else the metadata.
+fn target(call: &Call, request: &SendMessageRequest) -> Result<Target, Fault> {
+    if let Door::Agent(name) = &call.door {
+        return Ok(Target::Agent(name.clone()));
+    }
+    if let Some((field, name)) = metadata(request, "agent")? {
+        let name = names::agent(name).map_err(|err| Fault::field(&field, err.to_string()))?;
+        return Ok(Target::Agent(name));
+    }
+    let Some((field, skill)) = metadata(request, "skill")? else {
+        let help = "say which skill you want, or which agent in `message.metadata.agent`; \
+                    or send to /agents/{name}";
+        return Err(Fault::field("message.metadata.skill", help));
+    };
+    let skill = names::skill(skill).map_err(|err| Fault::field(&field, err.to_string()))?;
+    Ok(Target::Skill(skill))
+}
+
+fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fault> {
+    let Some((field, name)) = metadata(request, "placement")? else {
+        return Ok(PlacementId::global());
+    };
+    PlacementId::try_from(name).map_err(|err| Fault::field(&field, err.to_string()))
+}
+
+/// Looks up `photon/{key}`, then `{key}`, in the metadata of the message, then of the request.
+fn metadata<'a>(
+    request: &'a SendMessageRequest,
+    key: &str,
+) -> Result<Option<(String, &'a str)>, Fault> {
+    let places = [
+        ("message.metadata", request.message.metadata.as_ref()),
+        ("metadata", request.metadata.as_ref()),
+    ];
+    for (place, metadata) in places {
+        for key in [&format!("photon/{key}"), key] {
+            let Some(value) = metadata.and_then(|it| it.get(key)) else { continue };
+            let field = format!("{place}.{key}");
+            let Value::String(text) = value else {
+                return Err(Fault::field(&field, "use a string"));
+            };
+            return Ok(Some((field, text)));
+        }
+    }
+    Ok(None)
+}
+
+/// Digests what was asked, the same whatever the order of the fields.
+fn digest(target: &Target, placement: PlacementId, message: Value) -> [u8; 16] {
+    let target = match target {
+        Target::Skill(skill) => json!({ "skill": skill }),
+        Target::Agent(agent) => json!({ "agent": agent }),
+    };
+    let mut asked = json!([target, placement.as_str(), message]);
+    asked.sort_all_objects();
+    let hash = Sha256::digest(asked.to_string().as_bytes());
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash[..16]);
+    digest
+}

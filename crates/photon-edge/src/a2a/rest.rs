@@ -1,0 +1,119 @@
+//! The HTTP+JSON binding: method and path name the operation.
+//! Must not know what an operation does.
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fault::{Fault, Kind, MEDIA_TYPE};
+use super::incoming::{Incoming, params};
+use super::sse::{self, Binding};
+use crate::Front;
+
+/// Returns the routes below the address of an agent or of the router.
+pub(super) fn routes() -> Router<Front> {
+    Router::new()
+        .route("/message:send", post(send))
+        .route("/message:stream", post(stream))
+        .route("/tasks", get(list))
+        .route("/tasks/{task}", get(read_task).post(change_task))
+        .route("/tasks/{task}/pushNotificationConfigs", any(push))
+        .route("/tasks/{task}/pushNotificationConfigs/{config}", any(push))
+        .route("/extendedAgentCard", get(extended_card))
+}
+
+/// A fault on its way out through this binding.
+struct RestFault(Fault);
+
+impl From<Fault> for RestFault {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl IntoResponse for RestFault {
+    fn into_response(self) -> Response {
+        self.0.rest()
+    }
+}
+
+async fn send(incoming: Incoming) -> Result<Response, RestFault> {
+    Ok(answer(incoming.call()?.send(incoming.json()?).await?))
+}
+
+async fn stream(incoming: Incoming) -> Result<Response, RestFault> {
+    Ok(sse::response(incoming.call()?.stream(incoming.json()?).await?, Binding::Rest))
+}
+
+async fn list(incoming: Incoming) -> Result<Response, RestFault> {
+    Ok(answer(incoming.call()?.list(params(incoming.query_json())?).await?))
+}
+
+/// Serves `GET /tasks/{id}` and `GET /tasks/{id}:subscribe`: routes cannot end in a verb.
+async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
+    let call = incoming.call()?;
+    match incoming.task.split_once(':') {
+        None => {
+            let given = with_id(incoming.query_json(), &incoming.task);
+            Ok(answer(call.task(params(given)?).await?))
+        }
+        Some((id, "subscribe")) => {
+            let given = with_id(incoming.query_json(), id);
+            Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
+        }
+        Some((_, verb)) => Err(no_verb(verb)),
+    }
+}
+
+/// Serves `POST /tasks/{id}:cancel` and `POST /tasks/{id}:subscribe`.
+async fn change_task(incoming: Incoming) -> Result<Response, RestFault> {
+    let call = incoming.call()?;
+    match incoming.task.split_once(':') {
+        Some((id, "cancel")) => {
+            let given = with_id(incoming.json()?, id);
+            Ok(answer(call.cancel(params(given)?).await?))
+        }
+        Some((id, "subscribe")) => {
+            let given = with_id(incoming.json()?, id);
+            Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
+        }
+        Some((_, verb)) => Err(no_verb(verb)),
+        None => Err(no_verb("")),
+    }
+}
+
+async fn push(incoming: Incoming) -> Result<Response, RestFault> {
+    incoming.call()?;
+    Err(Fault::no_push().into())
+}
+
+async fn extended_card(incoming: Incoming) -> Result<Response, RestFault> {
+    incoming.call()?;
+    Err(Fault::no_extended_card().into())
+}
+
+fn no_verb(verb: &str) -> RestFault {
+    let verb: String = verb.chars().take(32).collect();
+    let message = format!(
+        "a task has no operation `:{verb}` by this method; there are GET, POST :cancel, \
+         POST :subscribe and GET :subscribe"
+    );
+    RestFault(Fault::new(Kind::Method, message))
+}
+
+/// Puts the id of the path among the parameters: it is the one that counts.
+fn with_id(mut given: Value, id: &str) -> Value {
+    if let Value::Object(fields) = &mut given {
+        fields.insert("id".to_owned(), Value::from(id));
+    }
+    given
+}
+
+fn answer(body: impl Serialize) -> Response {
+    let mut response = axum::Json(body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}

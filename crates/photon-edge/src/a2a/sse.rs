@@ -1,0 +1,64 @@
+//! Updates as server-sent events; the id of each is the generation.
+//! Must not know what an update means.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use ::a2a::JsonRpcId;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+
+use super::fault::Fault;
+use super::rpc::Success;
+use super::updates::{Update, Updates};
+
+/// A comment is sent when nothing else was for this long, so that nobody between us hangs up.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// What is put around an update.
+#[derive(Clone, Debug)]
+pub(super) enum Binding {
+    /// A JSON-RPC response to the request of this id.
+    Rpc(JsonRpcId),
+    /// Nothing.
+    Rest,
+}
+
+/// Answers with the updates as they come.
+pub(super) fn response(updates: Updates, binding: Binding) -> Response {
+    let events = stream::unfold(Some((updates, binding)), |state| async {
+        let (mut updates, binding) = state?;
+        match updates.next().await {
+            Ok(Some(update)) => Some((written(&binding, &update), Some((updates, binding)))),
+            Ok(None) => None,
+            Err(fault) => Some((broken(&binding, &fault), None)),
+        }
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_EVERY);
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    // nginx holds streams back unless it is told not to.
+    response.headers_mut().insert("x-accel-buffering", "no".parse().expect("a constant"));
+    response
+}
+
+fn written(binding: &Binding, update: &Update) -> Result<Event, Infallible> {
+    let event = Event::default().id(update.generation.to_string());
+    Ok(match binding {
+        Binding::Rpc(id) => data(event, Success::new(id, &update.response)),
+        Binding::Rest => data(event, &update.response),
+    })
+}
+
+fn broken(binding: &Binding, fault: &Fault) -> Result<Event, Infallible> {
+    let event = Event::default().event("error");
+    Ok(match binding {
+        Binding::Rpc(id) => data(event, fault.rpc_body(id.clone())),
+        Binding::Rest => data(event, fault.rest_body()),
+    })
+}
+
+fn data(event: Event, body: impl Serialize) -> Event {
+    event.json_data(body).expect("what A2A says is JSON")
+}

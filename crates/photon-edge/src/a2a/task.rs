@@ -1,0 +1,145 @@
+//! A task of Photon, said in the words of A2A.
+//! Must not ask the region anything.
+
+use std::collections::HashMap;
+
+use ::a2a::{Artifact, Message, Part, Role, Task, TaskState, TaskStatus};
+use chrono::{DateTime, Utc};
+use photon_region::{Json, Outcome, TaskDetail, TaskSummary, Token};
+use photon_state::Hlc;
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+
+/// How much of its history a client wants with a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HistoryLength(usize);
+
+impl HistoryLength {
+    /// All of it.
+    pub(super) const ALL: Self = Self(usize::MAX);
+
+    /// Reads the parameter; silence means all of it.
+    pub(super) fn new(length: Option<i32>, field: &str) -> Result<Self, Fault> {
+        let Some(length) = length else { return Ok(Self::ALL) };
+        let help = || Fault::field(field, format!("use 0 or more, not {length}"));
+        usize::try_from(length).map(Self).map_err(|_| help())
+    }
+}
+
+/// Returns a task with its artifacts and with what was said last.
+pub(super) fn whole(detail: &TaskDetail, history: HistoryLength) -> Task {
+    let mut task = outline(&detail.summary, history);
+    let context = &detail.summary.spec.context;
+    task.status.message = detail.message.as_ref().map(|it| said(it, &task.id, context));
+    task.artifacts = Some(detail.artifacts.iter().map(artifact).collect());
+    task
+}
+
+/// Returns a task without its artifacts.
+pub(super) fn outline(summary: &TaskSummary, history: HistoryLength) -> Task {
+    let id = summary.id.to_string();
+    let asked = said(&summary.spec.message, &id, &summary.spec.context);
+    Task {
+        context_id: summary.spec.context.to_string(),
+        status: status(state(summary.state), None, summary.changed),
+        artifacts: None,
+        history: (1 <= history.0).then(|| vec![asked]),
+        metadata: Some(metadata(summary)),
+        id,
+    }
+}
+
+/// Returns a status.
+pub(super) fn status(state: TaskState, message: Option<Message>, at: Hlc) -> TaskStatus {
+    TaskStatus { state, message, timestamp: timestamp(at) }
+}
+
+/// Returns a reading of the clock as a time, if it is one that a calendar has.
+fn timestamp(at: Hlc) -> Option<DateTime<Utc>> {
+    i64::try_from(at.wall_ms).ok().and_then(DateTime::from_timestamp_millis)
+}
+
+/// Returns the reading of the clock below which everything is before `time`.
+pub(super) fn reading(time: DateTime<Utc>) -> Hlc {
+    // A clock reads whole milliseconds: the first one that is not before `time`.
+    let ms = time.timestamp_millis() + i64::from(time.timestamp_subsec_nanos() % 1_000_000 != 0);
+    Hlc { wall_ms: u64::try_from(ms).unwrap_or(0), count: 0 }
+}
+
+/// Returns the state by the protocol's name.
+pub(super) fn state(state: photon_region::TaskState) -> TaskState {
+    match state {
+        photon_region::TaskState::Submitted => TaskState::Submitted,
+        photon_region::TaskState::Working => TaskState::Working,
+        photon_region::TaskState::Completed => TaskState::Completed,
+        photon_region::TaskState::Failed => TaskState::Failed,
+        photon_region::TaskState::Canceled => TaskState::Canceled,
+        photon_region::TaskState::Rejected => TaskState::Rejected,
+    }
+}
+
+/// Returns the state that an outcome leaves a task in.
+pub(super) fn ended(outcome: Outcome) -> TaskState {
+    state(outcome.state())
+}
+
+/// Returns what was said, with its place filled in.
+pub(super) fn said(message: &Json, task: &str, context: &str) -> Message {
+    let parsed = serde_json::from_slice::<Message>(&message.0);
+    // Messages are checked on their way in; one that a later version let in is shown as it is.
+    let mut message = parsed.unwrap_or_else(|_| Message {
+        message_id: format!("{task}-message"),
+        ..Message::new(Role::Agent, raw_parts(message))
+    });
+    message.task_id = Some(task.to_owned());
+    message.context_id = Some(context.to_owned());
+    message
+}
+
+/// Returns the parts of a chunk.
+pub(super) fn parts(chunk: &Json) -> Vec<Part> {
+    serde_json::from_slice(&chunk.0).unwrap_or_else(|_| raw_parts(chunk))
+}
+
+fn raw_parts(json: &Json) -> Vec<Part> {
+    let lossy = || Value::String(String::from_utf8_lossy(&json.0).into_owned());
+    vec![Part::data(serde_json::from_slice(&json.0).unwrap_or_else(|_| lossy()))]
+}
+
+fn artifact(artifact: &photon_region::Artifact) -> Artifact {
+    Artifact {
+        artifact_id: artifact.id.to_string(),
+        name: artifact.name.as_deref().map(str::to_owned),
+        description: None,
+        parts: artifact.parts.iter().flat_map(parts).collect(),
+        metadata: None,
+        extensions: None,
+    }
+}
+
+/// What Photon tells of itself is under this key of the metadata.
+const METADATA_KEY: &str = "photon";
+
+fn metadata(summary: &TaskSummary) -> HashMap<String, Value> {
+    let mut photon = json!({
+        "home": summary.home.as_str(),
+        "placement": summary.spec.placement.as_str(),
+        "attempt": summary.attempt,
+        "generation": summary.generation,
+    });
+    if let Some((agent, region)) = &summary.worker {
+        photon["agent"] = json!(agent);
+        photon["region"] = json!(region.as_str());
+    }
+    HashMap::from([(METADATA_KEY.to_owned(), photon)])
+}
+
+/// Returns the metadata of an event.
+pub(super) fn event_metadata(generation: u64, token: Option<Token>) -> HashMap<String, Value> {
+    let mut photon = json!({ "generation": generation });
+    if let Some(token) = token {
+        photon["attempt"] = json!(token.attempt());
+    }
+    HashMap::from([(METADATA_KEY.to_owned(), photon)])
+}

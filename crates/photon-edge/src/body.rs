@@ -1,0 +1,240 @@
+//! Requests, taken apart: bodies within their bounds, strict JSON, strict parameters.
+//! Must not know what is asked for.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::Front;
+use crate::names::Invalid;
+use crate::problem::{Kind, Stood};
+use crate::v1::types::Problem;
+
+/// Why a body could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It is too large.
+    #[error("the body is larger than {max} bytes, the most that is taken")]
+    TooLarge {
+        /// The bound.
+        max: usize,
+    },
+    /// It did not arrive in time.
+    #[error("the body did not arrive within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// The client broke off, or broke the rules of its protocol.
+    #[error("the body could not be read: {0}")]
+    Broken(String),
+}
+
+/// Reads a body within the bounds of size and time.
+pub(crate) async fn read(
+    front: &Front,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Bytes, BodyError> {
+    let (max, patience) = (front.limits().body_bytes_max, front.limits().request_timeout);
+    let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| max as u64 <= length && max as u64 != length) {
+        front.swallow(body);
+        return Err(BodyError::TooLarge { max });
+    }
+    let gathered = tokio::time::timeout(patience, gather(&mut body, max)).await;
+    let gathered = gathered.unwrap_or(Err(BodyError::TimedOut(patience)));
+    if matches!(gathered, Err(BodyError::TooLarge { .. })) {
+        front.swallow(body);
+    }
+    gathered
+}
+
+async fn gather(body: &mut Body, max: usize) -> Result<Bytes, BodyError> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|err| BodyError::Broken(err.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if max < first.len() + rest.len() + data.len() {
+            return Err(BodyError::TooLarge { max });
+        }
+        // Most bodies come in one piece, which needs no copy.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+            continue;
+        }
+        rest.extend_from_slice(&std::mem::take(&mut first));
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// A JSON body: its media type, form and fields checked.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, front: &Front) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let detail = "send JSON with the header `content-type: application/json`";
+            return Err(Kind::UnsupportedMediaType.problem(detail));
+        }
+        let bytes = read(front, &parts.headers, body).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that may be absent: nothing at all means the default.
+#[derive(Debug)]
+pub(crate) struct JsonOrNothing<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, front: &Front) -> Result<Self, Problem> {
+        let has_type = request.headers().contains_key(CONTENT_TYPE);
+        if has_type && is_json(request.headers()) {
+            return Json::from_request(request, front).await.map(|Json(it)| Self(it));
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = read(front, &parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let detail = "send JSON with the header `content-type: application/json`, or no body";
+        Err(Kind::UnsupportedMediaType.problem(detail))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(text) = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()) else {
+        return false;
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Parses JSON from outside; a fault in a field names the field.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
+        let path = err.path().to_string();
+        let err = err.into_inner();
+        match err.classify() {
+            serde_json::error::Category::Data => invalid_field(&path, &err),
+            serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof => malformed(&err),
+        }
+    })?;
+    reader.end().map_err(|err| malformed(&err))?;
+    Ok(value)
+}
+
+fn malformed(err: &serde_json::Error) -> Problem {
+    Kind::MalformedJson.problem(format!("the body is not JSON: {err}"))
+}
+
+fn invalid_field(path: &str, err: &serde_json::Error) -> Problem {
+    let message = err.to_string();
+    let rule = message.split(" at line ").next().unwrap_or_default();
+    let field = if path == "." { "body" } else { path };
+    let hint = nearest(rule).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Invalid::new(field, format!("{rule}{hint}")).problem(Stood::Inside)
+}
+
+/// Finds the known field that an unknown one comes nearest to, in serde's message about it.
+fn nearest(rule: &str) -> Option<&str> {
+    let mut quoted = rule.strip_prefix("unknown field `")?.split('`');
+    let unknown = quoted.next()?;
+    let known = quoted.skip(1).step_by(2);
+    let ranked = known.map(|it| (strsim::damerau_levenshtein(unknown, it), it));
+    ranked.min().filter(|(edits, it)| *edits <= it.len().div_ceil(3)).map(|(_, it)| it)
+}
+
+/// A query, all of its fields known and given once.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Front> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Front) -> Result<Self, Problem> {
+        let query = Query::try_from_uri(&parts.uri).map_err(|err: QueryRejection| {
+            Kind::InvalidParameter.problem(err.body_text())
+        })?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The one variable segment of a path.
+#[derive(Debug)]
+pub(crate) struct Segment(pub(crate) String);
+
+impl FromRequestParts<Front> for Segment {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, front).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            Err(err) => Err(Kind::InvalidParameter.problem(err.body_text())),
+        }
+    }
+}
+
+/// Returns a header that may be given once.
+pub(crate) fn header<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Invalid> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Invalid::new(name.as_str(), "the header may be given only once"));
+    }
+    let value = value.to_str().map_err(|_| Invalid::new(name.as_str(), "use visible ASCII"))?;
+    Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code)]
+        count: u8,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code)]
+        items: Vec<Inner>,
+    }
+
+    fn check(json: &str, status: u16, field: Option<&str>, detail: &str) {
+        let problem = parse::<Outer>(json.as_bytes()).unwrap_err();
+        assert_eq!((problem.status, problem.field.as_deref()), (status, field), "{problem:?}");
+        assert!(problem.detail.contains(detail), "{problem:?}");
+    }
+
+    #[test]
+    fn a_fault_names_the_field_and_the_fix() {
+        check(r#"{"items": [{"count": 1}, {"count": -1}]}"#, 422, Some("items[1].count"), "-1");
+        check(r#"{"item": []}"#, 422, Some("item"), "did you mean `items`?");
+        check(r#"{"zzzzzz": []}"#, 422, Some("zzzzzz"), "expected `items`");
+        check(r"{}", 422, Some("body"), "missing field `items`");
+        check(r#"{"items": ["#, 400, None, "not JSON");
+        check(r#"{"items": []} x"#, 400, None, "not JSON");
+        check("", 400, None, "not JSON");
+    }
+}

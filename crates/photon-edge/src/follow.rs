@@ -1,0 +1,72 @@
+//! Following a task event by event, for every protocol that can stream.
+//! Must not know how an event is written on a wire.
+
+use std::time::Duration;
+
+use photon_region::{Command, Event, Reply, Stamped, TaskId, TaskState};
+
+use crate::front::{Failure, FollowerSlot, Front};
+
+/// A client that follows a task. Holds no buffer: events are fetched when there is room for them.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    front: Front,
+    task: TaskId,
+    after: u64,
+    has_ended: bool,
+    _slot: FollowerSlot,
+}
+
+/// What a follower hears.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// The events, in order; none if the wait was over.
+    pub(crate) events: Vec<Stamped>,
+    /// Where the task stands after them.
+    pub(crate) state: TaskState,
+}
+
+impl Follower {
+    /// How long one question waits before it is asked anew.
+    const WAIT_MAX: Duration = Duration::from_secs(30);
+
+    /// Begins to follow a task after generation `after`, if there is room for one more follower.
+    pub(crate) fn new(front: Front, task: TaskId, after: u64) -> Result<Self, Failure> {
+        let slot = front.follower_slot()?;
+        Ok(Self { front, task, after, has_ended: false, _slot: slot })
+    }
+
+    /// Returns the next events as soon as there are any; `None` after the last one, and when the
+    /// front door closes.
+    pub(crate) async fn next(&mut self) -> Result<Option<Heard>, Failure> {
+        while !self.has_ended {
+            let heard = self.ask(Self::WAIT_MAX).await?;
+            let Some(heard) = heard else { return Ok(None) };
+            if !heard.events.is_empty() {
+                return Ok(Some(heard));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the next events within `wait`; `None` when the front door closes.
+    pub(crate) async fn ask(&mut self, wait: Duration) -> Result<Option<Heard>, Failure> {
+        let command = Command::Events { task: self.task, after: self.after, wait };
+        let stopping = self.front.stopping().clone();
+        let Some(reply) = stopping.run_until_cancelled(self.front.submit(command)).await else {
+            return Ok(None);
+        };
+        let Reply::Events { events, state } = reply? else {
+            unreachable!("the region answers `Events` with events")
+        };
+        // A reply may hold only the first of many events, so the last event decides, not the state.
+        self.has_ended = match events.last() {
+            Some(last) => {
+                self.after = last.generation;
+                matches!(last.event, Event::Ended { .. })
+            }
+            None => state.is_terminal(),
+        };
+        Ok(Some(Heard { events, state }))
+    }
+}

@@ -1,0 +1,266 @@
+//! The state that all handlers share, and the one way from them to the region.
+//! Must not know of routes or status codes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use photon_node::{Handle, SubmitError};
+use photon_region::{Command, Refusal, Reply, View};
+use photon_state::{PlacementId, RegionId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::meter::Meter;
+use crate::token::TokenHash;
+
+/// Bytes of a refused body that are read before its connection is closed.
+const SWALLOW_BYTES_MAX: usize = 256 << 20;
+
+/// What a front door must be told.
+#[derive(Clone, Debug)]
+pub struct FrontConfig {
+    /// The region behind the door.
+    pub handle: Handle,
+    /// What clients may know of the planet.
+    pub planet: PlanetInfo,
+    /// Who may come in; everybody when there is none.
+    pub tokens: Vec<TokenHash>,
+    /// The bounds of what is taken on.
+    pub limits: FrontLimits,
+}
+
+/// What clients may know of the planet.
+#[derive(Clone, Debug)]
+pub struct PlanetInfo {
+    /// What people call it.
+    pub name: String,
+    /// The region that this door belongs to.
+    pub region: RegionId,
+    /// All regions, this one too.
+    pub regions: Vec<RegionInfo>,
+    /// The regions of each placement, `global` too.
+    pub placements: BTreeMap<PlacementId, Vec<RegionId>>,
+    /// The version of the binary.
+    pub version: String,
+}
+
+/// What clients may know of a region.
+#[derive(Clone, Debug)]
+pub struct RegionInfo {
+    /// Its name.
+    pub name: RegionId,
+    /// The city that it is in, or near to.
+    pub city: String,
+    /// The country, as ISO 3166-1 alpha-2.
+    pub country: String,
+    /// The continent.
+    pub continent: String,
+    /// Degrees; north is positive.
+    pub latitude: f64,
+    /// Degrees; east is positive.
+    pub longitude: f64,
+    /// The privacy regime that it is under.
+    pub privacy: String,
+    /// The base URL of its front door.
+    pub api: String,
+}
+
+/// Bounds and times. What happens at each bound is said beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct FrontLimits {
+    /// Bytes of a request's body; more are answered with 413.
+    pub body_bytes_max: usize,
+    /// Bytes of a request's head, 8 KiB at least; more are answered with 431.
+    pub header_bytes_max: usize,
+    /// Open connections; further ones are answered with 503 and closed.
+    pub connections_max: usize,
+    /// Clients that follow a task; further ones are answered with 503.
+    pub followers_max: usize,
+    /// How long a body may take to arrive, and a command to be answered; then the answer is 503.
+    pub request_timeout: Duration,
+}
+
+impl Default for FrontLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 << 20,
+            header_bytes_max: 16 << 10,
+            connections_max: 12_000,
+            followers_max: 10_000,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a request came to nothing, whichever protocol it spoke.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The region turned it down.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue to the region is full.
+    #[error("the queue to the region is full at {max}; try again")]
+    Full {
+        /// Its bound.
+        max: usize,
+    },
+    /// Too many clients follow tasks.
+    #[error("{max} clients follow tasks, and no more may; poll the task, or try again")]
+    FollowersFull {
+        /// The bound.
+        max: usize,
+    },
+    /// The region took too long. What was asked may or may not have been done.
+    #[error("the region did not answer within {} ms; asking again is safe", .0.as_millis())]
+    TimedOut(Duration),
+    /// The front door is closing.
+    #[error("the region is stopping; ask another one, or try again")]
+    Stopping,
+}
+
+impl From<SubmitError> for Failure {
+    fn from(err: SubmitError) -> Self {
+        match err {
+            SubmitError::Refused(refusal) => Self::Refused(refusal),
+            SubmitError::Stopping => Self::Stopping,
+            SubmitError::Full { max } => Self::Full { max },
+        }
+    }
+}
+
+/// The front door of a region: the state of all handlers. Clones are cheap and share it.
+#[derive(Clone, Debug)]
+pub struct Front(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: FrontConfig,
+    followers: Arc<Semaphore>,
+    meter: Meter,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The right to follow a task; dropping it makes room for the next.
+#[derive(Debug)]
+pub(crate) struct FollowerSlot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Front {
+    /// Makes a front door.
+    #[must_use]
+    pub fn new(config: FrontConfig) -> Self {
+        let followers = Arc::new(Semaphore::new(config.limits.followers_max));
+        let (meter, stopping) = (Meter::default(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Inner { config, followers, meter, stopping, tasks }))
+    }
+
+    /// Returns what clients may know of the planet.
+    #[must_use]
+    pub fn planet(&self) -> &PlanetInfo {
+        &self.0.config.planet
+    }
+
+    /// Returns the region that this door belongs to.
+    #[must_use]
+    pub fn region(&self) -> RegionId {
+        self.0.config.planet.region
+    }
+
+    /// Returns what clients may know of a region.
+    #[must_use]
+    pub fn region_info(&self, name: RegionId) -> Option<&RegionInfo> {
+        self.planet().regions.iter().find(|it| it.name == name)
+    }
+
+    /// Returns the bounds of what is taken on.
+    #[must_use]
+    pub fn limits(&self) -> &FrontLimits {
+        &self.0.config.limits
+    }
+
+    /// Returns the last snapshot of the region.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.0.config.handle.view()
+    }
+
+    /// Submits a command and waits for its reply: as long as the command itself waits, and the
+    /// request timeout on top.
+    pub async fn submit(&self, command: Command) -> Result<Reply, Failure> {
+        let asked = match &command {
+            Command::Events { wait, .. } | Command::Acquire { wait, .. } => *wait,
+            Command::Register(_)
+            | Command::Deregister(_)
+            | Command::Agent(_)
+            | Command::Agents { .. }
+            | Command::Submit(_)
+            | Command::Task(_)
+            | Command::Tasks { .. }
+            | Command::AtHome(_) => Duration::ZERO,
+        };
+        let patience = asked + self.limits().request_timeout;
+        match tokio::time::timeout(patience, self.0.config.handle.submit(command)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failure::TimedOut(patience)),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> &[TokenHash] {
+        &self.0.config.tokens
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.0.config.handle
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
+    }
+
+    /// The token that is cancelled when the door begins to close: streams and long polls end.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// What runs beside the handlers; awaited when the door closes.
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// Reads the rest of a refused body and forgets it, within bounds: a client that is still
+    /// sending when the connection is closed would lose the answer.
+    pub(crate) fn swallow(&self, mut body: Body) {
+        let (patience, stopping) = (self.limits().request_timeout, self.stopping().clone());
+        let swallowing = async move {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+                if SWALLOW_BYTES_MAX < bytes {
+                    break;
+                }
+            }
+        };
+        self.tasks().spawn(async move {
+            // When time is over the client loses its answer, and its connection.
+            let _ = tokio::time::timeout(patience, stopping.run_until_cancelled(swallowing)).await;
+        });
+    }
+
+    /// Takes the right to follow a task, or refuses when too many have it.
+    pub(crate) fn follower_slot(&self) -> Result<FollowerSlot, Failure> {
+        let permit = self.0.followers.clone().try_acquire_owned();
+        let max = self.limits().followers_max;
+        permit.map(FollowerSlot).map_err(|_| Failure::FollowersFull { max })
+    }
+
+    /// Returns how many clients follow tasks.
+    pub(crate) fn followers(&self) -> usize {
+        self.limits().followers_max.saturating_sub(self.0.followers.available_permits())
+    }
+}

@@ -1,0 +1,287 @@
+//! The one table of errors of `/v1`: which failure is which problem, with which status code.
+//! Must not know of other protocols: A2A has its own table.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use photon_region::{Large, Refusal, TaskId};
+use photon_state::RegionId;
+
+use crate::body::BodyError;
+use crate::front::Failure;
+use crate::names::Invalid;
+use crate::v1::types::Problem;
+
+/// The media type of problems.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// When to try again if nobody knows better.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// A kind of problem. `docs/errors.md` has a section for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    MalformedJson,
+    InvalidParameter,
+    BrokenBody,
+    Unauthorized,
+    NotFound,
+    NoSuchRegion,
+    NoSuchAgent,
+    NoSuchTask,
+    MethodNotAllowed,
+    BodyTimeout,
+    AttachedElsewhere,
+    StaleToken,
+    Ended,
+    KeyReused,
+    NoteGap,
+    TooLarge,
+    UnsupportedMediaType,
+    OutsidePlacement,
+    InvalidBody,
+    NoSuchSkill,
+    NoSuchPlacement,
+    Overloaded,
+    DiskFull,
+    HomeUnreachable,
+    TooManyFollowers,
+    TimedOut,
+    Stopping,
+}
+
+impl Kind {
+    /// All kinds, for the documents.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 27] = [
+        Self::MalformedJson,
+        Self::InvalidParameter,
+        Self::BrokenBody,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::NoSuchRegion,
+        Self::NoSuchAgent,
+        Self::NoSuchTask,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::AttachedElsewhere,
+        Self::StaleToken,
+        Self::Ended,
+        Self::KeyReused,
+        Self::NoteGap,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::OutsidePlacement,
+        Self::InvalidBody,
+        Self::NoSuchSkill,
+        Self::NoSuchPlacement,
+        Self::Overloaded,
+        Self::DiskFull,
+        Self::HomeUnreachable,
+        Self::TooManyFollowers,
+        Self::TimedOut,
+        Self::Stopping,
+    ];
+
+    /// Returns the status code, the last segment of the type, and the title.
+    pub(crate) fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedJson => (S::BAD_REQUEST, "malformed-json", "Malformed JSON"),
+            Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "Invalid parameter"),
+            Self::BrokenBody => (S::BAD_REQUEST, "broken-body", "Broken body"),
+            Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::NotFound => (S::NOT_FOUND, "not-found", "Not found"),
+            Self::NoSuchRegion => (S::NOT_FOUND, "no-such-region", "No such region"),
+            Self::NoSuchAgent => (S::NOT_FOUND, "no-such-agent", "No such agent"),
+            Self::NoSuchTask => (S::NOT_FOUND, "no-such-task", "No such task"),
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+            }
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body-timeout", "Body timeout"),
+            Self::AttachedElsewhere => (S::CONFLICT, "attached-elsewhere", "Attached elsewhere"),
+            Self::StaleToken => (S::CONFLICT, "stale-token", "Stale token"),
+            Self::Ended => (S::CONFLICT, "ended", "Task has ended"),
+            Self::KeyReused => (S::CONFLICT, "key-reused", "Idempotency key reused"),
+            Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+            Self::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type")
+            }
+            Self::OutsidePlacement => {
+                (S::MISDIRECTED_REQUEST, "outside-placement", "Outside the placement")
+            }
+            Self::InvalidBody => (S::UNPROCESSABLE_ENTITY, "invalid-body", "Invalid body"),
+            Self::NoSuchSkill => (S::UNPROCESSABLE_ENTITY, "no-such-skill", "No such skill"),
+            Self::NoSuchPlacement => {
+                (S::UNPROCESSABLE_ENTITY, "no-such-placement", "No such placement")
+            }
+            Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
+            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "Disk full"),
+            Self::HomeUnreachable => {
+                (S::SERVICE_UNAVAILABLE, "home-unreachable", "Home unreachable")
+            }
+            Self::TooManyFollowers => {
+                (S::SERVICE_UNAVAILABLE, "too-many-followers", "Too many followers")
+            }
+            Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
+        }
+    }
+
+    /// Makes a problem of this kind. The caller may try again later where that can help.
+    pub(crate) fn problem(self, detail: impl Into<String>) -> Problem {
+        let (status, slug, title) = self.row();
+        let may_pass =
+            [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        Problem {
+            kind: format!("/problems/{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            retry_after_ms: may_pass.then_some(RETRY_AFTER_MS),
+            ..Problem::default()
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let detail = failure.to_string();
+        let bounded = |kind: Kind, max: usize| {
+            Problem { max: Some(max as u64), ..kind.problem(detail.clone()) }
+        };
+        match failure {
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Full { max } => bounded(Kind::Overloaded, max),
+            Failure::FollowersFull { max } => bounded(Kind::TooManyFollowers, max),
+            Failure::TimedOut(_) => Kind::TimedOut.problem(detail),
+            Failure::Stopping => Kind::Stopping.problem(detail),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let about = |kind: Kind, id: TaskId| {
+            Problem { task: Some(id.to_string()), ..kind.problem(detail.clone()) }
+        };
+        let at = |kind: Kind, region: RegionId| {
+            Problem { region: Some(region.to_string()), ..kind.problem(detail.clone()) }
+        };
+        let field = |kind: Kind, field: &str| {
+            Problem { field: Some(field.to_owned()), ..kind.problem(detail.clone()) }
+        };
+        match refusal {
+            Refusal::Overloaded { retry_after, max, what: _ } => {
+                let retry_after_ms = u64::try_from(retry_after.as_millis()).ok();
+                let max = Some(max);
+                Problem { retry_after_ms, max, ..Kind::Overloaded.problem(detail) }
+            }
+            Refusal::DiskFull { region } => at(Kind::DiskFull, region),
+            Refusal::NoSuchAgent(_) => Kind::NoSuchAgent.problem(detail),
+            Refusal::NoSuchSkill(_) => field(Kind::NoSuchSkill, "skill"),
+            Refusal::NoSuchTask(task) => about(Kind::NoSuchTask, task),
+            Refusal::NoSuchPlacement(_) => field(Kind::NoSuchPlacement, "placement"),
+            Refusal::OutsidePlacement { members, region: _, placement: _ } => {
+                let members = Some(members.iter().map(ToString::to_string).collect());
+                Problem { members, ..field(Kind::OutsidePlacement, "placement") }
+            }
+            Refusal::AttachedElsewhere { region, agent: _ } => at(Kind::AttachedElsewhere, region),
+            Refusal::StaleToken { task, tokens: _ } => about(Kind::StaleToken, task),
+            Refusal::Ended { task, state } => {
+                let state = Some(state.as_str().to_owned());
+                Problem { state, ..about(Kind::Ended, task) }
+            }
+            Refusal::KeyReused { task } => about(Kind::KeyReused, task),
+            Refusal::NoteGap { expected, first: _ } => {
+                Problem { expected: Some(expected), ..field(Kind::NoteGap, "first") }
+            }
+            Refusal::TooLarge { what, max, bytes: _ } => {
+                let name = match what {
+                    Large::Message => "message",
+                    Large::Card => "card",
+                    Large::Task => "notes",
+                };
+                Problem { max: Some(max), ..field(Kind::TooLarge, name) }
+            }
+            Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(err: BodyError) -> Self {
+        let detail = err.to_string();
+        match err {
+            BodyError::TooLarge { max } => {
+                Problem { max: Some(max as u64), ..Kind::TooLarge.problem(detail) }
+            }
+            BodyError::TimedOut(_) => Kind::BodyTimeout.problem(detail),
+            BodyError::Broken(_) => Kind::BrokenBody.problem(detail),
+        }
+    }
+}
+
+/// Where a value that is invalid stood in its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stood {
+    /// In the path, the query or a header.
+    Outside,
+    /// In the body.
+    Inside,
+}
+
+impl Invalid {
+    /// Makes the problem that tells of it.
+    pub(crate) fn problem(self, stood: Stood) -> Problem {
+        let kind = match stood {
+            Stood::Outside => Kind::InvalidParameter,
+            Stood::Inside => Kind::InvalidBody,
+        };
+        Problem { detail: self.to_string(), field: Some(self.field), ..kind.problem("") }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("a status of the table");
+        let body = serde_json::to_vec(&self).expect("text and numbers can be written as json");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"photon\""));
+        }
+        if let Some(retry_after_ms) = self.retry_after_ms {
+            let seconds = retry_after_ms.div_ceil(1000).max(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_problem_has_a_section_in_the_documents() {
+        let page = include_str!("../../../docs/errors.md");
+        for kind in Kind::ALL {
+            let (status, slug, _) = kind.row();
+            let heading = format!("## {slug} ({})\n", status.as_u16());
+            assert!(page.contains(&heading), "docs/errors.md lacks `{}`", heading.trim());
+        }
+        assert_eq!(page.matches("\n## ").count(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_try_again() {
+        let response = Kind::DiskFull.problem("full").into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+        assert!(!Kind::NotFound.problem("").into_response().headers().contains_key(RETRY_AFTER));
+    }
+}

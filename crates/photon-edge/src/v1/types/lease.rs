@@ -1,0 +1,192 @@
+//! Leases in JSON: how workers come by tasks and tell of them.
+//! Must not know when a lease lapses.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Message, Part, Raw, TaskState, given};
+
+/// The fencing token of a lease, in decimal digits: text, because numbers of 64 bits are not safe
+/// in every language.
+pub type TokenText = String;
+
+/// Asks for work.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"agent": "shout", "limit": 1, "wait_ms": 0}))]
+pub struct LeasePost {
+    /// The agent that works; it is attached to the region that is asked.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
+    pub agent: String,
+    /// How many tasks at most.
+    #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 1000, default = 1)]
+    pub limit: u32,
+    /// How long to wait for the first, in milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 30_000, default = 0)]
+    pub wait_ms: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Leases that were granted; none if the wait was over.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Leases {
+    /// The leases.
+    pub leases: Vec<Lease>,
+}
+
+/// The right to work on a task.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    /// The task.
+    pub task: String,
+    /// Shown with all that the worker tells; a later one ends it.
+    #[schema(example = "4294967297")]
+    pub token: TokenText,
+    /// Which attempt this is: 1 for the first.
+    pub attempt: u32,
+    /// The region that decides about the task.
+    pub home: String,
+    /// The skill that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub skill: Option<String>,
+    /// The agent that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub agent: Option<String>,
+    /// What is asked.
+    pub message: Raw<Message>,
+    /// The conversation that it belongs to.
+    pub context_id: String,
+    /// Where the task and all that belongs to it may live.
+    pub placement: String,
+    /// How long the worker may be silent.
+    pub ttl_ms: u64,
+}
+
+/// The worker lives.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "4294967297"}))]
+pub struct HeartbeatPost {
+    /// The lease's token.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub token: TokenText,
+}
+
+/// The worker tells something.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "token": "4294967297", "first": 1,
+    "notes": [{"artifact": {"id": "out", "text": "HELLO", "append": true, "last": false}}]
+}))]
+pub struct NotesPost {
+    /// The lease's token.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub token: TokenText,
+    /// The number of the first note: the worker counts 1, 2, 3 .. within an attempt. Notes that
+    /// were told before are passed over, so that repeating a request is safe.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    pub first: u64,
+    /// The notes.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub notes: Vec<NotePost>,
+}
+
+/// One note: exactly one of `status` and `artifact`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotePost {
+    /// A remark.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub status: Option<StatusNote>,
+    /// A result, or a piece of one.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub artifact: Option<ArtifactNote>,
+}
+
+/// A remark: text, or a message as A2A has it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum StatusNote {
+    /// A message of one part of text.
+    Text(String),
+    /// A message.
+    Message(Message),
+}
+
+/// A result, or a piece of one. Exactly one of `text` and `parts` says what it holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactNote {
+    /// Which artifact.
+    #[schema(pattern = "^[!-~]{1,128}$")]
+    pub id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// One part of text.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// Parts.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 1)]
+    pub parts: Option<Vec<Part>>,
+    /// Whether it continues what the artifact holds; it begins anew otherwise.
+    #[serde(default)]
+    pub append: bool,
+    /// Whether the artifact is whole with it.
+    #[serde(default)]
+    pub last: bool,
+}
+
+/// The worker has finished. At most one of `message` and `text` says something.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "4294967297"}))]
+pub struct CompletePost {
+    /// The lease's token.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub token: TokenText,
+    /// A message as A2A has it.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<Message>,
+    /// A message of one part of text.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+}
+
+/// The worker gives up.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "4294967297", "reason": "exit status 1"}))]
+pub struct FailPost {
+    /// The lease's token.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub token: TokenText,
+    /// In words.
+    pub reason: String,
+    /// Whether the agent refuses the task, rather than failing at it.
+    #[serde(default)]
+    pub rejected: bool,
+}
+
+/// Where a task stands at its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Standing {
+    /// Its state.
+    pub state: TaskState,
+    /// Its generation.
+    pub generation: u64,
+}

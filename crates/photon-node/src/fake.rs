@@ -1,0 +1,37 @@
+//! A handle without a node, for tests of who holds handles: a function answers the commands.
+//! Must not be used by a running region.
+
+use std::sync::{Arc, RwLock};
+
+use photon_region::{Command, Refusal, Reply, View};
+use tokio::sync::mpsc;
+
+use crate::Handle;
+use crate::handle::Asked;
+
+/// Commands that wait for the function; more are refused as they are by a node.
+const COMMANDS_MAX: usize = 1024;
+
+impl Handle {
+    /// Makes a handle whose commands are answered by `answer`, on a thread of its own that ends
+    /// with the last clone of the handle.
+    #[doc(hidden)]
+    pub fn from_fn(answer: impl Fn(Command) -> Result<Reply, Refusal> + Send + 'static) -> Self {
+        let (commands, mut asked) = mpsc::channel::<Asked>(COMMANDS_MAX);
+        std::thread::spawn(move || {
+            while let Some((command, reply_tx)) = asked.blocking_recv() {
+                // A client that has gone wants no reply.
+                let _ = reply_tx.send(answer(command));
+            }
+        });
+        Self { commands, view: Arc::new(RwLock::new(Arc::new(View::default()))) }
+    }
+
+    /// Sets what the handle shows of the region.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_view(self, view: View) -> Self {
+        *self.view.write().expect("no writer panics") = Arc::new(view);
+        self
+    }
+}

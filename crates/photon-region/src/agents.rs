@@ -1,0 +1,233 @@
+//! The agents: announce, forget, list; and for those attached here, hear them and hand out work.
+//! Must not decide about tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_state::{Change, PlacementId, RegionId};
+
+use crate::codec::encode_agent;
+use crate::contract::{AgentSpec, AtHome, Disk, Lease, Reply};
+use crate::desk::Bell;
+use crate::refusal::{Large, Queue, Refusal};
+use crate::region::{Patience, Region, Verdict};
+use crate::registry::{AGENTS, ONLINE, PRESENCE, agent_record, presence_record};
+use crate::task::{AgentName, Claim, Skill, TaskId};
+
+impl Region {
+    /// The agents that are attached here have as long to be heard again as they may be silent.
+    pub(crate) fn resume_agents(&mut self) {
+        let here = self.config.region;
+        let attached = self.registry.after(None).filter(|(_, it)| it.region == here);
+        let online = attached.filter(|(_, it)| it.is_online);
+        self.heard = online.map(|(name, _)| (name.clone(), self.now.mono)).collect();
+    }
+
+    pub(crate) fn register(&mut self, spec: &AgentSpec) -> Verdict {
+        if let Err(refusal) = self.check_registration(spec) {
+            return refusal.into();
+        }
+        let here = self.config.region;
+        let known = self.registry.get(&spec.name);
+        let is_same = known.is_some_and(|it| it.region == here && *it.spec == *spec);
+        let mut append = 0;
+        if !is_same {
+            self.forget_placements(&spec.name, Some(spec.placement));
+            let key = agent_record(spec.placement, &spec.name).key;
+            let value = encode_agent(spec, here);
+            append = self.write(spec.placement, AGENTS, key, Change::Put(value));
+        }
+        append = append.max(self.hear(&spec.name));
+        self.agent_reply(&spec.name, append)
+    }
+
+    fn check_registration(&self, spec: &AgentSpec) -> Result<(), Refusal> {
+        self.check_placement(spec.placement)?;
+        let limits = &self.config.limits;
+        let bytes = spec.card.0.len() + spec.skills.iter().map(|it| it.len()).sum::<usize>();
+        if limits.message_bytes_max < bytes {
+            let (bytes, max) = (bytes as u64, limits.message_bytes_max as u64);
+            return Err(Refusal::TooLarge { what: Large::Card, bytes, max });
+        }
+        if limits.agents_max <= self.registry.len() && self.registry.get(&spec.name).is_none() {
+            let (max, retry_after) = (limits.agents_max as u64, Duration::from_secs(60));
+            return Err(Refusal::Overloaded { what: Queue::Agents, max, retry_after });
+        }
+        self.check_disk()
+    }
+
+    pub(crate) fn deregister(&mut self, name: &AgentName) -> Verdict {
+        let Some(entry) = self.registry.get(name) else {
+            return Refusal::NoSuchAgent(name.clone()).into();
+        };
+        let checked = self.check_placement(entry.spec.placement).and_then(|()| self.check_disk());
+        if let Err(refusal) = checked {
+            return refusal.into();
+        }
+        self.heard.remove(name);
+        let append = self.forget_placements(name, None);
+        Verdict::Reply(append, Ok(Reply::Done))
+    }
+
+    /// Deletes the records of an agent in every placement that this region may write but one.
+    fn forget_placements(&mut self, name: &AgentName, but: Option<PlacementId>) -> u64 {
+        let all = self.config.placements.keys().copied().filter(|it| Some(*it) != but);
+        let held: Vec<_> = all
+            .map(|placement| (placement, agent_record(placement, name)))
+            .filter(|(_, record)| self.store.value(record).is_some())
+            .collect();
+        let mut append = 0;
+        for (placement, record) in held {
+            append = self.write(placement, AGENTS, record.key, Change::Delete);
+        }
+        append
+    }
+
+    pub(crate) fn show_agent(&self, name: &AgentName) -> Verdict {
+        self.agent_reply(name, self.appended())
+    }
+
+    fn agent_reply(&self, name: &AgentName, append: u64) -> Verdict {
+        match self.registry.get(name) {
+            Some(entry) => {
+                let agent = Arc::new(self.registry.show(name, entry));
+                Verdict::Reply(append, Ok(Reply::Agent(agent)))
+            }
+            None => Refusal::NoSuchAgent(name.clone()).into(),
+        }
+    }
+
+    pub(crate) fn list_agents(
+        &self,
+        skill: Option<&Skill>,
+        region: Option<RegionId>,
+        after: Option<&AgentName>,
+        limit: usize,
+    ) -> Verdict {
+        let fits = self.registry.after(after).filter(|(_, it)| {
+            skill.is_none_or(|skill| it.spec.skills.contains(skill))
+                && region.is_none_or(|region| it.region == region)
+        });
+        let show = |(name, entry): (&AgentName, _)| Arc::new(self.registry.show(name, entry));
+        let mut agents: Vec<_> = fits.take(limit.saturating_add(1)).map(show).collect();
+        let more = limit < agents.len();
+        agents.truncate(limit);
+        Verdict::Reply(self.appended(), Ok(Reply::Agents { agents, more }))
+    }
+
+    pub(crate) fn acquire(
+        &mut self,
+        name: &AgentName,
+        limit: usize,
+        wait: Duration,
+        patience: Patience,
+    ) -> Verdict {
+        let here = self.config.region;
+        match self.registry.get(name) {
+            None => return Refusal::NoSuchAgent(name.clone()).into(),
+            Some(entry) if entry.region != here => {
+                let region = entry.region;
+                return Refusal::AttachedElsewhere { agent: name.clone(), region }.into();
+            }
+            Some(_) => {}
+        }
+        self.hear(name);
+        let (append, leases) = self.take_leases(name, limit);
+        let until = match patience {
+            Patience::Fresh => self.now.mono + wait,
+            Patience::Until(until) => until,
+            Patience::Spent => self.now.mono,
+        };
+        if !leases.is_empty() || until <= self.now.mono {
+            return Verdict::Reply(append, Ok(Reply::Leases(leases)));
+        }
+        Verdict::Wait(Bell::Agent(name.clone()), until)
+    }
+
+    /// Takes claims out of an agent's inbox, those that are still in force.
+    fn take_leases(&mut self, name: &AgentName, limit: usize) -> (u64, Vec<Lease>) {
+        let (mut append, mut leases) = (0, Vec::new());
+        while leases.len() < limit {
+            let Some(claim) = self.inboxes.get_mut(name).and_then(|it| it.pop_front()) else {
+                self.inboxes.remove(name);
+                break;
+            };
+            let task = self.tasks.get(claim.task);
+            let Some(task) = task.filter(|it| it.current() == Some(claim.token)) else {
+                continue;
+            };
+            append = task.append.max(append);
+            let (home, spec) = (task.home(), self.spec(claim.task));
+            leases.push(Lease { claim, home, spec, ttl: self.config.limits.lease_ttl });
+        }
+        (append, leases)
+    }
+
+    /// Puts a claim into the inbox of an agent that is attached here.
+    pub(crate) fn deliver(&mut self, id: TaskId, agent: &AgentName) {
+        let task = self.tasks.get(id).expect("it was just claimed");
+        let Some(token) = task.current() else { return };
+        let (claim, home) = (Claim { task: id, token }, task.home());
+        let here = self.config.region;
+        let entry = self.registry.get(agent);
+        let is_here = entry.is_some_and(|it| it.region == here && it.is_online);
+        if !is_here && home != here && self.is_reachable(home) {
+            self.ask(home, None, AtHome::Decline(claim));
+            return;
+        }
+        self.inboxes.entry(agent.clone()).or_default().push_back(claim);
+        if let Some(poller) = self.desk.ring_one(&Bell::Agent(agent.clone())) {
+            self.look_again(poller);
+        }
+    }
+
+    /// Takes note that an agent lives; returns the append that says so, if it was offline.
+    fn hear(&mut self, name: &AgentName) -> u64 {
+        let here = self.config.region;
+        let Some(entry) = self.registry.get(name).filter(|it| it.region == here) else {
+            return 0;
+        };
+        let (is_online, placement) = (entry.is_online, entry.spec.placement);
+        self.heard.insert(name.clone(), self.now.mono);
+        if is_online || self.disk == Disk::Full {
+            return 0;
+        }
+        let key = presence_record(placement, here, name).key;
+        let online = Change::Put(Bytes::from_static(ONLINE));
+        self.write(placement, PRESENCE, key, online)
+    }
+
+    /// Takes note that the worker of a task lives, if it is attached here.
+    pub(crate) fn hear_worker(&mut self, id: TaskId) {
+        let worker = self.tasks.get(id).and_then(|task| task.worker.clone());
+        if let Some((agent, region)) = worker
+            && region == self.config.region
+        {
+            self.hear(&agent);
+        }
+    }
+
+    /// Marks the agents as offline that have been silent for too long.
+    pub(crate) fn mark_silent_agents(&mut self) {
+        if self.disk == Disk::Full {
+            return;
+        }
+        let patience = self.config.limits.agent_silent_after;
+        let is_silent = |(name, at): &(&AgentName, &Duration)| {
+            **at + patience <= self.now.mono && !self.desk.waits(&Bell::Agent((*name).clone()))
+        };
+        let silent: Vec<AgentName> =
+            self.heard.iter().filter(is_silent).map(|(name, _)| name.clone()).collect();
+        let here = self.config.region;
+        for name in silent {
+            self.heard.remove(&name);
+            self.inboxes.remove(&name); // Nobody takes them up: their leases lapse at home.
+            if let Some(entry) = self.registry.get(&name).filter(|it| it.region == here) {
+                let placement = entry.spec.placement;
+                let key = presence_record(placement, here, &name).key;
+                self.write(placement, PRESENCE, key, Change::Delete);
+            }
+        }
+    }
+}

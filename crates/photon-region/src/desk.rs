@@ -1,0 +1,142 @@
+//! The front desk: replies that wait for the disk, and commands that wait for something to happen.
+//! Must not know what a command means.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use photon_state::RegionId;
+use rustc_hash::FxHashMap;
+
+use crate::contract::{Command, Message, Output, Reply, Ticket};
+use crate::refusal::Refusal;
+use crate::task::{AgentName, TaskId, TaskState};
+
+/// Something that is said only once an append is durable.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// To a client.
+    Reply(Ticket, Result<Reply, Refusal>),
+    /// To a region that asked.
+    Answer(RegionId, u64, Result<(TaskState, u64), Refusal>),
+}
+
+impl Held {
+    pub(crate) fn into_output(self) -> Output {
+        match self {
+            Self::Reply(ticket, reply) => Output::Reply(ticket, reply),
+            Self::Answer(to, number, answer) => Output::Send(to, Message::Answer(number, answer)),
+        }
+    }
+}
+
+/// What a command waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bell {
+    /// An event of the task.
+    Task(TaskId),
+    /// Work for the agent.
+    Agent(AgentName),
+}
+
+/// A command that waits.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) command: Command,
+    pub(crate) until: Duration,
+    bell: Bell,
+}
+
+/// What is held back, and who waits.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    held: BTreeMap<u64, Vec<Held>>,
+    held_count: usize,
+    parked: FxHashMap<Ticket, Parked>,
+    deadlines: BTreeSet<(Duration, Ticket)>,
+    waiting: BTreeMap<Bell, VecDeque<Ticket>>,
+}
+
+impl Desk {
+    /// Commands that may wait for something to happen; more are refused.
+    pub(crate) const PARKED_MAX: usize = 65_536;
+
+    /// Holds something back until an append is durable.
+    pub(crate) fn hold(&mut self, append: u64, held: Held) {
+        self.held.entry(append).or_default().push(held);
+        self.held_count += 1;
+    }
+
+    /// Releases what waited for appends up to a number.
+    pub(crate) fn release(&mut self, durable: u64) -> Vec<Held> {
+        let later = self.held.split_off(&(durable + 1));
+        let released: Vec<Held> =
+            std::mem::replace(&mut self.held, later).into_values().flatten().collect();
+        self.held_count -= released.len();
+        released
+    }
+
+    /// Returns how many replies are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.held_count
+    }
+
+    /// Lets a command wait for a bell, until a time.
+    pub(crate) fn park(&mut self, ticket: Ticket, command: Command, bell: Bell, until: Duration) {
+        self.deadlines.insert((until, ticket));
+        self.waiting.entry(bell.clone()).or_default().push_back(ticket);
+        self.parked.insert(ticket, Parked { command, until, bell });
+    }
+
+    /// Takes a command back that waits.
+    pub(crate) fn unpark(&mut self, ticket: Ticket) -> Option<Parked> {
+        let parked = self.parked.remove(&ticket)?;
+        self.deadlines.remove(&(parked.until, ticket));
+        let queue = self.waiting.get_mut(&parked.bell).expect("a parked command is in its queue");
+        queue.retain(|it| *it != ticket);
+        if queue.is_empty() {
+            self.waiting.remove(&parked.bell);
+        }
+        Some(parked)
+    }
+
+    /// Takes the command that has waited longest for a bell.
+    pub(crate) fn ring_one(&mut self, bell: &Bell) -> Option<(Ticket, Parked)> {
+        let ticket = *self.waiting.get(bell)?.front()?;
+        Some((ticket, self.unpark(ticket)?))
+    }
+
+    /// Takes all commands that wait for a bell.
+    pub(crate) fn ring_all(&mut self, bell: &Bell) -> Vec<(Ticket, Parked)> {
+        let tickets = self.waiting.remove(bell).unwrap_or_default();
+        let take = |ticket| {
+            let parked = self.parked.remove(&ticket)?;
+            self.deadlines.remove(&(parked.until, ticket));
+            Some((ticket, parked))
+        };
+        tickets.into_iter().filter_map(take).collect()
+    }
+
+    /// Takes a command whose wait is over.
+    pub(crate) fn overdue(&mut self, now: Duration) -> Option<(Ticket, Parked)> {
+        let (until, ticket) = *self.deadlines.first()?;
+        if now < until {
+            return None;
+        }
+        Some((ticket, self.unpark(ticket)?))
+    }
+
+    /// Whether anybody waits for a bell.
+    pub(crate) fn waits(&self, bell: &Bell) -> bool {
+        self.waiting.contains_key(bell)
+    }
+
+    /// Returns when the next wait is over.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(until, _)| *until)
+    }
+
+    /// Returns how many commands wait.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+}

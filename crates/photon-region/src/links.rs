@@ -1,0 +1,145 @@
+//! What is known of each peer: what it has, what is on its way, how far away it is.
+//! Must not know what an op says.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use photon_state::{Op, RegionId, Seen, StreamId};
+
+/// A peer and the session with it.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    pub(crate) is_linked: bool,
+    /// What it has durably, by its own word; `None` until it has spoken in this session.
+    pub(crate) theirs: Option<Seen>,
+    /// Whom it is linked to.
+    pub(crate) linked: BTreeSet<RegionId>,
+    /// Which of its logs it writes now.
+    pub(crate) incarnation: u64,
+    pub(crate) round_trip: Option<Duration>,
+    flights: BTreeMap<StreamId, Flight>,
+}
+
+/// The ops of one stream that are on their way to a peer.
+#[derive(Debug, Default)]
+struct Flight {
+    /// The last one sent.
+    sent: u64,
+    /// Sent and not acknowledged: number and weight.
+    unacked: VecDeque<(u64, usize)>,
+    bytes: usize,
+    /// When something was sent or acknowledged last.
+    moved: Duration,
+    /// Whether the log was asked for the next ops.
+    fetching: bool,
+}
+
+impl Peer {
+    /// Bytes of one stream that may be on their way to a peer; more wait for acknowledgement.
+    pub(crate) const FLIGHT_BYTES_MAX: usize = 4 << 20;
+    /// Bytes of ops in one message, short of one op that is larger.
+    pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
+    /// How long without progress, beyond two round trips, before ops are sent again.
+    const RESEND_AFTER: Duration = Duration::from_millis(500);
+
+    /// Begins a session, or ends it: nothing is known of the other side.
+    pub(crate) fn reset(&mut self, is_linked: bool) {
+        *self = Self { is_linked, round_trip: self.round_trip, ..Self::default() };
+    }
+
+    /// Takes in what the peer says that it has.
+    pub(crate) fn heard(&mut self, seen: Seen, now: Duration) {
+        for (stream, flight) in &mut self.flights {
+            flight.acknowledge(seen.of(stream), now);
+        }
+        self.theirs = Some(seen);
+    }
+
+    /// Takes in that the peer has everything of a stream up to a number.
+    pub(crate) fn acknowledged(&mut self, stream: StreamId, seq: u64, now: Duration) {
+        let Some(theirs) = &mut self.theirs else { return };
+        theirs.raise(stream, seq);
+        self.flights.entry(stream).or_default().acknowledge(seq, now);
+    }
+
+    /// Returns the op after which to go on, if the window has room and the log is not asked.
+    pub(crate) fn next_after(&self, stream: &StreamId) -> Option<u64> {
+        let is_held_up = self
+            .flights
+            .get(stream)
+            .is_some_and(|flight| flight.fetching || Self::FLIGHT_BYTES_MAX <= flight.bytes);
+        if is_held_up { None } else { self.sent(stream) }
+    }
+
+    /// Returns the last op that was sent, or that the peer has anyway.
+    fn sent(&self, stream: &StreamId) -> Option<u64> {
+        let have = self.theirs.as_ref()?.of(stream);
+        Some(self.flights.get(stream).map_or(have, |flight| flight.sent.max(have)))
+    }
+
+    /// Ends the wait for the log if it was asked for the ops of a stream from `from` on.
+    /// Says whether they are to be sent now.
+    pub(crate) fn fetched(&mut self, stream: &StreamId, from: u64) -> bool {
+        let is_next = self.sent(stream).is_some_and(|sent| sent + 1 == from);
+        match self.flights.get_mut(stream) {
+            Some(flight) if flight.fetching => {
+                flight.fetching = !is_next;
+                is_next
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Takes from `ops`, which follow on what was sent, what one message may hold.
+    pub(crate) fn take_batch<'a>(
+        &mut self,
+        stream: StreamId,
+        ops: impl Iterator<Item = &'a Arc<Op>>,
+        now: Duration,
+    ) -> Vec<Arc<Op>> {
+        let flight = self.flights.entry(stream).or_default();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for op in ops {
+            let weight = op.weight();
+            if !batch.is_empty() && Self::BATCH_BYTES_MAX < bytes + weight {
+                break;
+            }
+            bytes += weight;
+            flight.unacked.push_back((op.seq, weight));
+            flight.sent = op.seq;
+            batch.push(op.clone());
+        }
+        if flight.bytes == 0 {
+            flight.moved = now;
+        }
+        flight.bytes += bytes;
+        batch
+    }
+
+    /// Takes note that the log is asked for the next ops of a stream.
+    pub(crate) fn fetching(&mut self, stream: StreamId) {
+        self.flights.entry(stream).or_default().fetching = true;
+    }
+
+    /// Goes back to what is acknowledged wherever nothing has moved for too long.
+    pub(crate) fn rewind_stalled(&mut self, now: Duration) {
+        let patience = Self::RESEND_AFTER + 2 * self.round_trip.unwrap_or_default();
+        let Some(theirs) = &self.theirs else { return };
+        for (stream, flight) in &mut self.flights {
+            if !flight.unacked.is_empty() && flight.moved + patience <= now {
+                *flight = Flight { sent: theirs.of(stream), moved: now, ..Flight::default() };
+            }
+        }
+    }
+}
+
+impl Flight {
+    fn acknowledge(&mut self, seq: u64, now: Duration) {
+        while let Some((_, weight)) = self.unacked.pop_front_if(|(it, _)| *it <= seq) {
+            self.bytes -= weight;
+            self.moved = now;
+        }
+        self.sent = seq.max(self.sent);
+    }
+}

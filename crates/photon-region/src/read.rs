@@ -1,0 +1,137 @@
+//! What only looks: a task, its events, lists.
+//! Must not change anything.
+
+use std::time::Duration;
+
+use photon_state::Entry;
+
+use crate::codec::decode_event;
+use crate::contract::{Artifact, Reply, Stamped, TaskDetail, TaskFilter, TaskSummary};
+use crate::desk::Bell;
+use crate::refusal::Refusal;
+use crate::region::{Patience, Region, Verdict};
+use crate::task::{Event, Note, Target, TaskId, Token};
+use crate::tasks::{Task, task_record};
+
+impl Region {
+    /// How long a task that was born elsewhere may take to arrive here before it counts as unknown.
+    const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+    /// Events in one reply; the client asks for the rest.
+    const EVENTS_MAX: usize = 256;
+    /// Bytes of events in one reply, short of one event that is larger.
+    const EVENT_BYTES_MAX: usize = 1 << 20;
+    /// Tasks looked at for one list; the rest is for the next page.
+    const LOOKED_AT_MAX: usize = 20_000;
+
+    pub(crate) fn show_task(&self, id: TaskId, patience: Patience) -> Verdict {
+        let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
+        let mut detail =
+            TaskDetail { summary: self.summary(id, task), artifacts: Vec::new(), message: None };
+        for Stamped { event, .. } in self.events(id, task, 0) {
+            match event {
+                Event::Submitted(_) | Event::Requeued { .. } => {}
+                Event::Claimed { .. } => detail.artifacts.clear(),
+                Event::Noted { note: Note::Status(message), .. } => detail.message = Some(message),
+                Event::Noted { note: Note::Artifact(chunk), .. } => {
+                    Artifact::fold(&mut detail.artifacts, &chunk);
+                }
+                Event::Ended { message, .. } => detail.message = message,
+            }
+        }
+        Verdict::Reply(task.append, Ok(Reply::Task(Box::new(detail))))
+    }
+
+    pub(crate) fn show_events(
+        &self,
+        id: TaskId,
+        after: u64,
+        wait: Duration,
+        patience: Patience,
+    ) -> Verdict {
+        let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
+        let mut bytes = 0;
+        let log = self.store.log(&task_record(task.placement(), id));
+        let fits = |entry: &&Entry| {
+            let is_first = bytes == 0;
+            bytes += entry.bytes.len();
+            is_first || bytes <= Self::EVENT_BYTES_MAX
+        };
+        let entries = log.map_or(&[][..], |log| log.after(after));
+        let count = entries.iter().take(Self::EVENTS_MAX).take_while(fits).count();
+        let events: Vec<Stamped> = self.events(id, task, after).take(count).collect();
+        let until = match patience {
+            Patience::Fresh => self.now.mono + wait,
+            Patience::Until(until) => until,
+            Patience::Spent => self.now.mono,
+        };
+        if events.is_empty() && !task.state.is_terminal() && self.now.mono < until {
+            return Verdict::Wait(Bell::Task(id), until);
+        }
+        Verdict::Reply(task.append, Ok(Reply::Events { events, state: task.state }))
+    }
+
+    /// A task that is not known here may be on its way, if it was born elsewhere.
+    fn absent(&self, id: TaskId, patience: Patience) -> Verdict {
+        let is_from_elsewhere = self.birthplace(id).is_some_and(|it| it != self.config.region);
+        let until = match patience {
+            Patience::Fresh => self.now.mono + Self::ARRIVES_WITHIN,
+            Patience::Until(until) => until,
+            Patience::Spent => self.now.mono,
+        };
+        if is_from_elsewhere && self.now.mono < until {
+            return Verdict::Wait(Bell::Task(id), until);
+        }
+        Refusal::NoSuchTask(id).into()
+    }
+
+    fn events<'a>(
+        &'a self,
+        id: TaskId,
+        task: &Task,
+        after: u64,
+    ) -> impl Iterator<Item = Stamped> + 'a {
+        let log = self.store.log(&task_record(task.placement(), id));
+        let entries = log.map_or(&[][..], |log| log.after(after));
+        (after + 1..).zip(entries).map(|(generation, entry)| {
+            let event = decode_event(&entry.bytes).expect("it was decoded when it was applied");
+            Stamped { generation, at: entry.at, event }
+        })
+    }
+
+    pub(crate) fn list_tasks(
+        &self,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Verdict {
+        let fits = |task: &Task| {
+            let by_agent = |agent| {
+                let worker = task.worker.as_ref().map(|(name, _)| name);
+                worker == Some(agent) || task.target == Target::Agent(agent.clone())
+            };
+            filter.state.is_none_or(|state| task.state == state)
+                && filter.agent.as_ref().is_none_or(by_agent)
+        };
+        let older = self.tasks.older(before, filter.context.as_ref()).take(Self::LOOKED_AT_MAX);
+        let mut found = older.filter(|(_, task)| fits(task));
+        let page: Vec<_> = found.by_ref().take(limit).collect();
+        let more = found.next().is_some();
+        let append = page.iter().map(|(_, task)| task.append).max().unwrap_or(0);
+        let tasks = page.into_iter().map(|(id, task)| self.summary(id, task)).collect();
+        Verdict::Reply(append, Ok(Reply::Tasks { tasks, more }))
+    }
+
+    pub(crate) fn summary(&self, id: TaskId, task: &Task) -> TaskSummary {
+        TaskSummary {
+            id,
+            state: task.state,
+            generation: task.generation,
+            home: task.home(),
+            spec: self.spec(id),
+            attempt: task.token.map_or(0, Token::attempt),
+            worker: task.worker.clone(),
+            created: task.created,
+            changed: task.changed,
+        }
+    }
+}

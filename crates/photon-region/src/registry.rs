@@ -1,0 +1,258 @@
+//! The registry: which agents there are, what they can do, and which of them has room.
+//! Must not know of tasks beyond how many an agent works on, nor of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, Store};
+use rustc_hash::FxHashMap;
+
+use crate::codec::decode_agent;
+use crate::config::Config;
+use crate::contract::{Agent, AgentSpec};
+use crate::task::{AgentName, Skill, Target};
+
+/// Records of agents: a register by name.
+pub(crate) const AGENTS: Dataset = Dataset(1);
+/// Records of presence: a register by region and name, written by that region only.
+pub(crate) const PRESENCE: Dataset = Dataset(2);
+/// What a presence record holds while the agent is heard of.
+pub(crate) const ONLINE: &[u8] = b"online";
+
+/// An agent in the registry.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) spec: Arc<AgentSpec>,
+    pub(crate) region: RegionId,
+    pub(crate) at: Hlc,
+    pub(crate) is_online: bool,
+    /// Its place in the pools, if it is in them.
+    pooled: Option<Rank>,
+}
+
+/// The order in which agents are preferred: near before far, idle before busy, then by name.
+type Rank = (u16, u32, AgentName);
+
+/// Agents that offer one skill.
+#[derive(Debug, Default)]
+struct Pool {
+    /// How many there are, free or not.
+    members: usize,
+    /// Those that have room.
+    free: BTreeSet<Rank>,
+}
+
+/// The agents of the planet as far as they are known here: an index over the store.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    agents: BTreeMap<AgentName, Entry>,
+    pools: FxHashMap<Skill, Pool>,
+    in_use: FxHashMap<AgentName, u32>,
+    /// All regions, the nearest first; the place in this list is what ranks.
+    near: Vec<RegionId>,
+    online: usize,
+    /// The least name: where a range of ranks begins.
+    least: AgentName,
+}
+
+impl Registry {
+    pub(crate) fn new(config: &Config) -> Self {
+        let here = config.regions[&config.region];
+        let metres = |region: &RegionId| (config.regions[region].distance_km(here) * 1e3) as u64;
+        let mut near: Vec<RegionId> = config.regions.keys().copied().collect();
+        near.sort_by_key(|region| (*region != config.region, metres(region), *region));
+        Self {
+            agents: BTreeMap::new(),
+            pools: FxHashMap::default(),
+            in_use: FxHashMap::default(),
+            near,
+            online: 0,
+            least: "".into(),
+        }
+    }
+
+    /// Makes the entry of a name anew from what the store holds in any of the placements.
+    pub(crate) fn refresh<'a>(
+        &mut self,
+        name: &AgentName,
+        store: &Store,
+        placements: impl Iterator<Item = &'a PlacementId>,
+    ) {
+        self.remove(name);
+        let found = placements.filter_map(|placement| {
+            let (at, value) = store.dated(&agent_record(*placement, name))?;
+            let (spec, region) = decode_agent(value).ok()?;
+            Some((at, *placement, spec, region))
+        });
+        let Some((at, placement, spec, region)) = found.max_by_key(|it| (it.0, it.1)) else {
+            return;
+        };
+        let presence = store.value(&presence_record(placement, region, name));
+        let is_online = presence.is_some_and(|it| it == ONLINE);
+        self.online += usize::from(is_online);
+        for skill in &spec.skills {
+            self.pools.entry(skill.clone()).or_default().members += 1;
+        }
+        let entry = Entry { spec: Arc::new(spec), region, at, is_online, pooled: None };
+        self.agents.insert(name.clone(), entry);
+        self.rank(name);
+    }
+
+    fn remove(&mut self, name: &AgentName) {
+        self.unrank(name);
+        let Some(entry) = self.agents.remove(name) else { return };
+        self.online -= usize::from(entry.is_online);
+        for skill in &entry.spec.skills {
+            let pool = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
+            pool.members -= 1;
+            if pool.members == 0 {
+                self.pools.remove(skill);
+            }
+        }
+    }
+
+    /// Takes note that an agent took up a task or put one down.
+    pub(crate) fn adjust(&mut self, name: &AgentName, taken: Taken) {
+        let in_use = self.in_use.entry(name.clone()).or_default();
+        match taken {
+            Taken::Up => *in_use += 1,
+            Taken::Down => *in_use = in_use.saturating_sub(1),
+        }
+        if *in_use == 0 {
+            self.in_use.remove(name);
+        }
+        self.unrank(name);
+        self.rank(name);
+    }
+
+    fn rank(&mut self, name: &AgentName) {
+        let in_use = self.in_use(name);
+        let Some(entry) = self.agents.get_mut(name) else { return };
+        if !entry.is_online || entry.spec.capacity <= in_use {
+            return;
+        }
+        let Some(near) = self.near.iter().position(|it| *it == entry.region) else { return };
+        let rank = (u16::try_from(near).unwrap_or(u16::MAX), in_use, name.clone());
+        for skill in &entry.spec.skills {
+            self.pools.entry(skill.clone()).or_default().free.insert(rank.clone());
+        }
+        entry.pooled = Some(rank);
+    }
+
+    fn unrank(&mut self, name: &AgentName) {
+        let Some(entry) = self.agents.get_mut(name) else { return };
+        let Some(rank) = entry.pooled.take() else { return };
+        for skill in &entry.spec.skills {
+            self.pools.entry(skill.clone()).or_default().free.remove(&rank);
+        }
+    }
+
+    /// Picks the agent for a task: the nearest with room in a region that `may` take it, the one
+    /// to `avoid` only if there is no other.
+    pub(crate) fn pick(
+        &self,
+        target: &Target,
+        avoid: Option<&AgentName>,
+        may: impl Fn(RegionId) -> bool,
+    ) -> Option<(AgentName, RegionId)> {
+        let skill = match target {
+            Target::Skill(skill) => skill,
+            Target::Agent(name) => {
+                let entry = self.agents.get(name)?;
+                let fits = entry.pooled.is_some() && may(entry.region);
+                return fits.then(|| (name.clone(), entry.region));
+            }
+        };
+        let free = &self.pools.get(skill)?.free;
+        let mut second = None;
+        for (near, region) in (0_u16..).zip(&self.near) {
+            if !may(*region) {
+                continue;
+            }
+            let first = (near, 0, self.least.clone());
+            let here = free.range(first..).take_while(|rank| rank.0 == near);
+            for (_, _, name) in here.take(2) {
+                if Some(name) != avoid {
+                    return Some((name.clone(), *region));
+                }
+                second = Some((name.clone(), *region));
+            }
+        }
+        second
+    }
+
+    /// Whether anybody, free or not, could ever do what is asked.
+    pub(crate) fn knows(&self, target: &Target) -> bool {
+        match target {
+            Target::Skill(skill) => self.pools.contains_key(skill),
+            Target::Agent(name) => self.agents.contains_key(name),
+        }
+    }
+
+    /// Whether an agent has room for one more task.
+    pub(crate) fn has_room(&self, name: &AgentName) -> bool {
+        self.agents.get(name).is_some_and(|entry| entry.pooled.is_some())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.agents.get(name)
+    }
+
+    /// Iterates over the agents after a name, in order.
+    pub(crate) fn after(
+        &self,
+        after: Option<&AgentName>,
+    ) -> impl Iterator<Item = (&AgentName, &Entry)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.agents.range::<AgentName, _>((after.map_or(Unbounded, Excluded), Unbounded))
+    }
+
+    /// Returns an agent as clients see it.
+    pub(crate) fn show(&self, name: &AgentName, entry: &Entry) -> Agent {
+        Agent {
+            spec: AgentSpec::clone(&entry.spec),
+            region: entry.region,
+            is_online: entry.is_online,
+            in_use: self.in_use(name),
+            at: entry.at,
+        }
+    }
+
+    fn in_use(&self, name: &AgentName) -> u32 {
+        self.in_use.get(name).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.agents.len()
+    }
+
+    pub(crate) fn online(&self) -> usize {
+        self.online
+    }
+}
+
+/// Which way the load of an agent goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Taken {
+    Up,
+    Down,
+}
+
+pub(crate) fn agent_record(placement: PlacementId, name: &str) -> Record {
+    Record { placement, dataset: AGENTS, key: Key::new(name.as_bytes()) }
+}
+
+pub(crate) fn presence_record(placement: PlacementId, region: RegionId, name: &str) -> Record {
+    let key = Key::new(format!("{region}/{name}").as_bytes());
+    Record { placement, dataset: PRESENCE, key }
+}
+
+/// Returns the agent that a record of the registry is about.
+pub(crate) fn agent_of(record: &Record) -> Option<AgentName> {
+    let text = std::str::from_utf8(record.key.as_bytes()).ok()?;
+    match record.dataset {
+        AGENTS => Some(text.into()),
+        PRESENCE => text.split_once('/').map(|(_, name)| name.into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,217 @@
+//! Replication: peers get the ops that they may have and lack.
+//! Must not know what an op says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use photon_state::{Op, RegionId, Seen, StreamId};
+
+use crate::contract::{Disk, Message, Output};
+use crate::desk::Held;
+use crate::links::Peer;
+use crate::region::Region;
+use crate::streams::Tail;
+
+impl Region {
+    pub(crate) fn on_linked(&mut self, peer: RegionId) {
+        let Some(session) = self.peers.get_mut(&peer) else { return };
+        session.reset(true);
+        self.send_seen(peer);
+        self.dispatch_all();
+    }
+
+    pub(crate) fn on_unlinked(&mut self, peer: RegionId) {
+        let Some(session) = self.peers.get_mut(&peer) else { return };
+        session.reset(false);
+        self.fail_asks_to(peer);
+    }
+
+    /// Whether work can be sent to a region: it is here, or there is a link.
+    pub(crate) fn is_reachable(&self, region: RegionId) -> bool {
+        region == self.config.region || self.peers.get(&region).is_some_and(|peer| peer.is_linked)
+    }
+
+    pub(crate) fn on_message(&mut self, from: RegionId, message: Message) {
+        let now = self.now.mono;
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_linked) else {
+            return; // Said in a session that is over.
+        };
+        match message {
+            Message::Seen { incarnation, seen, linked } => {
+                peer.incarnation = incarnation;
+                peer.linked = linked;
+                peer.heard(seen, now);
+                self.pump_all_to(from);
+            }
+            Message::Ops(ops) => self.on_ops(from, ops),
+            Message::Ack(stream, seq) => {
+                peer.acknowledged(stream, seq, now);
+                self.pump(from, stream);
+            }
+            Message::Ask(number, ask) => {
+                let (append, answer) = self.decide_at_home(&ask);
+                self.say(append, Held::Answer(from, number, answer));
+            }
+            Message::Answer(number, answer) => self.on_answer(from, number, answer),
+            Message::Ping(sent) => self.output(Output::Send(from, Message::Pong(sent))),
+            Message::Pong(sent) => {
+                let sent = Duration::from_micros(sent);
+                peer.round_trip = now.checked_sub(sent);
+            }
+        }
+    }
+
+    fn on_ops(&mut self, from: RegionId, ops: Vec<Arc<Op>>) {
+        if self.disk == Disk::Full {
+            return; // The peer sends them again.
+        }
+        let mut repeated = None;
+        for op in ops {
+            if !self.may_hold(self.config.region, op.stream.placement) {
+                self.counters.misplaced += 1;
+                return;
+            }
+            if !self.observe(op.at) {
+                self.counters.skewed += 1;
+                return; // The peer sends them again, until the clocks agree.
+            }
+            let stream = op.stream;
+            if !self.accept(&op) {
+                repeated = Some(stream);
+            }
+        }
+        // The acknowledgement of a repeated op was lost: say it again.
+        if let Some(stream) = repeated {
+            self.send_ack(from, stream);
+        }
+    }
+
+    /// Tells the origin of a stream, and whoever else may be sending it, what is durable.
+    pub(crate) fn acknowledge(&mut self, stream: StreamId) {
+        if stream == self.own_stream(stream.placement) {
+            return;
+        }
+        let origin_is_linked = self.is_reachable(stream.origin);
+        let peers: Vec<RegionId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            if peer == stream.origin || !origin_is_linked {
+                self.send_ack(peer, stream);
+            }
+        }
+    }
+
+    fn send_ack(&mut self, to: RegionId, stream: StreamId) {
+        let Some(durable) = self.streams.get(&stream).map(|it| it.durable) else { return };
+        if self.is_reachable(to) && self.may_hold(to, stream.placement) {
+            self.output(Output::Send(to, Message::Ack(stream, durable)));
+        }
+    }
+
+    fn send_seen(&mut self, to: RegionId) {
+        let visible = |stream: &StreamId| self.may_hold(to, stream.placement);
+        let streams = self.streams.iter().filter(|(stream, _)| visible(stream));
+        let seen: Seen = streams.map(|(stream, it)| (*stream, it.durable)).collect();
+        let up = self.peers.iter().filter(|(_, peer)| peer.is_linked);
+        let linked = up.map(|(region, _)| *region).collect();
+        let incarnation = self.config.incarnation;
+        self.output(Output::Send(to, Message::Seen { incarnation, seen, linked }));
+    }
+
+    pub(crate) fn beat_peers(&mut self) {
+        let sent = u64::try_from(self.now.mono.as_micros()).unwrap_or(u64::MAX);
+        let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
+        let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
+        for to in peers {
+            self.send_seen(to);
+            self.output(Output::Send(to, Message::Ping(sent)));
+        }
+        let now = self.now.mono;
+        self.peers.values_mut().for_each(|peer| peer.rewind_stalled(now));
+        let streams: Vec<StreamId> = self.streams.iter().map(|(stream, _)| *stream).collect();
+        streams.into_iter().for_each(|stream| self.pump_to_all(stream));
+    }
+
+    /// Whether it is this region that sends a stream to a peer: its own always, another's only to
+    /// a peer that its origin cannot reach, and never outside the placement.
+    fn sends(&self, to: RegionId, stream: StreamId) -> bool {
+        let Some(peer) = self.peers.get(&to) else { return false };
+        if !peer.is_linked || !self.may_hold(to, stream.placement) {
+            return false;
+        }
+        if stream.origin == self.config.region {
+            return true;
+        }
+        if stream.origin == to {
+            // It has what it writes itself; what it wrote before it lost its log, it lacks.
+            return stream.incarnation != peer.incarnation;
+        }
+        !peer.linked.contains(&stream.origin)
+    }
+
+    pub(crate) fn pump_to_all(&mut self, stream: StreamId) {
+        let peers: Vec<RegionId> = self.peers.keys().copied().collect();
+        peers.into_iter().for_each(|to| self.pump(to, stream));
+    }
+
+    fn pump_all_to(&mut self, to: RegionId) {
+        let streams: Vec<StreamId> = self.streams.iter().map(|(stream, _)| *stream).collect();
+        streams.into_iter().for_each(|stream| self.pump(to, stream));
+    }
+
+    /// Sends a peer what it lacks of a stream, as far as the window allows.
+    fn pump(&mut self, to: RegionId, stream: StreamId) {
+        if !self.sends(to, stream) {
+            return;
+        }
+        let now = self.now.mono;
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        let Some(held) = self.streams.get(&stream) else { return };
+        while let Some(after) = peer.next_after(&stream) {
+            match held.after(after) {
+                Tail::Here(ops) => {
+                    let batch = peer.take_batch(stream, ops, now);
+                    if batch.is_empty() {
+                        return;
+                    }
+                    self.counters.sent += batch.len() as u64;
+                    self.outputs.push_back(Output::Send(to, Message::Ops(batch)));
+                }
+                Tail::InLog => {
+                    peer.fetching(stream);
+                    let (from, bytes_max) = (after + 1, Peer::BATCH_BYTES_MAX);
+                    self.outputs.push_back(Output::Fetch { stream, from, bytes_max });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_fetched(&mut self, stream: StreamId, from: u64, ops: &[Arc<Op>]) {
+        let Some(durable) = self.streams.get(&stream).map(|it| it.durable) else { return };
+        let now = self.now.mono;
+        let peers: Vec<RegionId> = self.peers.keys().copied().collect();
+        for to in peers {
+            let may_send = self.sends(to, stream);
+            let Some(peer) = self.peers.get_mut(&to) else { continue };
+            if !peer.fetched(&stream, from) || !may_send {
+                continue;
+            }
+            let durable_ops = ops.iter().take_while(|op| op.seq <= durable);
+            let batch = peer.take_batch(stream, durable_ops, now);
+            if batch.is_empty() {
+                continue; // The log has nothing: the next beat asks again.
+            }
+            self.counters.sent += batch.len() as u64;
+            self.output(Output::Send(to, Message::Ops(batch)));
+            self.pump(to, stream);
+        }
+    }
+
+    /// Returns how many ops of this region a peer does not have durably.
+    pub(crate) fn lag_ops(&self, region: RegionId, peer: &Peer) -> u64 {
+        let ours = self.streams.iter().filter(|(stream, _)| {
+            stream.origin == self.config.region && self.may_hold(region, stream.placement)
+        });
+        let theirs = |stream| peer.theirs.as_ref().map_or(0, |seen| seen.of(stream));
+        ours.map(|(stream, it)| it.durable.saturating_sub(theirs(stream))).sum()
+    }
+}

@@ -1,0 +1,100 @@
+//! The streams as replication sees them: how far each is durable here, and its latest ops.
+//! Must not know to whom they go.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use photon_state::{Op, StreamId};
+
+/// The streams of a region.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    streams: BTreeMap<StreamId, Stream>,
+    /// Appends that are not yet durable: their number, and what becomes durable with them.
+    unsynced: VecDeque<(u64, StreamId, u64)>,
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    /// The last op that is durable here.
+    pub(crate) durable: u64,
+    /// The latest ops, without gaps.
+    recent: VecDeque<Arc<Op>>,
+    recent_bytes: usize,
+}
+
+/// What [`Stream::after`] found.
+pub(crate) enum Tail<'a> {
+    /// The ops that follow, possibly none.
+    Here(Box<dyn Iterator<Item = &'a Arc<Op>> + 'a>),
+    /// They have left memory: the log has them.
+    InLog,
+}
+
+impl Stream {
+    /// Bytes of ops kept in memory for peers; older ones are read back from the log.
+    const RECENT_BYTES_MAX: usize = 4 << 20;
+
+    fn push(&mut self, op: Arc<Op>) {
+        self.recent_bytes += op.weight();
+        self.recent.push_back(op);
+        while Self::RECENT_BYTES_MAX < self.recent_bytes {
+            let oldest = self.recent.pop_front().expect("its bytes were counted");
+            self.recent_bytes -= oldest.weight();
+        }
+    }
+
+    /// Returns the durable ops after `seq`.
+    pub(crate) fn after(&self, seq: u64) -> Tail<'_> {
+        if self.durable <= seq {
+            return Tail::Here(Box::new(std::iter::empty()));
+        }
+        match self.recent.front() {
+            Some(first) if first.seq <= seq + 1 => {
+                let skip = usize::try_from(seq + 1 - first.seq).expect("within the window");
+                let durable = self.durable;
+                let tail = self.recent.iter().skip(skip);
+                Tail::Here(Box::new(tail.take_while(move |op| op.seq <= durable)))
+            }
+            Some(_) | None => Tail::InLog,
+        }
+    }
+}
+
+impl Streams {
+    /// Takes in an op that was appended under a number.
+    pub(crate) fn appended(&mut self, number: u64, op: Arc<Op>) {
+        self.unsynced.push_back((number, op.stream, op.seq));
+        self.streams.entry(op.stream).or_default().push(op);
+    }
+
+    /// Takes in an op that the log gave back.
+    pub(crate) fn replayed(&mut self, op: Arc<Op>) {
+        let stream = self.streams.entry(op.stream).or_default();
+        stream.durable = op.seq;
+        stream.push(op);
+    }
+
+    /// Takes note that every append up to a number is durable; returns the streams that gained.
+    pub(crate) fn synced(&mut self, number: u64) -> Vec<StreamId> {
+        let mut gained = Vec::new();
+        while let Some((_, stream, seq)) = self.unsynced.pop_front_if(|(it, ..)| *it <= number) {
+            self.streams.entry(stream).or_default().durable = seq;
+            if !gained.contains(&stream) {
+                gained.push(stream);
+            }
+        }
+        gained
+    }
+
+    /// Returns a stream, if there is one.
+    pub(crate) fn get(&self, stream: &StreamId) -> Option<&Stream> {
+        self.streams.get(stream)
+    }
+
+    /// Iterates over the streams, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
+        self.streams.iter()
+    }
+}

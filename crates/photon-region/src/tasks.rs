@@ -1,0 +1,235 @@
+//! The tasks in memory: where each stands, folded from its log.
+//! Must not decide: what an event may be is `home`'s to say, what it means is said here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, StreamId};
+use rustc_hash::FxHashMap;
+
+use crate::task::{AgentName, Event, Requeue, Target, TaskId, TaskState, Token};
+
+/// Records of tasks: a log by id.
+pub(crate) const TASKS: Dataset = Dataset(3);
+
+/// Where a task stands.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// The stream of its home: the only one that may write it.
+    pub(crate) stream: StreamId,
+    pub(crate) target: Target,
+    pub(crate) context: Arc<str>,
+    pub(crate) key: Option<Arc<str>>,
+    pub(crate) state: TaskState,
+    pub(crate) generation: u64,
+    /// The last token given; in force while the state is `working`.
+    pub(crate) token: Option<Token>,
+    pub(crate) worker: Option<(AgentName, RegionId)>,
+    /// How many notes of the current attempt are known.
+    pub(crate) notes: u64,
+    /// Attempts that a worker took up and then fell silent.
+    pub(crate) lapses: u32,
+    pub(crate) created: Hlc,
+    pub(crate) changed: Hlc,
+    /// The append that holds its last event.
+    pub(crate) append: u64,
+    /// Bytes of its log.
+    pub(crate) bytes: usize,
+}
+
+impl Task {
+    pub(crate) fn home(&self) -> RegionId {
+        self.stream.origin
+    }
+
+    pub(crate) fn placement(&self) -> PlacementId {
+        self.stream.placement
+    }
+
+    /// Returns the token in force: that of the attempt under way.
+    pub(crate) fn current(&self) -> Option<Token> {
+        self.token.filter(|_| self.state == TaskState::Working)
+    }
+}
+
+/// What an event changed beyond its task.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// The agent that took the task up.
+    pub(crate) taken: Option<(AgentName, RegionId)>,
+    /// The agent that put it down.
+    pub(crate) put_down: Option<AgentName>,
+    /// Whether the task ended.
+    pub(crate) ended: bool,
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) stream: StreamId,
+    pub(crate) at: Hlc,
+    /// The number of the append that holds it; 0 when it was replayed.
+    pub(crate) append: u64,
+    pub(crate) bytes: usize,
+}
+
+/// The tasks that this region may hold and has not forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    tasks: BTreeMap<TaskId, Task>,
+    by_context: BTreeSet<(Arc<str>, TaskId)>,
+    keys: FxHashMap<Arc<str>, TaskId>,
+    /// Ended tasks in the order in which they ended here, with the time.
+    ended: VecDeque<(u64, TaskId)>,
+    kept_bytes: usize,
+    counts: BTreeMap<TaskState, usize>,
+}
+
+impl Tasks {
+    /// Folds an event into its task. `None` when it cannot be: it does not follow.
+    pub(crate) fn apply(&mut self, id: TaskId, event: Event, from: Origin) -> Option<Effects> {
+        let mut effects = Effects::default();
+        if let Event::Submitted(spec) = event {
+            if self.tasks.contains_key(&id) {
+                return None;
+            }
+            self.born(id, spec, from);
+            return Some(effects);
+        }
+        let task = self.tasks.get_mut(&id)?;
+        let before = task.state;
+        match event {
+            Event::Submitted(_) => unreachable!("returned above"),
+            Event::Claimed { token, agent, region } => {
+                task.state = TaskState::Working;
+                task.token = Some(token);
+                task.notes = 0;
+                task.worker = Some((agent.clone(), region));
+                effects.taken = Some((agent, region));
+            }
+            Event::Noted { number, .. } => task.notes = number,
+            Event::Requeued { why, .. } => {
+                task.lapses += u32::from(why == Requeue::Lapsed);
+                task.state = TaskState::Submitted;
+            }
+            Event::Ended { outcome, .. } => {
+                task.state = outcome.state();
+                effects.ended = true;
+            }
+        }
+        let left_work = before == TaskState::Working && task.state != TaskState::Working;
+        if left_work {
+            effects.put_down = task.worker.as_ref().map(|(agent, _)| agent.clone());
+        }
+        task.generation += 1;
+        task.changed = from.at;
+        task.append = from.append;
+        task.bytes += from.bytes;
+        let (after, bytes) = (task.state, task.bytes);
+        self.count(before, after);
+        if effects.ended {
+            self.kept_bytes += bytes;
+            self.ended.push_back((from.at.wall_ms, id));
+        }
+        Some(effects)
+    }
+
+    fn born(&mut self, id: TaskId, spec: crate::task::Spec, from: Origin) {
+        let key = spec.idempotency.map(|it| it.key);
+        if let Some(key) = &key {
+            // Two regions may have taken the same key before they heard of each other: the elder stays.
+            let holder = self.keys.entry(key.clone()).or_insert(id);
+            *holder = id.min(*holder);
+        }
+        self.by_context.insert((spec.context.clone(), id));
+        *self.counts.entry(TaskState::Submitted).or_default() += 1;
+        let task = Task {
+            stream: from.stream,
+            target: spec.target,
+            context: spec.context,
+            key,
+            state: TaskState::Submitted,
+            generation: 1,
+            token: None,
+            worker: None,
+            notes: 0,
+            lapses: 0,
+            created: from.at,
+            changed: from.at,
+            append: from.append,
+            bytes: from.bytes,
+        };
+        self.tasks.insert(id, task);
+    }
+
+    fn count(&mut self, before: TaskState, after: TaskState) {
+        *self.counts.entry(before).or_default() -= 1;
+        *self.counts.entry(after).or_default() += 1;
+    }
+
+    /// Takes the ended task that is to be forgotten next: too old, or one too many.
+    pub(crate) fn forget_next(&mut self, ended_before_ms: u64, bytes_max: usize) -> Option<Record> {
+        let (ended_ms, id) = *self.ended.front()?;
+        if ended_before_ms <= ended_ms && self.kept_bytes <= bytes_max {
+            return None;
+        }
+        self.ended.pop_front();
+        let task = self.tasks.remove(&id).expect("an ended task is kept until it is forgotten");
+        self.kept_bytes -= task.bytes;
+        self.by_context.remove(&(task.context.clone(), id));
+        *self.counts.entry(task.state).or_default() -= 1;
+        if let Some(key) = task.key.as_ref().filter(|key| self.keys.get(*key) == Some(&id)) {
+            self.keys.remove(key);
+        }
+        Some(task_record(task.placement(), id))
+    }
+
+    pub(crate) fn get(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
+        self.tasks.iter().map(|(id, task)| (*id, task))
+    }
+
+    /// Iterates over the tasks older than one, the youngest first; of one conversation if asked.
+    pub(crate) fn older<'a>(
+        &'a self,
+        before: Option<TaskId>,
+        context: Option<&Arc<str>>,
+    ) -> Box<dyn Iterator<Item = (TaskId, &'a Task)> + 'a> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let Some(context) = context else {
+            let range = (Unbounded, before.map_or(Unbounded, Excluded));
+            return Box::new(self.tasks.range(range).rev().map(|(id, task)| (*id, task)));
+        };
+        let first = Included((context.clone(), TaskId::from_bytes([0; 16])));
+        let last = match before {
+            Some(before) => Excluded((context.clone(), before)),
+            None => Included((context.clone(), TaskId::from_bytes([0xff; 16]))),
+        };
+        let ids = self.by_context.range((first, last)).rev();
+        Box::new(ids.map(|(_, id)| (*id, &self.tasks[id])))
+    }
+
+    /// Returns the task that holds an idempotency key.
+    pub(crate) fn by_key(&self, key: &str) -> Option<TaskId> {
+        self.keys.get(key).copied()
+    }
+
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (TaskState, usize)> {
+        self.counts.iter().map(|(state, count)| (*state, *count))
+    }
+
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+}
+
+pub(crate) fn task_record(placement: PlacementId, id: TaskId) -> Record {
+    Record { placement, dataset: TASKS, key: Key::new(&id.to_bytes()) }
+}
+
+pub(crate) fn task_of(key: &Key) -> Option<TaskId> {
+    key.as_bytes().try_into().ok().map(TaskId::from_bytes)
+}

@@ -1,0 +1,353 @@
+//! Stories of a few regions over a perfect net and disk, each told step by step.
+//! Faults are the simulator's; here it is shown what the machine does when all goes well.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_region::{
+    AgentSpec, AtHome, Chunk, Claim, Command, Config, Idempotency, Input, Json, Lease, Limits,
+    Note, Outcome, Output, Place, Refusal, Region, Reply, Spec, Target, TaskDetail, TaskId,
+    TaskState, Ticket, Token,
+};
+use photon_state::{Now, PlacementId, RegionId};
+
+/// Regions whose messages arrive at once and whose disks sync at once.
+struct Planet {
+    regions: BTreeMap<&'static str, Region>,
+    appended: BTreeMap<&'static str, u64>,
+    replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
+    cut: BTreeSet<&'static str>,
+    now: Now,
+    last_ticket: Ticket,
+}
+
+const NAMES: [&str; 3] = ["ap", "eu", "us"];
+
+impl Planet {
+    fn new() -> Self {
+        let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
+        let regions: BTreeMap<_, _> =
+            NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect();
+        let eu = PlacementId::try_from("eu-only").unwrap();
+        let config = |name: &&'static str| Config {
+            region: id(name),
+            incarnation: 1,
+            regions: regions.clone(),
+            placements: BTreeMap::from([(eu, BTreeSet::from([id("eu")]))]),
+            limits: Limits::default(),
+            seed: 1,
+        };
+        let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
+        let mut planet = Self {
+            regions: NAMES.iter().map(|name| (*name, Region::new(config(name)))).collect(),
+            appended: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            now,
+            last_ticket: 0,
+        };
+        planet.regions.values_mut().for_each(|region| region.start(now));
+        NAMES.iter().for_each(|name| planet.link(name));
+        planet
+    }
+
+    fn link(&mut self, name: &'static str) {
+        self.cut.remove(name);
+        for peer in NAMES.into_iter().filter(|peer| *peer != name) {
+            let both = [(name, Input::Linked(id(peer))), (peer, Input::Linked(id(name)))];
+            self.inputs(both.into());
+        }
+    }
+
+    fn cut(&mut self, name: &'static str) {
+        self.cut.insert(name);
+        for peer in NAMES.into_iter().filter(|peer| *peer != name) {
+            self.input(name, Input::Unlinked(id(peer)));
+            self.input(peer, Input::Unlinked(id(name)));
+        }
+    }
+
+    fn input(&mut self, name: &'static str, input: Input) {
+        self.inputs(VecDeque::from([(name, input)]));
+    }
+
+    /// Feeds inputs in order, and then all that follows from them.
+    fn inputs(&mut self, mut inputs: VecDeque<(&'static str, Input)>) {
+        while let Some((name, input)) = inputs.pop_front() {
+            let region = self.regions.get_mut(name).unwrap();
+            region.handle(self.now, input);
+            let mut appends = 0;
+            while let Some(output) = region.poll() {
+                match output {
+                    Output::Append(_) => appends += 1,
+                    Output::Send(to, message) => {
+                        let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
+                        if !self.cut.contains(name) && !self.cut.contains(to) {
+                            inputs.push_back((to, Input::Message(id(name), message)));
+                        }
+                    }
+                    Output::Reply(ticket, reply) => {
+                        assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
+                    }
+                    Output::Fetch { .. } => panic!("everything fits in memory"),
+                }
+            }
+            if 0 < appends {
+                let appended = self.appended.entry(name).or_default();
+                *appended += appends;
+                inputs.push_front((name, Input::Durable(*appended)));
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.mono + time;
+        while self.now.mono < end {
+            self.now.mono += Duration::from_millis(500);
+            self.now.wall_ms += 500;
+            NAMES.into_iter().for_each(|name| self.input(name, Input::Tick));
+        }
+    }
+
+    fn ask(&mut self, name: &'static str, command: Command) -> Ticket {
+        self.last_ticket += 1;
+        self.input(name, Input::Command(self.last_ticket, command));
+        self.last_ticket
+    }
+
+    fn get(&mut self, name: &'static str, command: Command) -> Result<Reply, Refusal> {
+        let ticket = self.ask(name, command);
+        self.replies.remove(&ticket).expect("an answer at once")
+    }
+
+    fn register(&mut self, name: &'static str, agent: &str, capacity: u32) {
+        let spec = AgentSpec {
+            name: agent.into(),
+            skills: BTreeSet::from(["text.upper".into()]),
+            capacity,
+            card: json("{}"),
+            placement: PlacementId::global(),
+        };
+        self.get(name, Command::Register(spec)).unwrap();
+    }
+
+    fn submit(&mut self, name: &'static str) -> TaskId {
+        match self.get(name, Command::Submit(spec("hello"))) {
+            Ok(Reply::Submitted { task, .. }) => task.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn poll_for_work(&mut self, name: &'static str, agent: &str) -> Ticket {
+        let wait = Duration::from_secs(20);
+        self.ask(name, Command::Acquire { agent: agent.into(), limit: 1, wait })
+    }
+
+    fn lease(&mut self, ticket: Ticket) -> Lease {
+        match self.replies.remove(&ticket) {
+            Some(Ok(Reply::Leases(mut leases))) if leases.len() == 1 => leases.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn task(&mut self, name: &'static str, task: TaskId) -> TaskDetail {
+        match self.get(name, Command::Task(task)) {
+            Ok(Reply::Task(detail)) => *detail,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn finish(&mut self, name: &'static str, claim: Claim) -> Result<Reply, Refusal> {
+        let finish = AtHome::Finish { claim, outcome: Outcome::Completed, message: None };
+        self.get(name, Command::AtHome(finish))
+    }
+}
+
+fn id(name: &str) -> RegionId {
+    RegionId::try_from(name).unwrap()
+}
+
+fn json(text: &str) -> Json {
+    Json(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn spec(message: &str) -> Spec {
+    Spec {
+        target: Target::Skill("text.upper".into()),
+        placement: PlacementId::global(),
+        message: json(message),
+        context: "talk".into(),
+        idempotency: None,
+    }
+}
+
+fn chunk(text: &str, append: bool) -> Note {
+    let parts = json(text);
+    Note::Artifact(Chunk { artifact: "out".into(), name: None, append, last: false, parts })
+}
+
+#[test]
+fn work_travels_to_the_agent_and_its_result_everywhere() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let poll = planet.poll_for_work("eu", "shout");
+    let task = planet.submit("ap");
+    let lease = planet.lease(poll);
+    assert_eq!((lease.claim.task, lease.home), (task, id("ap")));
+    assert_eq!(lease.claim.token, Token::new(1, 1));
+    let notes = vec![chunk("[1]", false), chunk("[2]", true)];
+    let note = AtHome::Note { claim: lease.claim, first: 1, notes };
+    planet.get("eu", Command::AtHome(note.clone())).unwrap();
+    planet.get("eu", Command::AtHome(note)).unwrap(); // Said twice, it counts once.
+    planet.finish("eu", lease.claim).unwrap();
+    for name in NAMES {
+        let detail = planet.task(name, task);
+        assert_eq!(detail.summary.state, TaskState::Completed, "{name}");
+        assert_eq!(detail.summary.generation, 5, "{name}");
+        assert_eq!(detail.artifacts[0].parts, [json("[1]"), json("[2]")], "{name}");
+        assert_eq!(detail.summary.worker, Some(("shout".into(), id("eu"))), "{name}");
+    }
+}
+
+#[test]
+fn the_nearest_agent_with_room_is_preferred() {
+    let mut planet = Planet::new();
+    for name in NAMES {
+        planet.register(name, name, 1);
+    }
+    let worker = |planet: &mut Planet, task| planet.task("ap", task).summary.worker.unwrap();
+    for expected in ["ap", "eu", "us"] {
+        let task = planet.submit("ap");
+        assert_eq!(worker(&mut planet, task).1, id(expected));
+    }
+}
+
+#[test]
+fn a_worker_that_fell_silent_is_replaced_and_its_token_refused() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    planet.register("us", "other", 1);
+    let polls = [planet.poll_for_work("eu", "shout"), planet.poll_for_work("us", "other")];
+    let task = planet.submit("ap");
+    let first = planet.lease(polls[0]);
+    planet.get("eu", Command::AtHome(AtHome::Heartbeat(first.claim))).unwrap();
+    planet.pass(Duration::from_secs(16));
+    let second = planet.lease(polls[1]);
+    assert_eq!(second.claim, Claim { task, token: Token::new(1, 2) });
+    let stale = planet.finish("eu", first.claim);
+    assert!(matches!(stale, Err(Refusal::StaleToken { .. })), "{stale:?}");
+    planet.finish("us", second.claim).unwrap();
+    planet.finish("us", second.claim).unwrap(); // Said twice, it ends once.
+    assert_eq!(planet.task("eu", task).summary.generation, 5);
+}
+
+#[test]
+fn the_same_key_makes_one_task() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let key = |digest| Some(Idempotency { key: "k".into(), digest: [digest; 16] });
+    let ask = |digest| Command::Submit(Spec { idempotency: key(digest), ..spec("hello") });
+    let Ok(Reply::Submitted { task, repeated: false }) = planet.get("ap", ask(1)) else {
+        panic!("the first makes it");
+    };
+    match planet.get("us", ask(1)) {
+        Ok(Reply::Submitted { task: again, repeated: true }) => assert_eq!(again.id, task.id),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(planet.get("ap", ask(2)), Err(Refusal::KeyReused { task: task.id }));
+}
+
+#[test]
+fn a_task_waits_for_its_home_and_reads_go_on() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let poll = planet.poll_for_work("eu", "shout");
+    let task = planet.submit("ap");
+    let lease = planet.lease(poll);
+    planet.cut("ap");
+    let region = id("ap");
+    assert_eq!(planet.finish("eu", lease.claim), Err(Refusal::HomeUnreachable { region }));
+    assert_eq!(planet.task("us", task).summary.state, TaskState::Working);
+    planet.link("ap");
+    planet.finish("eu", lease.claim).unwrap();
+    assert_eq!(planet.task("us", task).summary.state, TaskState::Completed);
+}
+
+#[test]
+fn a_record_stays_inside_its_placement() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let placement = PlacementId::try_from("eu-only").unwrap();
+    let ask = Command::Submit(Spec { placement, ..spec("secret") });
+    let refused = planet.get("us", ask.clone());
+    assert!(matches!(refused, Err(Refusal::OutsidePlacement { .. })), "{refused:?}");
+    let Ok(Reply::Submitted { task, .. }) = planet.get("eu", ask) else { panic!() };
+    planet.task("eu", task.id);
+    for name in ["ap", "us"] {
+        let held = planet.regions[name].store().contents();
+        assert!(held.iter().all(|(record, ..)| record.placement != placement), "{name}");
+        let ticket = planet.ask(name, Command::Task(task.id));
+        planet.pass(Duration::from_secs(3));
+        assert_eq!(planet.replies.remove(&ticket), Some(Err(Refusal::NoSuchTask(task.id))));
+    }
+}
+
+#[test]
+fn a_silent_agent_is_offline_until_it_is_heard() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let is_online = |planet: &mut Planet| match planet.get("us", Command::Agent("shout".into())) {
+        Ok(Reply::Agent(agent)) => agent.is_online,
+        other => panic!("{other:?}"),
+    };
+    assert!(is_online(&mut planet));
+    planet.pass(Duration::from_secs(17));
+    assert!(!is_online(&mut planet));
+    planet.poll_for_work("eu", "shout");
+    assert!(is_online(&mut planet));
+    planet.pass(Duration::from_secs(18));
+    assert!(is_online(&mut planet), "polling keeps it online");
+}
+
+#[test]
+fn an_unknown_skill_is_refused() {
+    let mut planet = Planet::new();
+    let refused = planet.get("ap", Command::Submit(spec("hello")));
+    assert_eq!(refused, Err(Refusal::NoSuchSkill("text.upper".into())));
+}
+
+#[test]
+fn a_canceled_task_fences_its_worker() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let poll = planet.poll_for_work("eu", "shout");
+    let task = planet.submit("ap");
+    let lease = planet.lease(poll);
+    planet.get("us", Command::AtHome(AtHome::Cancel { task, message: None })).unwrap();
+    let state = TaskState::Canceled;
+    assert_eq!(planet.finish("eu", lease.claim), Err(Refusal::Ended { task, state }));
+    assert_eq!(planet.task("us", task).summary.state, state);
+}
+
+#[test]
+fn followers_hear_of_each_event_once() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let poll = planet.poll_for_work("eu", "shout");
+    let task = planet.submit("ap");
+    let lease = planet.lease(poll);
+    let events = |after| Command::Events { task, after, wait: Duration::from_secs(9) };
+    let Ok(Reply::Events { events: first, .. }) = planet.get("us", events(0)) else { panic!() };
+    assert_eq!(first.iter().map(|it| it.generation).collect::<Vec<_>>(), [1, 2]);
+    let waiting = planet.ask("us", events(2));
+    assert!(!planet.replies.contains_key(&waiting));
+    planet.finish("eu", lease.claim).unwrap();
+    match planet.replies.remove(&waiting) {
+        Some(Ok(Reply::Events { events, state })) => {
+            assert_eq!((events[0].generation, events.len()), (3, 1));
+            assert_eq!(state, TaskState::Completed);
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,202 @@
+//! The disk of one region: what was appended, what of it is synced, what a crash leaves.
+//! Must not know what an op means, but that entries of a task's log carry the task's name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use photon_region::TaskId;
+use photon_state::{Change, Op, StreamId};
+use rustc_hash::FxHashMap;
+
+/// A log in the order of its writes, with the indexes that the checks need.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    log: Vec<Arc<Op>>,
+    /// Where each op of a stream stands in the log: op `seq` at index `seq - 1`.
+    streams: BTreeMap<StreamId, Vec<u32>>,
+    /// Where each event of a task stands in the log: generation `n` at index `n - 1`.
+    events: FxHashMap<TaskId, Vec<u32>>,
+    /// How many ops of the log survive any crash.
+    synced: usize,
+    /// How many there were when this life began: the shell numbers its appends from there.
+    base: usize,
+    /// How many will be synced by the sync that is under way.
+    syncing: Option<usize>,
+    /// Whether the region was told that there is no room.
+    pub(crate) is_full: bool,
+}
+
+impl Disk {
+    /// Writes an op, not yet for ever. Says what is wrong if its stream has a gap or a repeat.
+    pub(crate) fn append(&mut self, op: &Arc<Op>) -> Result<(), String> {
+        let at = u32::try_from(self.log.len()).expect("a run writes less than 2^32 ops");
+        let stream = self.streams.entry(op.stream).or_default();
+        let next = stream.len() as u64 + 1;
+        if op.seq != next {
+            return Err(format!("{:?} {} was appended where {next} is due", op.stream, op.seq));
+        }
+        stream.push(at);
+        if let Some((task, index)) = event_of(op) {
+            let events = self.events.entry(task).or_default();
+            if index == events.len() as u64 + 1 {
+                events.push(at);
+            }
+        }
+        self.log.push(op.clone());
+        Ok(())
+    }
+
+    /// Begins a sync of all that was appended, unless one is under way or nothing is left to do.
+    pub(crate) fn begin_sync(&mut self) -> bool {
+        if self.syncing.is_some() || self.synced == self.log.len() {
+            return false;
+        }
+        self.syncing = Some(self.log.len());
+        true
+    }
+
+    /// Ends the sync and returns up to which number the appends of this life are durable.
+    pub(crate) fn end_sync(&mut self) -> u64 {
+        self.synced = self.syncing.take().expect("only a sync that began can end");
+        (self.synced - self.base) as u64
+    }
+
+    /// Returns how many ops a crash may take.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.log.len() - self.synced
+    }
+
+    /// Loses what was not synced, but for the first `kept` ops of it; they now count as synced.
+    pub(crate) fn crash(&mut self, kept: usize) {
+        let len = self.synced + kept.min(self.unsynced());
+        for op in self.log.drain(len..).rev() {
+            let stream = self.streams.get_mut(&op.stream).expect("an op in the log has a stream");
+            stream.pop();
+            let Some((task, index)) = event_of(&op) else { continue };
+            if let Some(events) = self.events.get_mut(&task)
+                && index == events.len() as u64
+                && events.last().is_some_and(|at| len <= *at as usize)
+            {
+                events.pop();
+            }
+        }
+        self.synced = len;
+        self.base = len;
+        self.syncing = None;
+        self.is_full = false;
+    }
+
+    /// Loses everything.
+    pub(crate) fn lose(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns all ops in the order of the log.
+    pub(crate) fn ops(&self) -> &[Arc<Op>] {
+        &self.log
+    }
+
+    /// Returns the streams that the log holds, in order, with how many ops each has.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamId, u64)> {
+        self.streams.iter().map(|(stream, ops)| (stream, ops.len() as u64))
+    }
+
+    /// Returns an op.
+    pub(crate) fn op(&self, stream: &StreamId, seq: u64) -> Option<&Arc<Op>> {
+        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
+        let at = self.streams.get(stream)?.get(index)?;
+        self.log.get(*at as usize)
+    }
+
+    /// Whether a stream survives a crash up to this number.
+    pub(crate) fn has_synced(&self, stream: &StreamId, seq: u64) -> bool {
+        let Some(index) = seq.checked_sub(1).and_then(|it| usize::try_from(it).ok()) else {
+            return true;
+        };
+        let at = self.streams.get(stream).and_then(|it| it.get(index));
+        at.is_some_and(|at| (*at as usize) < self.synced)
+    }
+
+    /// Whether an event of a task survives a crash.
+    pub(crate) fn has_synced_event(&self, task: TaskId, generation: u64) -> bool {
+        let Some(index) = generation.checked_sub(1).and_then(|it| usize::try_from(it).ok()) else {
+            return true;
+        };
+        let at = self.events.get(&task).and_then(|it| it.get(index));
+        at.is_some_and(|at| (*at as usize) < self.synced)
+    }
+
+    /// Whether some op with this reading of the clock survives a crash; the youngest are looked at first.
+    pub(crate) fn has_synced_at(&self, at: photon_state::Hlc) -> bool {
+        self.log[..self.synced].iter().rev().any(|op| op.at == at)
+    }
+
+    /// Reads ops back: as many as fit the bound, but one at least if there is one.
+    pub(crate) fn fetch(&self, stream: &StreamId, from: u64, bytes_max: usize) -> Vec<Arc<Op>> {
+        let Some(places) = self.streams.get(stream) else { return Vec::new() };
+        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let mut ops = Vec::new();
+        for at in places.iter().skip(skipped) {
+            let op = &self.log[*at as usize];
+            bytes += op.weight();
+            if bytes_max < bytes && !ops.is_empty() {
+                break;
+            }
+            ops.push(op.clone());
+        }
+        ops
+    }
+}
+
+/// Returns the task and the generation that an op writes, if it writes one.
+pub(crate) fn event_of(op: &Op) -> Option<(TaskId, u64)> {
+    let Change::Append { index, .. } = &op.change else { return None };
+    let bytes = op.key.as_bytes().try_into().ok()?;
+    Some((TaskId::from_bytes(bytes), *index))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use photon_state::{Dataset, Hlc, Key, PlacementId, RegionId};
+
+    use super::*;
+
+    fn op(seq: u64) -> Arc<Op> {
+        let stream = StreamId {
+            origin: RegionId::try_from("a").unwrap(),
+            placement: PlacementId::global(),
+            incarnation: 1,
+        };
+        let change = Change::Append { index: seq, entry: Bytes::from_static(b"e") };
+        let at = Hlc { wall_ms: seq, count: 0 };
+        Arc::new(Op { stream, seq, at, dataset: Dataset(2), key: Key::new(&[7; 16]), change })
+    }
+
+    #[test]
+    fn a_crash_takes_only_what_was_not_synced() {
+        let (mut disk, task) = (Disk::default(), TaskId::from_bytes([7; 16]));
+        disk.append(&op(1)).unwrap();
+        assert!(disk.begin_sync());
+        disk.append(&op(2)).unwrap();
+        disk.append(&op(3)).unwrap();
+        assert!(!disk.begin_sync(), "one sync at a time");
+        assert_eq!(disk.end_sync(), 1);
+        assert!(disk.has_synced_event(task, 1) && !disk.has_synced_event(task, 2));
+        disk.crash(1);
+        assert_eq!(disk.ops().len(), 2);
+        assert!(disk.has_synced_event(task, 2) && !disk.has_synced_event(task, 3));
+        disk.append(&op(3)).unwrap();
+        assert!(disk.begin_sync());
+        assert_eq!(disk.end_sync(), 1, "appends are numbered anew in each life");
+    }
+
+    #[test]
+    fn a_stream_with_a_gap_or_a_repeat_is_noticed() {
+        let mut disk = Disk::default();
+        assert!(disk.append(&op(2)).is_err());
+        disk.append(&op(1)).unwrap();
+        assert!(disk.append(&op(1)).is_err());
+    }
+}

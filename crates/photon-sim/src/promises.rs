@@ -1,0 +1,394 @@
+//! The promises, and what has been seen that must stay true.
+//! Must not change the world: it looks, remembers and complains.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use photon_region::{
+    Event, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary, Token,
+};
+use photon_state::{Op, StreamId};
+use std::sync::Arc;
+
+use crate::faults::Disks;
+use crate::site::{Atlas, Site};
+use crate::trace::Digest;
+
+/// What Photon promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// 1: an acknowledged write is never lost.
+    Acknowledged,
+    /// 2: regions that have seen the same ops hold the same.
+    SameOps,
+    /// 3: nothing of a record exists outside its placement.
+    Residency,
+    /// 4: a task ends once, its generations have no gap, and a lost lease cannot write.
+    OneEnding,
+    /// 10: the same seed gives the same run.
+    SameSeed,
+    /// Once all faults are over, every task ends and all regions agree within a bounded time.
+    Calm,
+    /// A region keeps to its contract with the shell.
+    Contract,
+    /// A region does not panic.
+    NoPanic,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acknowledged => "promise 1: an acknowledged write is never lost",
+            Self::SameOps => "promise 2: regions that have seen the same ops hold the same",
+            Self::Residency => "promise 3: nothing of a record exists outside its placement",
+            Self::OneEnding => "promise 4: a task ends once, has no gap, and fences lost leases",
+            Self::SameSeed => "promise 10: the same seed gives the same run",
+            Self::Calm => "calm: without faults every task ends and all regions agree",
+            Self::Contract => "contract: a region keeps to its contract with the shell",
+            Self::NoPanic => "contract: a region does not panic",
+        })
+    }
+}
+
+/// A promise that was broken, and how.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) promise: Promise,
+    pub(crate) what: String,
+}
+
+impl Promise {
+    /// Says how the promise was broken.
+    pub(crate) fn broken(self, what: impl Into<String>) -> Broken {
+        Broken { promise: self, what: what.into() }
+    }
+
+    /// Complains unless something holds; the words are made only then.
+    pub(crate) fn holds(self, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+        if holds { Ok(()) } else { Err(self.broken(what())) }
+    }
+}
+
+/// What is known of a task from the outside.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) home: usize,
+    pub(crate) members: u32,
+    /// Whether some client was told that it is durable.
+    pub(crate) is_acked: bool,
+    /// How it ended, if anybody was told.
+    pub(crate) ended: Option<TaskState>,
+    /// The last token that anybody was shown.
+    pub(crate) token: Token,
+    /// How many notes were acknowledged under each token.
+    pub(crate) notes: BTreeMap<Token, u64>,
+    /// What was seen of each generation: its event, the task in a list, the task in full.
+    observed: Vec<[Option<u64>; 3]>,
+}
+
+/// What has been seen and must stay true.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    disks: Disks,
+    tasks: BTreeMap<TaskId, Known>,
+}
+
+impl Ledger {
+    pub(crate) fn new(disks: Disks) -> Self {
+        Self { disks, tasks: BTreeMap::new() }
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.disks == Disks::Survive
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> Option<&Known> {
+        self.tasks.get(&id)
+    }
+
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (TaskId, &Known)> {
+        self.tasks.iter().map(|(id, known)| (*id, known))
+    }
+
+    fn learn(&mut self, id: TaskId, home: usize, members: u32) -> &mut Known {
+        self.tasks.entry(id).or_insert_with(|| Known {
+            home,
+            members,
+            is_acked: false,
+            ended: None,
+            token: Token(0),
+            notes: BTreeMap::new(),
+            observed: Vec::new(),
+        })
+    }
+
+    /// Takes note that the task was shown as accepted.
+    pub(crate) fn acked(&mut self, task: TaskId) {
+        self.tasks.get_mut(&task).expect("shown before it is acknowledged").is_acked = true;
+    }
+
+    /// Takes note that a token was shown to a worker.
+    pub(crate) fn claimed(&mut self, task: TaskId, token: Token) {
+        let known = self.tasks.get_mut(&task).expect("shown before it is claimed");
+        known.token = known.token.max(token);
+    }
+
+    /// Takes note that notes were acknowledged.
+    pub(crate) fn noted(&mut self, task: TaskId, token: Token, number: u64) {
+        let Some(known) = self.tasks.get_mut(&task) else { return };
+        let notes = known.notes.entry(token).or_default();
+        *notes = number.max(*notes);
+    }
+
+    /// Takes note of how a task ended, as somebody was told.
+    pub(crate) fn ended(&mut self, task: TaskId, state: TaskState) -> Result<(), Broken> {
+        let Some(known) = self.tasks.get_mut(&task) else { return Ok(()) };
+        if !state.is_terminal() || self.disks == Disks::MayBeLost {
+            return Ok(());
+        }
+        let before = *known.ended.get_or_insert(state);
+        Promise::OneEnding.holds(before == state, || {
+            format!("task {task} was said to be {before:?}, then {state:?}")
+        })
+    }
+
+    /// Checks what somebody was told of where a task stands.
+    pub(crate) fn standing(
+        &mut self,
+        sites: &[Site],
+        task: TaskId,
+        (state, generation): (TaskState, u64),
+    ) -> Result<(), Broken> {
+        self.ended(task, state)?;
+        let Some(known) = self.tasks.get(&task) else { return Ok(()) };
+        self.durable_at_home(sites, task, known, generation)
+    }
+
+    fn durable_at_home(
+        &self,
+        sites: &[Site],
+        task: TaskId,
+        known: &Known,
+        generation: u64,
+    ) -> Result<(), Broken> {
+        let is_durable = sites[known.home].disk.has_synced_event(task, generation);
+        Promise::Acknowledged.holds(is_durable || !self.is_strict(), || {
+            let home = sites[known.home].config.region;
+            format!("generation {generation} of task {task} was shown before {home} had it durably")
+        })
+    }
+
+    /// Checks an event that a region showed.
+    pub(crate) fn event(
+        &mut self,
+        sites: &[Site],
+        task: TaskId,
+        stamped: &Stamped,
+    ) -> Result<(), Broken> {
+        let mut digest = Digest::default();
+        digest.stamped(stamped);
+        self.observe(sites, task, stamped.generation, 0, digest)?;
+        match &stamped.event {
+            Event::Claimed { token, .. } => self.claimed(task, *token),
+            Event::Ended { outcome, .. } => self.ended(task, outcome.state())?,
+            Event::Submitted(_) | Event::Noted { .. } | Event::Requeued { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Checks a task that a region showed in a list.
+    pub(crate) fn summary(
+        &mut self,
+        atlas: &Atlas,
+        sites: &[Site],
+        here: usize,
+        task: &TaskSummary,
+    ) -> Result<(), Broken> {
+        let members = atlas.members(task.spec.placement);
+        Promise::Residency.holds(members >> here & 1 == 1, || {
+            format!("{} showed task {} of {}", atlas.ids[here], task.id, task.spec.placement)
+        })?;
+        let home = atlas.site(task.home);
+        let known = self.learn(task.id, home, members);
+        Promise::OneEnding.holds(known.home == home, || {
+            format!("task {} has two homes, {} is one", task.id, task.home)
+        })?;
+        let mut digest = Digest::default();
+        digest.summary(task);
+        self.observe(sites, task.id, task.generation, 1, digest)?;
+        self.ended(task.id, task.state)
+    }
+
+    /// Checks a task that a region showed in full.
+    pub(crate) fn detail(
+        &mut self,
+        atlas: &Atlas,
+        sites: &[Site],
+        here: usize,
+        detail: &TaskDetail,
+    ) -> Result<(), Broken> {
+        self.summary(atlas, sites, here, &detail.summary)?;
+        let mut digest = Digest::default();
+        for artifact in &detail.artifacts {
+            digest.bytes(artifact.id.as_bytes());
+            artifact.parts.iter().for_each(|it| digest.bytes(&it.0));
+        }
+        digest.bytes(detail.message.as_ref().map_or(&[][..], |it| &it.0));
+        self.observe(sites, detail.summary.id, detail.summary.generation, 2, digest)
+    }
+
+    /// Compares what was seen of a generation with what was seen before.
+    fn observe(
+        &mut self,
+        sites: &[Site],
+        task: TaskId,
+        generation: u64,
+        view: usize,
+        digest: Digest,
+    ) -> Result<(), Broken> {
+        if !self.is_strict() {
+            return Ok(());
+        }
+        let known = self.tasks.get(&task).expect("shown before it is observed");
+        self.durable_at_home(sites, task, known, generation)?;
+        let known = self.tasks.get_mut(&task).expect("it is there: looked up above");
+        let index = usize::try_from(generation).expect("as many as fit in memory");
+        if known.observed.len() <= index {
+            known.observed.resize(index + 1, [None; 3]);
+        }
+        let before = *known.observed[index][view].get_or_insert(digest.value());
+        Promise::OneEnding.holds(before == digest.value(), || {
+            format!("generation {generation} of task {task} was seen in two forms")
+        })
+    }
+}
+
+/// Checks an op that a region writes to its log.
+pub(crate) fn check_append(
+    atlas: &Atlas,
+    sites: &[Site],
+    here: usize,
+    op: &Arc<Op>,
+    disks: Disks,
+) -> Result<(), Broken> {
+    let name = atlas.ids[here];
+    Promise::Residency.holds(atlas.may_hold(op.stream.placement, here), || {
+        format!("{name} appended {:?} {}", op.stream, op.seq)
+    })?;
+    Promise::Contract.holds(!sites[here].disk.is_full, || {
+        format!("{name} appended {:?} {} to a full disk", op.stream, op.seq)
+    })?;
+    let origin = atlas.site(op.stream.origin);
+    if origin == here {
+        return Ok(());
+    }
+    let Some(held) = sites[origin].disk.op(&op.stream, op.seq) else {
+        return Promise::SameOps.holds(disks == Disks::MayBeLost, || {
+            format!("{name} appended {:?} {}, which its origin lacks", op.stream, op.seq)
+        });
+    };
+    Promise::SameOps.holds(Arc::ptr_eq(held, op) || held == op, || {
+        format!("{name} appended another {:?} {} than its origin", op.stream, op.seq)
+    })
+}
+
+/// Checks a message that a region sends.
+pub(crate) fn check_send(
+    atlas: &Atlas,
+    sites: &[Site],
+    (here, to): (usize, usize),
+    message: &Message,
+    ledger: &Ledger,
+) -> Result<(), Broken> {
+    let durable = |stream: &StreamId, seq: u64| {
+        Promise::Residency.holds(atlas.may_hold(stream.placement, to), || {
+            format!("{} told {} of {stream:?}", atlas.ids[here], atlas.ids[to])
+        })?;
+        Promise::Acknowledged.holds(sites[here].disk.has_synced(stream, seq), || {
+            let (here, to) = (atlas.ids[here], atlas.ids[to]);
+            format!("{here} told {to} of {stream:?} {seq} before it had it durably")
+        })
+    };
+    match message {
+        Message::Ops(ops) => {
+            let Some(first) = ops.first() else { return Ok(()) };
+            let in_order = ops.iter().zip(first.seq..);
+            let is_run = in_order.into_iter().all(|(op, seq)| (op.stream, op.seq) == (first.stream, seq));
+            Promise::Contract.holds(is_run, || {
+                format!("{} sent ops of {:?} that are no run", atlas.ids[here], first.stream)
+            })?;
+            durable(&first.stream, first.seq + ops.len() as u64 - 1)
+        }
+        Message::Seen { seen, .. } => {
+            seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
+        }
+        Message::Ack(stream, seq) => durable(stream, *seq),
+        Message::Ask(_, ask) => {
+            let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
+            Promise::Residency.holds(known.members >> to & 1 == 1, || {
+                format!("{} asked {} about task {}", atlas.ids[here], atlas.ids[to], ask.task())
+            })
+        }
+        Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
+    }
+}
+
+/// Checks the whole log of a task that has ended.
+pub(crate) fn check_log(task: TaskId, events: &[Stamped], known: &Known) -> Result<(), Broken> {
+    let wrong = |generation: u64, what: &str| {
+        Promise::OneEnding.broken(format!("generation {generation} of task {task}: {what}"))
+    };
+    let (mut last, mut current, mut notes) = (Token(0), None, 0);
+    let mut has_ended = false;
+    for (stamped, due) in events.iter().zip(1..) {
+        if has_ended {
+            return Err(wrong(due, "follows the end"));
+        }
+        if stamped.generation != due {
+            return Err(wrong(due, "is missing"));
+        }
+        match &stamped.event {
+            Event::Submitted(_) if due == 1 => {}
+            _ if due == 1 => return Err(wrong(due, "is not the submission")),
+            Event::Submitted(_) => return Err(wrong(due, "is a second submission")),
+            Event::Claimed { token, .. } => {
+                if current.is_some() || *token <= last {
+                    return Err(wrong(due, "is a claim while another is in force, or no greater"));
+                }
+                (last, current, notes) = (*token, Some(*token), 0);
+            }
+            Event::Noted { token, number, .. } => {
+                if current != Some(*token) || *number != notes + 1 {
+                    return Err(wrong(due, "is a note of a lost lease, or out of order"));
+                }
+                notes = *number;
+            }
+            Event::Requeued { token, .. } => {
+                check_notes(task, known, *token, notes)?;
+                if current.take() != Some(*token) {
+                    return Err(wrong(due, "ends a lease that is not in force"));
+                }
+            }
+            Event::Ended { token, outcome, .. } => {
+                if token.is_some() && current != *token {
+                    return Err(wrong(due, "is an end by a lost lease"));
+                }
+                if let Some(token) = current {
+                    check_notes(task, known, token, notes)?;
+                }
+                has_ended = true;
+                if known.ended.is_some_and(|it| it != outcome.state()) {
+                    return Err(wrong(due, "is another end than was acknowledged"));
+                }
+            }
+        }
+    }
+    Promise::OneEnding.holds(has_ended, || format!("task {task} has not ended"))
+}
+
+fn check_notes(task: TaskId, known: &Known, token: Token, notes: u64) -> Result<(), Broken> {
+    let acked = known.notes.get(&token).copied().unwrap_or(0);
+    Promise::Acknowledged.holds(acked <= notes, || {
+        format!("task {task} has {notes} notes of {token:?}, {acked} were acknowledged")
+    })
+}

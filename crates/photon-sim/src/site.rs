@@ -1,0 +1,149 @@
+//! One region in its imagined surroundings, and the map that all of them share.
+//! Must not know of the net or of clients.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use photon_region::{Config, Limits, Place, Region};
+use photon_state::{PlacementId, RegionId};
+
+use crate::clock::{Clock, Micros};
+use crate::disk::Disk;
+use crate::faults::{Fault, Weather};
+
+/// A region with its disk and its clocks; dead while it has no machine.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) config: Config,
+    pub(crate) machine: Option<Region>,
+    /// Counts the lives: what was meant for an earlier one does not reach this one.
+    pub(crate) life: u32,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    /// When the machine wants to be woken.
+    pub(crate) wanted: Micros,
+    /// The earliest wake-up that is in the queue.
+    pub(crate) queued: Micros,
+    /// After how many more outputs it crashes.
+    pub(crate) doomed: Option<u32>,
+}
+
+/// The names and places of all regions; a site is an index into them.
+#[derive(Debug)]
+pub(crate) struct Atlas {
+    pub(crate) ids: Vec<RegionId>,
+    pub(crate) places: Vec<Place>,
+    /// Each placement with its members, one bit for each site.
+    pub(crate) placements: Vec<(PlacementId, u32)>,
+    pub(crate) limits: Limits,
+}
+
+impl Atlas {
+    /// Names whose tags differ, in the order of their text.
+    const NAMES: [&'static str; 20] = [
+        "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty",
+        "knoll", "larch", "marsh", "north", "ocean", "poplar", "quarry", "ridge", "shore", "tundra",
+    ];
+
+    /// Draws a planet.
+    pub(crate) fn draw(count: usize, weather: &Weather, rng: &mut fastrand::Rng) -> Self {
+        let name = |text: &&str| RegionId::try_from(*text).expect("a constant that parses");
+        let ids: Vec<RegionId> = Self::NAMES[..count].iter().map(name).collect();
+        let places = ids.iter().map(|_| Place {
+            latitude: -55.0 + 125.0 * rng.f64(),
+            longitude: -180.0 + 360.0 * rng.f64(),
+        });
+        let places = places.collect();
+        let everywhere = (1_u32 << count) - 1;
+        let mut placements = vec![(PlacementId::global(), everywhere)];
+        for name in ["inner", "outer"].into_iter().take(rng.usize(0..=2)) {
+            let members = rng.u32(..) & rng.u32(..) | 1 << rng.usize(0..count);
+            let members = (members | 1 << rng.usize(0..count)) & everywhere;
+            placements.push((name.try_into().expect("a constant that parses"), members));
+        }
+        Self { ids, places, placements, limits: draw_limits(weather, rng) }
+    }
+
+    /// Returns the site of a region.
+    pub(crate) fn site(&self, id: RegionId) -> usize {
+        self.ids.binary_search(&id).expect("only regions of this planet are named")
+    }
+
+    /// Returns the members of a placement, one bit for each site.
+    pub(crate) fn members(&self, id: PlacementId) -> u32 {
+        self.placements.iter().find(|(it, _)| *it == id).map_or(0, |(_, members)| *members)
+    }
+
+    /// Whether data of a placement may live at a site.
+    pub(crate) fn may_hold(&self, id: PlacementId, site: usize) -> bool {
+        self.members(id) >> site & 1 == 1
+    }
+
+    /// Returns what a region is told before it begins.
+    pub(crate) fn config(&self, site: usize, incarnation: u64, seed: u64) -> Config {
+        let ids = |members: u32| {
+            let all = self.ids.iter().enumerate();
+            all.filter(|(it, _)| members >> it & 1 == 1).map(|(_, id)| *id).collect()
+        };
+        let placements: BTreeMap<PlacementId, BTreeSet<RegionId>> =
+            self.placements.iter().map(|(id, members)| (*id, ids(*members))).collect();
+        Config {
+            region: self.ids[site],
+            incarnation,
+            regions: self.ids.iter().copied().zip(self.places.iter().copied()).collect(),
+            placements,
+            limits: self.limits.clone(),
+            seed,
+        }
+    }
+}
+
+/// Times are shorter than in life, so that a run sees many leases lapse.
+fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
+    let mut limits = Limits {
+        lease_ttl: Duration::from_millis(rng.u64(1_500..4_000)),
+        pickup_ttl: Duration::from_millis(rng.u64(800..2_000)),
+        agent_silent_after: Duration::from_millis(rng.u64(2_500..6_000)),
+        attempts_max: rng.u32(3..12),
+        ..Limits::default()
+    };
+    if 0.0 < weather.strength(Fault::Tight) {
+        limits.in_flight_max = rng.usize(24..200);
+        limits.open_tasks_max = rng.usize(4..40);
+        limits.message_bytes_max = 4_000;
+        limits.task_bytes_max = 16_000;
+    }
+    limits
+}
+
+/// Picks one of the sites in a set, if there is any.
+pub(crate) fn pick(set: u32, rng: &mut fastrand::Rng) -> Option<usize> {
+    if set == 0 {
+        return None;
+    }
+    let skipped = rng.u32(0..set.count_ones());
+    let rest = (0..skipped).fold(set, |rest, _| rest & (rest - 1));
+    Some(rest.trailing_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_region::region_tag;
+
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_and_their_tags_differ() {
+        let ids = Atlas::NAMES.map(|it| RegionId::try_from(it).unwrap());
+        assert!(ids.is_sorted());
+        assert_eq!(ids.map(region_tag).into_iter().collect::<BTreeSet<_>>().len(), ids.len());
+    }
+
+    #[test]
+    fn every_member_of_a_set_is_picked_at_times() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let picked: BTreeSet<_> = (0..100).map(|_| pick(0b1011, &mut rng)).collect();
+        assert_eq!(picked, BTreeSet::from([Some(0), Some(1), Some(3)]));
+        assert_eq!(pick(0, &mut rng), None);
+    }
+}

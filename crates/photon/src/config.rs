@@ -1,0 +1,222 @@
+//! What an operator tells Photon: `photon.toml`, parsed once into checked types.
+//! Must not know who uses a value; `docs/configuration.md` says what each key means.
+
+mod bounded;
+mod measure;
+mod problem;
+mod read;
+mod render;
+mod secret;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use photon_region::Place;
+use photon_state::{NameError, PlacementId, RegionId};
+use toml::de::DeTable;
+
+pub use self::bounded::{AgentLimits, LogLimits, TaskLimits, WireLimits};
+pub use self::measure::ByteSize;
+pub use self::problem::{ConfigError, ConfigProblem};
+pub use self::render::PathNotText;
+pub use self::secret::{Secret, TokenHash};
+use self::section::{Section, Source};
+use crate::catalog;
+
+/// The most regions of a planet; more are refused.
+pub const REGIONS_MAX: usize = 64;
+/// The most placements of a planet, beside `global`; more are refused.
+pub const PLACEMENTS_MAX: usize = 64;
+/// The most tokens; more are refused.
+pub const TOKENS_MAX: usize = 64;
+/// The largest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Holds everything that the configuration says, checked.
+///
+/// ```
+/// let text = r#"
+///     planet = "dev"
+///     [regions.eu-west-1]
+///     api = "127.0.0.1:7400"
+///     link = "127.0.0.1:7401"
+/// "#;
+/// let config = photon::config::Config::parse("photon.toml", text)?;
+/// assert_eq!(config.planet.to_string(), "dev");
+/// # Ok::<(), photon::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The planet's name.
+    pub planet: PlanetName,
+    /// All regions of the planet; there is at least one.
+    pub regions: BTreeMap<RegionId, Site>,
+    /// The regions of each placement; `global` is all of them.
+    pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    /// The folder in which this process keeps its state, if it is not the default.
+    pub data: Option<PathBuf>,
+    /// The hashes of the bearer tokens that clients may use; without any, no token is needed.
+    pub tokens: Vec<TokenHash>,
+    /// How this process connects to other regions.
+    pub links: Links,
+    /// What a region takes on as the home of tasks.
+    pub tasks: TaskLimits,
+    /// What the registry of agents takes.
+    pub agents: AgentLimits,
+    /// What clients may ask of a region at once.
+    pub limits: WireLimits,
+    /// How the log lies on disk.
+    pub log: LogLimits,
+}
+
+/// Says where a region is, on the Earth and on the net.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Its place on the Earth.
+    pub place: Place,
+    /// Its city, if that is known.
+    pub city: Option<String>,
+    /// Its country, as two letters of ISO 3166-1, if that is known.
+    pub country: Option<String>,
+    /// Where clients connect.
+    pub api: SocketAddr,
+    /// Where other regions connect.
+    pub link: SocketAddr,
+}
+
+impl Site {
+    /// Places a region of the catalog at these addresses.
+    #[must_use]
+    pub fn known(known: &catalog::Known, api: SocketAddr, link: SocketAddr) -> Self {
+        let (city, country) = (Some(known.city.to_owned()), Some(known.country.to_owned()));
+        Self { place: known.at, city, country, api, link }
+    }
+}
+
+/// Says how this process connects to other regions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// What all regions of the planet know and nobody else does.
+    pub secret: Option<Secret>,
+    /// Addresses to dial in place of a region's own.
+    pub via: BTreeMap<RegionId, SocketAddr>,
+}
+
+/// Names a planet, by the same rule as regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlanetName(RegionId);
+
+impl TryFrom<&str> for PlanetName {
+    type Error = NameError;
+
+    fn try_from(text: &str) -> Result<Self, NameError> {
+        RegionId::try_from(text).map(Self)
+    }
+}
+
+impl fmt::Display for PlanetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Lists why a configuration cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("failed to read the configuration `{}`", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is far too large for a configuration.
+    #[error("`{}` has more than {FILE_BYTES_MAX} bytes: is it a configuration?", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file says something that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// No folder for state can be found, because the environment names no home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither `XDG_STATE_HOME` nor `HOME` is set: set `node.data` in the configuration")]
+pub struct NoStateFolder;
+
+/// Returns the folder in which programs of this user keep state.
+///
+/// `env` looks up a variable, as `std::env::var_os` does.
+pub fn state_folder(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoStateFolder> {
+    // The rule of XDG: a path that is not absolute counts as not set.
+    let absolute = |name| env(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let home = || absolute("HOME").map(|it| it.join(".local/state"));
+    absolute("XDG_STATE_HOME").or_else(home).ok_or(NoStateFolder)
+}
+
+impl Config {
+    /// Makes a configuration of `regions` that has the default in all else.
+    #[must_use]
+    pub fn new(planet: PlanetName, regions: BTreeMap<RegionId, Site>) -> Self {
+        let placements = [(PlacementId::global(), regions.keys().copied().collect())].into();
+        Self {
+            planet,
+            regions,
+            placements,
+            data: None,
+            tokens: Vec::new(),
+            links: Links::default(),
+            tasks: TaskLimits::default(),
+            agents: AgentLimits::default(),
+            limits: WireLimits::default(),
+            log: LogLimits::default(),
+        }
+    }
+
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        if FILE_BYTES_MAX < std::fs::metadata(path).map_err(read)?.len() {
+            return Err(LoadError::TooLarge { path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        Ok(Self::parse(&path.display().to_string(), &text)?)
+    }
+
+    /// Checks the text of a configuration; `file` is named in errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { file, text };
+        let table = DeTable::parse(text).map_err(|error| {
+            let message = error.message().replace('\n', ", ");
+            let end = text.len();
+            source.error(&error.span().unwrap_or(end..end), ConfigProblem::Syntax { message })
+        })?;
+        read::config(&Section::root(source, &table))
+    }
+
+    /// Returns the folder in which `region` keeps its state.
+    pub fn data_folder(&self, region: RegionId) -> Result<PathBuf, NoStateFolder> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let state = state_folder(|name| std::env::var_os(name))?;
+        Ok(state.join("photon").join(self.planet.to_string()).join(region.as_str()))
+    }
+
+    /// Returns where this process dials to reach `region`, if the planet has that region.
+    #[must_use]
+    pub fn dial(&self, region: RegionId) -> Option<SocketAddr> {
+        let via = self.links.via.get(&region).copied();
+        via.or_else(|| self.regions.get(&region).map(|it| it.link))
+    }
+}

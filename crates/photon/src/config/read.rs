@@ -1,0 +1,211 @@
+//! Checks a parsed file, key by key, and makes the configuration of it.
+//! Must not know of files or the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use photon_region::Place;
+use photon_state::{NameError, RegionId};
+
+use super::section::{Section, Value, hint};
+use super::{
+    AgentLimits, Config, ConfigError, ConfigProblem, Links, LogLimits, PLACEMENTS_MAX, REGIONS_MAX,
+    Secret, Site, TOKENS_MAX, TaskLimits, TokenHash, WireLimits,
+};
+use crate::catalog;
+
+/// Every section and key at the top of the file.
+const ROOT: [&str; 10] = [
+    "planet",
+    "regions",
+    "placements",
+    "node",
+    "listen",
+    "links",
+    "tasks",
+    "agents",
+    "limits",
+    "log",
+];
+
+/// Reads the whole file.
+pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
+    root.refuse_unknown(&ROOT)?;
+    let planet = root.require("planet", "the planet's name, such as \"dev\"")?;
+    let planet = named(&planet, planet.text()?)?;
+    let sites = sites(root)?;
+    let mut config =
+        Config::new(planet, sites.iter().map(|(id, it, _)| (*id, it.clone())).collect());
+    for (name, value) in root.section("placements")?.entries(PLACEMENTS_MAX)? {
+        let placement = named(&value, name)?;
+        let members = placement_members(&value, &config.regions)?;
+        if config.placements.insert(placement, members).is_some() {
+            return Err(value.error(ConfigProblem::GlobalRedefined));
+        }
+    }
+    config.data = data(&root.section("node")?)?;
+    config.tokens = tokens(&root.section("listen")?)?;
+    config.links = links(&root.section("links")?, &config.regions)?;
+    config.tasks = TaskLimits::read(&root.section("tasks")?)?;
+    config.agents = AgentLimits::read(&root.section("agents")?)?;
+    config.limits = WireLimits::read(&root.section("limits")?)?;
+    config.log = LogLimits::read(&root.section("log")?)?;
+
+    let (input, body) = (config.tasks.input_bytes_max, config.limits.body_bytes_max);
+    if body < input {
+        let (input, body) = (input.to_string(), body.to_string());
+        return Err(root.section("tasks")?.error(ConfigProblem::InputOverBody { input, body }));
+    }
+    for (_, site, section) in &sites {
+        check_guards(site, section, &config)?;
+    }
+    Ok(config)
+}
+
+/// Checks a name that stands at `value`.
+fn named<'a, T: TryFrom<&'a str, Error = NameError>>(
+    value: &Value<'_>,
+    name: &'a str,
+) -> Result<T, ConfigError> {
+    let key = || value.path().to_owned();
+    T::try_from(name).map_err(|source| value.error(ConfigProblem::Name { key: key(), source }))
+}
+
+/// Finds a region of the planet by the name that stands at `value`.
+fn region_named(
+    value: &Value<'_>,
+    name: &str,
+    regions: &BTreeMap<RegionId, Site>,
+) -> Result<RegionId, ConfigError> {
+    let known = RegionId::try_from(name).ok().filter(|it| regions.contains_key(it));
+    known.ok_or_else(|| {
+        let (key, region) = (value.path().to_owned(), name.to_owned());
+        let hint = hint(name, regions.keys().map(RegionId::as_str), str::to_owned);
+        value.error(ConfigProblem::UnknownRegion { key, region, hint })
+    })
+}
+
+/// Reads all regions, and checks that no two listeners share an address.
+fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, ConfigError> {
+    root.require("regions", "a table for each region, such as [regions.eu-west-1]")?;
+    let regions = root.section("regions")?;
+    let entries = regions.entries(REGIONS_MAX)?;
+    if entries.is_empty() {
+        regions.require("eu-west-1", "a table with the addresses of this or any other region")?;
+    }
+    let mut sites = Vec::new();
+    let mut taken: BTreeMap<SocketAddr, String> = BTreeMap::new();
+    for (name, value) in entries {
+        let id = named(&value, name)?;
+        let section = value.section()?;
+        let site = site(name, &section)?;
+        for (key, address) in [("api", site.api), ("link", site.link)] {
+            let key = format!("regions.{name}.{key}");
+            if let Some(other) = taken.insert(address, key.clone()) {
+                return Err(section.error(ConfigProblem::AddressTwice { key, other, address }));
+            }
+        }
+        sites.push((id, site, section));
+    }
+    Ok(sites)
+}
+
+fn site(name: &str, section: &Section<'_>) -> Result<Site, ConfigError> {
+    section.refuse_unknown(&["api", "link", "latitude", "longitude", "city", "country"])?;
+    let api = section.require("api", "the address where clients connect")?.address()?;
+    let link = section.require("link", "the address where other regions connect")?;
+    let link_address = link.address()?;
+    if link_address.ip().is_unspecified() {
+        let (key, address) = (link.path().to_owned(), link_address);
+        return Err(link.error(ConfigProblem::NoTarget { key, address }));
+    }
+    let known = catalog::find(name);
+    let degrees = |key, max, default: Option<f64>| match section.find(key) {
+        Some(value) => value.degrees(max),
+        None => default.ok_or_else(|| no_place(name, section)),
+    };
+    let place = Place {
+        latitude: degrees("latitude", 90.0, known.map(|it| it.at.latitude))?,
+        longitude: degrees("longitude", 180.0, known.map(|it| it.at.longitude))?,
+    };
+    let city = section.find("city").map(|it| it.text()).transpose()?;
+    let country = section.find("country").map(|it| country(&it)).transpose()?;
+    let city = city.or(known.map(|it| it.city)).map(str::to_owned);
+    let country = country.or(known.map(|it| it.country)).map(str::to_owned);
+    Ok(Site { place, city, country, api, link: link_address })
+}
+
+fn no_place(name: &str, section: &Section<'_>) -> ConfigError {
+    let nearest = catalog::suggest(name).map(str::to_owned);
+    section.error(ConfigProblem::NoPlace { key: format!("regions.{name}"), nearest })
+}
+
+fn country<'a>(value: &Value<'a>) -> Result<&'a str, ConfigError> {
+    let letters = value.text()?;
+    if letters.len() != 2 || !letters.bytes().all(|it| it.is_ascii_uppercase()) {
+        return Err(value.wrong("two capital letters of ISO 3166-1, such as \"IE\""));
+    }
+    Ok(letters)
+}
+
+fn placement_members(
+    value: &Value<'_>,
+    regions: &BTreeMap<RegionId, Site>,
+) -> Result<BTreeSet<RegionId>, ConfigError> {
+    let members = value.list(REGIONS_MAX)?;
+    if members.is_empty() {
+        return Err(value.wrong("a list of at least one region"));
+    }
+    members.iter().map(|it| region_named(it, it.text()?, regions)).collect()
+}
+
+fn data(node: &Section<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    node.refuse_unknown(&["data"])?;
+    let Some(value) = node.find("data") else { return Ok(None) };
+    match value.text()? {
+        "" => Err(value.wrong("the path of a folder")),
+        path => Ok(Some(PathBuf::from(path))),
+    }
+}
+
+fn tokens(listen: &Section<'_>) -> Result<Vec<TokenHash>, ConfigError> {
+    listen.refuse_unknown(&["tokens"])?;
+    let Some(tokens) = listen.find("tokens") else { return Ok(Vec::new()) };
+    let hash = |it: &Value<'_>| {
+        let expected = "a hash that `photon token new` prints, such as \"sha256:..\"";
+        TokenHash::parse(it.text()?).ok_or_else(|| it.wrong(expected))
+    };
+    tokens.hidden().list(TOKENS_MAX)?.iter().map(hash).collect()
+}
+
+fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Links, ConfigError> {
+    links.refuse_unknown(&["secret", "via"])?;
+    let secret = |it: Value<'_>| {
+        let it = it.hidden();
+        Secret::new(it.text()?).ok_or_else(|| it.wrong("a text of 16 to 256 bytes"))
+    };
+    let secret = links.find("secret").map(secret).transpose()?;
+    let mut via = BTreeMap::new();
+    for (name, value) in links.section("via")?.entries(REGIONS_MAX)? {
+        via.insert(region_named(&value, name, regions)?, value.address()?);
+    }
+    Ok(Links { secret, via })
+}
+
+/// Checks that an address which is open to others is guarded.
+fn check_guards(site: &Site, section: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
+    let is_open = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    let line = |key| section.require(key, "an address");
+    if is_open(site.api) && config.tokens.is_empty() {
+        let (value, address) = (line("api")?, site.api);
+        let key = value.path().to_owned();
+        return Err(value.error(ConfigProblem::TokenNeeded { key, address }));
+    }
+    if is_open(site.link) && config.links.secret.is_none() {
+        let (value, address) = (line("link")?, site.link);
+        let key = value.path().to_owned();
+        return Err(value.error(ConfigProblem::SecretNeeded { key, address }));
+    }
+    Ok(())
+}

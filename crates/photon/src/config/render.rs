@@ -1,0 +1,69 @@
+//! Writes a configuration as the text that gives it back when parsed.
+//! Must not leave out what has its default: the text says all that holds.
+
+use std::path::PathBuf;
+
+use super::{Config, Site};
+
+/// A folder whose name is no text, which a configuration cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path `{}` is not UTF-8: choose another for `node.data`", .path.display())]
+pub struct PathNotText {
+    /// The path.
+    pub path: PathBuf,
+}
+
+impl Config {
+    /// Writes every key as TOML; secrets stand in it in the clear.
+    pub fn to_toml(&self) -> Result<String, PathNotText> {
+        let mut text = format!("planet = \"{}\"\n", self.planet);
+        for (name, site) in &self.regions {
+            text += &format!("\n[regions.{name}]\n{}", render_site(site));
+        }
+        text += "\n[placements]\n";
+        let own = self.placements.iter().filter(|(name, _)| name.as_str() != "global");
+        for (name, members) in own {
+            text += &format!("{name} = {}\n", list(members));
+        }
+        text += "\n[node]\n";
+        if let Some(path) = &self.data {
+            let data = path.to_str().ok_or_else(|| PathNotText { path: path.clone() })?;
+            text += &format!("data = {}\n", quoted(data));
+        }
+        text += &format!("\n[listen]\ntokens = {}\n", list(&self.tokens));
+        text += "\n[links]\n";
+        if let Some(secret) = &self.links.secret {
+            text += &format!("secret = {}\n", quoted(secret.expose()));
+        }
+        let via = self.links.via.iter().map(|(name, address)| format!("{name} = \"{address}\""));
+        text += &format!("via = {{ {} }}\n", via.collect::<Vec<_>>().join(", "));
+        text += &self.tasks.render();
+        text += &self.agents.render();
+        text += &self.limits.render();
+        text += &self.log.render();
+        Ok(text)
+    }
+}
+
+fn render_site(site: &Site) -> String {
+    let Site { place, city, country, api, link } = site;
+    let mut text = format!("api = \"{api}\"\nlink = \"{link}\"\n");
+    text += &format!("latitude = {:?}\nlongitude = {:?}\n", place.latitude, place.longitude);
+    for (key, value) in [("city", city), ("country", country)] {
+        if let Some(value) = value {
+            text += &format!("{key} = {}\n", quoted(value));
+        }
+    }
+    text
+}
+
+/// Quotes a text as TOML does.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// Writes a list of what needs no escapes.
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|it| format!("\"{}\"", it.to_string())).collect();
+    format!("[{}]", items.join(", "))
+}

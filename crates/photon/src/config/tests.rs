@@ -1,0 +1,298 @@
+//! What a configuration may say, and what it is told when it may not.
+
+use super::*;
+
+const GOOD: &str = r#"planet = "dev"
+[regions.us-east-1]
+api = "127.0.0.1:7400"
+link = "127.0.0.1:7401"
+[regions.eu-west-1]
+api = "127.0.0.1:7410"
+link = "127.0.0.1:7411"
+"#;
+
+const EVERYTHING: &str = r#"
+planet = "prod-2"
+[regions.eu-west-1]
+api = "203.0.113.1:443"
+link = "[2001:db8::1]:7401"
+[regions.moon]
+api = "0.0.0.0:7410"
+link = "127.0.0.1:7411"
+latitude = 1
+longitude = -23.5
+city = "Sea of \"Tranquility\""
+country = "XM"
+[placements]
+eu = ["eu-west-1"]
+both = ["moon", "eu-west-1"]
+[node]
+data = '/var/lib/photon "1"'
+[listen]
+tokens = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
+[links]
+secret = "correct horse battery \\ staple"
+via = { moon = "127.0.0.1:9001" }
+[tasks]
+lease_ttl = "90s"
+pickup_ttl = "2500ms"
+attempts_max = 3
+open_max = 1_000
+input_bytes_max = "64KiB"
+artifact_bytes_max = "1MiB"
+retention = "7d"
+kept_bytes_max = "1GiB"
+[agents]
+silent_after = "1m"
+registered_max = 50
+[limits]
+body_bytes_max = "65537B"
+header_bytes_max = "8KiB"
+connections_max = 100
+followers_max = 10
+request_timeout = "5s"
+in_flight_max = 64
+[log]
+segment_bytes = "1MiB"
+"#;
+
+fn region(name: &str) -> RegionId {
+    RegionId::try_from(name).unwrap()
+}
+
+/// Parses `GOOD` followed by `text`, and expects this error.
+fn check(text: &str, expected: &str) {
+    check_whole(&format!("{GOOD}{text}"), expected);
+}
+
+fn check_whole(text: &str, expected: &str) {
+    let error = Config::parse("p.toml", text).expect_err(text).to_string();
+    assert_eq!(error, expected, "{text}");
+}
+
+#[test]
+fn the_least_configuration_has_defaults_for_the_rest() {
+    let config = Config::parse("p.toml", GOOD).unwrap();
+    assert_eq!(config.regions[&region("eu-west-1")].city.as_deref(), Some("Dublin"));
+    assert_eq!(config.placements[&PlacementId::global()].len(), 2);
+    assert_eq!(config.tasks, TaskLimits::default());
+    assert_eq!(config.dial(region("us-east-1")), Some("127.0.0.1:7401".parse().unwrap()));
+    assert_eq!(config.dial(region("mars")), None);
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for text in [GOOD, EVERYTHING] {
+        let config = Config::parse("p.toml", text).unwrap();
+        let rendered = config.to_toml().unwrap();
+        assert_eq!(Config::parse("rendered", &rendered).unwrap(), config, "{rendered}");
+    }
+}
+
+#[test]
+fn every_key_of_a_full_configuration_has_its_meaning() {
+    let config = Config::parse("p.toml", EVERYTHING).unwrap();
+    let moon = &config.regions[&region("moon")];
+    assert_eq!(moon.place, Place { latitude: 1.0, longitude: -23.5 });
+    assert_eq!(moon.city.as_deref(), Some("Sea of \"Tranquility\""));
+    assert_eq!(config.dial(region("moon")), Some("127.0.0.1:9001".parse().unwrap()));
+    assert_eq!(config.tokens, [TokenHash::of("abc")]);
+    assert_eq!(config.placements.len(), 3);
+    assert_eq!(config.tasks.open_max, 1_000);
+    assert_eq!(config.limits.body_bytes_max, ByteSize(65_537));
+    assert_eq!(config.data_folder(region("moon")).unwrap(), Path::new("/var/lib/photon \"1\""));
+    assert!(!format!("{config:?}").contains("battery"), "the secret is printed");
+}
+
+#[test]
+fn a_typo_gets_the_key_that_was_meant() {
+    let hint = |text, line, key, near| {
+        let expected = format!("p.toml:{line}: unknown key `{key}`, did you mean `{near}`?");
+        check(text, &expected);
+    };
+    hint("[lisen]", 8, "lisen", "listen");
+    hint("lnik = 1", 8, "regions.eu-west-1.lnik", "regions.eu-west-1.link");
+    hint("[node]\ndate = 1", 9, "node.date", "node.data");
+    hint("[listen]\ntoken = []", 9, "listen.token", "listen.tokens");
+    hint("[links]\n\nsecrte = ''", 10, "links.secrte", "links.secret");
+    hint("[tasks]\nleese_ttl = '1s'", 9, "tasks.leese_ttl", "tasks.lease_ttl");
+    hint("[agents]\nsilent_afetr = '1s'", 9, "agents.silent_afetr", "agents.silent_after");
+    hint("[limits]\nin_fligth_max = 1", 9, "limits.in_fligth_max", "limits.in_flight_max");
+    hint("[log]\nsegment_byte = ''", 9, "log.segment_byte", "log.segment_bytes");
+    let root = "p.toml:1: unknown key `plant`, did you mean `planet`?";
+    check_whole("plant = 'dev'", root);
+    check("[node]\nzzzzzz = 1", "p.toml:9: unknown key `node.zzzzzz`, known here: `data`");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_told_what_to_be() {
+    let wrong = |text, key, found, expected| {
+        check(text, &format!("p.toml:9: `{key}` is {found}, but must be {expected}"));
+    };
+    let duration = "a duration such as \"50ms\", \"15s\", \"5m\", \"24h\" or \"7d\"";
+    wrong("[tasks]\nlease_ttl = 15", "tasks.lease_ttl", "the number 15", duration);
+    wrong("[tasks]\nlease_ttl = '15'", "tasks.lease_ttl", "the text \"15\"", duration);
+    wrong("[tasks]\nopen_max = '9'", "tasks.open_max", "the text \"9\"", "a whole number");
+    wrong("[tasks]\nopen_max = -9", "tasks.open_max", "the number -9", "a whole number");
+    let size = "a size such as \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"";
+    wrong("[log]\nsegment_bytes = '9MB'", "log.segment_bytes", "the text \"9MB\"", size);
+    wrong("[node]\ndata = true", "node.data", "true", "a text in quotes");
+    wrong("[placements]\neu = 'x'", "placements.eu", "the text \"x\"", "a list in brackets");
+    wrong("[placements]\neu = []", "placements.eu", "a list", "a list of at least one region");
+    let via = "[links]\nvia.eu-west-1 = 'there'";
+    let address = "an address such as \"127.0.0.1:7400\"";
+    wrong(via, "links.via.eu-west-1", "the text \"there\"", address);
+    check(
+        "country = 'Ireland'",
+        "p.toml:8: `regions.eu-west-1.country` is the text \"Ireland\", \
+        but must be two capital letters of ISO 3166-1, such as \"IE\"",
+    );
+}
+
+#[test]
+fn what_may_be_secret_is_not_repeated_in_errors() {
+    let wrong = |text, key, expected| {
+        let expected = format!("p.toml:9: `{key}` is something else, but must be {expected}");
+        check(text, &expected);
+    };
+    let hash = "a hash that `photon token new` prints, such as \"sha256:..\"";
+    wrong("[listen]\ntokens = ['my-token']", "listen.tokens", hash);
+    wrong("[listen]\ntokens = 'my-token'", "listen.tokens", "a list in brackets");
+    wrong("[links]\nsecret = 'short'", "links.secret", "a text of 16 to 256 bytes");
+}
+
+#[test]
+fn a_value_out_of_bounds_is_told_the_bounds() {
+    let bounds = |text, place, bounds: [&str; 3]| {
+        let [value, min, max] = bounds;
+        let tail = format!("is {value}, but must be between {min} and {max}");
+        check(text, &format!("p.toml:{place} {tail}"));
+    };
+    bounds("[tasks]\nlease_ttl = '5h'", "9: `tasks.lease_ttl`", ["5h", "100ms", "1h"]);
+    bounds("[tasks]\nattempts_max = 0", "9: `tasks.attempts_max`", ["0", "1", "1000"]);
+    let segment = ["1KiB", "1MiB", "1GiB"];
+    bounds("[log]\nsegment_bytes = '1KiB'", "9: `log.segment_bytes`", segment);
+    bounds("latitude = 90.5", "8: `regions.eu-west-1.latitude`", ["90.5", "-90", "90"]);
+    check(
+        "[limits]\nbody_bytes_max = '1KiB'",
+        "p.toml:1: `tasks.input_bytes_max` is 1MiB, \
+        more than `limits.body_bytes_max`, which is 1KiB",
+    );
+}
+
+#[test]
+fn names_that_do_not_fit_are_refused() {
+    let rule = "is not a name: use 1 to 23 of a-z, 0-9 and -, beginning with a letter";
+    check("[placements]\nEU = []", &format!("p.toml:9: `placements.EU`: `EU` {rule}"));
+    check_whole("planet = 'My Planet'", &format!("p.toml:1: `planet`: `My Planet` {rule}"));
+    let all = "p.toml:9: `placements.global` is always all regions: choose another name";
+    check("[placements]\nglobal = ['eu-west-1']", all);
+    let member = "p.toml:10: `placements.eu` names `eu-wset-1`, which is no region of this \
+        planet, did you mean `eu-west-1`?";
+    check("[placements]\neu = ['us-east-1',\n'eu-wset-1']", member);
+    let via = "p.toml:9: `links.via.mars` names `mars`, which is no region of this planet, \
+        known here: `eu-west-1`, `us-east-1`";
+    check("[links]\nvia.mars = '127.0.0.1:1'", via);
+}
+
+#[test]
+fn a_region_needs_a_place_and_addresses() {
+    let addresses = "\napi = '127.0.0.1:1'\nlink = '127.0.0.1:2'";
+    let place = |name: &str, tail| {
+        let expected = format!("p.toml:8: the place of `regions.{name}` is not known{tail}");
+        check(&format!("[regions.{name}]{addresses}"), &expected);
+    };
+    let fix = ": give its `latitude` and `longitude`";
+    place("basement", fix);
+    place("ap-south-9", &format!(" (did you mean `ap-south-1`?){fix}"));
+    let half = format!("[regions.basement]{addresses}\nlatitude = 1.0");
+    check(&half, &format!("p.toml:8: the place of `regions.basement` is not known{fix}"));
+    let api = "p.toml:8: the key `regions.moon.api` is missing: \
+        set it to the address where clients connect";
+    check("[regions.moon]", api);
+    let planet = "p.toml:1: the key `planet` is missing: \
+        set it to the planet's name, such as \"dev\"";
+    check_whole("", planet);
+    let regions = "p.toml:1: the key `regions` is missing: \
+        set it to a table for each region, such as [regions.eu-west-1]";
+    check_whole("planet = 'dev'", regions);
+}
+
+#[test]
+fn two_listeners_do_not_share_an_address() {
+    let twice = "[regions.us-west-2]\napi = '127.0.0.1:7500'\nlink = '127.0.0.1:7400'";
+    check(
+        twice,
+        "p.toml:8: `regions.us-west-2.link` and `regions.us-east-1.api` are both \
+        `127.0.0.1:7400`: give each its own port",
+    );
+    check(
+        &twice.replace("7400", "0"),
+        "p.toml:10: `regions.us-west-2.link` is `127.0.0.1:0`, \
+        to which nobody can connect: give an address and a port",
+    );
+    let anywhere = twice.replace("127.0.0.1:7400", "0.0.0.0:7501");
+    check(
+        &anywhere,
+        "p.toml:10: `regions.us-west-2.link` is `0.0.0.0:7501`, \
+        to which nobody can connect: give an address and a port",
+    );
+}
+
+#[test]
+fn an_address_that_is_open_to_others_must_be_guarded() {
+    let open = "[regions.us-west-2]\napi = '0.0.0.0:7500'\nlink = '127.0.0.1:7501'";
+    let token = "p.toml:9: `regions.us-west-2.api` is `0.0.0.0:7500`, which is not loopback: \
+        run `photon token new` and put the hash that it prints into `listen.tokens`";
+    check(open, token);
+    let open = "[regions.us-west-2]\napi = '127.0.0.1:7500'\nlink = '10.0.0.1:7501'";
+    let secret = "p.toml:10: `regions.us-west-2.link` is `10.0.0.1:7501`, which is not loopback: \
+        set `links.secret` to the same 16 characters or more in all regions";
+    check(open, secret);
+    let loopback = "[regions.us-west-2]\napi = '[::1]:7500'\nlink = '[::ffff:127.0.0.1]:7501'";
+    Config::parse("p.toml", &format!("{GOOD}{loopback}")).unwrap();
+}
+
+#[test]
+fn broken_toml_is_told_its_line() {
+    for text in ["[tasks", "x = ", "[regions.us-east-1]", "'", "a = 1\u{0}"] {
+        let error = Config::parse("p.toml", &format!("{GOOD}{text}")).unwrap_err();
+        assert_eq!(error.line, 8, "{text}: {error}");
+        assert!(matches!(*error.problem, ConfigProblem::Syntax { .. }), "{error}");
+    }
+}
+
+#[test]
+fn state_is_kept_where_the_environment_says() {
+    let folder = |xdg: &'static str, home: &'static str| {
+        state_folder(|name| match name {
+            "XDG_STATE_HOME" => (!xdg.is_empty()).then(|| xdg.into()),
+            "HOME" => (!home.is_empty()).then(|| home.into()),
+            other => panic!("nobody asked for {other}"),
+        })
+    };
+    assert_eq!(folder("/state", "/home/me"), Ok(PathBuf::from("/state")));
+    assert_eq!(folder("", "/home/me"), Ok(PathBuf::from("/home/me/.local/state")));
+    assert_eq!(folder("relative", "/home/me"), Ok(PathBuf::from("/home/me/.local/state")));
+    assert_eq!(folder("", ""), Err(NoStateFolder));
+}
+
+#[test]
+fn every_key_is_documented() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let config = Config::parse("p.toml", EVERYTHING).unwrap().to_toml().unwrap();
+    for line in config.lines().filter(|it| it.contains(" = ")) {
+        let key = line.split(" = ").next().unwrap();
+        let is_placement = matches!(key, "eu" | "both");
+        assert!(is_placement || page.contains(&format!("| `{key}` |")), "`{key}` is missing");
+    }
+    let rows = [
+        TaskLimits::document(),
+        AgentLimits::document(),
+        WireLimits::document(),
+        LogLimits::document(),
+    ];
+    for row in rows.concat() {
+        assert!(page.lines().any(|it| it == row), "docs/configuration.md lacks this row:\n{row}");
+    }
+}
