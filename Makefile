@@ -29,7 +29,7 @@ bench: linker ## measure side by side with real peers: make bench ARGS="..."
 	cargo run --release -p photon-bench -- $(ARGS)
 
 e2e: linker nextest python ## run only the tests that start real planets
-	cargo nextest run --workspace --filterset 'binary(/^e2e/)'
+	cargo nextest run --workspace --filterset 'package(photon) & kind(test)'
 
 fmt: ## format all code
 	cargo fmt --all

@@ -1,7 +1,7 @@
 //! The front desk: replies that wait for the disk, and commands that wait for something to happen.
 //! Must not know what a command means.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::RegionId;
@@ -53,7 +53,8 @@ pub(crate) struct Desk {
     held_count: usize,
     parked: FxHashMap<Ticket, Parked>,
     deadlines: BTreeSet<(Duration, Ticket)>,
-    waiting: BTreeMap<Bell, VecDeque<Ticket>>,
+    /// Who waits for each bell; the lower ticket came first.
+    waiting: BTreeMap<Bell, BTreeSet<Ticket>>,
 }
 
 impl Desk {
@@ -83,7 +84,7 @@ impl Desk {
     /// Lets a command wait for a bell, until a time.
     pub(crate) fn park(&mut self, ticket: Ticket, command: Command, bell: Bell, until: Duration) {
         self.deadlines.insert((until, ticket));
-        self.waiting.entry(bell.clone()).or_default().push_back(ticket);
+        self.waiting.entry(bell.clone()).or_default().insert(ticket);
         self.parked.insert(ticket, Parked { command, until, bell });
     }
 
@@ -92,7 +93,7 @@ impl Desk {
         let parked = self.parked.remove(&ticket)?;
         self.deadlines.remove(&(parked.until, ticket));
         let queue = self.waiting.get_mut(&parked.bell).expect("a parked command is in its queue");
-        queue.retain(|it| *it != ticket);
+        queue.remove(&ticket);
         if queue.is_empty() {
             self.waiting.remove(&parked.bell);
         }
@@ -101,7 +102,7 @@ impl Desk {
 
     /// Takes the command that has waited longest for a bell.
     pub(crate) fn ring_one(&mut self, bell: &Bell) -> Option<(Ticket, Parked)> {
-        let ticket = *self.waiting.get(bell)?.front()?;
+        let ticket = *self.waiting.get(bell)?.first()?;
         Some((ticket, self.unpark(ticket)?))
     }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::{Change, Dataset, Hlc, Key, Now, Op, PlacementId, RegionId, Store, StreamId};
+use photon_state::{
+    Applied, Change, Dataset, Hlc, Key, Now, Op, PlacementId, RegionId, Store, StreamId,
+};
 
 use crate::ask::Asks;
 use crate::codec::decode_event;
@@ -151,12 +153,13 @@ impl Region {
     /// Takes back an op of its own log, in the order of the log. Only before [`Region::start`].
     pub fn replay(&mut self, op: Arc<Op>) {
         assert_eq!(self.appended, 0, "a region replays before it starts");
-        if !self.store.apply(&op).is_new() {
+        let applied = self.store.apply(&op);
+        if !applied.is_new() {
             self.counters.misplaced += 1;
             return;
         }
         self.clock = self.clock.max(op.at);
-        self.index(&op, 0);
+        self.index(&op, applied, 0);
         self.streams.replayed(op);
         self.forget_ended(self.clock.wall_ms);
     }
@@ -380,19 +383,20 @@ impl Region {
 
     /// Takes in an op if it is the next of its stream; says whether it did.
     pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
-        let is_new = self.store.apply(op).is_new();
+        let applied = self.store.apply(op);
         #[cfg(feature = "planted-bugs")]
-        let is_new = is_new
-            || (self.planted == Some(crate::PlantedBug::ApplyTwice)
-                && op.seq <= self.store.seen().of(&op.stream));
-        if !is_new {
+        let applied = match (self.planted, applied) {
+            (Some(crate::PlantedBug::ApplyTwice), Applied::Repeated) => Applied::Changed,
+            _ => applied,
+        };
+        if !applied.is_new() {
             return false;
         }
         self.appended += 1;
         self.counters.appended += 1;
         self.outputs.push_back(Output::Append(op.clone()));
         self.streams.appended(self.appended, op.clone());
-        self.index(op, self.appended);
+        self.index(op, applied, self.appended);
         true
     }
 
@@ -408,10 +412,11 @@ impl Region {
     }
 
     /// Lets the indexes follow an op. Append 0 means that it was replayed.
-    fn index(&mut self, op: &Op, append: u64) {
-        match op.dataset {
-            AGENTS | PRESENCE => self.index_agent(op),
-            TASKS => self.index_task(op, append),
+    fn index(&mut self, op: &Op, applied: Applied, append: u64) {
+        match (applied, op.dataset) {
+            (Applied::Changed, AGENTS | PRESENCE) => self.index_agent(op),
+            (Applied::Changed, TASKS) => self.index_task(op, append),
+            (Applied::Superseded, _) => {}
             _ => self.counters.misplaced += 1,
         }
     }

@@ -82,20 +82,21 @@ fn functions(text: &str) -> Vec<Function<'_>> {
 
 /// Returns the name of the function whose signature begins on this line, if one does.
 fn function_name(line: &str) -> Option<&str> {
+    const QUALIFIERS: [&str; 7] = ["pub", "const", "async", "unsafe", "extern", "\"C\"", "default"];
     let mut rest = line.trim_start();
     loop {
         if let Some(name) = rest.strip_prefix("fn ") {
             return name.split(|it: char| !it.is_alphanumeric() && it != '_').next();
         }
+        if let Some(scope) = rest.strip_prefix("pub(") {
+            rest = scope.split_once(") ")?.1;
+            continue;
+        }
         let (word, tail) = rest.split_once(' ')?;
-        let is_qualifier = ["pub", "const", "async", "unsafe", "extern", "\"C\"", "default"]
-            .contains(&word)
-            || word.starts_with("pub(");
-        if !is_qualifier {
+        if !QUALIFIERS.contains(&word) {
             return None;
         }
-        // `pub(in path)` is two words.
-        rest = tail.strip_prefix("path) ").unwrap_or(tail);
+        rest = tail;
     }
 }
 
@@ -134,14 +135,27 @@ mod tests {
         found("fn a() {\n    b();\n}", &[("a", 1, 3)]);
         found("pub async fn a() {\n    b();\n}", &[("a", 1, 3)]);
         found("pub(crate) const unsafe fn a_1() {\n    b();\n}", &[("a_1", 1, 3)]);
+        found("pub(in a::b) extern \"C\" fn a() {\n}", &[("a", 1, 2)]);
         found("fn a(\n    b: B,\n) -> C\nwhere\n    B: D,\n{\n    b()\n}", &[("a", 1, 8)]);
         found("fn a() { // why\n    b();\n}", &[("a", 1, 3)]);
     }
 
     #[test]
     fn functions_in_functions_and_blocks_are_measured_by_their_indent() {
-        let nested = "impl A {\n    fn a() {\n        fn b() {\n        }\n        if c {\n        }\n    }\n\n    fn d(&self);\n}";
-        found(nested, &[("a", 2, 6), ("b", 3, 2)]);
+        let nested = [
+            "impl A {",
+            "    fn a() {",
+            "        fn b() {",
+            "        }",
+            "        if c {",
+            "        }",
+            "    }",
+            "",
+            "    fn d(&self);",
+            "}",
+        ]
+        .join("\n");
+        found(&nested, &[("a", 2, 6), ("b", 3, 2)]);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use ::a2a::{A2AError, JsonRpcError, JsonRpcId, JsonRpcResponse, error_code, erro
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use photon_region::{Queue, Refusal, TaskId};
+use photon_region::{Refusal, TaskId};
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::body::BodyError;
+use crate::names::Invalid;
 
 /// The media type of the HTTP+JSON binding.
 pub(super) const MEDIA_TYPE: &str = "application/a2a+json";
@@ -57,7 +59,11 @@ pub(super) enum Kind {
     Conflict,
     /// Too large.
     TooLarge,
-    /// The client asks for too much.
+    /// The body did not arrive in time.
+    Slow,
+    /// The task may not live in this region.
+    Misdirected,
+    /// Too much is asked for.
     Busy,
     /// The region cannot, at the moment.
     Unavailable,
@@ -95,6 +101,14 @@ impl Kind {
             Self::TooLarge => {
                 (error_code::INVALID_PARAMS, StatusCode::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT")
             }
+            Self::Slow => {
+                (error_code::INVALID_REQUEST, StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED")
+            }
+            Self::Misdirected => (
+                error_code::INVALID_PARAMS,
+                StatusCode::MISDIRECTED_REQUEST,
+                "FAILED_PRECONDITION",
+            ),
             Self::Busy => (
                 error_code::INTERNAL_ERROR,
                 StatusCode::TOO_MANY_REQUESTS,
@@ -110,7 +124,11 @@ impl Kind {
     /// connection must be seen by those who do not read bodies.
     fn rpc_status(self) -> StatusCode {
         match self {
-            Self::Busy | Self::Unavailable | Self::TooLarge | Self::ContentType => self.row().1,
+            Self::Busy
+            | Self::Unavailable
+            | Self::Slow
+            | Self::TooLarge
+            | Self::ContentType => self.row().1,
             Self::Parse
             | Self::Request
             | Self::Method
@@ -122,6 +140,7 @@ impl Kind {
             | Self::Unsupported
             | Self::Version
             | Self::NoAgent
+            | Self::Misdirected
             | Self::Conflict => StatusCode::OK,
         }
     }
@@ -144,6 +163,17 @@ impl Fault {
         let id: String = id.chars().take(64).collect();
         let fault = Self::new(Kind::TaskNotFound, format!("no task `{id}` is known here"));
         fault.with_info("taskId", id)
+    }
+
+    /// Makes the fault of whoever asks for push notifications.
+    pub(super) fn no_push() -> Self {
+        let message = "Photon sends no push notifications; subscribe to the task instead";
+        Self::new(Kind::PushNotSupported, message)
+    }
+
+    /// Makes the fault of whoever asks for a longer card.
+    pub(super) fn no_extended_card() -> Self {
+        Self::new(Kind::Unsupported, "there is no extended card; the public one says it all")
     }
 
     /// Returns when to try again; `None` when that is of no use.
@@ -226,11 +256,28 @@ impl From<Failure> for Fault {
         let message = failure.to_string();
         match failure {
             Failure::Refused(refusal) => refusal.into(),
-            Failure::Full { .. }
-            | Failure::FollowersFull { .. }
-            | Failure::TimedOut(_)
-            | Failure::Stopping => Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER),
+            Failure::Full { .. } => Self::new(Kind::Busy, message).with_retry(RETRY_AFTER),
+            Failure::FollowersFull { .. } | Failure::TimedOut(_) | Failure::Stopping => {
+                Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER)
+            }
         }
+    }
+}
+
+impl From<BodyError> for Fault {
+    fn from(err: BodyError) -> Self {
+        let kind = match err {
+            BodyError::TooLarge { .. } => Kind::TooLarge,
+            BodyError::TimedOut(_) => Kind::Slow,
+            BodyError::Broken(_) => Kind::Request,
+        };
+        Self::new(kind, err.to_string())
+    }
+}
+
+impl From<Invalid> for Fault {
+    fn from(invalid: Invalid) -> Self {
+        Self::field(&invalid.field, invalid.rule)
     }
 }
 
@@ -240,12 +287,8 @@ impl From<Refusal> for Fault {
         let message = refusal.to_string();
         let fault = |kind| Self::new(kind, message.clone());
         match refusal {
-            Refusal::Overloaded { what, retry_after, .. } => {
-                let kind = match what {
-                    Queue::InFlight => Kind::Unavailable,
-                    Queue::OpenTasks | Queue::Agents => Kind::Busy,
-                };
-                fault(kind).with_retry(retry_after)
+            Refusal::Overloaded { retry_after, what: _, max: _ } => {
+                fault(Kind::Busy).with_retry(retry_after)
             }
             Refusal::DiskFull { region } | Refusal::HomeUnreachable { region } => {
                 fault(Kind::Unavailable).with_info("region", region).with_retry(RETRY_AFTER)
@@ -254,8 +297,11 @@ impl From<Refusal> for Fault {
             Refusal::NoSuchSkill(_) => {
                 fault(Kind::Params).about("message.metadata.skill", message.clone())
             }
-            Refusal::NoSuchPlacement(_) | Refusal::OutsidePlacement { .. } => {
+            Refusal::NoSuchPlacement(_) => {
                 fault(Kind::Params).about("message.metadata.placement", message.clone())
+            }
+            Refusal::OutsidePlacement { .. } => {
+                fault(Kind::Misdirected).about("message.metadata.placement", message.clone())
             }
             Refusal::NoSuchTask(task) => Self::no_task(&task.to_string()),
             Refusal::Ended { task, .. } => task_info(fault(Kind::TaskNotCancelable), task),

@@ -4,16 +4,21 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
+use bytes::Bytes;
 use photon_region::AgentName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Kind};
-use crate::{Front, names};
+use crate::names::Invalid;
+use crate::{Front, body, names};
+
+const VERSION: HeaderName = HeaderName::from_static("a2a-version");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Whose address a call came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +66,8 @@ impl FromRequest<Front> for Incoming {
             }
         }
         let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it).unwrap_or_default();
-        let headers = parts.headers.clone();
-        let body = Bytes::from_request(Request::from_parts(parts, body), front).await;
-        let body = body.map_err(|rejection| {
-            let is_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
-            let kind = if is_large { Kind::TooLarge } else { Kind::Request };
-            Fault::new(kind, rejection.body_text())
-        });
+        let body = body::read(front, &parts.headers, body).await.map_err(Fault::from);
+        let headers = parts.headers;
         Ok(Self { task, front: front.clone(), name, query, headers, body })
     }
 }
@@ -83,18 +83,14 @@ impl Incoming {
     pub(super) fn call(&self) -> Result<Call, Fault> {
         self.check_version()?;
         let door = match &self.name {
-            Some(name) => Door::Agent(names::agent(name).map_err(|err| no_agent(name, &err))?),
+            Some(name) => Door::Agent(names::agent_name("name", name).map_err(no_agent)?),
             None => Door::Router,
         };
-        let key = self.header("idempotency-key")?;
-        let idempotency_key = key.map(names::idempotency_key).transpose();
-        let idempotency_key =
-            idempotency_key.map_err(|err| Fault::field("Idempotency-Key", err.to_string()))?;
-        let resume_after = self.header("last-event-id")?.map(|text| {
-            let help = "the number of the last event that was received";
-            text.trim().parse().map_err(|_| Fault::field("Last-Event-ID", help))
-        });
-        let resume_after = resume_after.transpose()?;
+        let key = self.header(&IDEMPOTENCY_KEY)?;
+        let key = key.map(|it| names::idempotency_key(IDEMPOTENCY_KEY.as_str(), it)).transpose()?;
+        let after = self.header(&LAST_EVENT_ID)?;
+        let after = after.map(|it| names::number(LAST_EVENT_ID.as_str(), it, 0..=u64::MAX));
+        let (idempotency_key, resume_after) = (key, after.transpose()?);
         Ok(Call { front: self.front.clone(), door, idempotency_key, resume_after })
     }
 
@@ -105,7 +101,7 @@ impl Incoming {
             return Ok(Value::Object(Map::new()));
         }
         // A web page may send any other type to any host without asking first.
-        let media_type = self.header(header::CONTENT_TYPE.as_str())?.unwrap_or_default();
+        let media_type = self.header(&header::CONTENT_TYPE)?.unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         if media_type != "application/json" && !media_type.ends_with("+json") {
             let help = "send the body as `application/json` or `application/a2a+json`";
@@ -134,7 +130,7 @@ impl Incoming {
     fn check_version(&self) -> Result<(), Fault> {
         let mut query = self.query.iter();
         let in_query = query.find(|(key, _)| key.eq_ignore_ascii_case(::a2a::SVC_PARAM_VERSION));
-        let in_header = self.header("a2a-version")?;
+        let in_header = self.header(&VERSION)?;
         let asked = in_header.or(in_query.map(|(_, version)| version.as_str()));
         let asked = asked.unwrap_or_default().trim();
         let is_patch = |rest: &str| rest.is_empty() || rest.starts_with('.');
@@ -146,16 +142,14 @@ impl Incoming {
         Err(Fault::new(Kind::Version, message))
     }
 
-    fn header(&self, name: &str) -> Result<Option<&str>, Fault> {
-        let Some(value) = self.headers.get(name) else { return Ok(None) };
-        let help = "use printable ASCII only";
-        value.to_str().map(Some).map_err(|_| Fault::field(name, help))
+    fn header(&self, name: &HeaderName) -> Result<Option<&str>, Invalid> {
+        body::header(&self.headers, name)
     }
 }
 
-fn no_agent(name: &str, err: &names::NameError) -> Fault {
-    let name: String = name.chars().take(64).collect();
-    Fault::new(Kind::NoAgent, format!("no agent is named `{name}`: {err}"))
+/// No agent can have that name, so there is none at this address.
+fn no_agent(invalid: Invalid) -> Fault {
+    Fault::new(Kind::NoAgent, format!("no agent has this address: {}", invalid.rule))
 }
 
 /// What all operations need to know of a call.

@@ -1,10 +1,10 @@
 //! `ListTasks`: one page of tasks, the youngest first.
 //! Must not keep anything between two pages: the token is the last task of a page.
 
-use ::a2a::{ListTasksRequest, ListTasksResponse, Task};
+use ::a2a::{ListTasksRequest, ListTasksResponse};
 use photon_region::{Command, Reply, TaskFilter, TaskId, TaskState, TaskSummary};
 
-use super::fault::{Fault, Kind};
+use super::fault::Fault;
 use super::incoming::{Call, Door};
 use super::task::{self, HistoryLength};
 use crate::names;
@@ -41,10 +41,7 @@ impl Call {
         }
         let history = HistoryLength::new(request.history_length, "historyLength")?;
         let after = request.page_token.as_deref().filter(|token| !token.is_empty());
-        let after = after.map(str::parse).transpose();
-        let after: Option<TaskId> = after.map_err(|_| {
-            Fault::field("pageToken", "give back the `nextPageToken` of the page before")
-        })?;
+        let after = after.map(|token| names::task_id("pageToken", token)).transpose()?;
         let empty = ListTasksResponse {
             tasks: Vec::new(),
             next_page_token: String::new(),
@@ -73,5 +70,64 @@ impl Call {
         let next_page_token = page.next.map(|it| it.to_string()).unwrap_or_default();
         let total_size = i32::try_from(total).expect("at most SCAN_MAX");
         Ok(ListTasksResponse { tasks, next_page_token, total_size, ..empty })
+    }
+
+    /// Returns what is wanted; `None` when no task of Photon can be.
+    fn wanted(&self, request: &ListTasksRequest) -> Result<Option<Wanted>, Fault> {
+        let state = match &request.status {
+            None | Some(::a2a::TaskState::Unspecified) => None,
+            Some(::a2a::TaskState::Submitted) => Some(TaskState::Submitted),
+            Some(::a2a::TaskState::Working) => Some(TaskState::Working),
+            Some(::a2a::TaskState::Completed) => Some(TaskState::Completed),
+            Some(::a2a::TaskState::Failed) => Some(TaskState::Failed),
+            Some(::a2a::TaskState::Canceled) => Some(TaskState::Canceled),
+            Some(::a2a::TaskState::Rejected) => Some(TaskState::Rejected),
+            Some(::a2a::TaskState::InputRequired | ::a2a::TaskState::AuthRequired) => {
+                return Ok(None);
+            }
+        };
+        let context = request.context_id.as_deref().filter(|context| !context.is_empty());
+        let context = context.map(|it| names::label("contextId", it)).transpose()?;
+        let agent = match &self.door {
+            Door::Agent(agent) => Some(agent.clone()),
+            Door::Router => None,
+        };
+        let since_ms = request.status_timestamp_after.map(|it| it.timestamp_millis());
+        Ok(Some(Wanted { filter: TaskFilter { state, context, agent }, since_ms }))
+    }
+
+    /// Returns at most `limit` tasks after one of them.
+    async fn stretch(
+        &self,
+        wanted: &Wanted,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> Result<Stretch, Fault> {
+        // Without a look at the times there is nothing to pass over.
+        let scan = wanted.since_ms.map_or(limit, |_| SCAN_MAX);
+        let filter = wanted.filter.clone();
+        let command = Command::Tasks { filter, before: after, limit: scan };
+        let Reply::Tasks { tasks, more } = self.front.submit(command).await? else {
+            unreachable!("the region answers `Tasks` with tasks")
+        };
+        let scanned = tasks.last().map(|it| it.id).filter(|_| more);
+        let is_wanted = |task: &TaskSummary| {
+            let changed_ms = i64::try_from(task.changed.wall_ms).unwrap_or(i64::MAX);
+            wanted.since_ms.is_none_or(|since_ms| since_ms <= changed_ms)
+        };
+        let mut tasks: Vec<_> = tasks.into_iter().filter(is_wanted).collect();
+        if tasks.len() <= limit {
+            return Ok(Stretch { tasks, next: scanned });
+        }
+        tasks.truncate(limit);
+        Ok(Stretch { next: tasks.last().map(|it| it.id), tasks })
+    }
+
+    /// An empty list of an agent that does not exist would hide a typing error.
+    async fn check_agent(&self) -> Result<(), Fault> {
+        if let Door::Agent(agent) = &self.door {
+            self.front.submit(Command::Agent(agent.clone())).await?;
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use photon_state::PlacementId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::fault::{Fault, Kind};
+use super::fault::Fault;
 use super::incoming::{Call, Door, params};
 use super::task::HistoryLength;
 use crate::names;
@@ -51,9 +51,7 @@ impl Sending {
             return_immediately: None,
         });
         if configuration.task_push_notification_config.is_some() {
-            let message = "Photon sends no push notifications; leave \
-                           `configuration.taskPushNotificationConfig` out and subscribe instead";
-            return Err(Fault::new(Kind::PushNotSupported, message));
+            return Err(Fault::no_push());
         }
         let history = HistoryLength::new(
             configuration.history_length,
@@ -95,8 +93,7 @@ fn in_context(mut message: Message) -> Result<(Message, Arc<str>), Fault> {
     message.task_id = message.task_id.filter(|id| !id.is_empty());
     let context = message.context_id.take().filter(|id| !id.is_empty());
     let context = context.unwrap_or_else(::a2a::new_context_id);
-    let context = names::context(&context)
-        .map_err(|err| Fault::field("message.contextId", err.to_string()))?;
+    let context = names::label("message.contextId", &context)?;
     message.context_id = Some(context.to_string());
     Ok((message, context))
 }
@@ -107,23 +104,21 @@ fn target(call: &Call, request: &SendMessageRequest) -> Result<Target, Fault> {
         return Ok(Target::Agent(name.clone()));
     }
     if let Some((field, name)) = metadata(request, "agent")? {
-        let name = names::agent(name).map_err(|err| Fault::field(&field, err.to_string()))?;
-        return Ok(Target::Agent(name));
+        return Ok(Target::Agent(names::agent_name(&field, name)?));
     }
     let Some((field, skill)) = metadata(request, "skill")? else {
         let help = "say which skill you want, or which agent in `message.metadata.agent`; \
                     or send to /agents/{name}";
         return Err(Fault::field("message.metadata.skill", help));
     };
-    let skill = names::skill(skill).map_err(|err| Fault::field(&field, err.to_string()))?;
-    Ok(Target::Skill(skill))
+    Ok(Target::Skill(names::skill(&field, skill)?))
 }
 
 fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fault> {
     let Some((field, name)) = metadata(request, "placement")? else {
         return Ok(PlacementId::global());
     };
-    PlacementId::try_from(name).map_err(|err| Fault::field(&field, err.to_string()))
+    Ok(names::placement(&field, name)?)
 }
 
 /// Looks up `photon/{key}`, then `{key}`, in the metadata of the message, then of the request.

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use ::a2a::{Artifact, Message, Part, Role, Task, TaskState, TaskStatus};
-use chrono::{DateTime, Utc};
 use photon_region::{Json, Outcome, TaskDetail, TaskSummary, Token};
 use photon_state::Hlc;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use crate::time::moment;
 
 /// How much of its history a client wants with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +52,7 @@ pub(super) fn outline(summary: &TaskSummary, history: HistoryLength) -> Task {
 
 /// Returns a status.
 pub(super) fn status(state: TaskState, message: Option<Message>, at: Hlc) -> TaskStatus {
-    TaskStatus { state, message, timestamp: timestamp(at) }
-}
-
-/// Returns a reading of the clock as a time, if it is one that a calendar has.
-fn timestamp(at: Hlc) -> Option<DateTime<Utc>> {
-    i64::try_from(at.wall_ms).ok().and_then(DateTime::from_timestamp_millis)
-}
-
-/// Returns the reading of the clock below which everything is before `time`.
-pub(super) fn reading(time: DateTime<Utc>) -> Hlc {
-    // A clock reads whole milliseconds: the first one that is not before `time`.
-    let ms = time.timestamp_millis() + i64::from(time.timestamp_subsec_nanos() % 1_000_000 != 0);
-    Hlc { wall_ms: u64::try_from(ms).unwrap_or(0), count: 0 }
+    TaskStatus { state, message, timestamp: Some(moment(at)) }
 }
 
 /// Returns the state by the protocol's name.
