@@ -14,6 +14,7 @@ up: linker ## start a planet on this machine: make up ARGS="--fresh"
 test: linker nextest python ## pass all tests, and the rules of the house
 	cargo run --quiet -p xtask -- tidy
 	cargo nextest run --workspace
+	cargo test --quiet --workspace --doc
 
 sim: linker ## simulate planets, one for each seed: make sim SEEDS=1000
 	cargo run --release -p photon -- simulate --seeds $(SEEDS)

@@ -1,6 +1,8 @@
 //! Stories of a few regions over a perfect net and disk, each told step by step.
 //! Faults are the simulator's; here it is shown what the machine does when all goes well.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

@@ -1,10 +1,44 @@
-//! A2A 1.0.
+//! The front door for unmodified clients of A2A 1.0: JSON-RPC and HTTP+JSON over durable tasks.
+//! Must not keep tasks, nor decide anything about them.
+//!
+//! [`rpc`] and [`rest`] decode a request ([`incoming`]) into one of the operations ([`calls`],
+//! [`list`]), which ask the region; [`task`] and [`updates`] say its answers in the words of A2A,
+//! and [`fault`] has the one table of errors. `docs/a2a.md` is the page for users.
+
+mod calls;
+mod card;
+mod fault;
+mod incoming;
+mod list;
+mod message;
+mod rest;
+mod rpc;
+mod sse;
+mod task;
+#[cfg(test)]
+mod tests;
+mod updates;
 
 use axum::Router;
+use axum::routing::{get, post};
 
 use crate::Front;
 
-/// Returns the routes of A2A.
+/// Returns the routes of A2A: those of Photon itself, and those of each agent.
 pub(crate) fn router() -> Router<Front> {
+    let of_photon = door().route(CARD, get(card::of_photon));
+    let of_agent = door().route(CARD, get(card::of_agent));
     Router::new()
+        .route(CARD, get(card::of_photon))
+        .nest("/a2a", of_photon)
+        .nest("/agents/{name}", of_agent)
+}
+
+/// Where a card lies below the address of whom it describes.
+const CARD: &str = "/.well-known/agent-card.json";
+
+/// Returns the routes of one address: JSON-RPC at the address itself, HTTP+JSON below it, and
+/// once more below a tenant.
+fn door() -> Router<Front> {
+    Router::new().route("/", post(rpc::serve)).merge(rest::routes()).nest("/{tenant}", rest::routes())
 }

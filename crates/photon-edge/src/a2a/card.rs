@@ -1,0 +1,224 @@
+//! Agent Cards: that of an agent as its operator gave it, but with this region's addresses; and
+//! that of Photon itself. Must not know how an operation is served at those addresses.
+
+use std::collections::BTreeMap;
+
+use ::a2a::{
+    AgentCapabilities, AgentCard, AgentInterface, AgentProvider, AgentSkill,
+    TRANSPORT_PROTOCOL_HTTP_JSON, TRANSPORT_PROTOCOL_JSONRPC,
+};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use photon_region::{Agent, Command, Reply, Skill};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::fault::{Fault, Kind};
+use super::incoming::Door;
+use crate::{Front, names};
+
+/// How long a card may be used before asking anew.
+const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+
+/// Skills on the card of Photon; further ones are left out.
+const SKILLS_MAX: usize = 256;
+/// Agents that are looked at for them; further ones are left out.
+const AGENTS_MAX: usize = 1_000;
+
+/// Serves the card of Photon itself.
+pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> Response {
+    let base = base_url(&front, &request);
+    let card = photon_card(&front, &base).await;
+    answer(request.headers(), card)
+}
+
+/// Serves the card of an agent.
+pub(super) async fn of_agent(
+    State(front): State<Front>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let base = base_url(&front, &request);
+    let card = agent_card(&front, &name, &base).await;
+    answer(request.headers(), card)
+}
+
+async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Value, Fault> {
+    let name = names::agent_name("name", name)
+        .map_err(|invalid| Fault::new(Kind::NoAgent, invalid.rule))?;
+    let Reply::Agent(agent) = front.submit(Command::Agent(name)).await? else {
+        unreachable!("the region answers `Agent` with the agent")
+    };
+    let given = serde_json::from_slice(&agent.spec.card.0);
+    let Ok(Value::Object(mut card)) = given else {
+        return Err(Fault::new(Kind::Internal, "the agent's card is not a JSON object"));
+    };
+    complete(&mut card, &agent);
+    readdress(&mut card, front, base, &Door::Agent(agent.spec.name.clone()));
+    Ok(Value::Object(card))
+}
+
+/// Fills in what a card must have and an operator may have left out.
+fn complete(card: &mut Map<String, Value>, agent: &Agent) {
+    let spec = &agent.spec;
+    let skills = spec.skills.iter().map(|skill| json!(plain_skill(skill)));
+    let mut fill = |key: &str, value: Value| {
+        let slot = card.entry(key).or_insert(Value::Null);
+        if slot.is_null() || slot.as_array().is_some_and(Vec::is_empty) {
+            *slot = value;
+        }
+    };
+    fill("name", json!(spec.name));
+    fill("description", json!(""));
+    fill("version", json!("1.0.0"));
+    fill("defaultInputModes", json!(["text/plain"]));
+    fill("defaultOutputModes", json!(["text/plain"]));
+    fill("skills", skills.collect());
+}
+
+/// Puts this region's addresses on a card, and what is true of them rather than of the agent.
+fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Door) {
+    card.insert("supportedInterfaces".to_owned(), json!(interfaces(base, door)));
+    let capabilities = card.entry("capabilities").or_insert_with(|| json!({}));
+    if !capabilities.is_object() {
+        *capabilities = json!({});
+    }
+    capabilities["streaming"] = json!(true);
+    capabilities["pushNotifications"] = json!(false);
+    capabilities["extendedAgentCard"] = json!(false);
+    // A signature covers what was changed, and the rest speaks of addresses that are not these;
+    // the last four are how older versions of A2A gave them.
+    for key in [
+        "signatures",
+        "securitySchemes",
+        "securityRequirements",
+        "url",
+        "preferredTransport",
+        "additionalInterfaces",
+        "protocolVersion",
+    ] {
+        card.remove(key);
+    }
+    if !front.tokens().is_empty() {
+        let scheme = json!({ "bearer": { "httpAuthSecurityScheme": { "scheme": "Bearer" } } });
+        card.insert("securitySchemes".to_owned(), scheme);
+        let requirement = json!([{ "schemes": { "bearer": { "list": [] } } }]);
+        card.insert("securityRequirements".to_owned(), requirement);
+    }
+}
+
+fn interfaces(base: &str, door: &Door) -> [AgentInterface; 2] {
+    let url = format!("{base}{}", door.path());
+    [TRANSPORT_PROTOCOL_JSONRPC, TRANSPORT_PROTOCOL_HTTP_JSON]
+        .map(|binding| AgentInterface::new(url.clone(), binding))
+}
+
+async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
+    let command = Command::Agents { skill: None, region: None, after: None, limit: AGENTS_MAX };
+    let Reply::Agents { agents, more: _ } = front.submit(command).await? else {
+        unreachable!("the region answers `Agents` with agents")
+    };
+    let mut skills: BTreeMap<Skill, AgentSkill> = BTreeMap::new();
+    for agent in agents {
+        for skill in &agent.spec.skills {
+            if SKILLS_MAX <= skills.len() {
+                break;
+            }
+            skills.entry(skill.clone()).or_insert_with(|| described_skill(skill, &agent));
+        }
+    }
+    let planet = front.planet();
+    let text = vec!["text/plain".to_owned(), "application/json".to_owned()];
+    let card = AgentCard {
+        name: format!("Photon {}", planet.name),
+        description: "Finds the nearest agent with free capacity for a skill and does the work \
+                      as a durable task. Name the skill in `message.metadata.skill`, or an agent \
+                      in `message.metadata.agent`."
+            .to_owned(),
+        version: planet.version.clone(),
+        supported_interfaces: Vec::new(),
+        capabilities: AgentCapabilities::default(),
+        default_input_modes: text.clone(),
+        default_output_modes: text,
+        skills: skills.into_values().collect(),
+        provider: None::<AgentProvider>,
+        documentation_url: None,
+        icon_url: None,
+        security_schemes: None,
+        security_requirements: None,
+        signatures: None,
+    };
+    let Ok(Value::Object(mut card)) = serde_json::to_value(card) else {
+        unreachable!("a card is a JSON object")
+    };
+    readdress(&mut card, front, base, &Door::Router);
+    Ok(Value::Object(card))
+}
+
+/// Returns a skill as the card of an agent describes it.
+fn described_skill(skill: &Skill, agent: &Agent) -> AgentSkill {
+    let card = serde_json::from_slice::<Value>(&agent.spec.card.0).unwrap_or_default();
+    let skills = card.get("skills").and_then(Value::as_array);
+    let described = skills.into_iter().flatten().find(|it| it["id"] == **skill);
+    let described = described.and_then(|it| serde_json::from_value::<AgentSkill>(it.clone()).ok());
+    let mut described = described.unwrap_or_else(|| plain_skill(skill));
+    described.security_requirements = None;
+    described
+}
+
+fn plain_skill(skill: &Skill) -> AgentSkill {
+    AgentSkill {
+        id: skill.to_string(),
+        name: skill.to_string(),
+        description: format!("The skill `{skill}`."),
+        tags: skill.split(['.', '/']).map(str::to_owned).collect(),
+        examples: None,
+        input_modes: None,
+        output_modes: None,
+        security_requirements: None,
+    }
+}
+
+/// Returns the address by which the client came in, or else the one that the planet is told.
+fn base_url(front: &Front, request: &Request) -> String {
+    let api = front.region_info(front.region()).map(|it| it.api.trim_end_matches('/'));
+    let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
+    let host = host.or(request.uri().authority().map(Authority::as_str));
+    // What is not a host and a port must not get into an address that others will follow.
+    let host = host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'));
+    let is_tls = api.is_some_and(|it| it.starts_with("https:"));
+    match (host, api) {
+        (Some(host), _) if is_tls => format!("https://{host}"),
+        (Some(host), _) => format!("http://{host}"),
+        (None, api) => api.unwrap_or_default().to_owned(),
+    }
+}
+
+fn answer(asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
+    let card = match card {
+        Ok(card) => card.to_string(),
+        Err(fault) => return fault.rest(),
+    };
+    let tag = format!("\"{:.32}\"", hex(&Sha256::digest(card.as_bytes())));
+    let known = asked.get(IF_NONE_MATCH).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let is_known = known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => card.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, CACHE);
+    headers.insert(VARY, HeaderValue::from_static("host"));
+    headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
+    if !is_known {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

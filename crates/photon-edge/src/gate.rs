@@ -1,0 +1,66 @@
+//! What every request passes: the bearer token, and the meter. And what none has a route for.
+//! Must not know what a route does.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::Front;
+use crate::problem::Kind;
+use crate::v1::types::Problem;
+
+/// The route that requests without one are counted under.
+const UNMATCHED: &str = "unmatched";
+
+/// Lets a request pass if it may, and counts its reply.
+pub(crate) async fn pass(State(front): State<Front>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let is_open = is_public(request.uri().path()) || is_known(&front, request.headers());
+    let response = if is_open {
+        next.run(request).await
+    } else {
+        let detail = "send the header `authorization: Bearer` with a token of this region; \
+            `photon token new` makes one";
+        Kind::Unauthorized.problem(detail).into_response()
+    };
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    front.meter().count(&method, route, response.status(), began.elapsed());
+    response
+}
+
+/// Whether strangers may see a path: probes and agent cards have to work without a token.
+fn is_public(path: &str) -> bool {
+    ["/healthz", "/readyz"].contains(&path) || path.starts_with("/.well-known/")
+}
+
+fn is_known(front: &Front, headers: &HeaderMap) -> bool {
+    if front.tokens().is_empty() {
+        return true;
+    }
+    let Some(text) = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()) else {
+        return false;
+    };
+    let Some((scheme, token)) = text.split_once(' ') else { return false };
+    let token = token.trim();
+    // All hashes are compared, so that the time does not tell which one matched.
+    let matches = front.tokens().iter().filter(|it| it.verify(token)).count();
+    scheme.eq_ignore_ascii_case("bearer") && 0 < matches
+}
+
+/// Answers a request for which there is no path.
+pub(crate) async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Kind::NotFound.problem(format!("there is nothing at `{path}`; see /v1/openapi.json"))
+}
+
+/// Answers a request whose path has other methods; the router adds which, as `Allow`.
+pub(crate) async fn method_not_allowed(method: Method) -> Problem {
+    let method: String = method.as_str().chars().take(20).collect();
+    Kind::MethodNotAllowed.problem(format!("`{method}` is not one of those in the `allow` header"))
+}

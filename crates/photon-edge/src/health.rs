@@ -1,0 +1,73 @@
+//! What machines ask first: is it alive, is it ready.
+//! Must not know what makes a region healthy: the view says so.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::{Kind, PROBLEM_JSON};
+use crate::v1::types::Problem;
+use crate::{Failure, Front};
+
+/// Returns the routes of health.
+pub(crate) fn router() -> OpenApiRouter<Front> {
+    OpenApiRouter::default().routes(routes!(alive)).routes(routes!(ready))
+}
+
+/// How the process is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `alive` or `ready`.
+    pub status: HealthStatus,
+    /// The region that answers.
+    pub region: String,
+    /// The version of Photon that answers.
+    pub version: String,
+}
+
+/// How the process is, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// It answers.
+    Alive,
+    /// It takes work.
+    Ready,
+}
+
+fn health(front: &Front, status: HealthStatus) -> Json<Health> {
+    let region = front.region().to_string();
+    Json(Health { status, region, version: front.planet().version.clone() })
+}
+
+/// Whether the process is alive.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health",
+    responses((status = 200, description = "It is alive", body = Health)),
+)]
+async fn alive(State(front): State<Front>) -> Json<Health> {
+    health(&front, HealthStatus::Alive)
+}
+
+/// Whether the region takes work.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses(
+        (status = 200, description = "It takes work", body = Health),
+        (status = 503, description = "It is stopping, or its disk is full", body = Problem,
+            content_type = PROBLEM_JSON),
+    ),
+)]
+async fn ready(State(front): State<Front>) -> Result<Json<Health>, Problem> {
+    if front.stopping().is_cancelled() {
+        return Err(Failure::Stopping.into());
+    }
+    if front.view().is_disk_full {
+        let detail = "the disk is full: writes are refused until there is room; reads go on";
+        return Err(Kind::DiskFull.problem(detail));
+    }
+    Ok(health(&front, HealthStatus::Ready))
+}

@@ -1,0 +1,164 @@
+//! The metrics of a region as Prometheus reads them (text format 0.0.4).
+//! Must not count anything: the region, the node and the meter do.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use photon_region::View;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Front;
+use crate::meter::BUCKETS;
+
+/// The media type of the text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Returns the route of metrics.
+pub(crate) fn router() -> OpenApiRouter<Front> {
+    OpenApiRouter::default().routes(routes!(metrics))
+}
+
+/// The metrics of the region, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+        crate::v1::errors::Always,
+    ),
+)]
+async fn metrics(State(front): State<Front>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, TEXT_FORMAT)], exposition(&front))
+}
+
+/// A family of metrics that is being written.
+struct Family<'a> {
+    text: &'a mut String,
+    name: &'static str,
+}
+
+impl<'a> Family<'a> {
+    fn new(text: &'a mut String, name: &'static str, kind: &str, help: &str) -> Self {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Self { text, name }
+    }
+
+    /// Writes a sample. Labels are names of regions, routes and states: nothing to escape.
+    fn sample(&mut self, labels: &str, value: impl std::fmt::Display) -> &mut Self {
+        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
+        self
+    }
+}
+
+fn exposition(front: &Front) -> String {
+    let mut text = String::with_capacity(8 << 10);
+    let planet = front.planet();
+    let build = format!("{{version=\"{}\",region=\"{}\"}}", planet.version, planet.region);
+    Family::new(&mut text, "photon_build_info", "gauge", "The version that runs, and where.")
+        .sample(&build, 1);
+    let view = front.view();
+    gauges(&mut text, &view);
+    counters(&mut text, &view);
+    peers(&mut text, &view);
+    edge(&mut text, front);
+    requests(&mut text, front);
+    text
+}
+
+fn gauges(text: &mut String, view: &View) {
+    let mut gauge = |name, help, value: usize| {
+        Family::new(text, name, "gauge", help).sample("", value);
+    };
+    gauge("photon_agents", "Agents known, on the whole planet.", view.agents);
+    gauge("photon_agents_online", "Agents known that are online.", view.agents_online);
+    gauge("photon_tasks_waiting", "Tasks of this home that wait for an agent.", view.waiting);
+    gauge("photon_commands_in_flight", "Commands that await their reply.", view.in_flight);
+    gauge("photon_tasks_kept_bytes", "Bytes of ended tasks that are kept.", view.kept_bytes);
+    let full = usize::from(view.is_disk_full);
+    gauge("photon_disk_full", "1 while the disk refuses writes.", full);
+    let help = "Tasks in memory, of every home that this region may hold, by state.";
+    let mut family = Family::new(text, "photon_tasks", "gauge", help);
+    for (state, count) in &view.tasks {
+        family.sample(&format!("{{state=\"{}\"}}", state.as_str()), count);
+    }
+}
+
+fn counters(text: &mut String, view: &View) {
+    let mut counter = |name, help, value: u64| {
+        Family::new(text, name, "counter", help).sample("", value);
+    };
+    let it = &view.counters;
+    counter("photon_tasks_submitted_total", "Tasks accepted.", it.submitted);
+    counter("photon_tasks_claimed_total", "Leases given by this home.", it.claimed);
+    counter("photon_leases_lapsed_total", "Leases that lapsed.", it.lapsed);
+    counter("photon_tasks_ended_total", "Tasks of this home that ended.", it.ended);
+    counter("photon_commands_refused_total", "Commands refused.", it.refused);
+    let help = "Claims of workers that were refused as stale.";
+    counter("photon_claims_stale_total", help, it.stale);
+    let help = "Ops appended to the log, of this region and of others.";
+    counter("photon_ops_appended_total", help, it.appended);
+    counter("photon_ops_sent_total", "Ops sent to peers, repeats included.", it.sent);
+    let help = "Ops of peers that were put off because their clock runs ahead.";
+    counter("photon_ops_skewed_total", help, it.skewed);
+    let help = "Ops that broke the rules of their record or could not be decoded.";
+    counter("photon_ops_misplaced_total", help, it.misplaced);
+}
+
+fn peers(text: &mut String, view: &View) {
+    let labels = |region| format!("{{peer=\"{region}\"}}");
+    let help = "1 while there is a link to the peer.";
+    let mut family = Family::new(text, "photon_link_up", "gauge", help);
+    for peer in &view.peers {
+        family.sample(&labels(peer.region), u8::from(peer.is_linked));
+    }
+    let help = "Ops of this region that are not yet durable at the peer.";
+    let mut family = Family::new(text, "photon_link_lag_ops", "gauge", help);
+    for peer in &view.peers {
+        family.sample(&labels(peer.region), peer.lag_ops);
+    }
+    let help = "The last round trip measured over the link.";
+    let mut family = Family::new(text, "photon_link_round_trip_seconds", "gauge", help);
+    for peer in &view.peers {
+        if let Some(round_trip) = peer.round_trip {
+            family.sample(&labels(peer.region), round_trip.as_secs_f64());
+        }
+    }
+}
+
+fn edge(text: &mut String, front: &Front) {
+    let (open, refused) = front.meter().connections();
+    Family::new(text, "photon_followers", "gauge", "Clients that follow a task.")
+        .sample("", front.followers());
+    Family::new(text, "photon_connections", "gauge", "Open connections of clients.")
+        .sample("", open);
+    let help = "Connections that were refused because too many were open.";
+    Family::new(text, "photon_connections_refused_total", "counter", help).sample("", refused);
+}
+
+fn requests(text: &mut String, front: &Front) {
+    let help = "Replies by route, method and class of status.";
+    let mut family = Family::new(text, "photon_http_requests_total", "counter", help);
+    front.meter().read(|method, route, series| {
+        for (class, count) in (1..).zip(series.classes).filter(|(_, count)| 0 < *count) {
+            let labels = format!("{{method=\"{method}\",route=\"{route}\",status=\"{class}xx\"}}");
+            family.sample(&labels, count);
+        }
+    });
+    let name = "photon_http_request_seconds";
+    let help = "How long it took until the head of the reply, waiting of long polls included.";
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+    front.meter().read(|method, route, series| {
+        let labels = format!("method=\"{method}\",route=\"{route}\"");
+        let mut total = 0;
+        for (bound, count) in BUCKETS.iter().zip(series.buckets) {
+            total += count;
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
+        }
+        total += series.buckets[BUCKETS.len()];
+        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}");
+        let _ = writeln!(text, "{name}_sum{{{labels}}} {}", series.sum.as_secs_f64());
+        let _ = writeln!(text, "{name}_count{{{labels}}} {total}");
+    });
+}

@@ -1,0 +1,42 @@
+//! The JSON API of Photon itself, under `/v1`.
+//! Must not decide anything: each handler decodes, submits a command, and encodes the reply.
+
+mod agents;
+pub(crate) mod errors;
+mod events;
+mod leases;
+mod message;
+mod openapi;
+mod page;
+mod regions;
+mod tasks;
+pub mod types;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use bytes::Bytes;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{Front, health, metrics};
+
+/// Returns the routes with the OpenAPI document that describes them.
+pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
+    let router = OpenApiRouter::with_openapi(openapi::head(front))
+        .merge(regions::router())
+        .merge(agents::router())
+        .merge(tasks::router())
+        .merge(events::router())
+        .merge(leases::router())
+        .merge(health::router())
+        .merge(metrics::router());
+    let (router, document) = router.split_for_parts();
+    (router, openapi::finish(front, &document))
+}
+
+/// Returns the route of the OpenAPI document.
+pub(crate) fn document_router(document: &Bytes) -> Router<Front> {
+    let document = document.clone();
+    let show = move || async move { ([(CONTENT_TYPE, "application/json")], document) };
+    Router::new().route("/v1/openapi.json", get(show))
+}

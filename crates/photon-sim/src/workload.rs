@@ -1,0 +1,610 @@
+//! The crowd: clients that submit, read, follow and cancel, and the agents that they ask.
+//! Must not know how a region works, only what it may be asked and what it answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_region::{
+    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, Stamped, Target, TaskFilter, TaskId,
+    TaskState,
+};
+use photon_state::PlacementId;
+
+use crate::clock::{MS, Micros, SECOND};
+use crate::faults::{Fault, Weather};
+use crate::planet::Event;
+use crate::promises::{Broken, Ledger, Promise};
+use crate::queue::Queue;
+use crate::site::{Atlas, Site, pick};
+use crate::worker::{Agent, Asking, Fleet, Step};
+
+/// Somebody's turn to do something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// A client submits, or submits again.
+    Submit(u32),
+    /// A client looks at something, or calls something off.
+    Browse,
+    /// A client reads on in a task's events.
+    Follow(u32),
+    /// A client reads on in a list of all tasks.
+    List(u32),
+    /// An agent is registered.
+    Enlist(u32),
+    /// An agent asks for work.
+    Poll(u32),
+    /// A worker goes on with a task.
+    Work(u32),
+    /// The operator of an agent has an idea.
+    Wander,
+}
+
+/// What a command was about.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Submit(u32, Body),
+    Look(TaskId),
+    LookAround,
+    Follow(u32),
+    List(u32),
+    Cancel(TaskId),
+    Enlist(u32),
+    Retire,
+    Poll(u32),
+    Work(Asking),
+}
+
+/// Whether a submission is repeated as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Same,
+    Other,
+}
+
+/// A command for a region.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) site: usize,
+    pub(crate) command: Command,
+    pub(crate) asked: Asked,
+}
+
+/// What the crowd sees of the world when it is somebody's turn.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) now: Micros,
+    pub(crate) queue: &'a mut Queue<Event>,
+    pub(crate) atlas: &'a Atlas,
+    pub(crate) sites: &'a [Site],
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) weather: &'a Weather,
+    pub(crate) alive: u32,
+    pub(crate) is_calm: bool,
+}
+
+impl Stage<'_> {
+    pub(crate) fn later(&mut self, delay: Micros, turn: Turn) {
+        self.queue.put(self.now + delay, Event::Turn(turn));
+    }
+}
+
+/// Something that a client wants done, once.
+#[derive(Debug)]
+struct Submission {
+    site: usize,
+    spec: Spec,
+    task: Option<TaskId>,
+    tries: u32,
+    /// Whether the client has its answer, or has given up.
+    is_over: bool,
+    wants_repeat: bool,
+}
+
+/// A client that reads the events of a task until its end.
+#[derive(Debug)]
+struct Follower {
+    task: TaskId,
+    site: usize,
+    events: Vec<Stamped>,
+    after: u64,
+    /// Whether it belongs to the audit at the end, which must get all it asks for.
+    is_audit: bool,
+    is_over: bool,
+}
+
+/// A client that reads the list of all tasks.
+#[derive(Debug)]
+struct Lister {
+    site: usize,
+    before: Option<TaskId>,
+    seen: Vec<TaskId>,
+    is_over: bool,
+}
+
+/// All clients, agents and workers.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    pub(crate) rng: fastrand::Rng,
+    submissions: Vec<Submission>,
+    followers: Vec<Follower>,
+    listers: Vec<Lister>,
+    pub(crate) fleet: Fleet,
+    tasks: Vec<TaskId>,
+    /// Until when clients have new ideas.
+    until: Micros,
+}
+
+impl Crowd {
+    /// How often a submission is tried; then the client gives up.
+    const TRIES_MAX: u32 = 60;
+    /// Events and tasks asked for at a time in a list.
+    const PAGE: usize = 40;
+
+    /// Draws a crowd and gives everybody a first turn.
+    pub(crate) fn draw(
+        stage: &mut Stage<'_>,
+        count: u32,
+        until: Micros,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let fleet = Fleet::draw(stage, &mut rng);
+        let mut crowd = Self {
+            rng,
+            submissions: Vec::new(),
+            followers: Vec::new(),
+            listers: Vec::new(),
+            fleet,
+            tasks: Vec::new(),
+            until,
+        };
+        for index in 0..count {
+            let submission = crowd.draw_submission(stage, index);
+            crowd.submissions.push(submission);
+            let at = crowd.rng.u64(100 * MS..until);
+            stage.later(at, Turn::Submit(index));
+        }
+        for _ in 0..2 {
+            stage.later(crowd.rng.u64(0..SECOND), Turn::Browse);
+        }
+        stage.later(SECOND, Turn::Wander);
+        crowd
+    }
+
+    fn draw_submission(&mut self, stage: &Stage<'_>, index: u32) -> Submission {
+        let rng = &mut self.rng;
+        let (placement, members) = stage.atlas.placements[rng.usize(0..stage.atlas.placements.len())];
+        let outside = rng.u32(0..50) == 0;
+        let members = if outside { u32::MAX >> (32 - stage.sites.len()) } else { members };
+        let site = pick(members, rng).expect("a placement has members");
+        let target = self.fleet.draw_target(placement, rng);
+        let padding = if rng.u32(0..12) == 0 { rng.usize(0..3_000) } else { rng.usize(0..40) };
+        let text = format!("{{\"n\":{index},\"x\":\"{}\"}}", "x".repeat(padding));
+        let mut digest = [0; 16];
+        digest[..4].copy_from_slice(&index.to_le_bytes());
+        let key = (rng.u32(0..3) != 0).then(|| Idempotency { key: format!("k{index}").into(), digest });
+        let spec = Spec {
+            target,
+            placement,
+            message: Json(text.into()),
+            context: format!("c{}", index % 7).into(),
+            idempotency: key,
+        };
+        let wants_repeat = rng.u32(0..3) == 0;
+        Submission { site, spec, task: None, tries: 0, is_over: false, wants_repeat }
+    }
+
+    /// Lets somebody do something.
+    pub(crate) fn turn(&mut self, stage: &mut Stage<'_>, turn: Turn) -> Option<Request> {
+        match turn {
+            Turn::Submit(index) => self.submit(stage, index),
+            Turn::Browse => self.browse(stage),
+            Turn::Follow(index) => self.follow(stage, index),
+            Turn::List(index) => self.list(stage, index),
+            Turn::Enlist(index) => self.fleet.enlist(stage, index, &mut self.rng),
+            Turn::Poll(index) => self.fleet.poll(stage, index, &mut self.rng),
+            Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
+            Turn::Wander => {
+                if !stage.is_calm {
+                    stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
+                }
+                self.fleet.wander(stage, &mut self.rng)
+            }
+        }
+    }
+
+    fn submit(&mut self, stage: &mut Stage<'_>, index: u32) -> Option<Request> {
+        let submission = &mut self.submissions[index as usize];
+        submission.tries += 1;
+        if Self::TRIES_MAX < submission.tries {
+            submission.is_over = true;
+            return None;
+        }
+        let site = submission.site;
+        if stage.alive >> site & 1 == 0 {
+            stage.later(self.rng.u64(100 * MS..800 * MS), Turn::Submit(index));
+            return None;
+        }
+        let mut spec = submission.spec.clone();
+        let mut body = Body::Same;
+        if submission.task.is_some() && self.rng.bool() {
+            let key = spec.idempotency.as_mut().expect("only those with a key are repeated");
+            key.digest[15] ^= 0xff;
+            spec.message = Json(Bytes::from_static(b"{\"other\":true}"));
+            body = Body::Other;
+        }
+        Some(Request { site, command: Command::Submit(spec), asked: Asked::Submit(index, body) })
+    }
+
+    fn browse(&mut self, stage: &mut Stage<'_>) -> Option<Request> {
+        if stage.is_calm || self.until < stage.now {
+            return None;
+        }
+        stage.later(self.rng.u64(2 * MS..200 * MS), Turn::Browse);
+        let site = pick(stage.alive, &mut self.rng)?;
+        let task = (!self.tasks.is_empty()).then(|| self.tasks[self.rng.usize(0..self.tasks.len())]);
+        let (command, asked) = match (self.rng.u32(0..10), task) {
+            (0..=2, Some(task)) => (Command::Task(task), Asked::Look(task)),
+            (3, Some(task)) => {
+                let message = self.rng.bool().then(|| Json(Bytes::from_static(b"{}")));
+                (Command::AtHome(AtHome::Cancel { task, message }), Asked::Cancel(task))
+            }
+            (4 | 5, Some(task)) => {
+                self.begin_following(stage, task, site, false);
+                return None;
+            }
+            (6, _) => {
+                let (skill, region, after) = (None, None, None);
+                (Command::Agents { skill, region, after, limit: 8 }, Asked::LookAround)
+            }
+            (7, _) => (Command::Agent(self.fleet.some_agent(&mut self.rng).spec.name.clone()), Asked::LookAround),
+            (0..=5 | 8.., _) => {
+                let state = [None, Some(TaskState::Working)][self.rng.usize(0..2)];
+                let context: Option<Arc<str>> = self.rng.bool().then(|| "c3".into());
+                let filter = TaskFilter { state, context, agent: None };
+                (Command::Tasks { filter, before: None, limit: 5 }, Asked::LookAround)
+            }
+        };
+        Some(Request { site, command, asked })
+    }
+
+    fn begin_following(&mut self, stage: &mut Stage<'_>, task: TaskId, site: usize, is_audit: bool) {
+        let index = u32::try_from(self.followers.len()).expect("fewer than 2^32 followers");
+        let (events, after, is_over) = (Vec::new(), 0, false);
+        self.followers.push(Follower { task, site, events, after, is_audit, is_over });
+        stage.later(0, Turn::Follow(index));
+    }
+
+    fn follow(&mut self, stage: &mut Stage<'_>, index: u32) -> Option<Request> {
+        let follower = &mut self.followers[index as usize];
+        if stage.is_calm && !follower.is_audit {
+            return None;
+        }
+        if stage.alive >> follower.site & 1 == 0 {
+            follower.site = pick(stage.alive, &mut self.rng)?;
+        }
+        let (task, after, site) = (follower.task, follower.after, follower.site);
+        let wait = if follower.is_audit { 0 } else { self.rng.u64(0..3_000) };
+        let command = Command::Events { task, after, wait: Duration::from_millis(wait) };
+        Some(Request { site, command, asked: Asked::Follow(index) })
+    }
+
+    fn list(&mut self, _: &mut Stage<'_>, index: u32) -> Option<Request> {
+        let lister = &self.listers[index as usize];
+        let (filter, before, limit) = (TaskFilter::default(), lister.before, Self::PAGE);
+        let command = Command::Tasks { filter, before, limit };
+        Some(Request { site: lister.site, command, asked: Asked::List(index) })
+    }
+
+    /// Takes in that there will be no reply: the region died, or the client went away.
+    pub(crate) fn lost(&mut self, stage: &mut Stage<'_>, asked: &Asked) {
+        let delay = self.rng.u64(50 * MS..700 * MS);
+        match asked {
+            Asked::Submit(index, _) => stage.later(delay, Turn::Submit(*index)),
+            Asked::Follow(index) => stage.later(delay, Turn::Follow(*index)),
+            Asked::List(index) => stage.later(delay, Turn::List(*index)),
+            Asked::Enlist(index) => stage.later(delay, Turn::Enlist(*index)),
+            Asked::Poll(index) => stage.later(delay, Turn::Poll(*index)),
+            Asked::Work(asking) => stage.later(delay, Turn::Work(asking.job)),
+            Asked::Look(_) | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => {}
+        }
+    }
+
+    /// Takes in a reply, which must fit what was asked.
+    pub(crate) fn replied(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        asked: Asked,
+        reply: Result<Reply, Refusal>,
+    ) -> Result<(), Broken> {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(refusal) => return self.refused(stage, here, &asked, &refusal),
+        };
+        match (asked, reply) {
+            (Asked::Submit(index, body), Reply::Submitted { task, repeated }) => {
+                stage.ledger.summary(stage.atlas, stage.sites, here, &task)?;
+                self.submitted(stage, (index, body), task.id, repeated)
+            }
+            (Asked::Look(_), Reply::Task(detail)) => {
+                stage.ledger.detail(stage.atlas, stage.sites, here, &detail)
+            }
+            (Asked::LookAround, Reply::Agents { agents, .. }) => {
+                agents.iter().try_for_each(|it| check_agent(stage, here, it.spec.placement))
+            }
+            (Asked::LookAround, Reply::Agent(it)) => check_agent(stage, here, it.spec.placement),
+            (Asked::LookAround, Reply::Tasks { tasks, .. }) => {
+                self.saw_tasks(stage, here, &tasks).map(|_| ())
+            }
+            (Asked::List(index), Reply::Tasks { tasks, more }) => {
+                let last = self.saw_tasks(stage, here, &tasks)?;
+                let lister = &mut self.listers[index as usize];
+                lister.seen.extend(tasks.iter().map(|it| it.id));
+                lister.before = last;
+                lister.is_over = !more || last.is_none();
+                if !lister.is_over {
+                    stage.later(0, Turn::List(index));
+                }
+                Ok(())
+            }
+            (Asked::Follow(index), Reply::Events { events, state }) => {
+                self.followed(stage, index, events, state)
+            }
+            (Asked::Cancel(task), Reply::Standing { state, generation }) => {
+                Promise::OneEnding.holds(state == TaskState::Canceled, || {
+                    format!("task {task} was called off, and is {state:?}")
+                })?;
+                stage.ledger.standing(stage.sites, task, (state, generation))
+            }
+            (Asked::Retire, Reply::Done) => Ok(()),
+            (Asked::Enlist(index), Reply::Agent(agent)) => {
+                let is_durable = stage.sites[here].disk.has_synced_at(agent.at);
+                Promise::Acknowledged.holds(is_durable, || {
+                    format!("agent {} was registered before it was durable", agent.spec.name)
+                })?;
+                self.fleet.enlisted(stage, here, index);
+                Ok(())
+            }
+            (Asked::Poll(index), Reply::Leases(leases)) => {
+                self.fleet.leased(stage, here, index, leases, &mut self.rng)
+            }
+            (Asked::Work(asking), Reply::Standing { state, generation }) => {
+                self.fleet.stands(stage, asking, (state, generation), &mut self.rng)
+            }
+            (asked, reply) => {
+                Err(Promise::Contract.broken(format!("{asked:?} was answered by {reply:?}")))
+            }
+        }
+    }
+
+    fn submitted(
+        &mut self,
+        stage: &mut Stage<'_>,
+        (index, body): (u32, Body),
+        task: TaskId,
+        repeated: bool,
+    ) -> Result<(), Broken> {
+        stage.ledger.acked(task);
+        let submission = &mut self.submissions[index as usize];
+        let is_first = submission.task.is_none();
+        let before = *submission.task.get_or_insert(task);
+        submission.is_over = true;
+        if stage.ledger.is_strict() {
+            Promise::OneEnding.holds(body == Body::Same, || {
+                format!("the key of task {before} was taken for another body")
+            })?;
+            Promise::OneEnding.holds(before == task && (is_first || repeated), || {
+                format!("a repeated submission of task {before} made task {task}")
+            })?;
+        }
+        if is_first {
+            self.tasks.push(task);
+        }
+        if submission.wants_repeat && submission.spec.idempotency.is_some() && !stage.is_calm {
+            submission.wants_repeat = self.rng.u32(0..3) == 0;
+            stage.later(self.rng.u64(10 * MS..4 * SECOND), Turn::Submit(index));
+        }
+        Ok(())
+    }
+
+    fn saw_tasks(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        tasks: &[photon_region::TaskSummary],
+    ) -> Result<Option<TaskId>, Broken> {
+        let is_sorted = tasks.is_sorted_by(|a, b| b.id < a.id);
+        Promise::Contract.holds(is_sorted, || "a list of tasks is out of order".to_owned())?;
+        for task in tasks {
+            stage.ledger.summary(stage.atlas, stage.sites, here, task)?;
+        }
+        Ok(tasks.last().map(|it| it.id))
+    }
+
+    fn followed(
+        &mut self,
+        stage: &mut Stage<'_>,
+        index: u32,
+        events: Vec<Stamped>,
+        state: TaskState,
+    ) -> Result<(), Broken> {
+        let follower = &mut self.followers[index as usize];
+        let task = follower.task;
+        for stamped in &events {
+            follower.after += 1;
+            Promise::OneEnding.holds(stamped.generation == follower.after, || {
+                let (due, shown) = (follower.after, stamped.generation);
+                format!("a follower of task {task} was shown generation {shown} when {due} was due")
+            })?;
+            stage.ledger.event(stage.sites, task, stamped)?;
+        }
+        let is_at_end = events.is_empty() && follower.is_audit;
+        if follower.is_audit {
+            follower.events.extend(events);
+        }
+        if state.is_terminal() {
+            stage.ledger.ended(task, state)?;
+        }
+        if is_at_end || state.is_terminal() && !follower.is_audit {
+            follower.is_over = true;
+            return Ok(());
+        }
+        let delay = if follower.is_audit { 0 } else { self.rng.u64(0..300 * MS) };
+        stage.later(delay, Turn::Follow(index));
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        asked: &Asked,
+        refusal: &Refusal,
+    ) -> Result<(), Broken> {
+        self.check_refusal(stage, here, asked, refusal)?;
+        match asked {
+            Asked::Submit(index, _) => {
+                let submission = &mut self.submissions[*index as usize];
+                let is_final = match refusal {
+                    Refusal::OutsidePlacement { .. } | Refusal::TooLarge { .. } | Refusal::KeyReused { .. } => true,
+                    Refusal::Overloaded { .. }
+                    | Refusal::DiskFull { .. }
+                    | Refusal::NoSuchAgent(_)
+                    | Refusal::NoSuchSkill(_)
+                    | Refusal::NoSuchTask(_)
+                    | Refusal::NoSuchPlacement(_)
+                    | Refusal::AttachedElsewhere { .. }
+                    | Refusal::StaleToken { .. }
+                    | Refusal::Ended { .. }
+                    | Refusal::NoteGap { .. }
+                    | Refusal::HomeUnreachable { .. } => false,
+                };
+                submission.is_over |= is_final;
+                if !submission.is_over {
+                    stage.later(self.rng.u64(50 * MS..600 * MS), Turn::Submit(*index));
+                }
+                Ok(())
+            }
+            Asked::Follow(index) => {
+                let follower = &mut self.followers[*index as usize];
+                if follower.is_audit {
+                    let (task, name) = (follower.task, stage.atlas.ids[here]);
+                    return Err(Promise::Acknowledged
+                        .broken(format!("{name} does not know task {task} at the end: {refusal}")));
+                }
+                follower.site = pick(stage.alive, &mut self.rng).unwrap_or(follower.site);
+                stage.later(self.rng.u64(100 * MS..SECOND), Turn::Follow(*index));
+                Ok(())
+            }
+            Asked::List(index) => {
+                stage.later(100 * MS, Turn::List(*index));
+                Ok(())
+            }
+            Asked::Enlist(index) | Asked::Poll(index) => {
+                self.fleet.turned_away(stage, *index, refusal, &mut self.rng);
+                Ok(())
+            }
+            Asked::Work(asking) => self.fleet.refused(stage, asking, refusal, &mut self.rng),
+            Asked::Look(_) | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => Ok(()),
+        }
+    }
+
+    /// Checks that a refusal is not itself the sign of a broken promise.
+    fn check_refusal(
+        &self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        asked: &Asked,
+        refusal: &Refusal,
+    ) -> Result<(), Broken> {
+        if !stage.ledger.is_strict() {
+            return Ok(());
+        }
+        match refusal {
+            Refusal::NoSuchTask(task) => {
+                let known = stage.ledger.task(*task);
+                let is_lost = known.is_some_and(|it| it.is_acked && it.home == here);
+                Promise::Acknowledged
+                    .holds(!is_lost, || format!("task {task} is unknown at its home"))
+            }
+            Refusal::OutsidePlacement { placement, .. } => {
+                let is_member = stage.atlas.may_hold(*placement, here);
+                Promise::Contract.holds(!is_member, || {
+                    format!("{} is in {placement} and denies it", stage.atlas.ids[here])
+                })
+            }
+            Refusal::KeyReused { task } => {
+                let Asked::Submit(index, Body::Same) = asked else { return Ok(()) };
+                let submission = &self.submissions[*index as usize];
+                let key = submission.spec.idempotency.as_ref().map(|it| &it.key);
+                Err(Promise::OneEnding
+                    .broken(format!("the key {key:?} was used once and refused for task {task}")))
+            }
+            Refusal::Ended { task, state } => stage.ledger.ended(*task, *state),
+            Refusal::Overloaded { .. }
+            | Refusal::DiskFull { .. }
+            | Refusal::NoSuchAgent(_)
+            | Refusal::NoSuchSkill(_)
+            | Refusal::NoSuchPlacement(_)
+            | Refusal::AttachedElsewhere { .. }
+            | Refusal::StaleToken { .. }
+            | Refusal::NoteGap { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::HomeUnreachable { .. } => Ok(()),
+        }
+    }
+
+    /// Whether every client has its answer or has given up, and no worker is busy.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.submissions.iter().all(|it| it.is_over) && self.fleet.is_idle()
+    }
+
+    /// Returns how many tasks clients were promised.
+    pub(crate) fn promised(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Begins to list all tasks in every region.
+    pub(crate) fn begin_lists(&mut self, stage: &mut Stage<'_>) {
+        for site in 0..stage.sites.len() {
+            let index = u32::try_from(self.listers.len()).expect("one lister for each site");
+            self.listers.push(Lister { site, before: None, seen: Vec::new(), is_over: false });
+            stage.later(0, Turn::List(index));
+        }
+    }
+
+    /// Whether all lists have been read.
+    pub(crate) fn lists_are_read(&self) -> bool {
+        self.listers.iter().all(|it| it.is_over)
+    }
+
+    /// Begins to read every task's events in every region that may hold it.
+    pub(crate) fn begin_audit(&mut self, stage: &mut Stage<'_>) {
+        let tasks: Vec<(TaskId, u32)> =
+            stage.ledger.tasks().map(|(id, known)| (id, known.members)).collect();
+        for (task, members) in tasks {
+            for site in (0..stage.sites.len()).filter(|it| members >> it & 1 == 1) {
+                self.begin_following(stage, task, site, true);
+            }
+        }
+    }
+
+    /// Whether all events have been read.
+    pub(crate) fn audit_is_over(&self) -> bool {
+        self.followers.iter().all(|it| it.is_over || !it.is_audit)
+    }
+
+    /// Returns what the audit read: each task, where, with all its events.
+    pub(crate) fn audited(&self) -> impl Iterator<Item = (TaskId, usize, &[Stamped])> {
+        let audits = self.followers.iter().filter(|it| it.is_audit);
+        audits.map(|it| (it.task, it.site, &it.events[..]))
+    }
+}
+
+fn check_agent(stage: &Stage<'_>, here: usize, placement: PlacementId) -> Result<(), Broken> {
+    Promise::Residency.holds(stage.atlas.may_hold(placement, here), || {
+        format!("{} showed an agent of {placement}", stage.atlas.ids[here])
+    })
+}

@@ -1,0 +1,450 @@
+//! The command line, as types: what may be typed, and what `--help` says about it.
+//! Must not do anything.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use photon_state::{PlacementId, RegionId};
+
+use crate::client::Endpoint;
+use crate::exit::EXIT_CODES;
+use crate::output::Format;
+use crate::wan::Wan;
+
+/// Photon runs AI agents in many regions as one system.
+///
+/// Start a planet with `photon up`, turn any program into an agent with `photon agent run`,
+/// and give it work from anywhere with `photon send`.
+#[derive(Debug, Parser)]
+#[command(name = "photon", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The front door of a region
+    #[arg(long, global = true, env = "PHOTON_URL", default_value = "http://127.0.0.1:7400")]
+    pub url: Endpoint,
+    /// The bearer token, where a region asks for one
+    #[arg(long, global = true, env = "PHOTON_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The form of results
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a planet of several regions on this machine
+    Up(Up),
+    /// Run one region, as production does
+    Serve(Serve),
+    /// List the regions of a planet; stop, start and kill those of `photon up`
+    #[command(subcommand, after_help = REGION_EXAMPLES)]
+    Region(Region),
+    /// Turn a program into an agent; list, show and remove agents
+    #[command(subcommand, after_help = AGENT_EXAMPLES)]
+    Agent(Agent),
+    /// Give an agent a task
+    Send(Send),
+    /// List, show, follow and cancel tasks
+    #[command(subcommand, after_help = TASK_EXAMPLES)]
+    Task(Task),
+    /// Make bearer tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Run imagined planets through faults, and check the promises
+    Simulate(Simulate),
+    /// Print the version
+    #[command(after_help = "Examples:\n  photon version\n  photon version --output json")]
+    Version,
+    /// Print completions for a shell
+    Completions(Completions),
+}
+
+/// What `photon up` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  photon up
+  photon up --regions us-east-1,eu-west-1,ap-southeast-1 --fresh
+  photon up --base-port 9000 --wan off --data /tmp/planet
+  photon up --placement eu=eu-west-1,eu-central-1 --regions us-east-1,eu-west-1,eu-central-1")]
+pub struct Up {
+    /// The regions of the planet; the catalog in docs/cli.md has their names
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "REGIONS",
+        default_value = "us-east-1,eu-west-1,ap-southeast-1"
+    )]
+    pub regions: Vec<RegionId>,
+    /// A set of regions in which data may be kept; may be given several times
+    #[arg(long = "placement", value_name = "NAME=REGIONS", value_parser = placement)]
+    pub placements: Vec<Placement>,
+    /// The port of the first region; region i is at +10*i, its links at +10*i+1
+    #[arg(long, default_value_t = 7400)]
+    pub base_port: u16,
+    /// The delay between regions: `on` by distance, `off`, or a file of round trips
+    #[arg(long, value_name = "on|off|FILE", default_value = "on", value_parser = wan)]
+    pub wan: Wan,
+    /// The folder that keeps the planet's state [default: ~/.local/state/photon/dev]
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Begin with an empty planet: what the folder holds of an earlier one is removed
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// A named set of regions.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Its name.
+    pub name: PlacementId,
+    /// Its regions.
+    pub regions: Vec<RegionId>,
+}
+
+/// What `photon serve` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  photon serve --config photon.toml --region eu-west-1
+  RUST_LOG=debug photon serve --config photon.toml --region eu-west-1")]
+pub struct Serve {
+    /// The configuration; docs/configuration.md explains each key
+    #[arg(long, value_name = "FILE", default_value = "photon.toml")]
+    pub config: PathBuf,
+    /// The region to run
+    #[arg(long)]
+    pub region: RegionId,
+    /// What to log, as `RUST_LOG` has it, such as `info` or `photon_node=debug,info`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// End when the process of this id, which is the parent, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    pub die_with_parent: Option<u32>,
+}
+
+const REGION_EXAMPLES: &str = "\
+Examples:
+  photon region ls
+  photon region kill eu-west-1
+  photon region start eu-west-1";
+
+/// What can be done about regions.
+#[derive(Debug, Subcommand)]
+pub enum Region {
+    /// List the regions, as one of them sees the others
+    #[command(visible_alias = "list", after_help = REGION_EXAMPLES)]
+    Ls,
+    /// Stop a region of `photon up` in good order
+    #[command(after_help = REGION_EXAMPLES)]
+    Stop(RegionTarget),
+    /// Start a region of `photon up` that was stopped or has died
+    #[command(after_help = REGION_EXAMPLES)]
+    Start(RegionTarget),
+    /// Kill a region of `photon up` as a power cut would: SIGKILL
+    #[command(after_help = REGION_EXAMPLES)]
+    Kill(RegionTarget),
+}
+
+/// Names a region of a planet that `photon up` runs.
+#[derive(Clone, Debug, Args)]
+pub struct RegionTarget {
+    /// The region
+    pub region: RegionId,
+    /// The folder of the planet [default: ~/.local/state/photon/dev]
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+}
+
+const AGENT_EXAMPLES: &str = "\
+Examples:
+  photon agent run --name shout --skill text.upper -- tr a-z A-Z
+  photon agent ls --skill text.upper
+  photon agent get shout
+  photon agent rm shout";
+
+/// What can be done about agents.
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    /// Run a program for each task that an agent is given
+    Run(AgentRun),
+    /// List agents
+    #[command(visible_alias = "list", after_help = AGENT_EXAMPLES)]
+    Ls {
+        /// Only those with this skill
+        #[arg(long)]
+        skill: Option<String>,
+        /// Only those that are attached to this region
+        #[arg(long)]
+        region: Option<RegionId>,
+    },
+    /// Show an agent with its card
+    #[command(after_help = AGENT_EXAMPLES)]
+    Get {
+        /// The agent
+        name: String,
+    },
+    /// Remove an agent from the registry
+    #[command(visible_alias = "remove", after_help = AGENT_EXAMPLES)]
+    Rm {
+        /// The agent
+        name: String,
+    },
+}
+
+/// What `photon agent run` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The program gets the message on its standard input. What it writes to its standard output
+becomes the artifact `output`, while it runs. Exit status 0 completes the task; any other fails
+it, with the last lines of standard error. PHOTON_TASK_ID, PHOTON_ATTEMPT and PHOTON_CONTEXT_ID
+are set.
+
+Examples:
+  photon agent run --name shout --skill text.upper -- tr a-z A-Z
+  photon agent run --name sum --skill text.sum --region eu-west-1 --concurrency 8 -- ./sum.py
+  photon agent run --name slow --skill sh.slow --timeout 30s -- sh -c 'sleep 5; cat'")]
+pub struct AgentRun {
+    /// The agent's name
+    #[arg(long)]
+    pub name: String,
+    /// What it can do; may be given several times
+    #[arg(long = "skill", required = true, value_name = "SKILL")]
+    pub skills: Vec<String>,
+    /// The region to attach to, if it is not the one at --url
+    #[arg(long)]
+    pub region: Option<RegionId>,
+    /// How many tasks to work on at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub concurrency: u32,
+    /// What people should know about the agent
+    #[arg(long)]
+    pub description: Option<String>,
+    /// Where the agent's record may be kept
+    #[arg(long)]
+    pub placement: Option<PlacementId>,
+    /// How long the program may take for a task, such as 30s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Say nothing about single tasks
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// The program, and what to give it
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+/// What `photon send` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  photon send --skill text.upper \"hello\" --region ap-southeast-1 --follow
+  photon send --agent shout --wait < letter.txt -
+  photon send --skill text.upper \"hello\" --idempotency-key order-17")]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["skill", "agent"]))]
+pub struct Send {
+    /// What to say; `-` reads it from standard input
+    pub text: String,
+    /// Any agent with this skill
+    #[arg(long)]
+    pub skill: Option<String>,
+    /// This agent
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// The region that becomes the home of the task, if it is not the one at --url
+    #[arg(long)]
+    pub region: Option<RegionId>,
+    /// Print the result while it is made, and then where it was made
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Wait for the end, and then print the result
+    #[arg(long, conflicts_with = "follow")]
+    pub wait: bool,
+    /// The conversation that the task belongs to
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Where the task and all that belongs to it may be kept
+    #[arg(long)]
+    pub placement: Option<PlacementId>,
+    /// Makes it safe to send the same again: there is one task for one key
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
+}
+
+const TASK_EXAMPLES: &str = "\
+Examples:
+  photon task ls --state working
+  photon task get 06bm0d7t5g7r8tq8b1k3s0w9ze
+  photon task follow 06bm0d7t5g7r8tq8b1k3s0w9ze
+  photon task cancel 06bm0d7t5g7r8tq8b1k3s0w9ze --reason \"not needed\"";
+
+/// What can be done about tasks.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// List tasks, the youngest first
+    #[command(visible_alias = "list", after_help = TASK_EXAMPLES)]
+    Ls {
+        /// Only those in this state
+        #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(TASK_STATES))]
+        state: Option<String>,
+        /// Only those asked of, or done by, this agent
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only those of this conversation
+        #[arg(long)]
+        context: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show a task with its result
+    #[command(after_help = TASK_EXAMPLES)]
+    Get {
+        /// The task
+        id: String,
+    },
+    /// Print the result of a task while it is made
+    #[command(after_help = TASK_EXAMPLES)]
+    Follow {
+        /// The task
+        id: String,
+    },
+    /// Call a task off
+    #[command(after_help = TASK_EXAMPLES)]
+    Cancel {
+        /// The task
+        id: String,
+        /// Why, in words
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+const TASK_STATES: [&str; 6] =
+    ["submitted", "working", "completed", "failed", "canceled", "rejected"];
+
+/// What can be done about bearer tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Print a new token, once, and the line for the configuration
+    #[command(after_help = "Examples:\n  photon token new\n  photon token new --output json")]
+    New,
+}
+
+/// What `photon simulate` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  photon simulate --seeds 1000
+  photon simulate --seed 42 --trace")]
+pub struct Simulate {
+    /// How many seeds to try, from 0
+    #[arg(long, default_value_t = 100, conflicts_with = "seed")]
+    pub seeds: u64,
+    /// Try this seed only
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print what happens
+    #[arg(long, requires = "seed")]
+    pub trace: bool,
+    /// How many seeds to try at once [default: one for each processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+}
+
+/// What `photon completions` may be told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  photon completions bash > ~/.local/share/bash-completion/completions/photon
+  photon completions zsh > ~/.zfunc/_photon
+  photon completions fish > ~/.config/fish/completions/photon.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+fn wan(text: &str) -> Result<Wan, String> {
+    match text {
+        "on" => Ok(Wan::Distance),
+        text => text.parse().map_err(|never: std::convert::Infallible| match never {}),
+    }
+}
+
+fn placement(text: &str) -> Result<Placement, String> {
+    let (name, regions) = text.split_once('=').ok_or("write it as eu=eu-west-1,eu-central-1")?;
+    let name = PlacementId::try_from(name).map_err(|error| error.to_string())?;
+    let regions = regions.split(',').map(|it| RegionId::try_from(it.trim()));
+    let regions = regions.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    Ok(Placement { name, regions })
+}
+
+/// Reads a duration such as `500ms`, `30s`, `5m` or `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(digits);
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let ms = factor.zip(count.parse::<u64>().ok()).and_then(|(a, b)| a.checked_mul(b));
+    let ms = ms.filter(|it| 0 < *it).ok_or("write it as 500ms, 30s, 5m or 2h")?;
+    Ok(Duration::from_millis(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let groups = command.has_subcommands();
+            assert!(groups || help.contains("Examples:"), "{}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        Cli::command().get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn durations_need_a_unit_and_placements_a_name() {
+        let check = |text, expected_ms| {
+            assert_eq!(duration(text).ok(), expected_ms.map(Duration::from_millis), "{text}");
+        };
+        check("500ms", Some(500));
+        check("5m", Some(300_000));
+        for bad in ["", "5", "s", "-1s", "0s", "99999999999999999999h"] {
+            check(bad, None);
+        }
+        assert_eq!(placement("eu=eu-west-1, eu-central-1").unwrap().regions.len(), 2);
+        assert!(placement("eu").is_err());
+    }
+
+    #[test]
+    fn a_task_goes_to_a_skill_or_to_an_agent_but_not_to_both() {
+        let parses = |args: &[&str]| Cli::try_parse_from([&["photon", "send"], args].concat());
+        assert!(parses(&["--skill", "s", "hello"]).is_ok());
+        assert!(parses(&["hello"]).is_err());
+        assert!(parses(&["--skill", "s", "--agent", "a", "hello"]).is_err());
+    }
+}
