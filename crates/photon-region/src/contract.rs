@@ -107,7 +107,7 @@ pub enum Command {
         /// How many at most.
         limit: usize,
     },
-    /// Show the events of a task after a generation; waits for one if there is none yet and the task goes on.
+    /// Show the events of a task after a generation; waits for one if there is none yet.
     Events {
         /// The task.
         task: TaskId,
@@ -358,7 +358,7 @@ impl Artifact {
 /// What regions tell each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// What I have durably, of the streams that you may have too, and whom I am linked to. Said first, and each second.
+    /// What I have durably of the streams that you may have too. Said first, and each second.
     Seen {
         /// Which of its logs the sender writes now.
         incarnation: u64,

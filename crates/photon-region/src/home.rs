@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{Key, PlacementId, RegionId};
+use photon_state::{Change, Key, PlacementId, RegionId};
 
 use crate::codec::{decode_event, encode_event};
 use crate::contract::{AtHome, Disk, Reply, TokenPair};
 use crate::refusal::{Large, Queue, Refusal};
-use crate::region::{Region, Verdict, entry};
+use crate::region::{Region, Verdict};
 use crate::task::{
     AgentName, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Spec, Target, TaskId,
     TaskState, Token,
@@ -180,7 +180,8 @@ impl Region {
     }
 
     fn append_event(&mut self, id: TaskId, at: PlacementId, index: u64, event: &Event) -> u64 {
-        self.write(at, TASKS, Key::new(&id.to_bytes()), entry(index, encode_event(event)))
+        let entry = encode_event(event);
+        self.write(at, TASKS, Key::new(&id.to_bytes()), Change::Append { index, entry })
     }
 
     /// Writes the next event of a task of this home.

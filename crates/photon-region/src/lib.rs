@@ -1,7 +1,8 @@
 //! What to do about it: one region as a deterministic machine without io, clock, thread or async.
-//! Must not know who runs it: the node, on real sockets and disks, or the simulator, on imagined ones.
+//! Must not know who runs it: the node on real sockets and disks, or the simulator.
 
 mod agents;
+mod apply;
 mod ask;
 mod codec;
 mod config;

@@ -40,7 +40,7 @@ pub enum Refusal {
     #[error("no placement is named `{0}`")]
     NoSuchPlacement(PlacementId),
     /// The data may not live in this region.
-    #[error("region `{region}` is outside the placement `{placement}`; ask one of: {}", names(.members))]
+    #[error("`{region}` is outside the placement `{placement}`; ask one of: {}", names(.members))]
     OutsidePlacement {
         /// This region.
         region: RegionId,
@@ -58,7 +58,7 @@ pub enum Refusal {
         region: RegionId,
     },
     /// The worker does not hold the lease.
-    #[error("the lease of task `{task}` is no longer yours: token {} is not in force", .tokens.shown.0)]
+    #[error("the lease of task `{task}` is not yours: token {} is not in force", .tokens.shown.0)]
     StaleToken {
         /// The task.
         task: TaskId,
@@ -97,7 +97,8 @@ pub enum Refusal {
         /// How large it may be.
         max: u64,
     },
-    /// The task's home cannot be reached. What was asked may or may not have been done; asking again is safe.
+    /// The task's home cannot be reached. Whether it did what was asked is not known; asking again
+    /// is safe.
     #[error("region `{region}`, the home of the task, cannot be reached; ask again")]
     HomeUnreachable {
         /// The home.

@@ -9,23 +9,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use photon_state::{
-    Applied, Change, Dataset, Hlc, Key, Now, Op, PlacementId, RegionId, Store, StreamId,
-};
+use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Store, StreamId};
 
 use crate::ask::Asks;
-use crate::codec::decode_event;
 use crate::config::Config;
 use crate::contract::{Command, Disk, Input, Output, Reply, Ticket};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
 use crate::refusal::{Queue, Refusal};
-use crate::registry::{AGENTS, PRESENCE, Registry, Taken, agent_of};
+use crate::registry::Registry;
 use crate::streams::Streams;
 use crate::task::AgentName;
-use crate::tasks::{Effects, Origin, TASKS, Tasks, task_of};
+use crate::tasks::Tasks;
 use crate::view::{Counters, PeerView, View};
 
 /// One region. Call [`handle`](Self::handle), then drain [`poll`](Self::poll), then repeat.
@@ -59,10 +55,10 @@ pub struct Region {
     pub(crate) now: Now,
     pub(crate) rng: fastrand::Rng,
     pub(crate) disk: Disk,
-    clock: Hlc,
+    pub(crate) clock: Hlc,
     pub(crate) store: Store,
     pub(crate) streams: Streams,
-    appended: u64,
+    pub(crate) appended: u64,
     durable: u64,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
@@ -354,7 +350,7 @@ impl Region {
         self.config.placements.get(&placement).is_some_and(|it| it.contains(&region))
     }
 
-    /// Returns the number of the last append: who has waited for it has seen nothing that a crash undoes.
+    /// Returns the number of the last append: once it is durable, a crash undoes nothing.
     pub(crate) fn appended(&self) -> u64 {
         self.appended
     }
@@ -362,114 +358,6 @@ impl Region {
     /// Returns the stream that this region writes under a placement.
     pub(crate) fn own_stream(&self, placement: PlacementId) -> StreamId {
         StreamId { origin: self.config.region, placement, incarnation: self.config.incarnation }
-    }
-
-    /// Makes an op of this region, applies and appends it; returns the number of the append.
-    pub(crate) fn write(
-        &mut self,
-        placement: PlacementId,
-        dataset: Dataset,
-        key: Key,
-        change: Change,
-    ) -> u64 {
-        let stream = self.own_stream(placement);
-        self.clock = self.clock.tick(self.now);
-        let seq = self.store.seen().of(&stream) + 1;
-        let op = Op { stream, seq, at: self.clock, dataset, key, change };
-        let applied = self.accept(&Arc::new(op));
-        assert!(applied, "an op of one's own is the next of its stream");
-        self.appended
-    }
-
-    /// Takes in an op if it is the next of its stream; says whether it did.
-    pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
-        let applied = self.store.apply(op);
-        #[cfg(feature = "planted-bugs")]
-        let applied = match (self.planted, applied) {
-            (Some(crate::PlantedBug::ApplyTwice), Applied::Repeated) => Applied::Changed,
-            _ => applied,
-        };
-        if !applied.is_new() {
-            return false;
-        }
-        self.appended += 1;
-        self.counters.appended += 1;
-        self.outputs.push_back(Output::Append(op.clone()));
-        self.streams.appended(self.appended, op.clone());
-        self.index(op, applied, self.appended);
-        true
-    }
-
-    /// Takes in a peer's clock, or refuses one that runs ahead.
-    pub(crate) fn observe(&mut self, at: Hlc) -> bool {
-        match self.clock.observe(at, self.now) {
-            Ok(clock) => {
-                self.clock = clock;
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Lets the indexes follow an op. Append 0 means that it was replayed.
-    fn index(&mut self, op: &Op, applied: Applied, append: u64) {
-        match (applied, op.dataset) {
-            (Applied::Changed, AGENTS | PRESENCE) => self.index_agent(op),
-            (Applied::Changed, TASKS) => self.index_task(op, append),
-            (Applied::Superseded, _) => {}
-            _ => self.counters.misplaced += 1,
-        }
-    }
-
-    fn index_agent(&mut self, op: &Op) {
-        let Some(name) = agent_of(&op.record()) else {
-            self.counters.misplaced += 1;
-            return;
-        };
-        self.registry.refresh(&name, &self.store, self.config.placements.keys());
-        self.dispatch_to(&name);
-    }
-
-    fn index_task(&mut self, op: &Op, append: u64) {
-        let (Some(id), Change::Append { entry, .. }) = (task_of(&op.key), &op.change) else {
-            self.counters.misplaced += 1;
-            return;
-        };
-        let bytes = op.weight();
-        let from = Origin { stream: op.stream, at: op.at, append, bytes };
-        let effects = decode_event(entry).ok().and_then(|event| self.tasks.apply(id, event, from));
-        let Some(Effects { taken, put_down, ended }) = effects else {
-            self.counters.misplaced += 1;
-            return;
-        };
-        if let Some((agent, region)) = taken {
-            self.registry.adjust(&agent, Taken::Up);
-            if region == self.config.region && append != 0 {
-                self.deliver(id, &agent);
-            }
-        }
-        if let Some(agent) = put_down {
-            self.registry.adjust(&agent, Taken::Down);
-            self.dispatch_to(&agent);
-        }
-        if append != 0 {
-            for waiter in self.desk.ring_all(&Bell::Task(id)) {
-                self.look_again(waiter);
-            }
-            if ended {
-                self.forget_ended(self.now.wall_ms);
-            }
-        }
-    }
-
-    /// Drops ended tasks whose retention is over, or that are too many.
-    fn forget_ended(&mut self, wall_ms: u64) {
-        let limits = &self.config.limits;
-        let retention = u64::try_from(limits.retention.as_millis()).unwrap_or(u64::MAX);
-        let before = wall_ms.saturating_sub(retention);
-        while let Some(record) = self.tasks.forget_next(before, limits.kept_bytes_max) {
-            self.store.forget(&record);
-        }
     }
 
     fn on_durable(&mut self, number: u64) {
@@ -506,9 +394,4 @@ impl Region {
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
     }
-}
-
-/// Wraps an event of a task as the next entry of its log.
-pub(crate) fn entry(index: u64, bytes: Bytes) -> Change {
-    Change::Append { index, entry: bytes }
 }

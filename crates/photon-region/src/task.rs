@@ -17,7 +17,8 @@ pub type AgentName = Arc<str>;
 /// Names something that an agent can do, such as `text.upper`.
 pub type Skill = Arc<str>;
 
-/// Names a task for ever: 48 bits of time (ms), 16 bits that tell the region of its birth, 64 random bits.
+/// Names a task for ever: 48 bits of time (ms), 16 bits that tell the region of its birth, and 64
+/// random bits.
 /// Printed as 26 characters of Crockford's base 32, so that names sort by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(u128);

@@ -137,7 +137,7 @@ impl Tasks {
     fn born(&mut self, id: TaskId, spec: crate::task::Spec, from: Origin) {
         let key = spec.idempotency.map(|it| it.key);
         if let Some(key) = &key {
-            // Two regions may have taken the same key before they heard of each other: the elder stays.
+            // Two regions may have taken a key before they heard of each other: the elder stays.
             let holder = self.keys.entry(key.clone()).or_insert(id);
             *holder = id.min(*holder);
         }

@@ -228,7 +228,8 @@ mod tests {
             let mut queues: [Vec<Op>; 3] = Default::default();
             for (who, wall_ms, dies) in writes {
                 let seq = queues[who].len() as u64 + 1;
-                let change = if dies { Change::Delete } else { Change::Put(Bytes::from(vec![seq as u8])) };
+                let value = Bytes::from(vec![seq as u8]);
+                let change = if dies { Change::Delete } else { Change::Put(value) };
                 queues[who].push(op(origins[who], seq, wall_ms + seq, change));
             }
             let mut straight = Store::default();

@@ -229,7 +229,7 @@ pub struct AgentRun {
     #[arg(long)]
     pub region: Option<RegionId>,
     /// How many tasks to work on at once
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub concurrency: u32,
     /// What people should know about the agent
     #[arg(long)]

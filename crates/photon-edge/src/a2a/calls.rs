@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use ::a2a::{
-    CancelTaskRequest, GetTaskRequest, SendMessageResponse, SubscribeToTaskRequest, Task,
-};
+use ::a2a::{CancelTaskRequest, GetTaskRequest, SendMessageResponse, SubscribeToTaskRequest, Task};
 use photon_region::{AtHome, Command, Reply, Target, TaskDetail, TaskId, TaskSummary};
 use serde_json::Value;
 
@@ -62,7 +60,10 @@ impl Call {
 
     /// `SubscribeToTask`: follows a task that goes on. A client that says which event it had last
     /// gets what it missed, even when the task has ended since.
-    pub(super) async fn subscribe(&self, request: SubscribeToTaskRequest) -> Result<Updates, Fault> {
+    pub(super) async fn subscribe(
+        &self,
+        request: SubscribeToTaskRequest,
+    ) -> Result<Updates, Fault> {
         let detail = self.detail(task_id(&request.id)?).await?;
         let summary = &detail.summary;
         if let Some(after) = self.resume_after.filter(|after| *after < summary.generation) {

@@ -71,7 +71,7 @@ fn complete(card: &mut Map<String, Value>, agent: &Agent) {
             *slot = value;
         }
     };
-    fill("name", json!(spec.name));
+    fill("name", json!(&*spec.name));
     fill("description", json!(""));
     fill("version", json!("1.0.0"));
     fill("defaultInputModes", json!(["text/plain"]));
@@ -188,7 +188,8 @@ fn base_url(front: &Front, request: &Request) -> String {
     let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
     let host = host.or(request.uri().authority().map(Authority::as_str));
     // What is not a host and a port must not get into an address that others will follow.
-    let host = host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'));
+    let host =
+        host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'));
     let is_tls = api.is_some_and(|it| it.starts_with("https:"));
     match (host, api) {
         (Some(host), _) if is_tls => format!("https://{host}"),
@@ -204,7 +205,8 @@ fn answer(asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
     };
     let tag = format!("\"{:.32}\"", hex(&Sha256::digest(card.as_bytes())));
     let known = asked.get(IF_NONE_MATCH).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let is_known = known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
+    let is_known =
+        known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
     let mut response = match is_known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => card.into_response(),

@@ -104,16 +104,12 @@ impl Kind {
             Self::Slow => {
                 (error_code::INVALID_REQUEST, StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED")
             }
-            Self::Misdirected => (
-                error_code::INVALID_PARAMS,
-                StatusCode::MISDIRECTED_REQUEST,
-                "FAILED_PRECONDITION",
-            ),
-            Self::Busy => (
-                error_code::INTERNAL_ERROR,
-                StatusCode::TOO_MANY_REQUESTS,
-                "RESOURCE_EXHAUSTED",
-            ),
+            Self::Misdirected => {
+                (error_code::INVALID_PARAMS, StatusCode::MISDIRECTED_REQUEST, "FAILED_PRECONDITION")
+            }
+            Self::Busy => {
+                (error_code::INTERNAL_ERROR, StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED")
+            }
             Self::Unavailable => {
                 (error_code::INTERNAL_ERROR, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
             }
@@ -124,11 +120,9 @@ impl Kind {
     /// connection must be seen by those who do not read bodies.
     fn rpc_status(self) -> StatusCode {
         match self {
-            Self::Busy
-            | Self::Unavailable
-            | Self::Slow
-            | Self::TooLarge
-            | Self::ContentType => self.row().1,
+            Self::Busy | Self::Unavailable | Self::Slow | Self::TooLarge | Self::ContentType => {
+                self.row().1
+            }
             Self::Parse
             | Self::Request
             | Self::Method

@@ -53,10 +53,8 @@ impl Sending {
         if configuration.task_push_notification_config.is_some() {
             return Err(Fault::no_push());
         }
-        let history = HistoryLength::new(
-            configuration.history_length,
-            "configuration.historyLength",
-        )?;
+        let history =
+            HistoryLength::new(configuration.history_length, "configuration.historyLength")?;
         let answer = match configuration.return_immediately {
             Some(true) => Answer::AtOnce,
             Some(false) | None => Answer::AtTheEnd,
@@ -146,8 +144,8 @@ fn metadata<'a>(
 /// Digests what was asked, the same whatever the order of the fields.
 fn digest(target: &Target, placement: PlacementId, message: Value) -> [u8; 16] {
     let target = match target {
-        Target::Skill(skill) => json!({ "skill": skill }),
-        Target::Agent(agent) => json!({ "agent": agent }),
+        Target::Skill(skill) => json!({ "skill": &**skill }),
+        Target::Agent(agent) => json!({ "agent": &**agent }),
     };
     let mut asked = json!([target, placement.as_str(), message]);
     asked.sort_all_objects();

@@ -40,5 +40,8 @@ const CARD: &str = "/.well-known/agent-card.json";
 /// Returns the routes of one address: JSON-RPC at the address itself, HTTP+JSON below it, and
 /// once more below a tenant.
 fn door() -> Router<Front> {
-    Router::new().route("/", post(rpc::serve)).merge(rest::routes()).nest("/{tenant}", rest::routes())
+    Router::new()
+        .route("/", post(rpc::serve))
+        .merge(rest::routes())
+        .nest("/{tenant}", rest::routes())
 }

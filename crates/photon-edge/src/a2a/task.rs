@@ -117,7 +117,7 @@ fn metadata(summary: &TaskSummary) -> HashMap<String, Value> {
         "generation": summary.generation,
     });
     if let Some((agent, region)) = &summary.worker {
-        photon["agent"] = json!(agent);
+        photon["agent"] = json!(&**agent);
         photon["region"] = json!(region.as_str());
     }
     HashMap::from([(METADATA_KEY.to_owned(), photon)])

@@ -121,7 +121,7 @@ impl Telling {
             Event::Claimed { token, agent, region } => {
                 // Each attempt begins its artifacts anew.
                 self.begun = Begun::Known(BTreeSet::new());
-                let more = [("agent", json!(agent)), ("region", json!(region.as_str()))];
+                let more = [("agent", json!(&*agent)), ("region", json!(region.as_str()))];
                 self.status(&stage(TaskState::Working, None, Some(token)), &more)
             }
             Event::Noted { token, note: Note::Status(message), .. } => {

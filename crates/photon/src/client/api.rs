@@ -1,0 +1,186 @@
+//! The requests of `/v1`, one method each.
+//! Must not know why they are made.
+
+use std::time::Duration;
+
+use photon_edge::v1::types::{
+    Agent, AgentPut, Agents, CancelPost, CompletePost, FailPost, HeartbeatPost, LeasePost, Leases,
+    NotesPost, Regions, Standing, Task, TaskPost, Tasks,
+};
+use photon_state::RegionId;
+use reqwest::Method;
+use reqwest::header::ACCEPT;
+
+use super::{Client, ClientError, Endpoint, Events};
+use crate::exit::NotFoundError;
+
+/// Which agents to list.
+#[derive(Clone, Debug, Default)]
+pub struct AgentQuery {
+    /// Only those with this skill.
+    pub skill: Option<String>,
+    /// Only those that are attached to this region.
+    pub region: Option<RegionId>,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+pub struct TaskQuery {
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// Only those asked of, or done by, this agent.
+    pub agent: Option<String>,
+    /// Only those of this conversation.
+    pub context: Option<String>,
+}
+
+/// The most items that are asked for at once.
+const PAGE_MAX: usize = 500;
+
+impl Client {
+    /// Whether the region is ready to serve.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.order(self.request(Method::GET, &["readyz"])).await
+    }
+
+    /// Lists the regions.
+    pub async fn regions(&self) -> Result<Regions, ClientError> {
+        self.call(self.request(Method::GET, &["v1", "regions"]), Duration::ZERO).await
+    }
+
+    /// Returns a client of the region of this name, whose address this region knows.
+    pub async fn region(&self, name: RegionId) -> anyhow::Result<Self> {
+        let regions = self.regions().await?.regions;
+        let Some(region) = regions.iter().find(|it| it.name == name.as_str()) else {
+            let known: Vec<_> = regions.iter().map(|it| it.name.as_str()).collect();
+            let known = known.join(", ");
+            let text = format!("the planet has no region `{name}`; it has: {known}");
+            return Err(NotFoundError(text).into());
+        };
+        Ok(self.at(region.api.parse::<Endpoint>()?))
+    }
+
+    /// Announces an agent that is attached to this region.
+    pub async fn register(&self, name: &str, agent: &AgentPut) -> Result<Agent, ClientError> {
+        let request = self.request(Method::PUT, &["v1", "agents", name]).json(agent);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Removes an agent from the registry.
+    pub async fn deregister(&self, name: &str) -> Result<(), ClientError> {
+        self.order(self.request(Method::DELETE, &["v1", "agents", name])).await
+    }
+
+    /// Shows an agent.
+    pub async fn agent(&self, name: &str) -> Result<Agent, ClientError> {
+        self.call(self.request(Method::GET, &["v1", "agents", name]), Duration::ZERO).await
+    }
+
+    /// Lists all agents that match, page by page.
+    pub async fn agents(&self, query: &AgentQuery) -> Result<Vec<Agent>, ClientError> {
+        let (mut agents, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let request = self
+                .request(Method::GET, &["v1", "agents"])
+                .query(&[("limit", PAGE_MAX)])
+                .query(&[("skill", &query.skill)])
+                .query(&[("region", query.region.map(|it| it.to_string()))])
+                .query(&[("cursor", &cursor)]);
+            let page: Agents = self.call(request, Duration::ZERO).await?;
+            agents.extend(page.agents);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(agents);
+            }
+        }
+    }
+
+    /// Submits a task, with this region as its home.
+    pub async fn submit(&self, task: &TaskPost, key: Option<&str>) -> Result<Task, ClientError> {
+        let request = self.request(Method::POST, &["v1", "tasks"]).json(task);
+        let request = match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        };
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Shows a task.
+    pub async fn task(&self, id: &str) -> Result<Task, ClientError> {
+        self.call(self.request(Method::GET, &["v1", "tasks", id]), Duration::ZERO).await
+    }
+
+    /// Lists the youngest tasks that match, page by page.
+    pub async fn tasks(
+        &self,
+        query: &TaskQuery,
+        tasks_max: usize,
+    ) -> Result<Vec<Task>, ClientError> {
+        let (mut tasks, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let request = self
+                .request(Method::GET, &["v1", "tasks"])
+                .query(&[("limit", PAGE_MAX.min(tasks_max - tasks.len()))])
+                .query(&[("state", &query.state)])
+                .query(&[("agent", &query.agent), ("context", &query.context)])
+                .query(&[("cursor", &cursor)]);
+            let page: Tasks = self.call(request, Duration::ZERO).await?;
+            tasks.extend(page.tasks);
+            tasks.truncate(tasks_max);
+            cursor = page.next_cursor;
+            if cursor.is_none() || tasks.len() == tasks_max {
+                return Ok(tasks);
+            }
+        }
+    }
+
+    /// Calls a task off.
+    pub async fn cancel(&self, id: &str, cancel: &CancelPost) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "tasks", id, "cancel"]).json(cancel);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Follows a task from the event after generation `after`.
+    pub async fn events(&self, id: &str, after: u64) -> Result<Events, ClientError> {
+        let request = self
+            .request(Method::GET, &["v1", "tasks", id, "events"])
+            .header(ACCEPT, "text/event-stream")
+            .header("last-event-id", after);
+        let reply = self.send(request).await?;
+        Ok(Events::new(self.clone(), reply))
+    }
+
+    /// Waits for work.
+    pub async fn acquire(&self, lease: &LeasePost) -> Result<Leases, ClientError> {
+        let wait = Duration::from_millis(u64::from(lease.wait_ms));
+        self.call(self.request(Method::POST, &["v1", "leases"]).json(lease), wait).await
+    }
+
+    /// Tells that the worker lives.
+    pub async fn heartbeat(
+        &self,
+        task: &str,
+        post: &HeartbeatPost,
+    ) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "leases", task, "heartbeat"]).json(post);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Tells what the worker has to tell.
+    pub async fn note(&self, task: &str, post: &NotesPost) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "leases", task, "events"]).json(post);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Tells that the worker has finished.
+    pub async fn complete(&self, task: &str, post: &CompletePost) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "leases", task, "complete"]).json(post);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Tells that the worker gives up.
+    pub async fn fail(&self, task: &str, post: &FailPost) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "leases", task, "fail"]).json(post);
+        self.call(request, Duration::ZERO).await
+    }
+}

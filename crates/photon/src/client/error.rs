@@ -1,0 +1,131 @@
+//! Why a region did not do what it was asked.
+//! Must not decide whether to try again; it says only whether that can help.
+
+use std::time::Duration;
+
+use photon_edge::v1::types::Problem;
+
+use super::Endpoint;
+use crate::exit::Exit;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answered, or the answer broke off.
+    #[error("{} at {endpoint}", unanswered(.source))]
+    Unreachable {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What the operating system says.
+        source: reqwest::Error,
+    },
+    /// The region answered with a problem.
+    #[error("{}: {}", .0.title, .0.detail)]
+    Problem(Box<Problem>),
+    /// The answer cannot be understood.
+    #[error("the answer of {endpoint} is not one of Photon: {what}")]
+    Garbled {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+fn unanswered(source: &reqwest::Error) -> &'static str {
+    if source.is_timeout() {
+        "no answer in time from the region"
+    } else if source.is_connect() {
+        "cannot reach the region"
+    } else {
+        "lost the connection to the region"
+    }
+}
+
+impl ClientError {
+    /// Returns the exit code that tells of it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Garbled { .. } => Exit::Failed,
+            Self::Problem(problem) => match problem.status {
+                400 | 413..=415 | 422 | 431 => Exit::Usage,
+                404 | 410 => Exit::NotFound,
+                429 | 502..=504 => Exit::Unreachable,
+                401..=499 => Exit::Refused,
+                _ => Exit::Failed,
+            },
+        }
+    }
+
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => matches!(problem.status, 408 | 429 | 500..=599),
+            Self::Garbled { .. } => false,
+        }
+    }
+
+    /// Returns the status code of the answer, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Returns when the region wants to be asked again, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem(problem) => problem.retry_after_ms.map(Duration::from_millis),
+            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Says what the user can do about it, where the error itself does not.
+    #[must_use]
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { endpoint, source } if source.is_connect() => Some(format!(
+                "is it up? `photon up` starts a planet here; --url names another region than \
+                 {endpoint}"
+            )),
+            Self::Problem(problem) if problem.status == 401 => {
+                Some("give the token with --token or PHOTON_TOKEN".to_owned())
+            }
+            Self::Problem(problem) => {
+                problem.field.as_ref().map(|field| format!("the field at fault is `{field}`"))
+            }
+            Self::Unreachable { .. } => None,
+            Self::Garbled { .. } => {
+                Some("does --url name the api of a region, not another server?".to_owned())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_has_an_exit_code_and_says_whether_to_try_again() {
+        let check = |status, exit, is_passing| {
+            let error = ClientError::Problem(Box::new(Problem { status, ..Problem::default() }));
+            assert_eq!((error.exit(), error.is_passing()), (exit, is_passing), "{status}");
+        };
+        check(400, Exit::Usage, false);
+        check(401, Exit::Refused, false);
+        check(404, Exit::NotFound, false);
+        check(409, Exit::Refused, false);
+        check(413, Exit::Usage, false);
+        check(429, Exit::Unreachable, true);
+        check(500, Exit::Failed, true);
+        check(503, Exit::Unreachable, true);
+    }
+}
