@@ -166,9 +166,8 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequestParts<Front> for Params<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &Front) -> Result<Self, Problem> {
-        let query = Query::try_from_uri(&parts.uri).map_err(|err: QueryRejection| {
-            Kind::InvalidParameter.problem(err.body_text())
-        })?;
+        let query = Query::try_from_uri(&parts.uri)
+            .map_err(|err: QueryRejection| Kind::InvalidParameter.problem(err.body_text()))?;
         Ok(Self(query.0))
     }
 }

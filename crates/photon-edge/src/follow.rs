@@ -36,6 +36,23 @@ impl Follower {
         Ok(Self { front, task, after, has_ended: false, _slot: slot })
     }
 
+    /// Goes on after events that were heard some other way.
+    pub(crate) fn having_heard(mut self, heard: &Heard) -> Self {
+        self.take(heard);
+        self
+    }
+
+    fn take(&mut self, heard: &Heard) {
+        // A reply may hold only the first of many events, so the last event decides, not the state.
+        self.has_ended = match heard.events.last() {
+            Some(last) => {
+                self.after = last.generation;
+                matches!(last.event, Event::Ended { .. })
+            }
+            None => heard.state.is_terminal(),
+        };
+    }
+
     /// Returns the next events as soon as there are any; `None` after the last one, and when the
     /// front door closes.
     pub(crate) async fn next(&mut self) -> Result<Option<Heard>, Failure> {
@@ -59,14 +76,8 @@ impl Follower {
         let Reply::Events { events, state } = reply? else {
             unreachable!("the region answers `Events` with events")
         };
-        // A reply may hold only the first of many events, so the last event decides, not the state.
-        self.has_ended = match events.last() {
-            Some(last) => {
-                self.after = last.generation;
-                matches!(last.event, Event::Ended { .. })
-            }
-            None => state.is_terminal(),
-        };
-        Ok(Some(Heard { events, state }))
+        let heard = Heard { events, state };
+        self.take(&heard);
+        Ok(Some(heard))
     }
 }

@@ -148,7 +148,9 @@ struct Inner {
 
 /// The right to follow a task; dropping it makes room for the next.
 #[derive(Debug)]
-pub(crate) struct FollowerSlot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct FollowerSlot(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+);
 
 impl Front {
     /// Makes a front door.

@@ -2,7 +2,7 @@
 //! Must not decide anything, nor touch disks and links. The only crate that serializes for clients.
 //!
 //! Each protocol is one folder of the same shape: decode -> `Command`; `Reply` -> encode; errors
-//! through one table ([`problem`] for `/v1`).
+//! through one table (`problem.rs` for `/v1`).
 
 mod a2a;
 mod body;
@@ -13,7 +13,7 @@ mod health;
 mod meter;
 mod metrics;
 mod names;
-pub mod problem;
+mod problem;
 mod server;
 mod time;
 pub mod token;

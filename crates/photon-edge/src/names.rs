@@ -83,11 +83,7 @@ pub(crate) fn task_id(field: &str, text: &str) -> Result<TaskId, Invalid> {
 }
 
 /// Parses a whole number: digits only, without a sign or leading zeros.
-pub(crate) fn number(
-    field: &str,
-    text: &str,
-    within: RangeInclusive<u64>,
-) -> Result<u64, Invalid> {
+pub(crate) fn number(field: &str, text: &str, within: RangeInclusive<u64>) -> Result<u64, Invalid> {
     let is_plain = text.bytes().all(|b| b.is_ascii_digit());
     let has_one_form = text == "0" || !text.starts_with('0');
     match text.parse() {

@@ -46,6 +46,7 @@ pub(crate) enum Kind {
     DiskFull,
     HomeUnreachable,
     TooManyFollowers,
+    TooManyConnections,
     TimedOut,
     Stopping,
 }
@@ -53,7 +54,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -79,6 +80,7 @@ impl Kind {
         Self::DiskFull,
         Self::HomeUnreachable,
         Self::TooManyFollowers,
+        Self::TooManyConnections,
         Self::TimedOut,
         Self::Stopping,
     ];
@@ -124,6 +126,9 @@ impl Kind {
             Self::TooManyFollowers => {
                 (S::SERVICE_UNAVAILABLE, "too-many-followers", "Too many followers")
             }
+            Self::TooManyConnections => {
+                (S::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections")
+            }
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
         }
@@ -148,8 +153,9 @@ impl Kind {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let detail = failure.to_string();
-        let bounded = |kind: Kind, max: usize| {
-            Problem { max: Some(max as u64), ..kind.problem(detail.clone()) }
+        let bounded = |kind: Kind, max: usize| Problem {
+            max: Some(max as u64),
+            ..kind.problem(detail.clone())
         };
         match failure {
             Failure::Refused(refusal) => refusal.into(),
@@ -164,14 +170,17 @@ impl From<Failure> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
-        let about = |kind: Kind, id: TaskId| {
-            Problem { task: Some(id.to_string()), ..kind.problem(detail.clone()) }
+        let about = |kind: Kind, id: TaskId| Problem {
+            task: Some(id.to_string()),
+            ..kind.problem(detail.clone())
         };
-        let at = |kind: Kind, region: RegionId| {
-            Problem { region: Some(region.to_string()), ..kind.problem(detail.clone()) }
+        let at = |kind: Kind, region: RegionId| Problem {
+            region: Some(region.to_string()),
+            ..kind.problem(detail.clone())
         };
-        let field = |kind: Kind, field: &str| {
-            Problem { field: Some(field.to_owned()), ..kind.problem(detail.clone()) }
+        let field = |kind: Kind, field: &str| Problem {
+            field: Some(field.to_owned()),
+            ..kind.problem(detail.clone())
         };
         match refusal {
             Refusal::Overloaded { retry_after, max, what: _ } => {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::problem::{Kind, PROBLEM_JSON};
 use crate::{Front, a2a, gate, v1};
 
 /// How long a client may take over a request's head, and a kept connection may be idle.
@@ -40,13 +41,6 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait when the system has no more sockets, before the next is accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// What a client hears when too many connections are open.
-const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-length: 177\r\n\r\n\
-    {\"type\":\"/problems/too-many-connections\",\"title\":\"Too many connections\",\"status\":503,\
-    \"detail\":\"too many connections are open; close one, or try again\",\"retry_after_ms\":1000}";
 
 /// Why the front door closed by itself.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +141,8 @@ impl Door {
             debug!(%err, "a connection ended before it was accepted");
             return Ok(());
         }
-        let is_short = matches!(err.raw_os_error(), Some(EMFILE | ENFILE))
-            || err.kind() == E::OutOfMemory;
+        let is_short =
+            matches!(err.raw_os_error(), Some(EMFILE | ENFILE)) || err.kind() == E::OutOfMemory;
         if !is_short {
             return Err(ServeError::Accept(err));
         }
@@ -177,7 +171,7 @@ impl Door {
         self.front.meter().refused();
         let Ok(permit) = self.refusals.clone().try_acquire_owned() else { return };
         let refusing = async move {
-            stream.write_all(REFUSAL.as_bytes()).await?;
+            stream.write_all(refusal().as_bytes()).await?;
             stream.shutdown().await?;
             // Closing with unread bytes would reset the connection and lose the answer.
             let mut unread = [0; 1024];
@@ -190,6 +184,18 @@ impl Door {
             drop(permit);
         });
     }
+}
+
+/// Returns what a client hears when too many connections are open.
+fn refusal() -> String {
+    let detail = "too many connections are open; close one, or try again";
+    let problem = Kind::TooManyConnections.problem(detail);
+    let body = serde_json::to_string(&problem).expect("text and numbers can be written as json");
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len(),
+    )
 }
 
 /// One connection of a client.

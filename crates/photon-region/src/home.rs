@@ -197,14 +197,34 @@ impl Region {
             return false;
         }
         let task = self.tasks.get(id).expect("a waiting task is in memory");
-        let placement = task.placement();
         let avoid = task.worker.as_ref().map(|(agent, _)| agent);
-        let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
-        let Some((agent, region)) = self.registry.pick(&task.target, avoid, may) else {
+        let Some((agent, region)) = self.pick(&task.target, task.placement(), avoid) else {
             return false;
         };
         self.claim(id, agent, region);
         true
+    }
+
+    fn pick(
+        &self,
+        target: &Target,
+        placement: PlacementId,
+        avoid: Option<&AgentName>,
+    ) -> Option<(AgentName, RegionId)> {
+        let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
+        self.registry.pick(target, avoid, may)
+    }
+
+    /// Picks the agent that a task would be given to at its submission, and changes nothing:
+    /// for benchmarks, which measure the decision by itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn route(
+        &self,
+        target: &Target,
+        placement: PlacementId,
+    ) -> Option<(AgentName, RegionId)> {
+        self.pick(target, placement, None)
     }
 
     /// Gives an agent that may have room the oldest tasks that it can do.

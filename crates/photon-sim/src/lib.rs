@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Many regions on an imagined net, disk and clock, from one seed; and the promises, checked.
+//! Must not link the node or the edge, nor use a clock, a thread or chance of its own.
+//!
+//! ```no_run
+//! use photon_sim::{Profile, run};
+//!
+//! match run(7, &Profile::default()) {
+//!     Ok(report) => println!("{report}"),
+//!     Err(failure) => println!("{failure}"),
+//! }
+//! ```
+
+mod audit;
+mod clock;
+mod disk;
+mod faults;
+mod links;
+mod mishaps;
+mod net;
+mod planet;
+mod promises;
+mod queue;
+mod run;
+mod site;
+mod trace;
+mod worker;
+mod workload;
+
+pub use faults::{Disks, Fault, Profile};
+pub use promises::Promise;
+pub use run::{Failure, Options, Report, run, run_traced, seed_under_way};

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use photon_region::{
-    Event, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary, Token,
+    Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary, Token,
 };
 use photon_state::{Op, StreamId};
-use std::sync::Arc;
 
 use crate::faults::Disks;
 use crate::site::{Atlas, Site};
@@ -217,6 +217,22 @@ impl Ledger {
         digest.summary(task);
         self.observe(sites, task.id, task.generation, 1, digest)?;
         self.ended(task.id, task.state)
+    }
+
+    /// Checks a lease that a region handed out.
+    pub(crate) fn lease(&mut self, atlas: &Atlas, here: usize, lease: &Lease) -> Result<(), Broken> {
+        let Claim { task, token } = lease.claim;
+        let members = atlas.members(lease.spec.placement);
+        Promise::Residency.holds(members >> here & 1 == 1, || {
+            format!("{} leased task {task} of {}", atlas.ids[here], lease.spec.placement)
+        })?;
+        let home = atlas.site(lease.home);
+        let known = self.learn(task, home, members);
+        Promise::OneEnding.holds(known.home == home, || {
+            format!("task {task} has two homes, {} is one", lease.home)
+        })?;
+        self.claimed(task, token);
+        Ok(())
     }
 
     /// Checks a task that a region showed in full.

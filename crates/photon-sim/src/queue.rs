@@ -32,6 +32,11 @@ impl<E> Queue<E> {
         self.heap.push(Reverse((at, self.order, slot)));
     }
 
+    /// Returns when the next event is due.
+    pub(crate) fn next_at(&self) -> Option<Micros> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
     /// Takes the next event out.
     pub(crate) fn pop(&mut self) -> Option<(Micros, E)> {
         let Reverse((at, _, slot)) = self.heap.pop()?;

@@ -333,6 +333,14 @@ impl Trace<'_> {
         }
     }
 
+    /// Returns the last lines.
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        match self {
+            Self::Off | Self::Every(_) => Vec::new(),
+            Self::Last(lines) => lines.into(),
+        }
+    }
+
     /// Takes in a line.
     pub(crate) fn line(&mut self, now: Micros, what: fmt::Arguments<'_>) {
         let line = format!("{:>4}.{:06} {what}", now / SECOND, now % SECOND);

@@ -157,6 +157,14 @@ impl Fleet {
         self.agents[index as usize].site = here;
     }
 
+    /// Lets every operator register its agents once more.
+    pub(crate) fn all_enlist(&mut self, stage: &mut Stage<'_>) {
+        for index in 0..self.agents.len() {
+            let index = u32::try_from(index).expect("a handful of agents");
+            stage.later(SECOND, Turn::Enlist(index));
+        }
+    }
+
     /// Moves an agent, changes it, or forgets it.
     pub(crate) fn wander(
         &mut self,
@@ -274,7 +282,7 @@ impl Fleet {
     ) -> Result<(), Broken> {
         stage.later(rng.u64(MS..60 * MS), Turn::Poll(index));
         for lease in leases {
-            stage.ledger.lease(stage.atlas, stage.sites, here, &lease)?;
+            stage.ledger.lease(stage.atlas, here, &lease)?;
             let fate = draw_fate(stage, rng);
             let job = Job {
                 agent: index,

@@ -1,24 +1,23 @@
 //! The crowd: clients that submit, read, follow and cancel, and the agents that they ask.
 //! Must not know how a region works, only what it may be asked and what it answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, Stamped, Target, TaskFilter, TaskId,
+    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, Stamped, TaskFilter, TaskId,
     TaskState,
 };
 use photon_state::PlacementId;
 
 use crate::clock::{MS, Micros, SECOND};
-use crate::faults::{Fault, Weather};
+use crate::faults::Weather;
 use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
 use crate::site::{Atlas, Site, pick};
-use crate::worker::{Agent, Asking, Fleet, Step};
+use crate::worker::{Asking, Fleet};
 
 /// Somebody's turn to do something.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +53,23 @@ pub(crate) enum Asked {
     Retire,
     Poll(u32),
     Work(Asking),
+}
+
+impl Asked {
+    /// Whether a reply must come even if nothing happens.
+    pub(crate) fn must_be_answered(&self) -> bool {
+        match self {
+            Self::Poll(_) | Self::Follow(_) => false,
+            Self::Submit(..)
+            | Self::Look(_)
+            | Self::LookAround
+            | Self::List(_)
+            | Self::Cancel(_)
+            | Self::Enlist(_)
+            | Self::Retire
+            | Self::Work(_) => true,
+        }
+    }
 }
 
 /// Whether a submission is repeated as it was.
@@ -502,8 +518,8 @@ impl Crowd {
                 stage.later(100 * MS, Turn::List(*index));
                 Ok(())
             }
-            Asked::Enlist(index) | Asked::Poll(index) => {
-                self.fleet.turned_away(stage, *index, refusal, &mut self.rng);
+            Asked::Enlist(_) | Asked::Poll(_) => {
+                self.fleet.turned_away(stage, asked, refusal, &mut self.rng);
                 Ok(())
             }
             Asked::Work(asking) => self.fleet.refused(stage, asking, refusal, &mut self.rng),

@@ -24,7 +24,7 @@ pub struct AgentPut {
     /// Its A2A 1.0 `AgentCard`, kept as it is; a plain one is made when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AgentCard>)]
-    pub card: Option<Value>,
+    pub card: Option<Raw<AgentCard>>,
     /// What people should know about it; goes into the card that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

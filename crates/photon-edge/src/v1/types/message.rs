@@ -64,7 +64,11 @@ pub struct Part {
     pub text: Option<String>,
     /// Bytes, in base 64.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, content_encoding = "base64", pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$")]
+    #[schema(
+        nullable = false,
+        content_encoding = "base64",
+        pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+    )]
     pub raw: Option<String>,
     /// Where it is.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]

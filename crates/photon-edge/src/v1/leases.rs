@@ -1,0 +1,235 @@
+//! `/v1/leases`: how workers come by tasks and tell of them.
+//! Must not know when a lease lapses.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use photon_region::{AtHome, Chunk, Claim, Command, Note, Outcome, Reply, Token};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::errors::{Absent, Always, Body, Conflict};
+use super::message::{Given, check_message, check_parts, keep};
+use super::regions::NoParams;
+use super::tasks::{standing, target};
+use super::types::{
+    ArtifactNote, CompletePost, FailPost, HeartbeatPost, LIMIT_MAX, Lease, LeasePost, Leases,
+    Message, NotePost, NotesPost, Part, Problem, Raw, Role, Standing, StatusNote, WAIT_MS_MAX,
+};
+use crate::body::{self, Params, Segment};
+use crate::names::{self, Invalid};
+use crate::problem::Stood;
+use crate::{Failure, Front};
+
+/// The greatest number that every reader of JSON keeps exactly.
+const SAFE_MAX: u64 = (1 << 53) - 1;
+
+/// The greatest token: 19 digits, which is more than any home hands out.
+const TOKEN_MAX: u64 = 9_999_999_999_999_999_999;
+
+pub(super) fn router() -> OpenApiRouter<Front> {
+    OpenApiRouter::default()
+        .routes(routes!(acquire))
+        .routes(routes!(heartbeat))
+        .routes(routes!(notes))
+        .routes(routes!(complete))
+        .routes(routes!(fail))
+}
+
+/// Wait for work for an agent that is attached to this region.
+#[utoipa::path(
+    post, path = "/v1/leases", tag = "leases", operation_id = "acquire_leases",
+    request_body = LeasePost,
+    responses(
+        (status = 200, description = "Leases; none if the wait was over", body = Leases),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn acquire(
+    State(front): State<Front>,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<LeasePost>,
+) -> Result<Json<Leases>, Problem> {
+    let command = decode_acquire(&post).map_err(|err| err.problem(Stood::Inside))?;
+    let stopping = front.stopping();
+    let reply = stopping.run_until_cancelled(front.submit(command)).await;
+    let Reply::Leases(leases) = reply.ok_or(Failure::Stopping)?? else {
+        unreachable!("the region answers `Acquire` with leases")
+    };
+    Ok(Json(Leases { leases: leases.into_iter().map(encode).collect() }))
+}
+
+fn decode_acquire(post: &LeasePost) -> Result<Command, Invalid> {
+    let agent = names::agent_name("agent", &post.agent)?;
+    let limit = usize::try_from(post.limit).unwrap_or(usize::MAX);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Invalid::new("limit", format!("use a whole number from 1 to {LIMIT_MAX}")));
+    }
+    if WAIT_MS_MAX < post.wait_ms.into() {
+        return Err(Invalid::new("wait_ms", format!("at most {WAIT_MS_MAX} are possible")));
+    }
+    Ok(Command::Acquire { agent, limit, wait: Duration::from_millis(post.wait_ms.into()) })
+}
+
+fn encode(lease: photon_region::Lease) -> Lease {
+    let (skill, agent) = target(&lease.spec.target);
+    Lease {
+        task: lease.claim.task.to_string(),
+        token: lease.claim.token.0.to_string(),
+        attempt: lease.claim.token.attempt(),
+        home: lease.home.to_string(),
+        skill,
+        agent,
+        message: Raw::from_kept(&lease.spec.message),
+        context_id: lease.spec.context.to_string(),
+        placement: lease.spec.placement.to_string(),
+        ttl_ms: u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Extend a lease: the worker lives.
+#[utoipa::path(
+    post, path = "/v1/leases/{task}/heartbeat", tag = "leases", operation_id = "heartbeat_lease",
+    params(("task" = String, Path, description = "The task",
+        pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
+    request_body = HeartbeatPost,
+    responses(
+        (status = 200, description = "The lease is extended", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn heartbeat(
+    State(front): State<Front>,
+    Segment(task): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<HeartbeatPost>,
+) -> Result<Json<Standing>, Problem> {
+    at_home(&front, AtHome::Heartbeat(claim(&task, &post.token)?)).await
+}
+
+/// Tell something about a task: remarks, and artifacts piece by piece.
+#[utoipa::path(
+    post, path = "/v1/leases/{task}/events", tag = "leases", operation_id = "note_lease",
+    params(("task" = String, Path, description = "The task",
+        pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
+    request_body = NotesPost,
+    responses(
+        (status = 200, description = "The notes are durable at the task's home", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn notes(
+    State(front): State<Front>,
+    Segment(task): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<NotesPost>,
+) -> Result<Json<Standing>, Problem> {
+    let claim = claim(&task, &post.token)?;
+    let first = post.first;
+    let notes = decode_notes(post).map_err(|err| err.problem(Stood::Inside))?;
+    at_home(&front, AtHome::Note { claim, first, notes }).await
+}
+
+fn decode_notes(post: NotesPost) -> Result<Vec<Note>, Invalid> {
+    if !(1..=SAFE_MAX).contains(&post.first) {
+        return Err(Invalid::new("first", format!("use a whole number from 1 to {SAFE_MAX}")));
+    }
+    if !(1..=LIMIT_MAX).contains(&post.notes.len()) {
+        return Err(Invalid::new("notes", format!("give 1 to {LIMIT_MAX} notes")));
+    }
+    let notes = post.notes.into_iter().enumerate();
+    notes.map(|(at, note)| decode_note(&format!("notes[{at}]"), note)).collect()
+}
+
+fn decode_note(field: &str, note: NotePost) -> Result<Note, Invalid> {
+    match (note.status, note.artifact) {
+        (Some(StatusNote::Text(text)), None) => {
+            Ok(Note::Status(keep(&Message::new(Role::Agent, vec![Part::text(text)]))))
+        }
+        (Some(StatusNote::Message(message)), None) => {
+            check_message(&format!("{field}.status"), &message)?;
+            Ok(Note::Status(keep(&message)))
+        }
+        (None, Some(artifact)) => decode_artifact(&format!("{field}.artifact"), artifact),
+        (None, None) | (Some(_), Some(_)) => {
+            Err(Invalid::new(field, "give exactly one of `status` and `artifact`"))
+        }
+    }
+}
+
+fn decode_artifact(field: &str, note: ArtifactNote) -> Result<Note, Invalid> {
+    let artifact = names::label(&format!("{field}.id"), &note.id)?;
+    let parts = match (note.text, note.parts) {
+        (Some(text), None) => vec![Part::text(text)],
+        (None, Some(parts)) => {
+            check_parts(&format!("{field}.parts"), &parts)?;
+            parts
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(Invalid::new(field, "give exactly one of `text` and `parts`"));
+        }
+    };
+    let name = note.name.map(Into::into);
+    let (append, last) = (note.append, note.last);
+    Ok(Note::Artifact(Chunk { artifact, name, append, last, parts: keep(&parts) }))
+}
+
+/// Finish a task: done.
+#[utoipa::path(
+    post, path = "/v1/leases/{task}/complete", tag = "leases", operation_id = "complete_lease",
+    params(("task" = String, Path, description = "The task",
+        pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
+    request_body = CompletePost,
+    responses(
+        (status = 200, description = "The task is done, durably at its home", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn complete(
+    State(front): State<Front>,
+    Segment(task): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<CompletePost>,
+) -> Result<Json<Standing>, Problem> {
+    let claim = claim(&task, &post.token)?;
+    let given = Given { text: post.text, message: post.message, parts: None };
+    let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
+    let message = message.map(|it| keep(&it));
+    at_home(&front, AtHome::Finish { claim, outcome: Outcome::Completed, message }).await
+}
+
+/// Finish a task: given up, or refused.
+#[utoipa::path(
+    post, path = "/v1/leases/{task}/fail", tag = "leases", operation_id = "fail_lease",
+    params(("task" = String, Path, description = "The task",
+        pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
+    request_body = FailPost,
+    responses(
+        (status = 200, description = "The task has ended, durably at its home", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn fail(
+    State(front): State<Front>,
+    Segment(task): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<FailPost>,
+) -> Result<Json<Standing>, Problem> {
+    let claim = claim(&task, &post.token)?;
+    let outcome = if post.rejected { Outcome::Rejected } else { Outcome::Failed };
+    let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
+    at_home(&front, AtHome::Finish { claim, outcome, message }).await
+}
+
+fn claim(task: &str, token: &str) -> Result<Claim, Problem> {
+    let task = names::task_id("task", task).map_err(|err| err.problem(Stood::Outside))?;
+    let token =
+        names::number("token", token, 0..=TOKEN_MAX).map_err(|err| err.problem(Stood::Inside))?;
+    Ok(Claim { task, token: Token(token) })
+}
+
+async fn at_home(front: &Front, asked: AtHome) -> Result<Json<Standing>, Problem> {
+    let reply = front.submit(Command::AtHome(asked)).await?;
+    Ok(standing(&reply))
+}

@@ -1,0 +1,75 @@
+//! The OpenAPI document: what the derives cannot say is added to what they do.
+//! Must not describe what the handlers do not enforce.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use utoipa::openapi::{ComponentsBuilder, LicenseBuilder};
+use utoipa::openapi::{ContactBuilder, Info, OpenApi, OpenApiBuilder, Server};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::types::Problem;
+use crate::Front;
+
+/// Returns the document's head.
+pub(super) fn head(front: &Front) -> OpenApi {
+    let mut info = Info::new("Photon", front.planet().version.clone());
+    info.description = Some(
+        "AI agents in many regions as one system: agents, durable tasks, leases. Errors are \
+         problem details (RFC 9457), explained in `docs/errors.md`."
+            .to_owned(),
+    );
+    info.license =
+        Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build());
+    info.contact = Some(ContactBuilder::new().name(Some("Photon")).build());
+    let components = ComponentsBuilder::new().schema(Problem::name(), Problem::schema()).build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .servers(Some([Server::new("/")]))
+        .build()
+}
+
+/// Adds what the derives cannot say, and writes the document.
+pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
+    let mut document = serde_json::to_value(document).expect("a document can be written as json");
+    for (schema, groups) in ALTERNATIVES {
+        let choices: Vec<Value> = groups.iter().map(|group| choice(group)).collect();
+        document["components"]["schemas"][schema]["allOf"] = Value::Array(choices);
+    }
+    if !front.tokens().is_empty() {
+        document["components"]["securitySchemes"] =
+            json!({"bearer": {"type": "http", "scheme": "bearer"}});
+        document["security"] = json!([{"bearer": []}]);
+        for path in ["/healthz", "/readyz"] {
+            document["paths"][path]["get"]["security"] = json!([]);
+        }
+    }
+    serde_json::to_vec(&document).expect("a document can be written as json").into()
+}
+
+/// The fields of which exactly one is to be given, by schema.
+const ALTERNATIVES: [(&str, &[Choice]); 5] = [
+    ("TaskPost", &[Choice::One(&["skill", "agent"]), Choice::One(&["text", "parts", "message"])]),
+    ("Part", &[Choice::One(&["text", "raw", "url", "data"])]),
+    ("NotePost", &[Choice::One(&["status", "artifact"])]),
+    ("ArtifactNote", &[Choice::One(&["text", "parts"])]),
+    ("CompletePost", &[Choice::NotBoth("message", "text")]),
+];
+
+/// A rule about which fields are given together.
+enum Choice {
+    /// Exactly one of these.
+    One(&'static [&'static str]),
+    /// Not both of these.
+    NotBoth(&'static str, &'static str),
+}
+
+fn choice(choice: &Choice) -> Value {
+    match choice {
+        Choice::One(fields) => {
+            let one = |field: &&str| json!({"required": [field]});
+            json!({"oneOf": fields.iter().map(one).collect::<Vec<_>>()})
+        }
+        Choice::NotBoth(one, other) => json!({"not": {"required": [one, other]}}),
+    }
+}

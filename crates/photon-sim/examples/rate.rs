@@ -1,0 +1,36 @@
+//! Measures how fast the simulator runs: `cargo run --release -p photon-sim --example rate -- 0 200`.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measuring tool, not the machine"
+)]
+
+use std::time::Instant;
+
+use photon_sim::{Profile, run, run_traced};
+
+fn main() {
+    let args: Vec<u64> = std::env::args().skip(1).map(|it| it.parse().unwrap()).collect();
+    let (first, last) = (args.first().copied().unwrap_or(0), args.get(1).copied().unwrap_or(200));
+    let lost = args.get(2).is_some_and(|it| *it == 1);
+    let profile = if lost { Profile::lost_disks() } else { Profile::default() };
+    if first == last {
+        let done = run_traced(first, &profile, &mut |line| println!("{line}"));
+        println!("{done:?}");
+        return;
+    }
+    let (began, mut events, mut failed) = (Instant::now(), 0, 0);
+    for seed in first..last {
+        match run(seed, &profile) {
+            Ok(report) => events += report.events,
+            Err(failure) => {
+                failed += 1;
+                println!("seed {seed}: {}: {}", failure.promise, failure.what);
+            }
+        }
+    }
+    let took = began.elapsed();
+    let rate = events as f64 / took.as_secs_f64();
+    println!("{events} events in {took:?}: {rate:.0} events/s; {failed} seeds failed");
+}

@@ -1,0 +1,188 @@
+//! The end of a run: the world comes to rest, then everything is compared with everything.
+//! Must not change the world but by asking what any client may ask.
+
+use std::collections::BTreeMap;
+
+use photon_region::{Event as TaskEvent, Region};
+use photon_state::PlacementId;
+
+use crate::clock::{MS, Micros, SECOND};
+use crate::planet::Planet;
+use crate::promises::{Broken, Promise, check_log};
+use crate::site::Site;
+
+impl Planet<'_, '_> {
+    /// How long it may take, once all faults are over, until every task has ended everywhere.
+    const REST_MAX: Micros = 90 * SECOND;
+    /// How long the audit may take.
+    const AUDIT_MAX: Micros = 30 * SECOND;
+    /// How often somebody looks whether it is over.
+    const LOOK_EVERY: Micros = 250 * MS;
+
+    /// Runs on until nothing is left to do, within a bounded time.
+    pub(crate) fn come_to_rest(&mut self) -> Result<(), Broken> {
+        let deadline = self.now + Self::REST_MAX;
+        loop {
+            self.run_until(self.now + Self::LOOK_EVERY)?;
+            let Some(what) = self.unrest() else { return Ok(()) };
+            Promise::Calm.holds(self.now < deadline, || {
+                format!("{} s after the last fault {what}", Self::REST_MAX / SECOND)
+            })?;
+        }
+    }
+
+    /// Says what still keeps the world busy.
+    fn unrest(&self) -> Option<String> {
+        if !self.crowd.is_idle() {
+            return Some("clients or workers are still busy".to_owned());
+        }
+        for (site, name) in self.sites.iter().zip(&self.atlas.ids) {
+            let machine = machine(site);
+            let view = machine.view();
+            let is_open = |(state, count): &&(photon_region::TaskState, usize)| {
+                !state.is_terminal() && 0 < *count
+            };
+            if let Some((state, count)) = view.tasks.iter().find(is_open)
+                && self.ledger.is_strict()
+            {
+                return Some(format!("{name} still has {count} tasks that are {}", state.as_str()));
+            }
+            if let Some(peer) = view.peers.iter().find(|it| !it.is_linked) {
+                return Some(format!("{name} is not linked to {}", peer.region));
+            }
+            if let Some(peer) = view.peers.iter().find(|it| 0 < it.lag_ops) {
+                return Some(format!("{name} is {} ops ahead of {}", peer.lag_ops, peer.region));
+            }
+        }
+        (0..self.atlas.placements.len()).find_map(|index| self.disagreement(index)).or_else(|| self.unanswered())
+    }
+
+    /// Says which two members of a placement have seen different ops of it.
+    fn disagreement(&self, index: usize) -> Option<String> {
+        let (placement, members) = self.atlas.placements[index];
+        let mut first: Option<(usize, Vec<_>)> = None;
+        for here in (0..self.sites.len()).filter(|it| members >> it & 1 == 1) {
+            let seen = machine(&self.sites[here]).store().seen();
+            let seen: Vec<_> = seen.iter().filter(|(it, _)| it.placement == placement).collect();
+            match &first {
+                None => first = Some((here, seen)),
+                Some((_, other)) if *other == seen => {}
+                Some((there, _)) => {
+                    let (here, there) = (self.atlas.ids[here], self.atlas.ids[*there]);
+                    return Some(format!("{here} and {there} have seen different ops of {placement}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// Compares everything, and reads every task everywhere.
+    pub(crate) fn audit(&mut self) -> Result<(), Broken> {
+        self.trace.line(self.now, format_args!("audit"));
+        for index in 0..self.atlas.placements.len() {
+            self.check_streams(self.atlas.placements[index])?;
+            self.check_contents(self.atlas.placements[index])?;
+        }
+        let deadline = self.now + Self::AUDIT_MAX;
+        let (crowd, mut stage) = self.stage();
+        crowd.begin_lists(&mut stage);
+        while !self.crowd.lists_are_read() {
+            self.run_until(self.now + Self::LOOK_EVERY)?;
+            Promise::Calm.holds(self.now < deadline, || "lists of tasks are not answered".into())?;
+        }
+        let (crowd, mut stage) = self.stage();
+        crowd.begin_audit(&mut stage);
+        while !self.crowd.audit_is_over() {
+            self.run_until(self.now + Self::LOOK_EVERY)?;
+            Promise::Calm.holds(self.now < deadline, || "events are not answered".into())?;
+        }
+        if self.ledger.is_strict() { self.check_tasks() } else { Ok(()) }
+    }
+
+    /// The members of a placement hold the same streams, op by op, and outsiders hold none of it.
+    fn check_streams(&self, (placement, members): (PlacementId, u32)) -> Result<(), Broken> {
+        let mut first: Option<usize> = None;
+        for here in 0..self.sites.len() {
+            let streams = self.sites[here].disk.streams();
+            let mut streams = streams.filter(|(it, _)| it.placement == placement);
+            if members >> here & 1 == 0 {
+                let stray = streams.next();
+                Promise::Residency.holds(stray.is_none(), || {
+                    format!("the log of {} holds {stray:?}", self.atlas.ids[here])
+                })?;
+                continue;
+            }
+            let there = *first.get_or_insert(here);
+            for (stream, len) in streams {
+                let differs = (1..=len).find(|seq| {
+                    let (ours, theirs) = (&self.sites[here].disk, &self.sites[there].disk);
+                    ours.op(stream, *seq) != theirs.op(stream, *seq)
+                });
+                Promise::SameOps.holds(differs.is_none(), || {
+                    let (here, there) = (self.atlas.ids[here], self.atlas.ids[there]);
+                    format!("the logs of {here} and {there} differ in {stream:?} at {differs:?}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Members of a placement that have seen the same of it hold the same of it.
+    pub(crate) fn check_contents(&self, of: (PlacementId, u32)) -> Result<(), Broken> {
+        let (placement, members) = of;
+        let mut known: BTreeMap<Vec<u64>, (usize, Vec<_>)> = BTreeMap::new();
+        for here in (0..self.sites.len()).filter(|it| members >> it & 1 == 1) {
+            let Some(machine) = &self.sites[here].machine else { continue };
+            let store = machine.store();
+            let seen = store.seen().iter().filter(|(it, _)| it.placement == placement);
+            let seen: Vec<_> = seen.map(|(it, seq)| (*it, seq)).collect();
+            let key = seen.iter().flat_map(|(it, seq)| [self.atlas.site(it.origin) as u64, it.incarnation, *seq]);
+            let key: Vec<u64> = key.collect();
+            let mut contents = store.contents();
+            contents.retain(|(record, ..)| record.placement == placement);
+            match known.get(&key) {
+                None => {
+                    known.insert(key, (here, contents));
+                }
+                Some((there, theirs)) => {
+                    let differs = contents.iter().zip(theirs).find(|(ours, theirs)| ours != theirs);
+                    let is_same = contents.len() == theirs.len() && differs.is_none();
+                    Promise::SameOps.holds(is_same, || {
+                        let (here, there) = (self.atlas.ids[here], self.atlas.ids[*there]);
+                        let record = differs.map(|((record, ..), _)| record);
+                        format!("{here} and {there} hold different {placement} at {record:?}")
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every task has ended, properly and everywhere, and no key has two tasks in one region.
+    fn check_tasks(&self) -> Result<(), Broken> {
+        let mut keys = BTreeMap::new();
+        let mut lengths = BTreeMap::new();
+        for (task, here, events) in self.crowd.audited() {
+            let known = self.ledger.task(task).expect("only known tasks are audited");
+            check_log(task, events, known)?;
+            let length = *lengths.entry(task).or_insert(events.len());
+            Promise::SameOps.holds(length == events.len(), || {
+                format!("task {task} has {length} events, but not in {}", self.atlas.ids[here])
+            })?;
+            let Some(TaskEvent::Submitted(spec)) = events.first().map(|it| &it.event) else {
+                continue;
+            };
+            let Some(key) = &spec.idempotency else { continue };
+            let holder = *keys.entry((known.home, key.key.clone())).or_insert(task);
+            Promise::OneEnding.holds(holder == task, || {
+                let (home, key) = (self.atlas.ids[known.home], &key.key);
+                format!("in {home} the key {key} made task {holder} and task {task}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn machine(site: &Site) -> &Region {
+    site.machine.as_ref().expect("all regions live when it is calm")
+}

@@ -1,0 +1,573 @@
+//! The imagined world: regions on a net, disks and clocks, driven by one heap of events.
+//! Must not know what a region decides, nor what a promise means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use photon_region::{
+    Command, Disk as Room, Input, Message, Output, Region, Ticket, decode_message, encode_message,
+};
+use photon_state::StreamId;
+
+use crate::clock::{Clock, MS, Micros, SECOND};
+use crate::disk::Disk;
+use crate::faults::{Disks, Fault, Profile, Weather};
+use crate::mishaps::Mishap;
+use crate::net::{Conditions, Net};
+use crate::promises::{Broken, Ledger, Promise, check_append, check_send};
+use crate::queue::Queue;
+use crate::site::{Atlas, Site, pick};
+use crate::trace::{Brief, Digest, Trace};
+use crate::workload::{Asked, Crowd, Request, Stage, Turn};
+use crate::links::LinkEvent;
+use crate::run::Report;
+
+/// What is going to happen in the world.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A region wants to be woken.
+    Wake(usize),
+    /// A message arrives.
+    Deliver { from: usize, to: usize, session: u32, message: Message },
+    /// A sync ends.
+    Synced { site: usize, life: u32 },
+    /// The log has read what was asked for.
+    Fetched { site: usize, life: u32, stream: StreamId, from: u64, bytes_max: usize },
+    /// Something happens to a link.
+    Link(LinkEvent),
+    /// A dead region comes back.
+    Restart(usize),
+    /// Something goes wrong, or right again.
+    Mishap(Mishap),
+    /// It is somebody's turn.
+    Turn(Turn),
+    /// A client goes away.
+    Abandon(Ticket),
+}
+
+/// A command that awaits its reply.
+#[derive(Debug)]
+struct Pending {
+    site: usize,
+    asked: Asked,
+}
+
+/// The world of one run.
+#[derive(Debug)]
+pub(crate) struct Planet<'a, 's> {
+    pub(crate) now: Micros,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) atlas: Atlas,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) net: Net,
+    pub(crate) weather: Weather,
+    pub(crate) crowd: Crowd,
+    pub(crate) ledger: Ledger,
+    pub(crate) is_calm: bool,
+    pub(crate) report: Report,
+    pub(crate) trace: &'a mut Trace<'s>,
+    prepare: fn(&mut Region),
+    digest: Digest,
+    pending: BTreeMap<Ticket, Pending>,
+    abandoned: BTreeSet<Ticket>,
+    next_ticket: Ticket,
+    pub(crate) chaos_ends: Micros,
+}
+
+impl<'a, 's> Planet<'a, 's> {
+    /// Outputs that one input may cause; a region that gives more never stops.
+    const OUTPUTS_MAX: usize = 100_000;
+    /// Inputs of one run; a planet that needs more never comes to rest.
+    const EVENTS_MAX: u64 = 20_000_000;
+
+    /// Draws a planet from a seed.
+    pub(crate) fn draw(seed: u64, profile: &Profile, trace: &'a mut Trace<'s>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let weather = Weather::draw(&mut rng);
+        let (least, most) = (*profile.regions.start(), *profile.regions.end());
+        let spare = (rng.f64().powi(3) * (most - least + 1) as f64) as usize;
+        let atlas = Atlas::draw((least + spare).min(most), &weather, &mut rng);
+        let net = Net::new(&atlas.places, rng.fork());
+        let (shortest, longest) = (profile.chaos.start(), profile.chaos.end());
+        let chaos = shortest.as_micros() as u64..=longest.as_micros() as u64;
+        let chaos_ends = rng.u64(chaos);
+        let site = |site| {
+            let config = atlas.config(site, rng.u64(..), 0);
+            Site {
+                config,
+                machine: None,
+                life: 0,
+                disk: Disk::default(),
+                clock: Clock::default(),
+                wanted: Micros::MAX,
+                queued: Micros::MAX,
+                doomed: None,
+            }
+        };
+        let sites: Vec<Site> = (0..atlas.ids.len()).map(site).collect();
+        let (mut queue, mut ledger) = (Queue::new(), Ledger::new(profile.disks));
+        let mut stage = Stage {
+            now: 0,
+            queue: &mut queue,
+            atlas: &atlas,
+            sites: &sites,
+            ledger: &mut ledger,
+            weather: &weather,
+            alive: 0,
+            is_calm: false,
+        };
+        let tasks = rng.u32(profile.tasks.clone());
+        let crowd = Crowd::draw(&mut stage, tasks, chaos_ends, rng.fork());
+        let mut planet = Self {
+            now: 0,
+            queue,
+            rng,
+            atlas,
+            sites,
+            net,
+            weather,
+            crowd,
+            ledger,
+            is_calm: false,
+            report: Report { seed, ..Report::default() },
+            trace,
+            prepare: profile.prepare,
+            digest: Digest::default(),
+            pending: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
+            next_ticket: 1,
+            chaos_ends,
+        };
+        planet.net.conditions = planet.weather.conditions();
+        planet.begin(profile.disks);
+        planet
+    }
+
+    fn begin(&mut self, disks: Disks) {
+        let (atlas, weather) = (&self.atlas, &self.weather);
+        self.trace.line(0, format_args!("{} regions, {weather}", atlas.ids.len()));
+        for (placement, members) in &self.atlas.placements {
+            self.trace.line(0, format_args!("placement {placement}: {members:b}"));
+        }
+        for site in 0..self.sites.len() {
+            let at = self.rng.u64(0..50 * MS);
+            self.queue.put(at, Event::Restart(site));
+        }
+        self.begin_links();
+        self.begin_mishaps(disks);
+    }
+
+    /// Runs until the world has come to rest and all promises have been checked.
+    pub(crate) fn run(&mut self) -> Result<Report, Broken> {
+        self.run_until(self.chaos_ends)?;
+        self.calm_down()?;
+        self.come_to_rest()?;
+        self.audit()?;
+        self.report.virtual_time = std::time::Duration::from_micros(self.now);
+        self.report.digest = self.digest.value();
+        self.report.regions = self.sites.len();
+        self.report.tasks = self.crowd.promised();
+        Ok(self.report)
+    }
+
+    /// Lets everything happen that is due until a moment.
+    pub(crate) fn run_until(&mut self, end: Micros) -> Result<(), Broken> {
+        while let Some(at) = self.queue.next_at() {
+            if end < at {
+                break;
+            }
+            let (at, event) = self.queue.pop().expect("there is a next event: seen above");
+            assert!(self.now <= at, "time went back");
+            self.now = at;
+            self.happen(event)?;
+            Promise::Calm.holds(self.report.events < Self::EVENTS_MAX, || {
+                "the run has too many events".to_owned()
+            })?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Wake(site) => self.wake(site),
+            Event::Deliver { from, to, session, message } => {
+                self.deliver(from, to, session, message)
+            }
+            Event::Synced { site, life } => {
+                if self.sites[site].life != life || self.sites[site].machine.is_none() {
+                    return Ok(());
+                }
+                let number = self.sites[site].disk.end_sync();
+                self.feed(site, Input::Durable(number))?;
+                self.sync(site);
+                Ok(())
+            }
+            Event::Fetched { site, life, stream, from, bytes_max } => {
+                if self.sites[site].life != life {
+                    return Ok(());
+                }
+                let ops = self.sites[site].disk.fetch(&stream, from, bytes_max);
+                self.feed(site, Input::Fetched { stream, from, ops })
+            }
+            Event::Link(event) => self.on_link(event),
+            Event::Restart(site) => self.restart(site),
+            Event::Mishap(mishap) => self.on_mishap(mishap),
+            Event::Turn(turn) => {
+                let (crowd, mut stage) = self.stage();
+                match crowd.turn(&mut stage, turn) {
+                    Some(request) => self.ask(request),
+                    None => Ok(()),
+                }
+            }
+            Event::Abandon(ticket) => {
+                let Some(pending) = self.pending.remove(&ticket) else { return Ok(()) };
+                self.abandoned.insert(ticket);
+                self.feed(pending.site, Input::Abandon(ticket))?;
+                let (crowd, mut stage) = self.stage();
+                crowd.lost(&mut stage, &pending.asked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Splits the world into the crowd and what it sees.
+    pub(crate) fn stage(&mut self) -> (&mut Crowd, Stage<'_>) {
+        let alive = self.alive();
+        let stage = Stage {
+            now: self.now,
+            queue: &mut self.queue,
+            atlas: &self.atlas,
+            sites: &self.sites,
+            ledger: &mut self.ledger,
+            weather: &self.weather,
+            alive,
+            is_calm: self.is_calm,
+        };
+        (&mut self.crowd, stage)
+    }
+
+    /// Returns the sites that live, one bit for each.
+    pub(crate) fn alive(&self) -> u32 {
+        let bit = |(site, it): (usize, &Site)| u32::from(it.machine.is_some()) << site;
+        self.sites.iter().enumerate().map(bit).sum()
+    }
+
+    fn ask(&mut self, request: Request) -> Result<(), Broken> {
+        let Request { site, command, asked } = request;
+        if self.sites[site].machine.is_none() {
+            let (crowd, mut stage) = self.stage();
+            crowd.lost(&mut stage, &asked);
+            return Ok(());
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        if !self.is_calm && self.weather.strikes(Fault::Abandon, 0.15, &mut self.rng) {
+            let patience = self.rng.u64(0..SECOND);
+            self.queue.put(self.now + patience, Event::Abandon(ticket));
+        }
+        self.pending.insert(ticket, Pending { site, asked });
+        self.feed(site, Input::Command(ticket, command))
+    }
+
+    /// Gives a region an input and carries out what it says.
+    pub(crate) fn feed(&mut self, here: usize, input: Input) -> Result<(), Broken> {
+        let site = &mut self.sites[here];
+        let Some(machine) = &mut site.machine else { return Ok(()) };
+        self.report.events += 1;
+        self.digest.number(self.now ^ (here as u64) << 56);
+        self.digest.input(&input);
+        if self.trace.is_on() {
+            trace_input(self.trace, self.now, &self.atlas, here, &input);
+        }
+        machine.handle(site.clock.read(self.now), input);
+        for _ in 0..Self::OUTPUTS_MAX {
+            if self.sites[here].doomed == Some(0) {
+                return self.crash(here);
+            }
+            let site = &mut self.sites[here];
+            let Some(machine) = &mut site.machine else { return Ok(()) };
+            let Some(output) = machine.poll() else {
+                self.plan_wakeup(here);
+                return Ok(());
+            };
+            if let Some(left) = &mut site.doomed {
+                *left -= 1;
+            }
+            self.digest.output(&output);
+            if self.trace.is_on() {
+                trace_output(self.trace, self.now, &self.atlas, here, &output);
+            }
+            self.carry_out(here, output)?;
+        }
+        Err(Promise::Contract.broken(format!("{} gives outputs without end", self.atlas.ids[here])))
+    }
+
+    fn carry_out(&mut self, here: usize, output: Output) -> Result<(), Broken> {
+        match output {
+            Output::Append(op) => {
+                let disks = if self.ledger.is_strict() { Disks::Survive } else { Disks::MayBeLost };
+                check_append(&self.atlas, &self.sites, here, &op, disks)?;
+                let appended = self.sites[here].disk.append(&op);
+                appended.map_err(|what| {
+                    Promise::SameOps.broken(format!("{}: {what}", self.atlas.ids[here]))
+                })?;
+                self.sync(here);
+                Ok(())
+            }
+            Output::Send(to, message) => self.send(here, self.atlas.site(to), message),
+            Output::Fetch { stream, from, bytes_max } => {
+                let life = self.sites[here].life;
+                let at = self.now + self.rng.u64(100..20 * MS);
+                let fetched = Event::Fetched { site: here, life, stream, from, bytes_max };
+                self.queue.put(at, fetched);
+                Ok(())
+            }
+            Output::Reply(ticket, reply) => {
+                let Some(pending) = self.pending.remove(&ticket) else {
+                    return Promise::Contract.holds(self.abandoned.remove(&ticket), || {
+                        format!("{} answered {ticket} twice", self.atlas.ids[here])
+                    });
+                };
+                assert_eq!(pending.site, here, "a ticket is known to one region only");
+                self.report.replies += 1;
+                let (crowd, mut stage) = self.stage();
+                crowd.replied(&mut stage, here, pending.asked, reply)
+            }
+        }
+    }
+
+    fn send(&mut self, here: usize, to: usize, message: Message) -> Result<(), Broken> {
+        check_send(&self.atlas, &self.sites, (here, to), &message, &self.ledger)?;
+        if !*self.net.linked(here, to) {
+            return Ok(());
+        }
+        if self.rng.u32(0..32) == 0 {
+            let decoded = decode_message(&encode_message(&message));
+            Promise::Contract.holds(decoded.as_ref() == Ok(&message), || {
+                format!("{message:?} came back from the codec as {decoded:?}")
+            })?;
+        }
+        let session = self.net.pair(here, to).session;
+        let [first, copy] = self.net.carry(self.now, here, to);
+        if let Some(at) = copy {
+            let message = message.clone();
+            self.queue.put(at, Event::Deliver { from: here, to, session, message });
+        }
+        match first {
+            Some(at) => self.queue.put(at, Event::Deliver { from: here, to, session, message }),
+            None => self.report.lost += 1,
+        }
+        Ok(())
+    }
+
+    /// Messages of a session that is over are lost or late.
+    fn deliver(
+        &mut self,
+        from: usize,
+        to: usize,
+        session: u32,
+        message: Message,
+    ) -> Result<(), Broken> {
+        let is_late = self.net.pair(from, to).session != session;
+        if !*self.net.linked(to, from) || is_late && self.rng.bool() {
+            self.report.lost += 1;
+            return Ok(());
+        }
+        let sender = self.atlas.ids[from];
+        self.feed(to, Input::Message(sender, message))
+    }
+
+    fn sync(&mut self, here: usize) {
+        if !self.sites[here].disk.begin_sync() {
+            return;
+        }
+        let mut delay = self.rng.u64(150..3 * MS);
+        if !self.is_calm && self.weather.strikes(Fault::SlowSync, 0.2, &mut self.rng) {
+            delay += self.rng.u64(10 * MS..2 * SECOND);
+        }
+        let life = self.sites[here].life;
+        self.queue.put(self.now + delay, Event::Synced { site: here, life });
+    }
+
+    fn plan_wakeup(&mut self, here: usize) {
+        let site = &mut self.sites[here];
+        let Some(machine) = &site.machine else { return };
+        let (mono, _) = machine.next_wakeup();
+        // A region that is late with its own work gets a moment between two ticks.
+        site.wanted = site.clock.moment(mono).max(self.now + 10);
+        if site.wanted < site.queued {
+            site.queued = site.wanted;
+            self.queue.put(site.wanted, Event::Wake(here));
+        }
+    }
+
+    fn wake(&mut self, here: usize) -> Result<(), Broken> {
+        let site = &mut self.sites[here];
+        if site.queued != self.now {
+            return Ok(()); // An earlier wake-up has taken its place.
+        }
+        site.queued = Micros::MAX;
+        if self.now < site.wanted {
+            if site.machine.is_some() {
+                site.queued = site.wanted;
+                self.queue.put(site.wanted, Event::Wake(here));
+            }
+            return Ok(());
+        }
+        self.feed(here, Input::Tick)
+    }
+
+    /// Lets a region die: what it had not carried out and not synced is gone.
+    pub(crate) fn crash(&mut self, here: usize) -> Result<(), Broken> {
+        let site = &mut self.sites[here];
+        site.doomed = None;
+        if site.machine.take().is_none() {
+            return Ok(());
+        }
+        self.report.crashes += 1;
+        let is_torn = 0.0 < self.weather.strength(Fault::TornWrite);
+        let kept = if is_torn { self.rng.usize(0..=site.disk.unsynced()) } else { 0 };
+        let lost = site.disk.unsynced() - kept;
+        site.disk.crash(kept);
+        self.digest.number(lost as u64);
+        let name = self.atlas.ids[here];
+        self.trace.line(self.now, format_args!("{name} crashes, {lost} ops lost, {kept} kept"));
+        self.hang_up(here);
+        let here_only = |(ticket, it): (&Ticket, &Pending)| (it.site == here).then_some(*ticket);
+        let tickets: Vec<Ticket> = self.pending.iter().filter_map(here_only).collect();
+        for ticket in tickets {
+            let pending = self.pending.remove(&ticket).expect("it is there: just listed");
+            let (crowd, mut stage) = self.stage();
+            crowd.lost(&mut stage, &pending.asked);
+        }
+        let delay = self.rng.u64(20 * MS..4 * SECOND);
+        self.queue.put(self.now + delay, Event::Restart(here));
+        Ok(())
+    }
+
+    /// Lets a region live again, from its log.
+    pub(crate) fn restart(&mut self, here: usize) -> Result<(), Broken> {
+        if self.sites[here].machine.is_some() {
+            return Ok(());
+        }
+        let (mono, seed) = (self.rng.u64(0..SECOND << 20), self.rng.u64(..));
+        let site = &mut self.sites[here];
+        site.life += 1;
+        site.config.seed = seed;
+        site.clock.restart(self.now, mono);
+        let mut machine = Region::new(site.config.clone());
+        (self.prepare)(&mut machine);
+        site.disk.ops().iter().for_each(|op| machine.replay(op.clone()));
+        machine.start(site.clock.read(self.now));
+        site.machine = Some(machine);
+        let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
+        let incarnation = site.config.incarnation;
+        self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));
+        self.feed(here, Input::Tick)
+    }
+
+    /// Ends all faults.
+    fn calm_down(&mut self) -> Result<(), Broken> {
+        self.trace.line(self.now, format_args!("calm: all faults end"));
+        self.is_calm = true;
+        self.net.conditions = Conditions::default();
+        self.net.mend();
+        for here in 0..self.sites.len() {
+            let site = &mut self.sites[here];
+            site.doomed = None;
+            site.clock.skew_ms = self.rng.i64(-200..200);
+            if site.disk.is_full {
+                site.disk.is_full = false;
+                self.feed(here, Input::Disk(Room::Ready))?;
+            }
+            self.restart(here)?;
+        }
+        let (crowd, mut stage) = self.stage();
+        crowd.fleet.all_enlist(&mut stage);
+        Ok(())
+    }
+
+    /// Says who still waits for an answer.
+    pub(crate) fn unanswered(&self) -> Option<String> {
+        let first = self.pending.iter().find(|(_, it)| it.asked.must_be_answered())?;
+        Some(format!("{} was never answered: {:?}", first.0, first.1.asked))
+    }
+
+    /// Sets how full a disk is, and tells the region.
+    pub(crate) fn set_room(&mut self, here: usize, room: Room) -> Result<(), Broken> {
+        if self.sites[here].machine.is_none() {
+            return Ok(());
+        }
+        self.feed(here, Input::Disk(room))?;
+        self.sites[here].disk.is_full = room == Room::Full;
+        Ok(())
+    }
+
+    /// Picks one of the sites that live.
+    pub(crate) fn some_site(&mut self) -> Option<usize> {
+        let alive = self.alive();
+        pick(alive, &mut self.rng)
+    }
+}
+
+fn trace_input(trace: &mut Trace<'_>, now: Micros, atlas: &Atlas, here: usize, input: &Input) {
+    let name = atlas.ids[here];
+    match input {
+        Input::Tick => {}
+        Input::Message(from, message) => {
+            trace.line(now, format_args!("{name} <- {from}: {}", Brief(message)));
+        }
+        Input::Fetched { stream, from, ops } => {
+            let count = ops.len();
+            trace.line(now, format_args!("{name} <- log: {stream:?} {count} ops from {from}"));
+        }
+        Input::Command(ticket, command) => {
+            trace.line(now, format_args!("{name} <- client {ticket}: {}", brief(command)));
+        }
+        Input::Abandon(_)
+        | Input::Linked(_)
+        | Input::Unlinked(_)
+        | Input::Durable(_)
+        | Input::Disk(_) => trace.line(now, format_args!("{name} <- {input:?}")),
+    }
+}
+
+fn brief(command: &Command) -> String {
+    match command {
+        Command::Submit(spec) => {
+            let key = spec.idempotency.as_ref().map(|it| &it.key);
+            format!("submit {:?} in {} key {key:?}", spec.target, spec.placement)
+        }
+        Command::Register(spec) => {
+            format!("register {} for {}, {:?}", spec.name, spec.capacity, spec.skills)
+        }
+        Command::Deregister(_)
+        | Command::Agent(_)
+        | Command::Agents { .. }
+        | Command::Task(_)
+        | Command::Tasks { .. }
+        | Command::Events { .. }
+        | Command::Acquire { .. }
+        | Command::AtHome(_) => format!("{command:?}"),
+    }
+}
+
+fn trace_output(trace: &mut Trace<'_>, now: Micros, atlas: &Atlas, here: usize, output: &Output) {
+    let name = atlas.ids[here];
+    match output {
+        Output::Append(op) => {
+            let (stream, seq) = (&op.stream, op.seq);
+            trace.line(now, format_args!("{name} -> log: {stream:?} {seq} {:?}", op.change));
+        }
+        Output::Send(to, message) => {
+            trace.line(now, format_args!("{name} -> {to}: {}", Brief(message)));
+        }
+        Output::Reply(ticket, reply) => {
+            trace.line(now, format_args!("{name} -> client {ticket}: {reply:?}"));
+        }
+        Output::Fetch { stream, from, .. } => {
+            trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));
+        }
+    }
+}

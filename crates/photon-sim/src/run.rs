@@ -1,0 +1,144 @@
+//! One run from a seed: its report, or the promise that it broke with the trace that leads there.
+//! Must not print: whoever called does.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::faults::Profile;
+use crate::planet::Planet;
+use crate::promises::{Broken, Promise};
+use crate::trace::Trace;
+
+/// Which seeds to run, and in which kind of world.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seeds.
+    pub seeds: Range<u64>,
+    /// The kind of world.
+    pub profile: Profile,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seeds: 0..1_000, profile: Profile::default() }
+    }
+}
+
+/// What a run amounted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What the world was made from.
+    pub seed: u64,
+    /// How many regions it had.
+    pub regions: usize,
+    /// Inputs that regions handled.
+    pub events: u64,
+    /// How long it took in the imagined world.
+    pub virtual_time: Duration,
+    /// Tasks that clients were promised.
+    pub tasks: usize,
+    /// Commands that were answered.
+    pub replies: u64,
+    /// Regions that crashed.
+    pub crashes: u64,
+    /// Messages that were lost.
+    pub lost: u64,
+    /// Depends on every input and every output: equal for two runs of a seed.
+    pub digest: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
+        let seconds = self.virtual_time.as_secs_f64();
+        write!(
+            f,
+            "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
+             {replies} replies, {crashes} crashes, {lost} messages lost, digest {digest:016x}"
+        )
+    }
+}
+
+/// A promise that a seed breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Failure {
+    /// What the world was made from.
+    pub seed: u64,
+    /// The promise.
+    pub promise: Promise,
+    /// How it was broken.
+    pub what: String,
+    /// What happened last, in readable lines.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, promise, what, trace } = self;
+        writeln!(f, "seed {seed} broke a promise")?;
+        writeln!(f, "  {promise}")?;
+        writeln!(f, "  {what}")?;
+        writeln!(f, "the last {} events:", trace.len())?;
+        trace.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        write!(f, "to see it again: photon simulate --seed {seed} --trace")
+    }
+}
+
+/// Runs the world of a seed until it has come to rest, or broken a promise.
+pub fn run(seed: u64, profile: &Profile) -> Result<Report, Failure> {
+    let broken = match attempt(seed, profile, &mut Trace::Off) {
+        Ok(report) => return Ok(report),
+        Err(broken) => broken,
+    };
+    // The same seed gives the same run, so that only a run that failed has to make a trace.
+    let mut trace = Trace::Last(VecDeque::new());
+    let again = attempt(seed, profile, &mut trace);
+    let lines = trace.into_lines();
+    let is_same = again.as_ref().is_err_and(|it| it.what == broken.what);
+    let (promise, what) = if is_same {
+        (broken.promise, broken.what)
+    } else {
+        let then = again.map_or_else(|it| it.what, |report| report.to_string());
+        (Promise::SameSeed, format!("first: {}; then: {then}", broken.what))
+    };
+    Err(Failure { seed, promise, what, trace: lines })
+}
+
+/// Runs the world of a seed and shows every line of its trace as it happens.
+pub fn run_traced(
+    seed: u64,
+    profile: &Profile,
+    sink: &mut dyn FnMut(&str),
+) -> Result<Report, Failure> {
+    attempt(seed, profile, &mut Trace::Every(sink)).map_err(|broken| Failure {
+        seed,
+        promise: broken.promise,
+        what: broken.what,
+        trace: Vec::new(),
+    })
+}
+
+thread_local! {
+    static UNDER_WAY: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Returns the seed that this thread runs: for a panic hook, where panics abort the process.
+#[must_use]
+pub fn seed_under_way() -> Option<u64> {
+    UNDER_WAY.get()
+}
+
+fn attempt(seed: u64, profile: &Profile, trace: &mut Trace<'_>) -> Result<Report, Broken> {
+    UNDER_WAY.set(Some(seed));
+    let ran = catch_unwind(AssertUnwindSafe(|| Planet::draw(seed, profile, trace).run()));
+    UNDER_WAY.set(None);
+    ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Promise::NoPanic.broken(text.unwrap_or("a panic without words")))
+    })
+}
