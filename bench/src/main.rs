@@ -1,3 +1,123 @@
-//! Placeholder.
+//! Measures Photon on this machine, side by side with real peers where there are any.
+//! Must not be a test: it says what it found, and never fails because of a figure.
 
-fn main() {}
+mod agents;
+mod disk;
+mod http;
+mod load;
+mod machine;
+mod pickup;
+mod postgres;
+mod process;
+mod region;
+mod report;
+mod simulate;
+mod tasks;
+mod up;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::Report;
+
+/// Measure Photon on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "photon-bench", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// The form of the results
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The binary to measure [default: `photon` beside this program]
+    #[arg(long, global = true, value_name = "FILE")]
+    photon: Option<PathBuf>,
+    /// Where to keep data while measuring; it is removed afterwards [default: the system's]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+/// The form of the results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table.
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Durable tasks side by side with PostgreSQL: submit, claim and complete
+    Tasks(tasks::Options),
+    /// How long a submitted task takes to reach a worker that waits for it
+    Pickup(pickup::Options),
+    /// A region's memory with many registered agents
+    Agents(agents::Options),
+    /// A planet's start, its idle processor time, its memory; the binary's size
+    Up(up::Options),
+    /// The simulator's speed on one core
+    Simulate(simulate::Options),
+}
+
+/// Where things are.
+#[derive(Clone, Debug)]
+struct Places {
+    /// The binary that is measured.
+    photon: PathBuf,
+    /// The folder under which data is kept while measuring.
+    folder: PathBuf,
+}
+
+impl Places {
+    fn find(global: &Global) -> anyhow::Result<Self> {
+        let beside = || anyhow::Ok(std::env::current_exe()?.with_file_name("photon"));
+        let photon = global.photon.clone().map_or_else(beside, Ok)?;
+        let folder = global.folder.clone().unwrap_or_else(std::env::temp_dir);
+        Ok(Self { photon, folder })
+    }
+
+    /// Returns the binary, or says how to make it.
+    fn binary(&self) -> anyhow::Result<&PathBuf> {
+        let found = self.photon.is_file();
+        let hint = || format!("no binary at `{}`: cargo build --release", self.photon.display());
+        found.then_some(&self.photon).with_context(hint)
+    }
+}
+
+/// The clients share one thread, so that they take as little as possible from what is measured.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let places = Places::find(&cli.global)?;
+    let report = tokio::select! {
+        report = measure(cli.command, &places) => report?,
+        // Children are ended and folders removed as the futures are dropped.
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    };
+    match cli.global.output {
+        Format::Table => report.write_table(&mut std::io::stdout().lock())?,
+        Format::Json => report.write_json(&mut std::io::stdout().lock())?,
+    }
+    Ok(())
+}
+
+async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
+    match command {
+        Command::Tasks(options) => tasks::measure(&options, places).await,
+        Command::Pickup(options) => pickup::measure(&options, places).await,
+        Command::Agents(options) => agents::measure(&options, places).await,
+        Command::Up(options) => up::measure(&options, places).await,
+        Command::Simulate(options) => simulate::measure(&options),
+    }
+}

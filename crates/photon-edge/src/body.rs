@@ -92,21 +92,20 @@ impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
     }
 }
 
-/// A JSON body that may be absent: nothing at all means the default.
+/// A JSON body that may be absent: nothing at all, and `null`, mean the default.
 #[derive(Debug)]
 pub(crate) struct JsonOrNothing<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, front: &Front) -> Result<Self, Problem> {
-        let has_type = request.headers().contains_key(CONTENT_TYPE);
-        if has_type && is_json(request.headers()) {
-            return Json::from_request(request, front).await.map(|Json(it)| Self(it));
-        }
         let (parts, body) = request.into_parts();
         let bytes = read(front, &parts.headers, body).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
+        }
+        if is_json(&parts.headers) {
+            return parse::<Option<T>>(&bytes).map(|it| Self(it.unwrap_or_default()));
         }
         let detail = "send JSON with the header `content-type: application/json`, or no body";
         Err(Kind::UnsupportedMediaType.problem(detail))

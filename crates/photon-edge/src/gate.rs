@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -54,7 +54,7 @@ fn is_known(front: &Front, headers: &HeaderMap) -> bool {
 }
 
 /// Answers a request for which there is no path.
-pub(crate) async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
+pub(crate) async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
     Kind::NotFound.problem(format!("there is nothing at `{path}`; see /v1/openapi.json"))
 }

@@ -31,15 +31,15 @@ impl Region {
         let here = self.config.region;
         let known = self.registry.get(&spec.name);
         let is_same = known.is_some_and(|it| it.region == here && *it.spec == *spec);
-        let mut append = 0;
         if !is_same {
             self.forget_placements(&spec.name, Some(spec.placement));
             let key = agent_record(spec.placement, &spec.name).key;
             let value = encode_agent(spec, here);
-            append = self.write(spec.placement, AGENTS, key, Change::Put(value));
+            self.write(spec.placement, AGENTS, key, Change::Put(value));
         }
-        append = append.max(self.hear(&spec.name));
-        self.agent_reply(&spec.name, append)
+        self.hear(&spec.name);
+        // A repeated registration may meet the first one before it is durable.
+        self.show_agent(&spec.name)
     }
 
     fn check_registration(&self, spec: &AgentSpec) -> Result<(), Refusal> {
@@ -58,44 +58,34 @@ impl Region {
     }
 
     pub(crate) fn deregister(&mut self, name: &AgentName) -> Verdict {
-        let Some(entry) = self.registry.get(name) else {
-            return Refusal::NoSuchAgent(name.clone()).into();
-        };
+        let Some(entry) = self.registry.get(name) else { return self.show_agent(name) };
         let checked = self.check_placement(entry.spec.placement).and_then(|()| self.check_disk());
         if let Err(refusal) = checked {
             return refusal.into();
         }
         self.heard.remove(name);
-        let append = self.forget_placements(name, None);
-        Verdict::Reply(append, Ok(Reply::Done))
+        self.forget_placements(name, None);
+        Verdict::Reply(self.appended(), Ok(Reply::Done))
     }
 
     /// Deletes the records of an agent in every placement that this region may write but one.
-    fn forget_placements(&mut self, name: &AgentName, but: Option<PlacementId>) -> u64 {
+    fn forget_placements(&mut self, name: &AgentName, but: Option<PlacementId>) {
         let all = self.config.placements.keys().copied().filter(|it| Some(*it) != but);
         let held: Vec<_> = all
             .map(|placement| (placement, agent_record(placement, name)))
             .filter(|(_, record)| self.store.value(record).is_some())
             .collect();
-        let mut append = 0;
         for (placement, record) in held {
-            append = self.write(placement, AGENTS, record.key, Change::Delete);
+            self.write(placement, AGENTS, record.key, Change::Delete);
         }
-        append
     }
 
     pub(crate) fn show_agent(&self, name: &AgentName) -> Verdict {
-        self.agent_reply(name, self.appended())
-    }
-
-    fn agent_reply(&self, name: &AgentName, append: u64) -> Verdict {
-        match self.registry.get(name) {
-            Some(entry) => {
-                let agent = Arc::new(self.registry.show(name, entry));
-                Verdict::Reply(append, Ok(Reply::Agent(agent)))
-            }
-            None => Refusal::NoSuchAgent(name.clone()).into(),
-        }
+        let agent = match self.registry.get(name) {
+            Some(entry) => Ok(Reply::Agent(Arc::new(self.registry.show(name, entry)))),
+            None => Err(Refusal::NoSuchAgent(name.clone())),
+        };
+        Verdict::Reply(self.appended(), agent)
     }
 
     pub(crate) fn list_agents(
@@ -182,20 +172,19 @@ impl Region {
         }
     }
 
-    /// Takes note that an agent lives; returns the append that says so, if it was offline.
-    fn hear(&mut self, name: &AgentName) -> u64 {
+    /// Takes note that an agent lives, and says so if it was offline.
+    fn hear(&mut self, name: &AgentName) {
         let here = self.config.region;
         let Some(entry) = self.registry.get(name).filter(|it| it.region == here) else {
-            return 0;
+            return;
         };
         let (is_online, placement) = (entry.is_online, entry.spec.placement);
         self.heard.insert(name.clone(), self.now.mono);
-        if is_online || self.disk == Disk::Full {
-            return 0;
+        if !is_online && self.disk == Disk::Ready {
+            let key = presence_record(placement, here, name).key;
+            let online = Change::Put(Bytes::from_static(ONLINE));
+            self.write(placement, PRESENCE, key, online);
         }
-        let key = presence_record(placement, here, name).key;
-        let online = Change::Put(Bytes::from_static(ONLINE));
-        self.write(placement, PRESENCE, key, online)
     }
 
     /// Takes note that the worker of a task lives, if it is attached here.

@@ -13,8 +13,9 @@ use crate::region::{Region, Verdict};
 use crate::task::{TaskId, TaskState, region_tag};
 
 /// The questions that are open. Their number counts as in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Asks {
+    /// The last number used. The first is random: answers to an earlier life fit no question.
     last: u64,
     open: BTreeMap<u64, Ask>,
 }
@@ -30,6 +31,10 @@ struct Ask {
 impl Asks {
     /// How long a home may take; the client may ask again.
     const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+    pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self { last: rng.u64(..) >> 1, open: BTreeMap::new() }
+    }
 
     /// Returns how many questions are open.
     pub(crate) fn len(&self) -> usize {

@@ -40,7 +40,7 @@ pub struct Config {
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The bounds of what this region takes on.
     pub limits: Limits,
-    /// Where its randomness begins.
+    /// Where its randomness begins: another one in each life of the process.
     pub seed: u64,
 }
 

@@ -110,6 +110,10 @@ impl Region {
                 self.dispatch(id);
                 self.submitted(id, Repeated::No)
             }
+            Err(refusal @ Refusal::KeyReused { task }) => {
+                let append = self.tasks.get(task).map_or(0, |task| task.append);
+                Verdict::Reply(append, Err(refusal))
+            }
             Err(refusal) => refusal.into(),
         }
     }
@@ -219,11 +223,7 @@ impl Region {
     /// for benchmarks, which measure the decision by itself.
     #[doc(hidden)]
     #[must_use]
-    pub fn route(
-        &self,
-        target: &Target,
-        placement: PlacementId,
-    ) -> Option<(AgentName, RegionId)> {
+    pub fn route(&self, target: &Target, placement: PlacementId) -> Option<(AgentName, RegionId)> {
         self.pick(target, placement, None)
     }
 

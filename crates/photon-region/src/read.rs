@@ -20,8 +20,6 @@ impl Region {
     const EVENTS_MAX: usize = 256;
     /// Bytes of events in one reply, short of one event that is larger.
     const EVENT_BYTES_MAX: usize = 1 << 20;
-    /// Tasks looked at for one list; the rest is for the next page.
-    const LOOKED_AT_MAX: usize = 20_000;
 
     pub(crate) fn show_task(&self, id: TaskId, patience: Patience) -> Verdict {
         let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
@@ -92,7 +90,7 @@ impl Region {
     ) -> impl Iterator<Item = Stamped> + 'a {
         let log = self.store.log(&task_record(task.placement(), id));
         let entries = log.map_or(&[][..], |log| log.after(after));
-        (after + 1..).zip(entries).map(|(generation, entry)| {
+        (after.saturating_add(1)..).zip(entries).map(|(generation, entry)| {
             let event = decode_event(&entry.bytes).expect("it was decoded when it was applied");
             Stamped { generation, at: entry.at, event }
         })
@@ -112,7 +110,7 @@ impl Region {
             filter.state.is_none_or(|state| task.state == state)
                 && filter.agent.as_ref().is_none_or(by_agent)
         };
-        let older = self.tasks.older(before, filter.context.as_ref()).take(Self::LOOKED_AT_MAX);
+        let older = self.tasks.older(before, filter.context.as_ref());
         let mut found = older.filter(|(_, task)| fits(task));
         let page: Vec<_> = found.by_ref().take(limit).collect();
         let more = found.next().is_some();

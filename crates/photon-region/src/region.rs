@@ -119,10 +119,12 @@ impl Region {
         for (placement, members) in &config.placements {
             assert!(members.is_subset(&everywhere), "`{placement}` names an unknown region");
         }
+        let mut rng = fastrand::Rng::with_seed(config.seed);
+        let asks = Asks::new(&mut rng);
         let others = everywhere.into_iter().filter(|it| *it != here);
         Self {
             now: Now { mono: Duration::ZERO, wall_ms: 0 },
-            rng: fastrand::Rng::with_seed(config.seed),
+            rng,
             disk: Disk::Ready,
             clock: Hlc::default(),
             store: Store::default(),
@@ -133,7 +135,7 @@ impl Region {
             tasks: Tasks::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
             home: Home::default(),
-            asks: Asks::default(),
+            asks,
             desk: Desk::default(),
             heard: BTreeMap::new(),
             inboxes: BTreeMap::new(),

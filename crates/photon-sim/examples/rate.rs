@@ -21,15 +21,22 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
+    let mut sums = [0; 6];
     for seed in first..last {
         match run(seed, &profile) {
-            Ok(report) => events += report.events,
+            Ok(it) => {
+                events += it.events;
+                let counts =
+                    [it.tasks as u64, it.crashes, it.lapsed, it.stale, it.fetched, it.lost];
+                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
             Err(failure) => {
                 failed += 1;
                 println!("seed {seed}: {}: {}", failure.promise, failure.what);
             }
         }
     }
+    println!("tasks, crashes, lapsed, stale, fetched, lost: {sums:?}");
     let took = began.elapsed();
     let rate = events as f64 / took.as_secs_f64();
     println!("{events} events in {took:?}: {rate:.0} events/s; {failed} seeds failed");

@@ -54,7 +54,9 @@ impl Planet<'_, '_> {
                 return Some(format!("{name} is {} ops ahead of {}", peer.lag_ops, peer.region));
             }
         }
-        (0..self.atlas.placements.len()).find_map(|index| self.disagreement(index)).or_else(|| self.unanswered())
+        (0..self.atlas.placements.len())
+            .find_map(|index| self.disagreement(index))
+            .or_else(|| self.unanswered())
     }
 
     /// Says which two members of a placement have seen different ops of it.
@@ -69,7 +71,9 @@ impl Planet<'_, '_> {
                 Some((_, other)) if *other == seen => {}
                 Some((there, _)) => {
                     let (here, there) = (self.atlas.ids[here], self.atlas.ids[*there]);
-                    return Some(format!("{here} and {there} have seen different ops of {placement}"));
+                    return Some(format!(
+                        "{here} and {there} have seen different ops of {placement}"
+                    ));
                 }
             }
         }
@@ -81,14 +85,15 @@ impl Planet<'_, '_> {
         self.trace.line(self.now, format_args!("audit"));
         for index in 0..self.atlas.placements.len() {
             self.check_streams(self.atlas.placements[index])?;
-            self.check_contents(self.atlas.placements[index])?;
         }
+        self.check_all_contents()?;
         let deadline = self.now + Self::AUDIT_MAX;
         let (crowd, mut stage) = self.stage();
         crowd.begin_lists(&mut stage);
         while !self.crowd.lists_are_read() {
             self.run_until(self.now + Self::LOOK_EVERY)?;
-            Promise::Calm.holds(self.now < deadline, || "lists of tasks are not answered".into())?;
+            Promise::Calm
+                .holds(self.now < deadline, || "lists of tasks are not answered".into())?;
         }
         let (crowd, mut stage) = self.stage();
         crowd.begin_audit(&mut stage);
@@ -127,8 +132,13 @@ impl Planet<'_, '_> {
         Ok(())
     }
 
+    /// Compares what all regions hold, as far as they have seen the same.
+    pub(crate) fn check_all_contents(&self) -> Result<(), Broken> {
+        self.atlas.placements.iter().try_for_each(|it| self.check_contents(*it))
+    }
+
     /// Members of a placement that have seen the same of it hold the same of it.
-    pub(crate) fn check_contents(&self, of: (PlacementId, u32)) -> Result<(), Broken> {
+    fn check_contents(&self, of: (PlacementId, u32)) -> Result<(), Broken> {
         let (placement, members) = of;
         let mut known: BTreeMap<Vec<u64>, (usize, Vec<_>)> = BTreeMap::new();
         for here in (0..self.sites.len()).filter(|it| members >> it & 1 == 1) {
@@ -136,7 +146,9 @@ impl Planet<'_, '_> {
             let store = machine.store();
             let seen = store.seen().iter().filter(|(it, _)| it.placement == placement);
             let seen: Vec<_> = seen.map(|(it, seq)| (*it, seq)).collect();
-            let key = seen.iter().flat_map(|(it, seq)| [self.atlas.site(it.origin) as u64, it.incarnation, *seq]);
+            let key = seen
+                .iter()
+                .flat_map(|(it, seq)| [self.atlas.site(it.origin) as u64, it.incarnation, *seq]);
             let key: Vec<u64> = key.collect();
             let mut contents = store.contents();
             contents.retain(|(record, ..)| record.placement == placement);

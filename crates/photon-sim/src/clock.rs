@@ -40,8 +40,8 @@ impl Clock {
     /// Returns what the region reads at a moment of the world.
     pub(crate) fn read(&self, at: Micros) -> Now {
         let mono = self.mono_then + drifted(at - self.born, self.drift_ppm);
-        let wall_ms = (EPOCH_MS + drifted(at, self.drift_ppm) / MS)
-            .saturating_add_signed(self.skew_ms);
+        let wall_ms =
+            (EPOCH_MS + drifted(at, self.drift_ppm) / MS).saturating_add_signed(self.skew_ms);
         Now { mono: Duration::from_micros(mono), wall_ms }
     }
 

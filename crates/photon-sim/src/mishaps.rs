@@ -134,7 +134,8 @@ impl Planet<'_, '_> {
             | Fault::WorkerTwice
             | Fault::AgentMove
             | Fault::Abandon
-            | Fault::Tight => unreachable!("{fault:?} is there all the time"),
+            | Fault::Tight
+            | Fault::Bulk => unreachable!("{fault:?} is there all the time"),
         }
         Ok(())
     }

@@ -11,15 +11,15 @@ use photon_state::StreamId;
 use crate::clock::{Clock, MS, Micros, SECOND};
 use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
+use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::net::{Conditions, Net};
 use crate::promises::{Broken, Ledger, Promise, check_append, check_send};
 use crate::queue::Queue;
+use crate::run::Report;
 use crate::site::{Atlas, Site, pick};
 use crate::trace::{Brief, Digest, Trace};
 use crate::workload::{Asked, Crowd, Request, Stage, Turn};
-use crate::links::LinkEvent;
-use crate::run::Report;
 
 /// What is going to happen in the world.
 #[derive(Debug)]
@@ -159,10 +159,14 @@ impl<'a, 's> Planet<'a, 's> {
 
     /// Runs until the world has come to rest and all promises have been checked.
     pub(crate) fn run(&mut self) -> Result<Report, Broken> {
-        self.run_until(self.chaos_ends)?;
+        while self.now < self.chaos_ends {
+            self.run_until(self.chaos_ends.min(self.now + 4 * SECOND))?;
+            self.check_all_contents()?;
+        }
         self.calm_down()?;
         self.come_to_rest()?;
         self.audit()?;
+        (0..self.sites.len()).try_for_each(|here| self.retire_counters(here))?;
         self.report.virtual_time = std::time::Duration::from_micros(self.now);
         self.report.digest = self.digest.value();
         self.report.regions = self.sites.len();
@@ -196,6 +200,11 @@ impl<'a, 's> Planet<'a, 's> {
             }
             Event::Synced { site, life } => {
                 if self.sites[site].life != life || self.sites[site].machine.is_none() {
+                    return Ok(());
+                }
+                if self.sites[site].disk.is_full && self.rng.bool() {
+                    // What was written before may have to wait until there is room.
+                    self.queue.put(self.now + 50 * MS, Event::Synced { site, life });
                     return Ok(());
                 }
                 let number = self.sites[site].disk.end_sync();
@@ -317,6 +326,7 @@ impl<'a, 's> Planet<'a, 's> {
             }
             Output::Send(to, message) => self.send(here, self.atlas.site(to), message),
             Output::Fetch { stream, from, bytes_max } => {
+                self.report.fetched += 1;
                 let life = self.sites[here].life;
                 let at = self.now + self.rng.u64(100..20 * MS);
                 let fetched = Event::Fetched { site: here, life, stream, from, bytes_max };
@@ -420,6 +430,7 @@ impl<'a, 's> Planet<'a, 's> {
 
     /// Lets a region die: what it had not carried out and not synced is gone.
     pub(crate) fn crash(&mut self, here: usize) -> Result<(), Broken> {
+        self.retire_counters(here)?;
         let site = &mut self.sites[here];
         site.doomed = None;
         if site.machine.take().is_none() {
@@ -444,6 +455,17 @@ impl<'a, 's> Planet<'a, 's> {
         let delay = self.rng.u64(20 * MS..4 * SECOND);
         self.queue.put(self.now + delay, Event::Restart(here));
         Ok(())
+    }
+
+    /// Adds up what a life of a region has counted; none may have met an op that breaks the rules.
+    pub(crate) fn retire_counters(&mut self, here: usize) -> Result<(), Broken> {
+        let Some(machine) = &self.sites[here].machine else { return Ok(()) };
+        let counters = machine.view().counters;
+        self.report.lapsed += counters.lapsed;
+        self.report.stale += counters.stale;
+        Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
+            format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
+        })
     }
 
     /// Lets a region live again, from its log.
@@ -500,7 +522,8 @@ impl<'a, 's> Planet<'a, 's> {
             return Ok(());
         }
         self.feed(here, Input::Disk(room))?;
-        self.sites[here].disk.is_full = room == Room::Full;
+        let is_alive = self.sites[here].machine.is_some(); // It may have died of it.
+        self.sites[here].disk.is_full = room == Room::Full && is_alive;
         Ok(())
     }
 

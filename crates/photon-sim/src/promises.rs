@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use photon_region::{
-    Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary, Token,
+    AgentName, Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary,
+    Token,
 };
 use photon_state::{Op, StreamId};
 
@@ -80,6 +81,8 @@ pub(crate) struct Known {
     pub(crate) ended: Option<TaskState>,
     /// The last token that anybody was shown.
     pub(crate) token: Token,
+    /// To which agent, where, each token was shown.
+    holders: BTreeMap<Token, (AgentName, usize)>,
     /// How many notes were acknowledged under each token.
     pub(crate) notes: BTreeMap<Token, u64>,
     /// What was seen of each generation: its event, the task in a list, the task in full.
@@ -117,6 +120,7 @@ impl Ledger {
             is_acked: false,
             ended: None,
             token: Token(0),
+            holders: BTreeMap::new(),
             notes: BTreeMap::new(),
             observed: Vec::new(),
         })
@@ -220,7 +224,13 @@ impl Ledger {
     }
 
     /// Checks a lease that a region handed out.
-    pub(crate) fn lease(&mut self, atlas: &Atlas, here: usize, lease: &Lease) -> Result<(), Broken> {
+    pub(crate) fn lease(
+        &mut self,
+        atlas: &Atlas,
+        here: usize,
+        agent: &AgentName,
+        lease: &Lease,
+    ) -> Result<(), Broken> {
         let Claim { task, token } = lease.claim;
         let members = atlas.members(lease.spec.placement);
         Promise::Residency.holds(members >> here & 1 == 1, || {
@@ -231,8 +241,13 @@ impl Ledger {
         Promise::OneEnding.holds(known.home == home, || {
             format!("task {task} has two homes, {} is one", lease.home)
         })?;
+        let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));
+        let is_same = holder.0 == *agent && holder.1 == here;
+        let other = holder.clone();
         self.claimed(task, token);
-        Ok(())
+        Promise::OneEnding.holds(is_same || !self.is_strict(), || {
+            format!("{token:?} of task {task} was shown to {other:?} and to {agent} at {here}")
+        })
     }
 
     /// Checks a task that a region showed in full.
@@ -329,7 +344,8 @@ pub(crate) fn check_send(
         Message::Ops(ops) => {
             let Some(first) = ops.first() else { return Ok(()) };
             let in_order = ops.iter().zip(first.seq..);
-            let is_run = in_order.into_iter().all(|(op, seq)| (op.stream, op.seq) == (first.stream, seq));
+            let is_run =
+                in_order.into_iter().all(|(op, seq)| (op.stream, op.seq) == (first.stream, seq));
             Promise::Contract.holds(is_run, || {
                 format!("{} sent ops of {:?} that are no run", atlas.ids[here], first.stream)
             })?;

@@ -47,6 +47,12 @@ pub struct Report {
     pub crashes: u64,
     /// Messages that were lost.
     pub lost: u64,
+    /// Reads from the log, for peers that were far behind.
+    pub fetched: u64,
+    /// Leases that lapsed.
+    pub lapsed: u64,
+    /// Claims that were refused as stale.
+    pub stale: u64,
     /// Depends on every input and every output: equal for two runs of a seed.
     pub digest: u64,
 }
@@ -54,11 +60,13 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
+        let Self { lapsed, stale, .. } = self;
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
-             {replies} replies, {crashes} crashes, {lost} messages lost, digest {digest:016x}"
+             {replies} replies, {crashes} crashes, {lapsed} leases lapsed, {stale} stale, \
+             {lost} messages lost, digest {digest:016x}"
         )
     }
 }

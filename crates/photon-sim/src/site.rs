@@ -42,7 +42,8 @@ impl Atlas {
     /// Names whose tags differ, in the order of their text.
     const NAMES: [&'static str; 20] = [
         "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty",
-        "knoll", "larch", "marsh", "north", "ocean", "poplar", "quarry", "ridge", "shore", "tundra",
+        "knoll", "larch", "marsh", "north", "ocean", "poplar", "quarry", "ridge", "shore",
+        "tundra",
     ];
 
     /// Draws a planet.

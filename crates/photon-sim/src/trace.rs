@@ -23,6 +23,9 @@ impl Default for Digest {
 }
 
 impl Digest {
+    /// Bytes that are taken in whole.
+    const BYTES_MAX: usize = 4_096;
+
     /// Returns what two runs, or two observations, are compared by.
     pub(crate) fn value(self) -> u64 {
         self.0
@@ -34,9 +37,15 @@ impl Digest {
         self.0 = mixed ^ (mixed >> 32);
     }
 
-    /// Takes in bytes with their length.
+    /// Takes in bytes with their length; of many, only the first and the last few.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
+        if Self::BYTES_MAX < bytes.len() {
+            let half = Self::BYTES_MAX / 2;
+            self.bytes(&bytes[..half]);
+            self.bytes(&bytes[bytes.len() - half..]);
+            return;
+        }
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);

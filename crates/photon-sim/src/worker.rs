@@ -24,8 +24,6 @@ pub(crate) struct Agent {
     members: u32,
     /// Where its operator believes that it is attached.
     site: usize,
-    /// Whether it was deregistered for ever.
-    is_retired: bool,
     busy: u32,
 }
 
@@ -88,6 +86,8 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// How often a worker asks in vain before it gives the task up.
     const TRIES_MAX: u32 = 100;
+    /// How many tasks each agent works on once all faults are over.
+    const CALM_CAPACITY: u32 = 12;
 
     /// Draws agents, one steward for each placement among them: it has every skill.
     pub(crate) fn draw(stage: &mut Stage<'_>, rng: &mut fastrand::Rng) -> Self {
@@ -138,9 +138,6 @@ impl Fleet {
         rng: &mut fastrand::Rng,
     ) -> Option<Request> {
         let agent = &mut self.agents[index as usize];
-        if agent.is_retired {
-            return None;
-        }
         if stage.alive >> agent.site & 1 == 0 {
             agent.site = pick(stage.alive & agent.members, rng).unwrap_or(agent.site);
         }
@@ -159,8 +156,9 @@ impl Fleet {
 
     /// Lets every operator register its agents once more.
     pub(crate) fn all_enlist(&mut self, stage: &mut Stage<'_>) {
-        for index in 0..self.agents.len() {
-            let index = u32::try_from(index).expect("a handful of agents");
+        for (index, agent) in (0..).zip(&mut self.agents) {
+            // With many workers the rest comes soon, however much work is left.
+            agent.spec.capacity = Self::CALM_CAPACITY;
             stage.later(SECOND, Turn::Enlist(index));
         }
     }
@@ -282,7 +280,8 @@ impl Fleet {
     ) -> Result<(), Broken> {
         stage.later(rng.u64(MS..60 * MS), Turn::Poll(index));
         for lease in leases {
-            stage.ledger.lease(stage.atlas, here, &lease)?;
+            let agent = &self.agents[index as usize].spec.name;
+            stage.ledger.lease(stage.atlas, here, agent, &lease)?;
             let fate = draw_fate(stage, rng);
             let job = Job {
                 agent: index,
@@ -417,7 +416,9 @@ impl Fleet {
     ) -> Result<(), Broken> {
         let Some(job) = &mut self.jobs[asking.job as usize] else { return Ok(()) };
         match refusal {
-            Refusal::Overloaded { .. } | Refusal::DiskFull { .. } | Refusal::HomeUnreachable { .. } => {
+            Refusal::Overloaded { .. }
+            | Refusal::DiskFull { .. }
+            | Refusal::HomeUnreachable { .. } => {
                 stage.later(rng.u64(20 * MS..400 * MS), Turn::Work(asking.job));
             }
             Refusal::NoteGap { first, expected } => {
@@ -502,7 +503,7 @@ fn draw_agent(
     let card = Json(Bytes::from_static(b"{}"));
     let site = pick(members, rng).expect("a placement has members");
     let spec = AgentSpec { name, skills, capacity, card, placement };
-    Agent { spec, members, site, is_retired: false, busy: 0 }
+    Agent { spec, members, site, busy: 0 }
 }
 
 fn draw_fate(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Fate {

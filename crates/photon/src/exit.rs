@@ -53,6 +53,11 @@ pub struct NotFoundError(pub String);
 #[error("{0}")]
 pub struct RefusedError(pub String);
 
+/// Something that does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UnreachableError(pub String);
+
 impl Exit {
     /// Finds the code of a failure by its causes.
     #[must_use]
@@ -66,10 +71,12 @@ impl Exit {
                 || cause.is::<crate::wan::MatrixError>();
             let is_not_found = cause.is::<NotFoundError>();
             let is_refused = cause.is::<RefusedError>();
+            let is_unreachable = cause.is::<UnreachableError>();
             is_usage
                 .then_some(Self::Usage)
                 .or(is_not_found.then_some(Self::NotFound))
                 .or(is_refused.then_some(Self::Refused))
+                .or(is_unreachable.then_some(Self::Unreachable))
         };
         error.chain().find_map(code).unwrap_or(Self::Failed)
     }

@@ -1,3 +1,8 @@
-//! The binary.
+//! The binary: hands over to the library.
+//! Must not do anything else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    photon::run()
+}

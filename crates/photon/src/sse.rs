@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn comments_unknown_fields_and_events_without_data_are_passed_over() {
-        check("\u{feff}: hello\nretry: 5\nfoo: bar\nevent: a\n\n:\n\ndata: x\n\n", &[("", "", "x")]);
+        check(
+            "\u{feff}: hello\nretry: 5\nfoo: bar\nevent: a\n\n:\n\ndata: x\n\n",
+            &[("", "", "x")],
+        );
     }
 
     #[test]

@@ -41,20 +41,14 @@ impl Call {
         // Whoever cannot follow is told so before the task is there, not after.
         drop(self.front.follower_slot()?);
         let (summary, repeated) = self.submit(sending).await?;
-        match (repeated, self.resume_after) {
-            (Repeated::No, _) => {
-                let follower = self.follower(summary.id, summary.generation)?;
-                let snapshot = task::outline(&summary, history);
-                Ok(Updates::after_snapshot(snapshot, summary.generation, Some(follower)))
-            }
-            (Repeated::Yes, Some(after)) => {
-                let follower = self.follower(summary.id, after)?;
-                Ok(Updates::resumed(summary.id, &summary.spec.context, follower))
-            }
-            (Repeated::Yes, None) => {
-                let detail = self.detail(summary.id).await?;
-                self.updates(&detail, history)
-            }
+        if repeated == Repeated::No {
+            let follower = self.follower(summary.id, summary.generation)?;
+            let snapshot = task::outline(&summary, history);
+            return Ok(Updates::after_snapshot(snapshot, summary.generation, Some(follower)));
+        }
+        match self.resumed(&summary)? {
+            Some(updates) => Ok(updates),
+            None => self.updates(&self.detail(summary.id).await?, history),
         }
     }
 
@@ -66,9 +60,8 @@ impl Call {
     ) -> Result<Updates, Fault> {
         let detail = self.detail(task_id(&request.id)?).await?;
         let summary = &detail.summary;
-        if let Some(after) = self.resume_after.filter(|after| *after < summary.generation) {
-            let follower = self.follower(summary.id, after)?;
-            return Ok(Updates::resumed(summary.id, &summary.spec.context, follower));
+        if let Some(updates) = self.resumed(summary)? {
+            return Ok(updates);
         }
         if summary.state.is_terminal() {
             let message = format!(
@@ -150,6 +143,14 @@ impl Call {
 
     fn follower(&self, task: TaskId, after: u64) -> Result<Follower, Failure> {
         Follower::new(self.front.clone(), task, after)
+    }
+
+    /// Goes on where the client lost its stream, if it says where and there is more to come.
+    fn resumed(&self, summary: &TaskSummary) -> Result<Option<Updates>, Fault> {
+        let after = self.resume_after.filter(|after| *after < summary.generation);
+        let Some(after) = after else { return Ok(None) };
+        let follower = self.follower(summary.id, after)?;
+        Ok(Some(Updates::resumed(summary.id, &summary.spec.context, follower)))
     }
 
     fn updates(&self, detail: &TaskDetail, history: HistoryLength) -> Result<Updates, Fault> {

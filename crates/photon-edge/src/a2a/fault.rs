@@ -156,7 +156,7 @@ impl Fault {
         // What a client sent is repeated only as far as a name of a task can reach.
         let id: String = id.chars().take(64).collect();
         let fault = Self::new(Kind::TaskNotFound, format!("no task `{id}` is known here"));
-        fault.with_info("taskId", id)
+        fault.with_info("taskId", &id)
     }
 
     /// Makes the fault of whoever asks for push notifications.
@@ -185,9 +185,9 @@ impl Fault {
         self
     }
 
-    fn with_info(mut self, key: &str, value: impl ToString) -> Self {
+    fn with_info(mut self, key: &str, value: &str) -> Self {
         let reason = error_reason(self.kind.row().0);
-        let metadata = HashMap::from([(key.to_owned(), value.to_string())]);
+        let metadata = HashMap::from([(key.to_owned(), value.to_owned())]);
         self.details.push(TypedDetail::error_info(reason, PROTOCOL_DOMAIN, Some(metadata)));
         self
     }
@@ -285,9 +285,11 @@ impl From<Refusal> for Fault {
                 fault(Kind::Busy).with_retry(retry_after)
             }
             Refusal::DiskFull { region } | Refusal::HomeUnreachable { region } => {
-                fault(Kind::Unavailable).with_info("region", region).with_retry(RETRY_AFTER)
+                fault(Kind::Unavailable)
+                    .with_info("region", region.as_str())
+                    .with_retry(RETRY_AFTER)
             }
-            Refusal::NoSuchAgent(agent) => fault(Kind::NoAgent).with_info("agent", agent),
+            Refusal::NoSuchAgent(agent) => fault(Kind::NoAgent).with_info("agent", &agent),
             Refusal::NoSuchSkill(_) => {
                 fault(Kind::Params).about("message.metadata.skill", message.clone())
             }
@@ -310,5 +312,5 @@ impl From<Refusal> for Fault {
 }
 
 fn task_info(fault: Fault, task: TaskId) -> Fault {
-    fault.with_info("taskId", task)
+    fault.with_info("taskId", &task.to_string())
 }

@@ -83,7 +83,7 @@ impl Incoming {
     pub(super) fn call(&self) -> Result<Call, Fault> {
         self.check_version()?;
         let door = match &self.name {
-            Some(name) => Door::Agent(names::agent_name("name", name).map_err(no_agent)?),
+            Some(name) => Door::Agent(names::agent_name("name", name).map_err(|it| no_agent(&it))?),
             None => Door::Router,
         };
         let key = self.header(&IDEMPOTENCY_KEY)?;
@@ -148,7 +148,7 @@ impl Incoming {
 }
 
 /// No agent can have that name, so there is none at this address.
-fn no_agent(invalid: Invalid) -> Fault {
+fn no_agent(invalid: &Invalid) -> Fault {
     Fault::new(Kind::NoAgent, format!("no agent has this address: {}", invalid.rule))
 }
 

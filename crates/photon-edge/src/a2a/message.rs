@@ -77,7 +77,8 @@ fn check(message: &Message) -> Result<(), Fault> {
     if message.message_id.is_empty() {
         return Err(Fault::field("message.messageId", "give each message a name of its own"));
     }
-    if message.role != Role::User {
+    // An agent that asks another one may well call itself one; only silence is refused.
+    if message.role == Role::Unspecified {
         return Err(Fault::field("message.role", "a client says `ROLE_USER`"));
     }
     if message.parts.is_empty() {
@@ -147,7 +148,7 @@ fn digest(target: &Target, placement: PlacementId, message: Value) -> [u8; 16] {
         Target::Skill(skill) => json!({ "skill": &**skill }),
         Target::Agent(agent) => json!({ "agent": &**agent }),
     };
-    let mut asked = json!([target, placement.as_str(), message]);
+    let mut asked = Value::Array(vec![target, placement.as_str().into(), message]);
     asked.sort_all_objects();
     let hash = Sha256::digest(asked.to_string().as_bytes());
     let mut digest = [0; 16];

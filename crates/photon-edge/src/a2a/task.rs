@@ -123,11 +123,18 @@ fn metadata(summary: &TaskSummary) -> HashMap<String, Value> {
     HashMap::from([(METADATA_KEY.to_owned(), photon)])
 }
 
-/// Returns the metadata of an event.
-pub(super) fn event_metadata(generation: u64, token: Option<Token>) -> HashMap<String, Value> {
+/// Returns the metadata of an event, with what there is to tell beyond its place.
+pub(super) fn event_metadata(
+    generation: u64,
+    token: Option<Token>,
+    more: &[(&str, Value)],
+) -> HashMap<String, Value> {
     let mut photon = json!({ "generation": generation });
     if let Some(token) = token {
         photon["attempt"] = json!(token.attempt());
+    }
+    for (key, value) in more {
+        photon[*key] = value.clone();
     }
     HashMap::from([(METADATA_KEY.to_owned(), photon)])
 }

@@ -9,7 +9,8 @@ use ::a2a::{
     Artifact, StreamResponse, Task, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent,
 };
 use photon_region::{Chunk, Event, Json, Note, Requeue, Stamped, TaskId, Token};
-use serde_json::json;
+use photon_state::Hlc;
+use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::task::{ended, event_metadata, parts, said, status};
@@ -144,19 +145,13 @@ impl Telling {
         }
     }
 
-    fn status(&self, stage: &Stage, more: &[(&str, serde_json::Value)]) -> StreamResponse {
+    fn status(&self, stage: &Stage, more: &[(&str, Value)]) -> StreamResponse {
         let message = stage.message.as_ref().map(|it| said(it, &self.task, &self.context));
-        let mut metadata = event_metadata(stage.generation, stage.token);
-        for (key, value) in more {
-            if let Some(photon) = metadata.get_mut("photon") {
-                photon[*key] = value.clone();
-            }
-        }
         StreamResponse::StatusUpdate(TaskStatusUpdateEvent {
             task_id: self.task.clone(),
             context_id: self.context.clone(),
             status: status(stage.state.clone(), message, stage.at),
-            metadata: Some(metadata),
+            metadata: Some(event_metadata(stage.generation, stage.token, more)),
         })
     }
 
@@ -178,7 +173,7 @@ impl Telling {
             },
             append: Some(chunk.append && goes_on),
             last_chunk: Some(chunk.last),
-            metadata: Some(event_metadata(generation, Some(token))),
+            metadata: Some(event_metadata(generation, Some(token), &[])),
         })
     }
 }
@@ -186,7 +181,7 @@ impl Telling {
 /// Where an event leaves the task.
 struct Stage {
     generation: u64,
-    at: photon_state::Hlc,
+    at: Hlc,
     state: TaskState,
     message: Option<Json>,
     token: Option<Token>,

@@ -187,14 +187,17 @@ fn plain_card(
     description: Option<&str>,
 ) -> photon_region::Json {
     let api = front.region_info(front.region()).map_or("", |it| it.api.trim_end_matches('/'));
-    let skill = |it: &Skill| json!({"id": it, "name": it, "description": it, "tags": []});
+    let skill = |it: &Skill| {
+        let it = &**it;
+        json!({"id": it, "name": it, "description": it, "tags": []})
+    };
     let interface = |binding: &str| {
         let url = format!("{api}/agents/{name}");
         json!({"url": url, "protocolBinding": binding, "protocolVersion": a2a::VERSION})
     };
     let interfaces = ["JSONRPC", "HTTP+JSON"].map(interface);
     keep(&json!({
-        "name": name,
+        "name": **name,
         "description": description.unwrap_or_default(),
         "version": "1.0.0",
         "supportedInterfaces": interfaces,

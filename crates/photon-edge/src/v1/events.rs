@@ -101,16 +101,15 @@ async fn events(
 fn begin(params: &EventsParams, headers: &HeaderMap) -> Result<(u64, Duration), Invalid> {
     const SAFE_MAX: u64 = (1 << 53) - 1;
     let last_event_id = HeaderName::from_static("last-event-id");
-    let after = match (body::header(headers, &last_event_id)?, params.after.as_deref()) {
-        (Some(text), _) => names::number(last_event_id.as_str(), text, 0..=SAFE_MAX)?,
-        (None, Some(text)) => names::number("after", text, 0..=SAFE_MAX)?,
-        (None, None) => 0,
+    let optional = |field: &str, text: Option<&str>, max: u64| {
+        text.map(|text| names::number(field, text, 0..=max)).transpose()
     };
-    let wait_ms = match params.wait_ms.as_deref() {
-        Some(text) => names::number("wait_ms", text, 0..=WAIT_MS_MAX)?,
-        None => 0,
-    };
-    Ok((after, Duration::from_millis(wait_ms)))
+    let heard = body::header(headers, &last_event_id)?;
+    let heard = optional(last_event_id.as_str(), heard, SAFE_MAX)?;
+    let after = optional("after", params.after.as_deref(), SAFE_MAX)?;
+    let wait_ms = optional("wait_ms", params.wait_ms.as_deref(), WAIT_MS_MAX)?;
+    let wait = Duration::from_millis(wait_ms.unwrap_or(0));
+    Ok((heard.or(after).unwrap_or(0), wait))
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {

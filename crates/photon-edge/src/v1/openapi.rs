@@ -12,7 +12,7 @@ use crate::Front;
 
 /// Returns the document's head.
 pub(super) fn head(front: &Front) -> OpenApi {
-    let mut info = Info::new("Photon", front.planet().version.clone());
+    let mut info = Info::new("Photon", &front.planet().version);
     info.description = Some(
         "AI agents in many regions as one system: agents, durable tasks, leases. Errors are \
          problem details (RFC 9457), explained in `docs/errors.md`."

@@ -1,6 +1,9 @@
 //! The JSON of `/v1`: what servers and clients write and read.
 //! Must not know what is behind it. Requests refuse unknown fields; replies pass over them.
 
+use std::any::type_name;
+use std::fmt;
+
 mod agent;
 mod lease;
 mod message;
@@ -13,7 +16,7 @@ pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentSta
 pub use agent::{AgentCapabilities, AgentExtension, AgentProvider};
 pub use lease::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,
-    NotesPost, Standing, StatusNote, TokenText,
+    NotesPost, Standing, StatusNote,
 };
 pub use message::{Message, Part, Role};
 pub use problem::Problem;
@@ -35,6 +38,41 @@ pub const LIMIT_MAX: usize = 1000;
 
 /// The longest that a long poll may wait, in milliseconds.
 pub const WAIT_MS_MAX: u64 = 30_000;
+
+/// Reads a whole number in any form that JSON Schema takes for one: `3`, and `3.0` too.
+fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    deserializer.deserialize_any(Whole)?.try_into().map_err(|_| {
+        serde::de::Error::custom(format!("the number is larger than a {}", type_name::<T>()))
+    })
+}
+
+/// Visits a whole number.
+struct Whole;
+
+impl serde::de::Visitor<'_> for Whole {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number that is not negative")
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<u64, E> {
+        Ok(value)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<u64, E> {
+        // Above this, numbers with a point are no longer exact.
+        const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
+        if value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value) {
+            return Ok(value as u64);
+        }
+        Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+    }
+}
 
 /// Reads a field that may be absent but not null: where exactly one of several must be given,
 /// null would count as given.

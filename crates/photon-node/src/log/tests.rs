@@ -30,7 +30,7 @@ fn op_with(stream: StreamId, seq: u64, entry: Vec<u8>) -> Arc<Op> {
 }
 
 fn ops(seqs: Range<u64>) -> Vec<Arc<Op>> {
-    seqs.map(|seq| op_with(stream("a"), seq, vec![0xa5; 40])).collect()
+    seqs.map(|seq| op_with(stream("a"), seq, vec![0xa5; 100])).collect()
 }
 
 /// A data folder that can be opened, written and damaged over and over.
@@ -260,22 +260,22 @@ fn a_group_larger_than_a_segment_gets_one_of_its_own_size() {
 
 #[test]
 fn a_full_disk_is_known_before_the_reserve_is_used_and_forgotten_when_there_is_room() {
-    let fixture = Fixture::new(600);
+    let fixture = Fixture::new(1_000);
     let mut open = fixture.open().unwrap();
     assert_eq!(open.appender.reserve().unwrap(), Disk::Ready);
-    fixture.quota.store(599, Ordering::Relaxed);
-    open.appender.commit(&ops(1..4)).unwrap();
+    fixture.quota.store(999, Ordering::Relaxed);
+    open.appender.commit(&ops(1..5)).unwrap();
     assert_eq!(open.appender.reserve().unwrap(), Disk::Full);
-    open.appender.commit(&ops(4..5)).unwrap();
-    match open.appender.commit(&ops(5..9)) {
-        Err(LogError::NoRoom { bytes: 600.., .. }) => {}
+    open.appender.commit(&ops(5..6)).unwrap();
+    match open.appender.commit(&ops(6..10)) {
+        Err(LogError::NoRoom { bytes: 1_000, .. }) => {}
         other => panic!("{other:?}"),
     }
-    fixture.quota.store(1_200, Ordering::Relaxed);
+    fixture.quota.store(2_000, Ordering::Relaxed);
     assert_eq!(open.appender.reserve().unwrap(), Disk::Ready);
-    open.appender.commit(&ops(5..9)).unwrap();
+    open.appender.commit(&ops(6..10)).unwrap();
     drop(open);
-    fixture.check(8, Tail::Whole);
+    fixture.check(9, Tail::Whole);
 }
 
 #[test]
@@ -385,23 +385,23 @@ fn the_threads_tell_what_is_durable_and_whether_there_is_room() {
     let log = log.run(events_tx).unwrap();
     let mut next = || events.blocking_recv().unwrap();
 
-    assert!(matches!(log.append(ops(1..13)), Handed::Taken));
-    assert!(matches!(next(), LogEvent::Durable(12)));
+    assert!(matches!(log.append(ops(1..11)), Handed::Taken));
+    assert!(matches!(next(), LogEvent::Durable(10)));
     assert!(matches!(next(), LogEvent::Disk(Disk::Full)));
     fixture.quota.store(1 << 20, Ordering::Relaxed);
-    assert!(matches!(log.append(ops(13..15)), Handed::Taken));
-    assert!(matches!(next(), LogEvent::Durable(14)));
+    assert!(matches!(log.append(ops(11..13)), Handed::Taken));
+    assert!(matches!(next(), LogEvent::Durable(12)));
     assert!(matches!(next(), LogEvent::Disk(Disk::Ready)));
     let request = FetchRequest { stream: stream("a"), from: 3, bytes_max: usize::MAX };
     assert!(matches!(log.fetch(request), Handed::Taken));
     match next() {
-        LogEvent::Fetched { from: 3, ops, .. } => assert_eq!(ops.len(), 12),
+        LogEvent::Fetched { from: 3, ops, .. } => assert_eq!(ops.len(), 10),
         other => panic!("{other:?}"),
     }
     drop(log);
     assert!(events.blocking_recv().is_none());
-    assert_eq!((counters.read().groups, counters.read().ops), (2, 14));
-    fixture.check(14, Tail::Whole);
+    assert_eq!((counters.read().groups, counters.read().ops), (2, 12));
+    fixture.check(12, Tail::Whole);
 }
 
 proptest! {

@@ -122,7 +122,7 @@ impl Client {
                 .request(Method::GET, &["v1", "tasks"])
                 .query(&[("limit", PAGE_MAX.min(tasks_max - tasks.len()))])
                 .query(&[("state", &query.state)])
-                .query(&[("agent", &query.agent), ("context", &query.context)])
+                .query(&[("agent", &query.agent), ("context_id", &query.context)])
                 .query(&[("cursor", &cursor)]);
             let page: Tasks = self.call(request, Duration::ZERO).await?;
             tasks.extend(page.tasks);

@@ -52,7 +52,7 @@ impl ClientError {
             Self::Problem(problem) => match problem.status {
                 400 | 413..=415 | 422 | 431 => Exit::Usage,
                 404 | 410 => Exit::NotFound,
-                429 | 502..=504 => Exit::Unreachable,
+                408 | 429 | 502..=504 => Exit::Unreachable,
                 401..=499 => Exit::Refused,
                 _ => Exit::Failed,
             },

@@ -6,14 +6,15 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use photon_edge::v1::types::Part;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::stream::{Chunker, Rest};
-use photon_edge::v1::types::Part;
 
 /// How long output may wait to be sent together with what follows.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
@@ -56,7 +57,8 @@ impl Program {
             .kill_on_drop(true)
             .spawn()?;
         let group = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         Ok(Self { child, group, stdin, stdout, stderr })
     }
 
@@ -99,19 +101,25 @@ pub(super) async fn feed(stdin: Option<ChildStdin>, bytes: &[u8]) {
 }
 
 /// Reads what the program writes, and sends it on in pieces; waits when too many are unsent.
-pub(super) async fn pump(mut stdout: ChildStdout, pieces: mpsc::Sender<Piece>) {
+/// `ended` is cancelled when the program has ended.
+pub(super) async fn pump(
+    mut stdout: ChildStdout,
+    ended: CancellationToken,
+    pieces: mpsc::Sender<Piece>,
+) {
     let mut chunker = Chunker::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut due = None::<Instant>;
     let mut has_begun = false;
     loop {
+        let read = read(&mut stdout, &ended, &mut buffer);
         let read = match due {
-            Some(due) => timeout_at(due, stdout.read(&mut buffer)).await,
-            None => Ok(stdout.read(&mut buffer).await),
+            Some(due) => timeout_at(due, read).await,
+            None => Ok(read.await),
         };
         match read {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(count)) => {
+            Ok(0) => break,
+            Ok(count) => {
                 chunker.push(&buffer[..count]);
                 due = due.or_else(|| Some(Instant::now() + BATCH_WAIT));
                 if !chunker.is_full() {
@@ -141,10 +149,10 @@ pub(super) async fn pump(mut stdout: ChildStdout, pieces: mpsc::Sender<Piece>) {
 }
 
 /// Reads standard error, and returns the last whole lines of it.
-pub(super) async fn last_lines(mut stderr: ChildStderr) -> String {
+pub(super) async fn last_lines(mut stderr: ChildStderr, ended: CancellationToken) -> String {
     let mut kept = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
-    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+    while let count @ 1.. = read(&mut stderr, &ended, &mut buffer).await {
         kept.extend_from_slice(&buffer[..count]);
         if 2 * STDERR_BYTES_MAX < kept.len() {
             kept.drain(..kept.len() - STDERR_BYTES_MAX - 1);
@@ -165,10 +173,21 @@ fn tail(bytes: &[u8]) -> String {
     text[line..].to_owned()
 }
 
-/// Waits for a reader of output whose program has ended, but not for ever: a process that left
-/// the program's group could keep the output open.
-pub(super) async fn linger<T>(reader: impl Future<Output = T>) -> Option<T> {
-    timeout(LINGER_MAX, reader).await.ok()
+/// Reads some bytes; none when there are no more. Once the program has ended, only a process that
+/// left its group can hold the output open: its silence counts as the end.
+async fn read(
+    output: &mut (impl AsyncRead + Unpin),
+    ended: &CancellationToken,
+    buffer: &mut [u8],
+) -> usize {
+    let lingered = async {
+        ended.cancelled().await;
+        sleep(LINGER_MAX).await;
+    };
+    tokio::select! {
+        read = output.read(buffer) => read.unwrap_or(0),
+        () = lingered => 0,
+    }
 }
 
 #[cfg(test)]
@@ -193,11 +212,12 @@ mod tests {
             }
             pieces
         };
+        let ended = CancellationToken::new();
         let (status, (), (), errors, pieces) = tokio::join!(
             program.wait(),
             feed(stdin, input.as_bytes()),
-            pump(stdout, sender),
-            last_lines(stderr),
+            pump(stdout, ended.clone(), sender),
+            last_lines(stderr, ended.clone()),
             collect
         );
         let text: String = pieces.iter().filter_map(|it| it.part.text.as_deref()).collect();

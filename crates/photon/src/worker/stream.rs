@@ -51,9 +51,7 @@ impl Chunker {
         let bytes: Vec<_> = self.bytes.drain(..end).collect();
         Some(match String::from_utf8(bytes) {
             Ok(text) => Part::text(text),
-            Err(error) => {
-                Part { raw: Some(STANDARD.encode(error.as_bytes())), ..Part::default() }
-            }
+            Err(error) => Part { raw: Some(STANDARD.encode(error.as_bytes())), ..Part::default() },
         })
     }
 }

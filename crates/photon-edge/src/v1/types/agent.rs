@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{CAPACITY_MAX, Raw};
+use super::{CAPACITY_MAX, Raw, whole};
 
 /// What an agent's operator announces.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -18,7 +18,7 @@ pub struct AgentPut {
     #[schema(min_items = 1, max_items = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
     pub skills: Vec<String>,
     /// How many tasks it works on at once.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1024, default = 1)]
     pub capacity: u32,
     /// Its A2A 1.0 `AgentCard`, kept as it is; a plain one is made when it is absent.
@@ -59,6 +59,7 @@ pub struct Agent {
     /// Where the record may live.
     pub placement: String,
     /// Its card.
+    #[schema(value_type = AgentCard)]
     pub card: Raw<AgentCard>,
     /// When it was last announced (RFC 3339).
     #[schema(format = DateTime)]

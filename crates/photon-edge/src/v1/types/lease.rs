@@ -4,11 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Message, Part, Raw, TaskState, given};
-
-/// The fencing token of a lease, in decimal digits: text, because numbers of 64 bits are not safe
-/// in every language.
-pub type TokenText = String;
+use super::{Message, Part, Raw, TaskState, given, whole};
 
 /// Asks for work.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -19,11 +15,11 @@ pub struct LeasePost {
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
     pub agent: String,
     /// How many tasks at most.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000, default = 1)]
     pub limit: u32,
     /// How long to wait for the first, in milliseconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 30_000, default = 0)]
     pub wait_ms: u32,
 }
@@ -44,9 +40,10 @@ pub struct Leases {
 pub struct Lease {
     /// The task.
     pub task: String,
-    /// Shown with all that the worker tells; a later one ends it.
+    /// Shown with all that the worker tells; a later one ends it. It is text, because numbers of
+    /// 64 bits are not safe in every language.
     #[schema(example = "4294967297")]
-    pub token: TokenText,
+    pub token: String,
     /// Which attempt this is: 1 for the first.
     pub attempt: u32,
     /// The region that decides about the task.
@@ -60,6 +57,7 @@ pub struct Lease {
     #[schema(nullable = false)]
     pub agent: Option<String>,
     /// What is asked.
+    #[schema(value_type = Message)]
     pub message: Raw<Message>,
     /// The conversation that it belongs to.
     pub context_id: String,
@@ -76,7 +74,7 @@ pub struct Lease {
 pub struct HeartbeatPost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
-    pub token: TokenText,
+    pub token: String,
 }
 
 /// The worker tells something.
@@ -89,9 +87,10 @@ pub struct HeartbeatPost {
 pub struct NotesPost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
-    pub token: TokenText,
+    pub token: String,
     /// The number of the first note: the worker counts 1, 2, 3 .. within an attempt. Notes that
     /// were told before are passed over, so that repeating a request is safe.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub first: u64,
     /// The notes.
@@ -156,7 +155,7 @@ pub struct ArtifactNote {
 pub struct CompletePost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
-    pub token: TokenText,
+    pub token: String,
     /// A message as A2A has it.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -174,7 +173,7 @@ pub struct CompletePost {
 pub struct FailPost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
-    pub token: TokenText,
+    pub token: String,
     /// In words.
     pub reason: String,
     /// Whether the agent refuses the task, rather than failing at it.

@@ -26,6 +26,7 @@ pub struct Message {
     pub parts: Vec<Part>,
     /// The conversation that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[!-~]{1,128}$")]
     pub context_id: Option<String>,
     /// The task that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

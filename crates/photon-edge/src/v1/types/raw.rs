@@ -1,7 +1,6 @@
 //! JSON that is passed on as it is.
 //! Must not look inside, unless the reader asks for it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -9,8 +8,6 @@ use photon_region::Json;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use utoipa::openapi::{RefOr, schema::Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 /// The JSON of a `T`, passed on byte for byte and parsed only by who wants to look inside.
 pub struct Raw<T> {
@@ -68,20 +65,5 @@ impl<T> Serialize for Raw<T> {
 impl<'de, T> Deserialize<'de> for Raw<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(Self::from_json)
-    }
-}
-
-impl<T: PartialSchema> PartialSchema for Raw<T> {
-    fn schema() -> RefOr<Schema> {
-        T::schema()
-    }
-}
-
-impl<T: ToSchema> ToSchema for Raw<T> {
-    fn name() -> Cow<'static, str> {
-        T::name()
-    }
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        T::schemas(schemas);
     }
 }

@@ -79,10 +79,11 @@ pub struct Task {
     #[schema(format = DateTime)]
     pub changed_at: String,
     /// What was asked.
+    #[schema(value_type = Message)]
     pub message: Raw<Message>,
     /// What was said last; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(value_type = Option<Message>, nullable = false)]
     pub last_message: Option<Raw<Message>>,
     /// The artifacts of the last attempt, in the order of their beginning; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +162,7 @@ pub struct Artifact {
     #[schema(nullable = false)]
     pub name: Option<String>,
     /// What it holds: A2A `Part`s.
+    #[schema(value_type = Vec<Part>)]
     pub parts: Raw<Vec<Part>>,
     /// Whether it is whole.
     pub is_whole: bool,
@@ -213,7 +215,7 @@ pub struct TaskEvent {
     pub reason: Option<RequeueReason>,
     /// With `submitted`, `status` and `ended`: what is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(value_type = Option<Message>, nullable = false)]
     pub message: Option<Raw<Message>>,
     /// With `artifact`: a result, or a piece of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,6 +276,7 @@ pub struct ArtifactChunk {
     #[schema(nullable = false)]
     pub name: Option<String>,
     /// What it holds: A2A `Part`s.
+    #[schema(value_type = Vec<Part>)]
     pub parts: Raw<Vec<Part>>,
     /// Whether it continues what the artifact holds; it begins anew otherwise.
     pub append: bool,

@@ -1,0 +1,141 @@
+//! A client of HTTP/1.1 that does next to nothing, because it shares the cores with the server.
+//! Must not grow into a real one: it knows the replies of Photon, and fails at any other.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use anyhow::{Context, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Bytes of one reply; a larger one is an error.
+const REPLY_BYTES_MAX: usize = 16 << 20;
+
+/// One connection that is kept alive.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    sent: Vec<u8>,
+    read: Vec<u8>,
+}
+
+/// A reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Reply<'a> {
+    /// Returns the body of a reply that says yes.
+    pub(crate) fn good(self) -> anyhow::Result<&'a [u8]> {
+        let text = || String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned();
+        ensure!((200..300).contains(&self.status), "status {}: {}", self.status, text());
+        Ok(self.body)
+    }
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(to).await;
+        let stream = stream.with_context(|| format!("failed to connect to {to}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, sent: Vec::new(), read: Vec::with_capacity(64 << 10) })
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Reply<'_>> {
+        self.request("POST", path, body).await
+    }
+
+    /// Sends a request, and reads its reply.
+    pub(crate) async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> anyhow::Result<Reply<'_>> {
+        self.sent.clear();
+        let length = body.len();
+        write!(
+            self.sent,
+            "{method} {path} HTTP/1.1\r\nhost: bench\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        )?;
+        self.sent.extend_from_slice(body);
+        self.stream.write_all(&self.sent).await?;
+        self.read.clear();
+        let (head, status) = self.read_head().await?;
+        let end = head.len() + head.body_len;
+        ensure!(end <= REPLY_BYTES_MAX, "a reply of {end} bytes");
+        while self.read.len() < end {
+            self.read_more().await?;
+        }
+        ensure!(self.read.len() == end, "more than one reply");
+        Ok(Reply { status, body: &self.read[head.len()..] })
+    }
+
+    async fn read_head(&mut self) -> anyhow::Result<(Head, u16)> {
+        loop {
+            self.read_more().await?;
+            if let Some(head) = Head::parse(&self.read)? {
+                let digits = self.read.get(9..12).and_then(|it| std::str::from_utf8(it).ok());
+                let status = digits.and_then(|it| it.parse().ok()).context("no status")?;
+                return Ok((head, status));
+            }
+        }
+    }
+
+    async fn read_more(&mut self) -> anyhow::Result<()> {
+        if self.stream.read_buf(&mut self.read).await? == 0 {
+            bail!("the server closed the connection");
+        }
+        Ok(())
+    }
+}
+
+/// How long the two parts of a reply are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    head_len: usize,
+    body_len: usize,
+}
+
+impl Head {
+    fn len(self) -> usize {
+        self.head_len
+    }
+
+    /// Reads the head of a reply; `None` if it is not all there yet.
+    fn parse(bytes: &[u8]) -> anyhow::Result<Option<Self>> {
+        let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { return Ok(None) };
+        let head = std::str::from_utf8(&bytes[..end])?;
+        for line in head.split("\r\n").skip(1) {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("content-length") {
+                return Ok(Some(Self { head_len: end + 4, body_len: value.trim().parse()? }));
+            }
+        }
+        // Without a length only a reply that has no body is understood.
+        let is_empty = head.starts_with("HTTP/1.1 204");
+        ensure!(is_empty, "a reply without content-length: {head}");
+        Ok(Some(Self { head_len: end + 4, body_len: 0 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole() {
+        let check = |text: &str, expected: Option<(usize, usize)>| {
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(head.map(|it| (it.head_len, it.body_len)), expected);
+        };
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", None);
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", Some((38, 5)));
+        check("HTTP/1.1 204 No Content\r\n\r\n", Some((27, 0)));
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+}

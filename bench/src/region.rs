@@ -1,0 +1,114 @@
+//! One region by itself, started as production starts it; and the little that is asked of it.
+//! Must not know what is measured.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::Places;
+use crate::http::Connection;
+use crate::process::Kept;
+
+/// The region's name.
+const NAME: &str = "eu-west-1";
+/// How often readiness is asked for, and how often at most.
+const READY_EVERY: Duration = Duration::from_millis(20);
+const READY_TRIES_MAX: u32 = 1_500;
+
+/// A region that is ready. Dropping it stops it, and removes its data.
+#[derive(Debug)]
+pub(crate) struct Region {
+    // Dropped in this order: the process ends before its folder goes.
+    process: Kept,
+    _folder: TempDir,
+    api: SocketAddr,
+}
+
+impl Region {
+    /// Starts a region that takes on as many tasks and agents as it is given.
+    pub(crate) async fn start(places: &Places) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(&places.folder).context("failed to make a folder")?;
+        let (api, link) = (free_address()?, free_address()?);
+        let config = folder.path().join("photon.toml");
+        std::fs::write(&config, configuration(folder.path(), api, link))?;
+        let log = File::create(folder.path().join("log.txt"))?;
+        let mut command = Command::new(places.binary()?);
+        command.arg("serve").arg("--config").arg(&config).args(["--region", NAME]);
+        command.args(["--log", "warn"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut process = Kept::start(&mut command, Signal::TERM)?;
+        for _ in 0..READY_TRIES_MAX {
+            process.check().with_context(|| said(folder.path()))?;
+            if is_ready(api).await {
+                return Ok(Self { process, _folder: folder, api });
+            }
+            tokio::time::sleep(READY_EVERY).await;
+        }
+        bail!("the region did not become ready: {}", said(folder.path()))
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Connects to the front door.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.api).await
+    }
+
+    /// Opens as many connections as there are clients.
+    pub(crate) async fn connect_many(&self, count: usize) -> anyhow::Result<Vec<Connection>> {
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            connections.push(self.connect().await?);
+        }
+        Ok(connections)
+    }
+
+    /// Registers an agent, or changes how many tasks it works on at once.
+    pub(crate) async fn register(
+        &self,
+        agent: &str,
+        skill: &str,
+        capacity: usize,
+    ) -> anyhow::Result<()> {
+        let body = json!({ "skills": [skill], "capacity": capacity }).to_string();
+        let mut connection = self.connect().await?;
+        let path = format!("/v1/agents/{agent}");
+        connection.request("PUT", &path, body.as_bytes()).await?.good()?;
+        Ok(())
+    }
+}
+
+fn configuration(folder: &Path, api: SocketAddr, link: SocketAddr) -> String {
+    let data = folder.join("data");
+    format!(
+        "planet = \"bench\"\n\
+         [regions.{NAME}]\napi = \"{api}\"\nlink = \"{link}\"\n\
+         [node]\ndata = {data:?}\n\
+         [tasks]\nopen_max = 10000000\n"
+    )
+}
+
+async fn is_ready(api: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(api).await else { return false };
+    let reply = connection.request("GET", "/readyz", b"").await;
+    reply.is_ok_and(|reply| reply.status == 200)
+}
+
+/// Returns what the region has logged.
+fn said(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log.txt")).unwrap_or_default()
+}
+
+/// Returns an address of this machine on which nobody listens at the moment.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

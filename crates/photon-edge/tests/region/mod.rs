@@ -1,0 +1,108 @@
+//! A real region on imagined time and disk, behind a handle: appends are durable at once, and a
+//! command that waits is answered by letting the time pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use photon_edge::{Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo, TokenHash};
+use photon_node::Handle;
+use photon_region::{Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, View};
+use photon_state::{Now, PlacementId, RegionId};
+
+const HERE: &str = "eu-west-1";
+const THERE: &str = "us-east-1";
+
+fn id(name: &str) -> RegionId {
+    RegionId::try_from(name).unwrap()
+}
+
+struct Imagined {
+    region: Region,
+    now: Now,
+    ticket: u64,
+    appended: u64,
+}
+
+impl Imagined {
+    fn new() -> Self {
+        let place = Place { latitude: 0.0, longitude: 0.0 };
+        let us = BTreeSet::from([id(THERE)]);
+        let mut region = Region::new(Config {
+            region: id(HERE),
+            incarnation: 1,
+            regions: BTreeMap::from([(id(HERE), place), (id(THERE), place)]),
+            placements: BTreeMap::from([(PlacementId::try_from("us").unwrap(), us)]),
+            limits: Limits::default(),
+            seed: 7,
+        });
+        let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
+        region.start(now);
+        Self { region, now, ticket: 0, appended: 0 }
+    }
+
+    fn answer(&mut self, command: Command) -> Result<Reply, Refusal> {
+        self.ticket += 1;
+        self.region.handle(self.now, Input::Command(self.ticket, command));
+        loop {
+            if let Some(reply) = self.drain() {
+                return reply;
+            }
+            self.now.mono += Duration::from_millis(10);
+            self.now.wall_ms += 10;
+            self.region.handle(self.now, Input::Tick);
+        }
+    }
+
+    fn drain(&mut self) -> Option<Result<Reply, Refusal>> {
+        let mut answer = None;
+        loop {
+            let before = self.appended;
+            while let Some(output) = self.region.poll() {
+                match output {
+                    Output::Append(_) => self.appended += 1,
+                    Output::Reply(ticket, reply) if ticket == self.ticket => answer = Some(reply),
+                    Output::Reply(..) | Output::Send(..) | Output::Fetch { .. } => {}
+                }
+            }
+            if before == self.appended {
+                return answer;
+            }
+            self.region.handle(self.now, Input::Durable(self.appended));
+        }
+    }
+}
+
+fn info(name: &str) -> RegionInfo {
+    RegionInfo {
+        name: id(name),
+        city: "Dublin".to_owned(),
+        country: "IE".to_owned(),
+        continent: "Europe".to_owned(),
+        latitude: 53.35,
+        longitude: -6.26,
+        privacy: "GDPR".to_owned(),
+        api: format!("http://{name}.example"),
+    }
+}
+
+/// Makes the front door of a real region.
+pub fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    let imagined = std::sync::Mutex::new(Imagined::new());
+    let handle = Handle::from_fn(move |command| imagined.lock().unwrap().answer(command));
+    front_of(handle, tokens, limits)
+}
+
+/// Makes the front door of whatever answers behind a handle.
+pub fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    let all = vec![id(HERE), id(THERE)];
+    let us = PlacementId::try_from("us").unwrap();
+    let planet = PlanetInfo {
+        name: "test".to_owned(),
+        region: id(HERE),
+        regions: vec![info(HERE), info(THERE)],
+        placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
+        version: "0.1.0".to_owned(),
+    };
+    let handle = handle.with_view(View::default());
+    Front::new(FrontConfig { handle, planet, tokens, limits })
+}

@@ -1,0 +1,206 @@
+//! Links to the other regions: one connection for each pair, dialed by the lesser name.
+//! Must not know what the messages mean.
+
+mod backoff;
+mod connection;
+mod frame;
+mod hello;
+mod outbox;
+mod table;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use photon_state::RegionId;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use backoff::Backoff;
+use hello::{Identity, Role, shake_hands};
+
+pub(crate) use table::{LinkEvent, LinkTable};
+
+use crate::node::Secret;
+use crate::stats::LinkCounters;
+
+/// How long it may take to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the introduction may take.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most strangers that introduce themselves at once; at it the next one waits to be accepted.
+const STRANGERS_MAX: usize = 64;
+/// The pause after a failure to accept, which is a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The most often that the same refusal is worth a line to a human.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// What the links of a region need to know.
+#[derive(Debug)]
+pub(crate) struct LinkOptions {
+    pub(crate) planet: String,
+    pub(crate) region: RegionId,
+    pub(crate) peers: BTreeSet<RegionId>,
+    pub(crate) secret: Option<Secret>,
+}
+
+/// What all connections share.
+struct Shared {
+    identity: Identity,
+    peers: BTreeSet<RegionId>,
+    events: mpsc::Sender<LinkEvent>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    counters: Arc<LinkCounters>,
+    links: AtomicU64,
+}
+
+impl Shared {
+    fn next_link(&self) -> table::LinkId {
+        self.links.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the driver; a driver that has gone, or goes, needs to hear nothing.
+    async fn tell(&self, event: LinkEvent) {
+        let _ = self.stop.run_until_cancelled(self.events.send(event)).await;
+    }
+}
+
+/// The links of a region. All their tasks run on the tracker and end with the token.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) events: mpsc::Sender<LinkEvent>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) counters: Arc<LinkCounters>,
+}
+
+impl Links {
+    /// Accepts the peers with lesser names, and dials those of `dial`.
+    pub(crate) fn start(
+        self,
+        options: LinkOptions,
+        listener: TcpListener,
+        dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
+    ) {
+        let LinkOptions { planet, region, peers, secret } = options;
+        let Self { events, tasks, stop, counters } = self;
+        let identity = Identity { planet, region, secret };
+        let links = AtomicU64::new(1);
+        let shared = Arc::new(Shared { identity, peers, events, tasks, stop, counters, links });
+        shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
+        for (peer, address) in dial {
+            shared.tasks.spawn(dial_on(Arc::clone(&shared), peer, address));
+        }
+    }
+}
+
+/// Says a refusal that recurs aloud once in a while, and under one's breath in between.
+#[derive(Debug, Default)]
+struct Complaint {
+    last: Option<(String, Instant)>,
+}
+
+impl Complaint {
+    fn say(&mut self, address: SocketAddr, reason: String) {
+        let is_new = self
+            .last
+            .as_ref()
+            .is_none_or(|(last, at)| *last != reason || WARN_EVERY < at.elapsed());
+        if !is_new {
+            debug!(%address, reason, "no link");
+            return;
+        }
+        warn!(%address, reason, "no link");
+        self.last = Some((reason, Instant::now()));
+    }
+}
+
+async fn accept_all(shared: Arc<Shared>, listener: TcpListener) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let complaint = Arc::new(std::sync::Mutex::new(Complaint::default()));
+    let accept = async {
+        loop {
+            let permit = Arc::clone(&strangers).acquire_owned().await;
+            let permit = permit.expect("nobody closes the semaphore");
+            let (stream, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "cannot accept a link");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (ours, complaint) = (Arc::clone(&shared), Arc::clone(&complaint));
+            shared.tasks.spawn(async move {
+                let own = ours.identity.region;
+                let expects = |peer| peer < own && ours.peers.contains(&peer);
+                let greeted = greet(&ours, stream, Role::Listener, expects);
+                let greeted = ours.stop.run_until_cancelled(greeted).await;
+                drop(permit);
+                match greeted {
+                    Some(Ok((peer, stream))) => connection::live(&ours, peer, stream).await,
+                    Some(Err(reason)) => {
+                        complaint.lock().expect("no holder panics").say(address, reason);
+                    }
+                    None => {}
+                }
+            });
+        }
+    };
+    shared.stop.run_until_cancelled(accept).await;
+}
+
+/// Dials a peer again and again.
+async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
+    let (mut backoff, mut complaint) = (Backoff::default(), Complaint::default());
+    let dial = async {
+        loop {
+            match connect(&shared, peer, address).await {
+                Ok(stream) => {
+                    let start = Instant::now();
+                    connection::live(&shared, peer, stream).await;
+                    backoff.lived(start.elapsed());
+                }
+                Err(reason) => complaint.say(address, format!("region `{peer}`: {reason}")),
+            }
+            sleep(backoff.pause(fastrand::f64())).await;
+        }
+    };
+    shared.stop.run_until_cancelled(dial).await;
+}
+
+async fn connect(
+    shared: &Shared,
+    peer: RegionId,
+    address: SocketAddr,
+) -> Result<TcpStream, String> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let stream = stream.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+    let (_, stream) = greet(shared, stream, Role::Dialer, |it| it == peer).await?;
+    Ok(stream)
+}
+
+async fn greet(
+    shared: &Shared,
+    mut stream: TcpStream,
+    role: Role,
+    expects: impl Fn(RegionId) -> bool,
+) -> Result<(RegionId, TcpStream), String> {
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let hello = shake_hands(&mut stream, &shared.identity, role, expects);
+    let hello = timeout(HELLO_TIMEOUT, hello).await.map_err(|_| "no introduction".to_owned());
+    match hello.and_then(|it| it.map_err(|error| error.to_string())) {
+        Ok(peer) => Ok((peer, stream)),
+        Err(reason) => {
+            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+            Err(reason)
+        }
+    }
+}

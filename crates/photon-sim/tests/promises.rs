@@ -1,0 +1,81 @@
+//! The simulator on itself: planets keep their promises, a run can be repeated, planted bugs are found.
+//! Must not know how a promise is checked.
+
+use photon_region::{PlantedBug, Region};
+use photon_sim::{Profile, Promise, run, run_traced};
+
+/// Seeds that once broke a promise, each with what was wrong.
+const ONCE_BROKEN: [(u64, &str); 2] = [
+    (11, "a repeated registration was acknowledged before the first one was durable"),
+    (549, "the answer to a question of an earlier life was taken for that of a later one"),
+];
+
+/// How many seeds a planted bug may hide from.
+const PLANTED_SEEDS_MAX: u64 = 1_000;
+
+fn check(seed: u64, profile: &Profile) {
+    if let Err(failure) = run(seed, profile) {
+        panic!("{failure}");
+    }
+}
+
+fn check_planted(name: &str, prepare: fn(&mut Region), expected: &[Promise]) {
+    let profile = Profile { prepare, ..Profile::default() };
+    let found = (0..PLANTED_SEEDS_MAX).find_map(|seed| run(seed, &profile).err());
+    let failure = found.expect("the planted bug is found");
+    println!("{name} is found after {} seeds: {}", failure.seed + 1, failure.what);
+    assert!(expected.contains(&failure.promise), "{failure}");
+    assert!(!failure.trace.is_empty(), "a failure shows what led to it");
+}
+
+#[test]
+fn planets_keep_their_promises() {
+    (1_000..1_120).for_each(|seed| check(seed, &Profile::default()));
+}
+
+#[test]
+fn planets_that_lose_disks_still_agree() {
+    (0..20).for_each(|seed| check(seed, &Profile::lost_disks()));
+}
+
+#[test]
+fn seeds_that_once_broke_a_promise_keep_it() {
+    ONCE_BROKEN.iter().for_each(|(seed, _)| check(*seed, &Profile::default()));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_line_by_line() {
+    for seed in [3, 17, 42] {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let profile = Profile::default();
+        let report = run_traced(seed, &profile, &mut |line| first.push(line.to_owned())).unwrap();
+        let again = run_traced(seed, &profile, &mut |line| second.push(line.to_owned())).unwrap();
+        assert_eq!(report, again);
+        assert_eq!(first, second);
+        assert_eq!(run(seed, &profile).unwrap(), report, "a trace changes nothing");
+    }
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    let digest = |seed| run(seed, &Profile::default()).unwrap().digest;
+    assert_ne!(digest(3), digest(4));
+}
+
+#[test]
+fn a_reply_before_durable_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ReplyBeforeDurable);
+    check_planted("ReplyBeforeDurable", prepare, &[Promise::Acknowledged]);
+}
+
+#[test]
+fn an_op_applied_twice_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ApplyTwice);
+    check_planted("ApplyTwice", prepare, &[Promise::SameOps, Promise::OneEnding]);
+}
+
+#[test]
+fn a_stale_token_that_is_accepted_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::AcceptStaleToken);
+    check_planted("AcceptStaleToken", prepare, &[Promise::OneEnding]);
+}

@@ -1,0 +1,76 @@
+//! What each command does, a file for each noun.
+//! Must not know how arguments are typed: `cli.rs` has made types of them.
+
+mod agent;
+mod follow;
+mod region;
+mod send;
+mod serve;
+mod simulate;
+mod task;
+mod token;
+mod version;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::{Cli, Command, Global};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{Format, Output};
+use crate::up;
+
+/// Does what the command line asks for.
+pub(crate) fn run(cli: Cli) -> Result<Exit> {
+    let output = Output::new(cli.global.output);
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(options) => many_threads()?.block_on(serve::run(&options)),
+        Command::Up(options) => {
+            serve::log_to_stderr(None, "warn")?;
+            serve::raise_open_files();
+            many_threads()?.block_on(up::run(&options, output))
+        }
+        Command::Agent(command) => {
+            many_threads()?.block_on(agent::run(command, &client(global), output))
+        }
+        Command::Region(command) => {
+            one_thread()?.block_on(region::run(command, &client(global), output))
+        }
+        Command::Send(options) => {
+            one_thread()?.block_on(send::run(options, &client(global), output))
+        }
+        Command::Task(command) => {
+            one_thread()?.block_on(task::run(command, &client(global), output))
+        }
+        Command::Token(command) => token::run(&command, output),
+        Command::Simulate(options) => simulate::run(&options, output),
+        Command::Version => version::run(output),
+        Command::Completions(options) => version::completions(&options, output),
+    }
+}
+
+fn client(global: Global) -> Client {
+    Client::new(global.url, global.token)
+}
+
+fn many_threads() -> Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("failed to start the threads")
+}
+
+fn one_thread() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("failed to start the runtime")
+}
+
+/// Prints a value as JSON, or else as the caller shows it to people.
+fn show<T: serde::Serialize>(
+    output: Output,
+    value: &T,
+    people: impl FnOnce(&T) -> std::io::Result<()>,
+) -> Result<Exit> {
+    match output.format {
+        Format::Json => output.json(value)?,
+        Format::Table => people(value)?,
+    }
+    Ok(Exit::Ok)
+}

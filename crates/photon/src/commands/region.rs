@@ -1,0 +1,97 @@
+//! `photon region`: the regions of a planet.
+//! Must not know how `up` carries out what it is told.
+
+use anyhow::Result;
+use photon_edge::v1::types::{Region, RegionHealth, Regions};
+
+use super::show;
+use crate::cli::{self, RegionTarget};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{Cell, Format, Output, Table, Tone};
+use crate::up::control::{Act, order};
+use crate::up::folder::Folder;
+
+pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -> Result<Exit> {
+    match command {
+        cli::Region::Ls => {
+            let regions = client.regions().await?;
+            show(output, &regions, |it| output.table(&table(it)))
+        }
+        cli::Region::Stop(target) => act(Act::Stop, &target, output).await,
+        cli::Region::Start(target) => act(Act::Start, &target, output).await,
+        cli::Region::Kill(target) => act(Act::Kill, &target, output).await,
+    }
+}
+
+async fn act(act: Act, target: &RegionTarget, output: Output) -> Result<Exit> {
+    let folder = Folder::choose(target.data.as_deref())?;
+    let text = order(&folder, act, target.region).await?;
+    match output.format {
+        Format::Json => output.json(&serde_json::json!({ "text": text }))?,
+        Format::Table => output.line(&text)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(regions: &Regions) -> Table {
+    let mut table = Table::new(&["REGION", "CITY", "HEALTH", ">RTT", ">LAG", ">AGENTS", "API"]);
+    for region in &regions.regions {
+        let rtt = region.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+        let lag = match region.health {
+            RegionHealth::Here => "-".to_owned(),
+            RegionHealth::Linked | RegionHealth::Unlinked => region.lag_ops.to_string(),
+        };
+        let agents = region.counts.as_ref();
+        let agents =
+            agents.map_or("-".to_owned(), |it| format!("{}/{}", it.agents_online, it.agents));
+        table.row([
+            Cell::toned(Tone::Strong, &region.name),
+            city(region).into(),
+            health(region.health),
+            rtt.into(),
+            lag.into(),
+            agents.into(),
+            region.api.as_str().into(),
+        ]);
+    }
+    table
+}
+
+fn city(region: &Region) -> String {
+    [region.city.as_str(), region.country.as_str()]
+        .into_iter()
+        .filter(|it| !it.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn health(health: RegionHealth) -> Cell {
+    match health {
+        RegionHealth::Here => Cell::toned(Tone::Good, "answers"),
+        RegionHealth::Linked => Cell::toned(Tone::Good, "linked"),
+        RegionHealth::Unlinked => Cell::toned(Tone::Bad, "no link"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Colour;
+
+    #[test]
+    fn the_region_that_answers_shows_its_agents_and_others_their_links() {
+        let json = r#"{"planet":"dev","version":"0","here":"a","placements":{},"regions":[
+            {"name":"a","city":"Dublin","country":"IE","continent":"EU","latitude":0,
+             "longitude":0,"privacy":"gdpr","api":"http://x","health":"self","lag_ops":0,
+             "counts":{"agents":3,"agents_online":2,"waiting":0,"tasks":{}}},
+            {"name":"b","city":"","country":"","continent":"EU","latitude":0,"longitude":0,
+             "privacy":"gdpr","api":"http://y","health":"unlinked","lag_ops":7,
+             "round_trip_ms":80.4}]}"#;
+        let text = table(&serde_json::from_str(json).unwrap()).render(Colour::Off);
+        let expected = "REGION  CITY        HEALTH     RTT  LAG  AGENTS  API\n\
+                        a       Dublin, IE  answers      -    -     2/3  http://x\n\
+                        b                   no link  80 ms    7       -  http://y\n";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,69 @@
+//! `photon send`: gives an agent a task.
+//! Must not know how the task is done.
+
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result};
+use photon_edge::v1::types::{Task, TaskPost};
+
+use super::follow::{Print, follow};
+use crate::cli::Send;
+use crate::client::Client;
+use crate::exit::{Exit, UsageError};
+use crate::output::{Format, Output};
+
+/// The most bytes that are read from standard input; regions take less than that.
+const TEXT_BYTES_MAX: u64 = 64 << 20;
+
+pub(super) async fn run(options: Send, client: &Client, output: Output) -> Result<Exit> {
+    let text = match options.text.as_str() {
+        "-" => read_stdin()?,
+        _ => options.text,
+    };
+    let client = match options.region {
+        Some(region) => client.region(region).await?,
+        None => client.clone(),
+    };
+    let post = TaskPost {
+        skill: options.skill,
+        agent: options.agent,
+        text: Some(text),
+        placement: options.placement.map(|it| it.to_string()),
+        context_id: options.context,
+        ..TaskPost::default()
+    };
+    let task = client.submit(&post, options.idempotency_key.as_deref()).await?;
+    if options.follow {
+        return follow(&client, &task.id, Print::AsItComes, output).await;
+    }
+    if options.wait {
+        return follow(&client, &task.id, Print::AtTheEnd, output).await;
+    }
+    accepted(&task, output)
+}
+
+fn accepted(task: &Task, output: Output) -> Result<Exit> {
+    match output.format {
+        Format::Json => output.json(task)?,
+        Format::Table => {
+            output.line(&task.id)?;
+            output.remark(&format!(
+                "accepted in {}; follow it with `photon task follow {}`",
+                task.home, task.id
+            ));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn read_stdin() -> Result<String> {
+    let mut bytes = Vec::new();
+    let stdin = std::io::stdin().lock();
+    stdin.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).context("failed to read the text")?;
+    if TEXT_BYTES_MAX < bytes.len() as u64 {
+        let text = format!("the text on standard input has more than {TEXT_BYTES_MAX} bytes");
+        return Err(UsageError(text).into());
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| UsageError("the text on standard input is not UTF-8".to_owned()).into())
+}

@@ -1,0 +1,31 @@
+//! `photon token`: bearer tokens.
+//! Must not keep the token: it is printed once, and only its hash is stored.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::show;
+use crate::cli::Token;
+use crate::config::TokenHash;
+use crate::exit::Exit;
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct NewToken {
+    token: String,
+    hash: String,
+}
+
+pub(super) fn run(command: &Token, output: Output) -> Result<Exit> {
+    match command {
+        Token::New => {
+            let (token, _) = photon_edge::token::make()?;
+            let hash = TokenHash::of(&token).to_string();
+            show(output, &NewToken { token, hash }, |it| {
+                output.line(&format!("token   {}", it.token))?;
+                output.line("        It is not kept anywhere. Clients give it with --token or PHOTON_TOKEN.")?;
+                output.line(&format!("config  [listen]\n        tokens = [\"{}\"]", it.hash))
+            })
+        }
+    }
+}

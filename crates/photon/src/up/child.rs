@@ -1,0 +1,136 @@
+//! One region as a child process: started, watched, signalled.
+//! Must not decide what its end means.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use photon_state::RegionId;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::Happening;
+
+/// Signals that wait to be sent; there are hardly ever two, and what exceeds them is dropped.
+const SIGNALS_MAX: usize = 8;
+/// How long a region may take to stop in good order.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How much of a log is shown to people.
+const SHOWN_BYTES_MAX: u64 = 8 << 10;
+const SHOWN_LINES_MAX: usize = 8;
+
+/// What is needed to start a region.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    pub(super) region: RegionId,
+    pub(super) config: PathBuf,
+    pub(super) log: PathBuf,
+}
+
+/// A region that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) pid: u32,
+    signals: mpsc::Sender<Signal>,
+    log: PathBuf,
+    log_from: u64,
+}
+
+impl Recipe {
+    /// Starts the region; its end is told as a [`Happening`].
+    ///
+    /// Must be called on the main thread: the kernel ends the child when the thread that made it
+    /// ends, and other threads may end before the process does.
+    pub(super) fn start(
+        &self,
+        tasks: &TaskTracker,
+        happenings: mpsc::Sender<Happening>,
+    ) -> Result<Running> {
+        let shown = self.log.display();
+        let open = || OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = open().with_context(|| format!("failed to open `{shown}`"))?;
+        let log_from = log.metadata().map_or(0, |it| it.len());
+        let photon = std::env::current_exe().context("failed to find the binary of photon")?;
+        let (region, parent) = (self.region, std::process::id().to_string());
+        let child = Command::new(photon)
+            .args(["serve", "--region", region.as_str(), "--die-with-parent", &parent, "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().with_context(|| format!("failed to share `{shown}`"))?)
+            .stderr(log)
+            // A Ctrl-C at the terminal is for `up`, which then stops its regions in good order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("failed to start `{region}`"))?;
+        let pid = child.id().expect("nobody has waited for the child");
+        let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
+        tasks.spawn(async move {
+            let status = watch(child, inbox).await;
+            // Nobody listens only when `up` itself is ending.
+            let _ = happenings.send(Happening::Ended { region, pid, status }).await;
+        });
+        Ok(Running { pid, signals, log: self.log.clone(), log_from })
+    }
+}
+
+/// Waits for the end of the child, and passes signals on until then: a process id must not be
+/// used once the kernel may give it to another process. What should end and does not is killed.
+async fn watch(mut child: Child, mut inbox: mpsc::Receiver<Signal>) -> String {
+    let mut patience = None::<Instant>;
+    let status = loop {
+        let signal = tokio::select! {
+            status = child.wait() => break status,
+            Some(signal) = inbox.recv() => signal,
+            () = over(patience) => Signal::KILL,
+        };
+        patience = (signal == Signal::TERM).then(|| Instant::now() + STOP_PATIENCE);
+        let pid = child.id().and_then(|it| i32::try_from(it).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // A child that has ended meanwhile needs no signal.
+            let _ = kill_process(pid, signal);
+        }
+    };
+    match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn over(patience: Option<Instant>) {
+    match patience {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Running {
+    /// Sends a signal, unless the region has ended.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = self.signals.try_send(signal);
+    }
+
+    /// Returns the last lines that the region has logged since its start.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let text = self.read_log().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().filter(|it| !it.trim().is_empty()).collect();
+        let from = lines.len().saturating_sub(SHOWN_LINES_MAX);
+        lines[from..].iter().map(|it| (*it).to_owned()).collect()
+    }
+
+    fn read_log(&self) -> io::Result<Vec<u8>> {
+        let mut log = File::open(&self.log)?;
+        let end = log.metadata()?.len();
+        log.seek(SeekFrom::Start(self.log_from.max(end.saturating_sub(SHOWN_BYTES_MAX))))?;
+        let mut text = Vec::new();
+        log.take(SHOWN_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,241 @@
+//! `photon up`: a planet on one machine, each region a process of its own.
+//! Must not look into regions: it knows of them what their front doors tell.
+
+mod child;
+pub(crate) mod control;
+pub(crate) mod folder;
+mod plan;
+mod planet;
+mod probe;
+mod report;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use photon_state::RegionId;
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::child::Recipe;
+use self::control::{Answer, Asked};
+use self::folder::{Begin, Folder};
+use self::plan::Plan;
+use self::planet::{Fate, Member, Planet};
+use self::report::Report;
+use crate::cli;
+use crate::client::{Client, Endpoint};
+use crate::config::Secret;
+use crate::exit::{Exit, RefusedError};
+use crate::output::Output;
+use crate::signals::Signals;
+use crate::wan::{Delays, Relay, Wan};
+
+/// Events that wait to be dealt with; at it their senders wait.
+const HAPPENINGS_MAX: usize = 256;
+
+/// What may happen to a planet.
+#[derive(Debug)]
+enum Happening {
+    /// The process of a region has ended.
+    Ended { region: RegionId, pid: u32, status: String },
+    /// A region that was started is ready, or lacks something for too long.
+    Probed { region: RegionId, lack: Option<String> },
+    /// Somebody wants something.
+    Asked(Asked),
+}
+
+/// Starts a planet, looks after it, and stops it when asked to.
+pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
+    let began = Instant::now();
+    let mut signals = Signals::listen().context("failed to listen for signals")?;
+    let (secret, _) = photon_edge::token::make()?;
+    let secret = Secret::new(secret).expect("a token is neither too short nor too long");
+    let plan = Plan::make(options, secret)?;
+    let delays = delays(&options.wan, &plan)?;
+    let folder = Folder::choose(options.data.as_deref())?;
+    let _lock = folder.open(if options.fresh { Begin::Fresh } else { Begin::Again })?;
+    check_ports(&plan)?;
+
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let (sender, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
+    let via = relay(&plan, delays.as_ref(), &tasks, &stop).await?;
+    let members = members(&plan, &folder, via)?;
+    control::listen(&folder, sender.clone(), &tasks, stop.clone())?;
+    let report = Report::new(output);
+    let mut planet = Planet::new(members, sender, tasks.clone(), stop.clone(), report);
+
+    let looked_after = async {
+        planet.start_all()?;
+        let exit = become_ready(&mut planet, &mut happenings, &mut signals).await?;
+        if let Some(exit) = exit {
+            return Ok(exit);
+        }
+        let pids = planet.pids();
+        let pids: Vec<_> = plan.order.iter().map(|it| (*it, pids[it])).collect();
+        report.ready(&plan, &pids, folder.path(), began.elapsed())?;
+        look_after(&mut planet, &mut happenings, &mut signals).await?;
+        Ok(Exit::Ok)
+    };
+    // However it went, no region is left running.
+    let outcome: Result<Exit> = looked_after.await;
+    stop.cancel();
+    end(&mut planet, &mut happenings, &mut signals, report).await?;
+    tasks.close();
+    tasks.wait().await;
+    outcome
+}
+
+/// Works until every region is ready; returns an exit code if it does not come to that.
+async fn become_ready(
+    planet: &mut Planet,
+    happenings: &mut mpsc::Receiver<Happening>,
+    signals: &mut Signals,
+) -> Result<Option<Exit>> {
+    while !planet.is_ready() {
+        let happening = tokio::select! {
+            Some(happening) = happenings.recv() => happening,
+            () = signals.next() => return Ok(Some(Exit::Failed)),
+        };
+        if handle(planet, happening)? == Fate::NeverReady {
+            return Ok(Some(Exit::Failed));
+        }
+    }
+    Ok(None)
+}
+
+/// Works until somebody asks it to stop.
+async fn look_after(
+    planet: &mut Planet,
+    happenings: &mut mpsc::Receiver<Happening>,
+    signals: &mut Signals,
+) -> Result<()> {
+    loop {
+        tokio::select! {
+            Some(happening) = happenings.recv() => { handle(planet, happening)?; }
+            () = signals.next() => return Ok(()),
+        }
+    }
+}
+
+fn handle(planet: &mut Planet, happening: Happening) -> Result<Fate> {
+    match happening {
+        Happening::Ended { region, pid, status } => planet.ended(region, pid, &status),
+        Happening::Probed { region, lack } => planet.probed(region, lack),
+        Happening::Asked(asked) => {
+            planet.asked(asked);
+            Ok(Fate::Told)
+        }
+    }
+}
+
+/// Stops every region, in good order unless the user is in a hurry.
+async fn end(
+    planet: &mut Planet,
+    happenings: &mut mpsc::Receiver<Happening>,
+    signals: &mut Signals,
+    report: Report,
+) -> Result<()> {
+    if planet.is_down() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    report.remark("stopping the planet; Ctrl-C kills it");
+    planet.end_all(Signal::TERM);
+    while !planet.is_down() {
+        let happening = tokio::select! {
+            Some(happening) = happenings.recv() => happening,
+            () = signals.next() => {
+                planet.end_all(Signal::KILL);
+                continue;
+            }
+        };
+        if let Happening::Asked(asked) = happening {
+            // Who has hung up needs no answer.
+            let _ = asked.answer.send(Answer::Refused("the planet is stopping".to_owned()));
+            continue;
+        }
+        handle(planet, happening)?;
+    }
+    report.remark(&format!("planet stopped in {:.2} s", began.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Finds out how long links take, if they are to be delayed at all.
+fn delays(wan: &Wan, plan: &Plan) -> Result<Option<Delays>> {
+    match wan {
+        Wan::Off => Ok(None),
+        Wan::Distance => Ok(Some(Delays::from_distances(&plan.places()))),
+        Wan::File(path) => {
+            let shown = path.display().to_string();
+            let text = fs::read_to_string(path).with_context(|| {
+                format!("failed to read `{shown}`, which --wan names (or say `on` or `off`)")
+            })?;
+            Ok(Some(Delays::parse(&shown, &text, &plan.order)?))
+        }
+    }
+}
+
+/// Refuses ports that somebody else listens on, before anything is started.
+fn check_ports(plan: &Plan) -> Result<()> {
+    for region in &plan.order {
+        let site = plan.site_of(*region);
+        for (what, address) in [("its api", site.api), ("its links", site.link)] {
+            if let Err(error) = TcpListener::bind(address) {
+                let text = format!(
+                    "`{region}` cannot listen on {address} for {what}: {error}; stop what uses \
+                     the port, or choose others with --base-port"
+                );
+                return Err(RefusedError(text).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts the relay; returns where each region dials for each other.
+async fn relay(
+    plan: &Plan,
+    delays: Option<&Delays>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<RegionId, BTreeMap<RegionId, SocketAddr>>> {
+    let Some(delays) = delays else { return Ok(BTreeMap::new()) };
+    let relay = Relay::start(plan.routes(delays), tasks, stop).await?;
+    Ok(plan.order.iter().map(|it| (*it, relay.via(*it))).collect())
+}
+
+/// Writes what each region is told into its folder.
+fn members(
+    plan: &Plan,
+    folder: &Folder,
+    mut via: BTreeMap<RegionId, BTreeMap<RegionId, SocketAddr>>,
+) -> Result<BTreeMap<RegionId, Member>> {
+    let mut members = BTreeMap::new();
+    for region in &plan.order {
+        let path = folder.region(*region);
+        let (config, log) = (path.join("photon.toml"), path.join("photon.log"));
+        let text = plan.config_of(*region, folder, via.remove(region).unwrap_or_default());
+        let text = text.to_toml()?;
+        fs::create_dir_all(&path)
+            .and_then(|()| write_private(&config, &text))
+            .with_context(|| format!("failed to write the configuration `{}`", config.display()))?;
+        let endpoint: Endpoint = format!("http://{}", plan.site_of(*region).api).parse()?;
+        let recipe = Recipe { region: *region, config, log };
+        members.insert(*region, Member::new(recipe, Client::new(endpoint, None)));
+    }
+    Ok(members)
+}
+
+/// Writes a file that only its owner may read: there is a secret in it.
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}

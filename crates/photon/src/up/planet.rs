@@ -1,0 +1,275 @@
+//! The regions of a planet as they come and go: each event, and what it leads to.
+//! Must not touch files or ports; children, probes and reports do that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use anyhow::Result;
+use photon_state::RegionId;
+use rustix::process::Signal;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Happening;
+use super::child::{Recipe, Running};
+use super::control::{Act, Answer, Asked};
+use super::probe::until_ready;
+use super::report::{Change, Report};
+use crate::client::Client;
+
+/// A region that `up` looks after.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) recipe: Recipe,
+    pub(super) client: Client,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It does not run.
+    Down,
+    /// It runs, and is not ready yet.
+    Starting {
+        running: Running,
+        since: Instant,
+        waiting: Option<Waiting>,
+        probe: CancellationToken,
+    },
+    /// It is ready.
+    Up { running: Running },
+    /// It has been told to end.
+    Ending { running: Running, change: Change, waiting: Vec<Waiting> },
+}
+
+type Waiting = oneshot::Sender<Answer>;
+
+impl Member {
+    pub(super) fn new(recipe: Recipe, client: Client) -> Self {
+        Self { recipe, client, state: State::Down }
+    }
+
+    fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Down => None,
+            State::Starting { running, .. }
+            | State::Up { running }
+            | State::Ending { running, .. } => Some(running),
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        match self.state {
+            State::Up { .. } => true,
+            State::Down | State::Starting { .. } | State::Ending { .. } => false,
+        }
+    }
+}
+
+/// The regions that `up` looks after.
+#[derive(Debug)]
+pub(super) struct Planet {
+    members: BTreeMap<RegionId, Member>,
+    happenings: mpsc::Sender<Happening>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    report: Report,
+}
+
+impl Planet {
+    pub(super) fn new(
+        members: BTreeMap<RegionId, Member>,
+        happenings: mpsc::Sender<Happening>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        report: Report,
+    ) -> Self {
+        Self { members, happenings, tasks, stop, report }
+    }
+
+    /// Starts every region. Each is ready when it is linked to all others.
+    pub(super) fn start_all(&mut self) -> Result<()> {
+        let all: BTreeSet<_> = self.members.keys().copied().collect();
+        for region in &all {
+            let peers = all.iter().copied().filter(|it| it != region).collect();
+            self.start(*region, peers, None)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.members.values().all(Member::is_up)
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.members.values().all(|it| it.running().is_none())
+    }
+
+    /// Returns the process of each region that runs.
+    pub(super) fn pids(&self) -> BTreeMap<RegionId, u32> {
+        let pid = |(region, member): (&RegionId, &Member)| Some((*region, member.running()?.pid));
+        self.members.iter().filter_map(pid).collect()
+    }
+
+    /// Tells every region that runs to end.
+    pub(super) fn end_all(&mut self, signal: Signal) {
+        for member in self.members.values_mut() {
+            end(member, Change::Stopped, signal, None);
+        }
+    }
+
+    /// Takes note of the end of a region; returns whether it had failed to start.
+    pub(super) fn ended(&mut self, region: RegionId, pid: u32, status: &str) -> Result<Fate> {
+        let member = self.members.get_mut(&region).expect("only members are started");
+        if member.running().is_none_or(|it| it.pid != pid) {
+            return Ok(Fate::Told);
+        }
+        match std::mem::replace(&mut member.state, State::Down) {
+            State::Down => {}
+            State::Starting { running, waiting, probe, .. } => {
+                probe.cancel();
+                self.report.last_words(region, &running.last_words());
+                let text = format!("{status} before it was ready");
+                self.report.change(region, Change::Failed, &text)?;
+                answer(waiting, Answer::Failed(format!("`{region}` failed: {text}")));
+                return Ok(Fate::NeverReady);
+            }
+            State::Up { running } => {
+                self.report.last_words(region, &running.last_words());
+                let text = format!("{status}; {}", bring_back(region));
+                self.report.change(region, Change::Died, &text)?;
+            }
+            State::Ending { change, waiting, .. } => {
+                if !self.stop.is_cancelled() {
+                    let text = format!("{status}; {}", bring_back(region));
+                    self.report.change(region, change, &text)?;
+                }
+                for waiting in waiting {
+                    answer(Some(waiting), Answer::Done(format!("`{region}` is down: {status}")));
+                }
+            }
+        }
+        Ok(Fate::Told)
+    }
+
+    /// Takes note that a region is ready, or that it gave up hope; returns how that went.
+    pub(super) fn probed(&mut self, region: RegionId, lack: Option<String>) -> Result<Fate> {
+        let member = self.members.get_mut(&region).expect("only members are started");
+        match std::mem::replace(&mut member.state, State::Down) {
+            State::Starting { running, since, waiting, .. } => {
+                member.state = State::Up { running };
+                if let Some(lack) = lack {
+                    let text = format!("`{region}` runs, but {lack}");
+                    answer(waiting, Answer::Failed(text.clone()));
+                    self.report.change(region, Change::Failed, &text)?;
+                    return Ok(Fate::NeverReady);
+                }
+                if let Some(waiting) = waiting {
+                    let text = format!("ready in {:.2} s", since.elapsed().as_secs_f64());
+                    self.report.change(region, Change::Back, &text)?;
+                    answer(Some(waiting), Answer::Done(format!("`{region}` is {text}")));
+                }
+            }
+            other => member.state = other,
+        }
+        Ok(Fate::Told)
+    }
+
+    /// Carries out an order, or refuses it.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        let Asked { order, answer: waiting } = asked;
+        let region = RegionId::try_from(order.region.as_str()).ok();
+        let Some(region) = region.filter(|it| self.members.contains_key(it)) else {
+            let known: Vec<_> = self.members.keys().map(RegionId::as_str).collect();
+            let known = known.join(", ");
+            let text = format!("the planet has no region `{}`; it has: {known}", order.region);
+            return answer(Some(waiting), Answer::NotFound(text));
+        };
+        let member = self.members.get_mut(&region).expect("found above");
+        let is_down = member.running().is_none();
+        match (order.act, is_down) {
+            (Act::Stop, false) => end(member, Change::Stopped, Signal::TERM, Some(waiting)),
+            (Act::Kill, false) => end(member, Change::Killed, Signal::KILL, Some(waiting)),
+            (Act::Stop | Act::Kill, true) => {
+                answer(Some(waiting), Answer::Refused(format!("`{region}` is down already")));
+            }
+            (Act::Start, false) => {
+                answer(Some(waiting), Answer::Refused(format!("`{region}` runs already")));
+            }
+            (Act::Start, true) => {
+                let up = self.members.iter().filter(|(_, it)| it.is_up());
+                let peers = up.map(|(name, _)| *name).collect();
+                if let Err(error) = self.start(region, peers, Some(waiting)) {
+                    self.report.remark(&format!("{error:#}"));
+                }
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        region: RegionId,
+        peers: BTreeSet<RegionId>,
+        waiting: Option<Waiting>,
+    ) -> Result<()> {
+        let member = self.members.get_mut(&region).expect("the caller has found it");
+        let running = match member.recipe.start(&self.tasks, self.happenings.clone()) {
+            Ok(running) => running,
+            Err(error) => {
+                answer(waiting, Answer::Failed(format!("{error:#}")));
+                return Err(error);
+            }
+        };
+        let probe = self.stop.child_token();
+        let since = Instant::now();
+        member.state = State::Starting { running, since, waiting, probe: probe.clone() };
+        let (client, happenings) = (member.client.clone(), self.happenings.clone());
+        self.tasks.spawn(async move {
+            let probing = probe.run_until_cancelled(until_ready(&client, &peers)).await;
+            if let Some(found) = probing {
+                let lack = found.err().map(|it| it.to_string());
+                // Nobody listens only when `up` itself is ending.
+                let _ = happenings.send(Happening::Probed { region, lack }).await;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Whether a region has come to what was hoped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// All that is to be said has been said.
+    Told,
+    /// It did not become ready.
+    NeverReady,
+}
+
+/// Tells a region that runs to end, and remembers who waits for it.
+fn end(member: &mut Member, change: Change, signal: Signal, waiting: Option<Waiting>) {
+    let (running, mut all) = match std::mem::replace(&mut member.state, State::Down) {
+        State::Down => return,
+        State::Starting { running, waiting: starter, probe, .. } => {
+            probe.cancel();
+            answer(starter, Answer::Failed("it was stopped before it was ready".to_owned()));
+            (running, Vec::new())
+        }
+        State::Up { running } => (running, Vec::new()),
+        State::Ending { running, waiting, .. } => (running, waiting),
+    };
+    running.signal(signal);
+    all.extend(waiting);
+    member.state = State::Ending { running, change, waiting: all };
+}
+
+fn answer(waiting: Option<Waiting>, text: Answer) {
+    if let Some(waiting) = waiting {
+        // Who has hung up needs no answer.
+        let _ = waiting.send(text);
+    }
+}
+
+fn bring_back(region: RegionId) -> String {
+    format!("bring it back with `photon region start {region}`")
+}

@@ -1,0 +1,58 @@
+//! Workers that are too late, and strangers.
+//! Must not wait for real silence: the configuration makes leases short.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, Region, RegionOptions, SOON, eventually, photon, run, text};
+
+const SHORT: &str = "[tasks]\nlease_ttl = \"300ms\"\npickup_ttl = \"300ms\"";
+
+async fn heartbeat(api: &Api, lease: &Value) -> crate::harness::Answer {
+    let path = format!("/v1/leases/{}/heartbeat", text(&lease["task"]));
+    api.post(&path, &json!({"token": lease["token"]})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_silent_for_too_long_is_refused_from_then_on() {
+    let config = SHORT.to_owned();
+    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    let api = &region.api;
+    api.register("shout", "text.upper").await;
+    let task = json!({"agent": "shout", "text": "hello"});
+    let id = api.post("/v1/tasks", &task).await.ok()["id"].clone();
+    let late = api.lease("shout").await;
+    heartbeat(api, &late).await.ok();
+    let current = eventually("the lease lapses and is given anew", || async {
+        let lease = api.lease("shout").await;
+        (lease["attempt"] != late["attempt"]).then_some(lease)
+    })
+    .await;
+    assert_eq!((&late["task"], &current["task"]), (&id, &id));
+    assert_eq!(heartbeat(api, &late).await.refused(409, "stale-token")["task"], id);
+    api.complete(&late).await.refused(409, "stale-token");
+    api.complete(&current).await.ok();
+    assert_eq!(api.complete(&current).await.ok()["state"], "completed", "said twice, done once");
+    let refused = api.complete(&late).await;
+    assert_eq!(refused.status, 409, "{refused:#?}");
+    api.lives_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_token_nobody_comes_in_and_with_it_all_is_as_ever() {
+    let made = run(photon(&["token", "new", "--output", "json"]), SOON).await.json();
+    let (token, hash) = (text(&made["token"]), text(&made["hash"]));
+    let config = format!("[listen]\ntokens = [\"{hash}\"]");
+    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    for path in ["/v1/tasks", "/v1/openapi.json", "/metrics", "/nothing"] {
+        let refused = region.api.get(path).await;
+        assert_eq!(refused.headers["www-authenticate"], "Bearer realm=\"photon\"");
+        refused.refused(401, "unauthorized");
+        let wrong = region.api.request(reqwest::Method::GET, path).bearer_auth("photon_0000");
+        Api::send(wrong).await.refused(401, "unauthorized");
+    }
+    region.api.get("/healthz").await.ok();
+    region.api.as_bearer(token).lives_on().await;
+    let url = region.api.base();
+    run(photon(&["--url", url, "task", "ls"]), SOON).await.refused(4, &["PHOTON_TOKEN"]);
+    run(photon(&["--url", url, "--token", token, "task", "ls"]), SOON).await.ok();
+}

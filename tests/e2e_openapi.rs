@@ -1,0 +1,42 @@
+//! Schemathesis asks a region everything that its OpenAPI document allows, and much that it does not.
+//! Must not know the routes: the document does.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Region, RegionOptions, python, run, say, text};
+use serde_json::json;
+
+/// Test cases of each kind for each operation.
+const EXAMPLES: &str = "25";
+
+/// The same in every run; change it to look elsewhere.
+const SEED: &str = "20261121";
+
+const PATIENCE: Duration = Duration::from_secs(240);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_what_its_document_says() {
+    let region = Region::start(&RegionOptions::default()).await;
+    let api = &region.api;
+    api.register("shout", "text.upper").await;
+    api.completes_a_task().await;
+    let task = api.post("/v1/tasks", &json!({"agent": "shout", "text": "hello"})).await.ok();
+    assert_eq!(api.lease("shout").await["task"], text(&task["id"]));
+    let document = api.get("/v1/openapi.json").await.ok();
+    assert!(text(&document["openapi"]).starts_with("3.1"), "{}", document["openapi"]);
+
+    let reports = tempfile::tempdir().expect("there is room for temporary files");
+    let mut command = python("schemathesis").await;
+    command.current_dir(reports.path());
+    command.args(["run", "--no-color", "--max-examples", EXAMPLES, "--seed", SEED]);
+    command.args(["--request-timeout", "40", "--suppress-health-check", "all"]);
+    command.args(["--generation-database", "none", "--workers", "1"]);
+    command.arg(format!("{}/v1/openapi.json", api.base()));
+    let report = run(command, PATIENCE).await;
+    let passed = report.code == Some(0);
+    assert!(passed, "schemathesis found:\n{}\n{}", report.stdout, report.stderr);
+    say(&report.stdout);
+    api.lives_on().await;
+}

@@ -1,0 +1,152 @@
+//! The first five minutes with Photon, as the README tells them.
+//! Must not use anything but the command line.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{
+    Planet, PlanetOptions, Process, REGIONS, Wan, eventually, is_alive, regions_of, text,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const AGENT_REGION: &str = "eu-west-1";
+const CLIENT_REGION: &str = "ap-southeast-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planet_runs_an_agent_loses_a_region_and_goes_on() {
+    let mut planet = Planet::start(PlanetOptions { wan: Wan::On }).await;
+    let mut shout = planet.agent("shout", "text.upper", AGENT_REGION, &["tr", "a-z", "A-Z"]).await;
+
+    let first = work_is_done_across_the_world(&planet).await;
+    tasks_can_be_listed_shown_and_followed(&planet, &first).await;
+    agents_can_be_listed_shown_and_removed(&planet).await;
+    tasks_can_be_canceled(&planet).await;
+    a_killed_region_is_seen_and_its_work_waits(&planet, &mut shout).await;
+    everything_stops_on_ctrl_c(&mut planet).await;
+
+    planet.start_again(&[]).await;
+    let task = task(&planet, &first).await;
+    assert_eq!(task["state"], "completed", "state survives a restart: {task:#}");
+    planet.knows_agent("shout").await;
+    shouts(&planet, "once more", "ONCE MORE").await;
+    assert!(shout.is_running(), "an agent outlives the planet");
+
+    everything_stops_on_ctrl_c(&mut planet).await;
+    planet.start_again(&["--fresh"]).await;
+    planet.photon(&["task", "get", &first]).await.refused(3, &["no task"]);
+}
+
+async fn shouts(planet: &Planet, said: &str, heard: &str) {
+    let args = ["send", "--skill", "text.upper", said, "--region", CLIENT_REGION, "--follow"];
+    let done = planet.photon(&args).await.with_code(0);
+    assert_eq!(done.stdout.trim(), heard, "{done:#?}");
+    assert!(done.stderr.contains(AGENT_REGION), "it says where the work was done: {done:#?}");
+}
+
+/// Returns the task that was made.
+async fn work_is_done_across_the_world(planet: &Planet) -> String {
+    shouts(planet, "hello", "HELLO").await;
+    let args = ["send", "--agent", "shout", "to you", "--wait", "--output", "json"];
+    let task = planet.photon(&args).await.json();
+    assert_eq!(task["state"], "completed", "{task:#}");
+    assert_eq!(task["worker"]["region"], AGENT_REGION, "{task:#}");
+    assert_eq!(task["artifacts"][0]["parts"][0]["text"], "TO YOU", "{task:#}");
+    text(&task["id"]).to_owned()
+}
+
+async fn tasks_can_be_listed_shown_and_followed(planet: &Planet, id: &str) {
+    let table = planet.photon(&["task", "ls", "--state", "completed"]).await.ok();
+    assert!(table.lines().any(|line| line.contains(id)), "{table}");
+    let list = planet.photon(&["task", "ls", "--output", "json"]).await.json();
+    assert!(list["tasks"].as_array().is_some_and(|it| it.iter().any(|it| it["id"] == id)));
+    let shown = planet.photon(&["task", "get", id]).await.ok();
+    assert!(shown.contains("TO YOU"), "{shown}");
+    let followed = planet.photon(&["task", "follow", id]).await.ok();
+    assert_eq!(followed.trim(), "TO YOU");
+    let unknown = "00000000000000000000000000";
+    planet.photon(&["task", "get", unknown]).await.refused(3, &[unknown]);
+}
+
+async fn agents_can_be_listed_shown_and_removed(planet: &Planet) {
+    let mut brief = planet.agent("brief", "text.brief", CLIENT_REGION, &["cat"]).await;
+    let table = planet.photon(&["agent", "ls"]).await.ok();
+    assert!(table.contains("shout") && table.contains("brief"), "{table}");
+    let table = planet.photon(&["agent", "ls", "--skill", "text.brief"]).await.ok();
+    assert!(!table.contains("shout") && table.contains(CLIENT_REGION), "{table}");
+    let card = planet.photon(&["agent", "get", "shout", "--output", "json"]).await.json();
+    assert_eq!((&card["name"], &card["region"]), (&"shout".into(), &AGENT_REGION.into()));
+    brief.signal(Signal::INT);
+    brief.ends().await;
+    // Whoever ends an agent in good order has it forgotten, or removes it by hand.
+    let removed = planet.photon(&["agent", "rm", "brief"]).await;
+    assert!([Some(0), Some(3)].contains(&removed.code), "{removed:#?}");
+    planet.photon(&["agent", "get", "brief"]).await.refused(3, &["brief"]);
+}
+
+async fn tasks_can_be_canceled(planet: &Planet) {
+    let _slow = planet.agent("slow", "sh.slow", AGENT_REGION, &["sleep", "600"]).await;
+    let sent = planet.photon(&["send", "--agent", "slow", "go", "--output", "json"]).await.json();
+    let id = text(&sent["id"]);
+    eventually("the task is taken up", || async {
+        (task(planet, id).await["state"] == "working").then_some(())
+    })
+    .await;
+    let mut following =
+        Process::start("photon task follow", planet.command(&["task", "follow", id]));
+    planet.photon(&["task", "cancel", id, "--reason", "not needed"]).await.ok();
+    assert_eq!(following.ends().await.code(), Some(7), "{}", following.said());
+    assert_eq!(task(planet, id).await["state"], "canceled");
+    planet.photon(&["task", "cancel", id]).await.refused(4, &["has ended"]);
+}
+
+async fn a_killed_region_is_seen_and_its_work_waits(planet: &Planet, shout: &mut Process) {
+    assert_eq!(health(planet, AGENT_REGION).await, "linked");
+    let table = planet.photon(&["region", "ls"]).await.ok();
+    assert!(REGIONS.iter().all(|it| table.contains(it)), "{table}");
+    let pid = regions_of(planet.up.pid())[AGENT_REGION];
+    planet.region("kill", AGENT_REGION).await;
+    eventually("the region is dead", || async { (!is_alive(pid)).then_some(()) }).await;
+    eventually("the others see it", || async {
+        (health(planet, AGENT_REGION).await == "unlinked").then_some(())
+    })
+    .await;
+
+    let args = ["send", "--skill", "text.upper", "later", "--region", CLIENT_REGION];
+    let sent = planet.photon(&[&args[..], &["--output", "json"]].concat()).await.json();
+    let id = text(&sent["id"]);
+    assert!(["submitted", "working"].map(Value::from).contains(&task(planet, id).await["state"]));
+
+    planet.region("start", AGENT_REGION).await;
+    planet.api(AGENT_REGION).is_ready().await;
+    let waiting = Duration::from_secs(60);
+    harness::eventually_within(waiting, "the task that waited is done", || async {
+        (task(planet, id).await["state"] == "completed").then_some(())
+    })
+    .await;
+    planet.knows_agent("shout").await;
+    shouts(planet, "again", "AGAIN").await;
+    assert!(shout.is_running(), "an agent outlives its region");
+}
+
+async fn health(planet: &Planet, region: &str) -> String {
+    let seen = planet.photon(&["region", "ls", "--output", "json"]).await.json();
+    let all = seen["regions"].as_array().expect("a list").iter();
+    let found = all.clone().find(|it| it["name"] == region).expect("a region of the planet");
+    text(&found["health"]).to_owned()
+}
+
+async fn task(planet: &Planet, id: &str) -> Value {
+    planet.photon(&["task", "get", id, "--output", "json"]).await.json()
+}
+
+async fn everything_stops_on_ctrl_c(planet: &mut Planet) {
+    let regions = regions_of(planet.up.pid());
+    assert_eq!(regions.len(), REGIONS.len(), "{regions:?}");
+    planet.up.signal(Signal::INT);
+    let status = planet.up.ends().await;
+    assert!(status.success(), "{status}");
+    let left: Vec<_> = regions.iter().filter(|(_, pid)| is_alive(**pid)).collect();
+    assert!(left.is_empty(), "{left:?} run on");
+}
