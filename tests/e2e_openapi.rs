@@ -1,4 +1,4 @@
-//! Schemathesis asks a region everything that its OpenAPI document allows, and much that it does not.
+//! Schemathesis asks a region everything that its OpenAPI document allows, and much besides.
 //! Must not know the routes: the document does.
 
 mod harness;

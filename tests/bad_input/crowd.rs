@@ -57,7 +57,7 @@ async fn follow(address: String, id: String) -> Raw {
     raw
 }
 
-/// Raises the limit of open files, for this process and the region, and returns how many may follow.
+/// Raises the limit of open files, here and in what is started; returns how many may follow.
 fn followers_possible() -> usize {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let raised = Rlimit { current: maximum, maximum };

@@ -53,7 +53,8 @@ async fn a_torn_tail_is_cut_off_and_said() {
 
 /// Returns the file of the log: there is one, because a test writes little.
 fn only_segment(data: &Path) -> PathBuf {
-    let files = fs::read_dir(data.join("log")).unwrap().map(|it| it.unwrap().path());
+    let files = fs::read_dir(data.join("log")).expect("the region made it");
+    let files = files.map(|it| it.expect("nobody else is here").path());
     let mut segments: Vec<_> =
         files.filter(|it| it.extension().is_none_or(|it| it != "tmp")).collect();
     assert_eq!(segments.len(), 1, "{segments:?}");
@@ -72,7 +73,7 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     /// Mounts the disk, or says why that is not possible here.
     async fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
         let done = run(mount, SOON).await;

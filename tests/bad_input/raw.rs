@@ -44,7 +44,7 @@ impl Raw {
     }
 
     /// Waits until the region closes the connection; says a byte each `pace` meanwhile.
-    pub(super) async fn is_closed(mut self, pace: Duration, patience: Duration) {
+    pub(super) async fn sees_it_closed(mut self, pace: Duration, patience: Duration) {
         let mut bytes = [0; 4096];
         let closing = async {
             loop {

@@ -10,7 +10,7 @@ use crate::harness::{Region, RegionOptions, peak_memory_bytes};
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 
 const BODY_BYTES: usize = 100 << 20;
-const PIECE: [u8; 64 << 10] = [b'a'; 64 << 10];
+static PIECE: [u8; 64 << 10] = [b'a'; 64 << 10];
 
 /// Longer than the time that a region gives to the head of a request.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -79,6 +79,6 @@ async fn a_client_that_is_too_slow_is_let_go() {
     head.say(b"GET /v1/tasks HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
     let silent = Raw::connect(region.address()).await;
     let drip = Duration::from_millis(300);
-    tokio::join!(head.is_closed(drip, PATIENCE), silent.is_closed(PATIENCE, PATIENCE));
+    tokio::join!(head.sees_it_closed(drip, PATIENCE), silent.sees_it_closed(PATIENCE, PATIENCE));
     region.api.lives_on().await;
 }

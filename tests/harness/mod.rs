@@ -1,7 +1,7 @@
 //! Real processes under test: how they are started, watched, talked to, and ended.
 //! Must not know what a test wants of them, nor link anything of Photon but its binary.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 mod api;
 mod planet;

@@ -1,14 +1,20 @@
 //! A planet of several regions, started by `photon up`.
 //! Must not know how `up` runs its regions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{Api, Done, Process, SOON, free_ports, photon, program, run};
+use super::{Api, Done, Process, SOON, eventually, free_ports, photon, run, say};
 
 /// The regions of a planet unless a test wants others.
 pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-1"];
+
+/// Names the folder for the state of a user's programs, so that no test meets the user's own.
+const STATE_FOLDER: &str = "XDG_STATE_HOME";
+
+/// Lines of each region's log that are shown when a test fails.
+const TAIL_LINES: usize = 40;
 
 /// Whether bytes between regions take their time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +67,6 @@ impl Planet {
         }
     }
 
-    /// Returns the folder of the planet's state.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().to_owned()
-    }
-
     /// Returns the base URL of a region's front door.
     pub(crate) fn url(&self, region: &str) -> String {
         let at = REGIONS.iter().position(|it| *it == region).expect("a region of the planet");
@@ -84,9 +85,7 @@ impl Planet {
 
     /// Runs `photon region ACT REGION`.
     pub(crate) async fn region(&self, act: &str, region: &str) {
-        let data = self.data();
-        let data = data.to_str().expect("temporary folders have plain names");
-        self.photon(&["region", act, region, "--data", data]).await.ok();
+        self.photon(&["region", act, region]).await.ok();
     }
 
     /// Starts `photon agent run` attached to a region.
@@ -109,7 +108,7 @@ impl Planet {
     pub(crate) async fn knows_agent(&self, name: &str) {
         for region in REGIONS {
             let api = self.api(region);
-            super::eventually(format!("{name} is online in {region}"), || async {
+            eventually(format!("{name} is online in {region}"), || async {
                 let agent = api.get(&format!("/v1/agents/{name}")).await;
                 (agent.status == 200 && agent.body["status"] == "online").then_some(())
             })
@@ -120,18 +119,32 @@ impl Planet {
     /// Returns `photon` with this planet as its `--url`.
     pub(crate) fn command(&self, args: &[&str]) -> tokio::process::Command {
         let mut command = photon(args);
-        command.env("PHOTON_URL", self.url(REGIONS[0]));
+        command.env("PHOTON_URL", self.url(REGIONS[0])).env(STATE_FOLDER, self.folder.path());
         command
     }
 }
 
-fn start_up(options: PlanetOptions, base_port: u16, data: &Path, args: &[&str]) -> Process {
+impl Drop for Planet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for region in REGIONS {
+            let path = self.folder.path().join("photon/dev").join(region).join("photon.log");
+            let log = std::fs::read_to_string(&path).unwrap_or_else(|err| err.to_string());
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
+            say(&format!("---- {region} logged last:\n{tail}"));
+        }
+    }
+}
+
+fn start_up(options: PlanetOptions, base_port: u16, state: &Path, args: &[&str]) -> Process {
     let wan = match options.wan {
         Wan::On => "on",
         Wan::Off => "off",
     };
     let mut command = photon(&["up", "--wan", wan, "--base-port", &base_port.to_string()]);
-    command.args(["--regions", &REGIONS.join(",")]).arg("--data").arg(data).args(args);
-    debug_assert_eq!(command.as_std().get_program(), program::PHOTON);
+    command.args(["--regions", &REGIONS.join(",")]).args(args).env(STATE_FOLDER, state);
     Process::start("photon up", command)
 }

@@ -77,9 +77,13 @@ impl Process {
 
     /// Waits until the process has ended by itself.
     pub(crate) async fn ends(&mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(SOON, self.child.wait()).await;
-        let status = ended.unwrap_or_else(|_| panic!("{} has not ended in {SOON:?}", self.name));
-        status.expect("it is a child of the test")
+        let ended = tokio::time::timeout(SOON, self.has_ended()).await;
+        ended.unwrap_or_else(|_| panic!("{} has not ended in {SOON:?}", self.name))
+    }
+
+    /// Waits until the process has ended, however long that takes.
+    pub(crate) async fn has_ended(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("it is a child of the test")
     }
 
     /// Kills the process, but nothing that it has started, and waits until it is gone.

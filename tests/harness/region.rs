@@ -80,11 +80,13 @@ impl Site {
 
     /// Starts the region, and waits until it is ready.
     pub(crate) async fn start(self) -> Region {
-        let process = Process::start("photon serve", self.command());
+        let mut process = Process::start("photon serve", self.command());
         let api = Api::new(format!("http://{}", self.address));
-        let region = Region { process, api, data: self.data.clone(), site: self };
-        region.api.is_ready().await;
-        region
+        tokio::select! {
+            () = api.is_ready() => {}
+            status = process.has_ended() => panic!("the region has ended at its start: {status}"),
+        }
+        Region { process, api, data: self.data.clone(), site: self }
     }
 }
 

@@ -15,8 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Front;
 use crate::names::Invalid;
-use crate::problem::{Kind, Stood};
-use crate::v1::types::Problem;
+use crate::problem::{Declined, Kind, Stood};
 
 /// Why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +42,7 @@ pub(crate) async fn read(
 ) -> Result<Bytes, BodyError> {
     let (max, patience) = (front.limits().body_bytes_max, front.limits().request_timeout);
     let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| max as u64 <= length && max as u64 != length) {
+    if length.is_some_and(|length| (max as u64) < length) {
         front.swallow(body);
         return Err(BodyError::TooLarge { max });
     }
@@ -80,12 +79,12 @@ async fn gather(body: &mut Body, max: usize) -> Result<Bytes, BodyError> {
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
-    type Rejection = Problem;
-    async fn from_request(request: Request, front: &Front) -> Result<Self, Problem> {
+    type Rejection = Declined;
+    async fn from_request(request: Request, front: &Front) -> Result<Self, Declined> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
             let detail = "send JSON with the header `content-type: application/json`";
-            return Err(Kind::UnsupportedMediaType.problem(detail));
+            return Err(Kind::UnsupportedMediaType.problem(detail).into());
         }
         let bytes = read(front, &parts.headers, body).await?;
         parse(&bytes).map(Self)
@@ -97,8 +96,8 @@ impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
 pub(crate) struct JsonOrNothing<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
-    type Rejection = Problem;
-    async fn from_request(request: Request, front: &Front) -> Result<Self, Problem> {
+    type Rejection = Declined;
+    async fn from_request(request: Request, front: &Front) -> Result<Self, Declined> {
         let (parts, body) = request.into_parts();
         let bytes = read(front, &parts.headers, body).await?;
         if bytes.is_empty() {
@@ -108,7 +107,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
             return parse::<Option<T>>(&bytes).map(|it| Self(it.unwrap_or_default()));
         }
         let detail = "send JSON with the header `content-type: application/json`, or no body";
-        Err(Kind::UnsupportedMediaType.problem(detail))
+        Err(Kind::UnsupportedMediaType.problem(detail).into())
     }
 }
 
@@ -121,7 +120,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Parses JSON from outside; a fault in a field names the field.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Declined> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
         let path = err.path().to_string();
@@ -137,11 +136,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-fn malformed(err: &serde_json::Error) -> Problem {
-    Kind::MalformedJson.problem(format!("the body is not JSON: {err}"))
+fn malformed(err: &serde_json::Error) -> Declined {
+    Kind::MalformedJson.problem(format!("the body is not JSON: {err}")).into()
 }
 
-fn invalid_field(path: &str, err: &serde_json::Error) -> Problem {
+fn invalid_field(path: &str, err: &serde_json::Error) -> Declined {
     let message = err.to_string();
     let rule = message.split(" at line ").next().unwrap_or_default();
     let field = if path == "." { "body" } else { path };
@@ -163,8 +162,8 @@ fn nearest(rule: &str) -> Option<&str> {
 pub(crate) struct Params<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Front> for Params<T> {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _: &Front) -> Result<Self, Problem> {
+    type Rejection = Declined;
+    async fn from_request_parts(parts: &mut Parts, _: &Front) -> Result<Self, Declined> {
         let query = Query::try_from_uri(&parts.uri)
             .map_err(|err: QueryRejection| Kind::InvalidParameter.problem(err.body_text()))?;
         Ok(Self(query.0))
@@ -176,11 +175,11 @@ impl<T: DeserializeOwned> FromRequestParts<Front> for Params<T> {
 pub(crate) struct Segment(pub(crate) String);
 
 impl FromRequestParts<Front> for Segment {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Self, Problem> {
+    type Rejection = Declined;
+    async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Self, Declined> {
         match Path::from_request_parts(parts, front).await {
             Ok(Path(text)) => Ok(Self(text)),
-            Err(err) => Err(Kind::InvalidParameter.problem(err.body_text())),
+            Err(err) => Err(Kind::InvalidParameter.problem(err.body_text()).into()),
         }
     }
 }
@@ -220,7 +219,7 @@ mod tests {
     }
 
     fn check(json: &str, status: u16, field: Option<&str>, detail: &str) {
-        let problem = parse::<Outer>(json.as_bytes()).unwrap_err();
+        let problem = parse::<Outer>(json.as_bytes()).unwrap_err().0;
         assert_eq!((problem.status, problem.field.as_deref()), (status, field), "{problem:?}");
         assert!(problem.detail.contains(detail), "{problem:?}");
     }

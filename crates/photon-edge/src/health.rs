@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::problem::{Kind, PROBLEM_JSON};
+use crate::problem::{Declined, Kind, PROBLEM_JSON};
 use crate::v1::types::Problem;
 use crate::{Failure, Front};
 
@@ -19,19 +19,19 @@ pub(crate) fn router() -> OpenApiRouter<Front> {
 
 /// How the process is.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Health {
-    /// `alive` or `ready`.
-    pub status: HealthStatus,
+pub(crate) struct Health {
+    /// How it is.
+    pub(crate) status: HealthStatus,
     /// The region that answers.
-    pub region: String,
+    pub(crate) region: String,
     /// The version of Photon that answers.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 /// How the process is, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum HealthStatus {
+pub(crate) enum HealthStatus {
     /// It answers.
     Alive,
     /// It takes work.
@@ -61,13 +61,13 @@ async fn alive(State(front): State<Front>) -> Json<Health> {
             content_type = PROBLEM_JSON),
     ),
 )]
-async fn ready(State(front): State<Front>) -> Result<Json<Health>, Problem> {
+async fn ready(State(front): State<Front>) -> Result<Json<Health>, Declined> {
     if front.stopping().is_cancelled() {
         return Err(Failure::Stopping.into());
     }
     if front.view().is_disk_full {
         let detail = "the disk is full: writes are refused until there is room; reads go on";
-        return Err(Kind::DiskFull.problem(detail));
+        return Err(Kind::DiskFull.problem(detail).into());
     }
     Ok(health(&front, HealthStatus::Ready))
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use photon_node::{Histogram, LinkStats, LogStats};
 use photon_region::View;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -50,6 +51,18 @@ impl<'a> Family<'a> {
         let _ = writeln!(self.text, "{}{labels} {value}", self.name);
         self
     }
+
+    /// Writes a histogram. The labels end with a comma, if there are any.
+    fn histogram(&mut self, labels: &str, it: &Histogram) {
+        let name = self.name;
+        for (bound, below) in &it.buckets {
+            let _ = writeln!(self.text, "{name}_bucket{{{labels}le=\"{bound}\"}} {below}");
+        }
+        let _ = writeln!(self.text, "{name}_bucket{{{labels}le=\"+Inf\"}} {}", it.count);
+        let labels = labels.trim_end_matches(',');
+        let _ = writeln!(self.text, "{name}_sum{{{labels}}} {}", it.sum);
+        let _ = writeln!(self.text, "{name}_count{{{labels}}} {}", it.count);
+    }
 }
 
 fn exposition(front: &Front) -> String {
@@ -62,6 +75,8 @@ fn exposition(front: &Front) -> String {
     gauges(&mut text, &view);
     counters(&mut text, &view);
     peers(&mut text, &view);
+    log(&mut text, &front.handle().log_stats());
+    links(&mut text, front.handle().link_stats());
     edge(&mut text, front);
     requests(&mut text, front);
     text
@@ -127,6 +142,30 @@ fn peers(text: &mut String, view: &View) {
     }
 }
 
+fn log(text: &mut String, it: &LogStats) {
+    let help = "How long a sync of the log took.";
+    Family::new(text, "photon_log_sync_seconds", "histogram", help).histogram("", &it.sync_seconds);
+    let help = "How many ops one sync served.";
+    Family::new(text, "photon_log_group_ops", "histogram", help).histogram("", &it.group_ops);
+    let help = "Bytes of the log's segments that are in use.";
+    Family::new(text, "photon_log_bytes", "gauge", help).sample("", it.bytes);
+    let help = "Bytes that were cut off at the start because a crash had torn them.";
+    Family::new(text, "photon_log_torn_bytes", "gauge", help).sample("", it.torn_bytes);
+}
+
+fn links(text: &mut String, it: LinkStats) {
+    let mut counter = |name, help, value: u64| {
+        Family::new(text, name, "counter", help).sample("", value);
+    };
+    counter("photon_links_up_total", "Links that came up.", it.linked);
+    let help = "Peers and strangers that were refused a link.";
+    counter("photon_links_refused_total", help, it.refused);
+    let help = "Messages dropped because no link was up or its queue was full.";
+    counter("photon_link_messages_dropped_total", help, it.dropped);
+    counter("photon_link_sent_bytes_total", "Bytes written to links.", it.sent_bytes);
+    counter("photon_link_received_bytes_total", "Bytes read from links.", it.received_bytes);
+}
+
 fn edge(text: &mut String, front: &Front) {
     let (open, refused) = front.meter().connections();
     Family::new(text, "photon_followers", "gauge", "Clients that follow a task.")
@@ -148,17 +187,16 @@ fn requests(text: &mut String, front: &Front) {
     });
     let name = "photon_http_request_seconds";
     let help = "How long it took until the head of the reply, waiting of long polls included.";
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+    let mut family = Family::new(text, name, "histogram", help);
     front.meter().read(|method, route, series| {
-        let labels = format!("method=\"{method}\",route=\"{route}\"");
-        let mut total = 0;
-        for (bound, count) in BUCKETS.iter().zip(series.buckets) {
-            total += count;
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
-        }
-        total += series.buckets[BUCKETS.len()];
-        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}");
-        let _ = writeln!(text, "{name}_sum{{{labels}}} {}", series.sum.as_secs_f64());
-        let _ = writeln!(text, "{name}_count{{{labels}}} {total}");
+        let mut count = 0;
+        let mut below = |n: &u64| {
+            count += n;
+            count
+        };
+        let buckets = series.buckets.iter().map(&mut below).collect::<Vec<_>>();
+        let buckets = BUCKETS.into_iter().zip(buckets).collect();
+        let histogram = Histogram { buckets, sum: series.sum.as_secs_f64(), count };
+        family.histogram(&format!("method=\"{method}\",route=\"{route}\","), &histogram);
     });
 }

@@ -233,6 +233,22 @@ impl From<BodyError> for Problem {
     }
 }
 
+/// What a handler says instead of a reply: a problem, boxed because results should be small.
+#[derive(Debug)]
+pub(crate) struct Declined(pub(crate) Box<Problem>);
+
+impl<T: Into<Problem>> From<T> for Declined {
+    fn from(cause: T) -> Self {
+        Self(Box::new(cause.into()))
+    }
+}
+
+impl IntoResponse for Declined {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
 /// Where a value that is invalid stood in its request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stood {
@@ -244,12 +260,12 @@ pub(crate) enum Stood {
 
 impl Invalid {
     /// Makes the problem that tells of it.
-    pub(crate) fn problem(self, stood: Stood) -> Problem {
+    pub(crate) fn problem(self, stood: Stood) -> Declined {
         let kind = match stood {
             Stood::Outside => Kind::InvalidParameter,
             Stood::Inside => Kind::InvalidBody,
         };
-        Problem { detail: self.to_string(), field: Some(self.field), ..kind.problem("") }
+        Problem { field: Some(self.field.clone()), ..kind.problem(self.to_string()) }.into()
     }
 }
 

@@ -23,8 +23,8 @@ const INPUTS_MAX: usize = 512;
 const PENDING_BYTES_MAX: usize = 32 << 20;
 /// How often the view is renewed at most.
 const VIEW_EVERY: Duration = Duration::from_millis(250);
-/// The longest sleep; waking for nothing once in a while is harmless.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The latest alarm, as a time since the start: what a timer can surely hold.
+const ALARM_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long the log may take to become durable when the node stops.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
@@ -154,9 +154,7 @@ impl Driver {
     fn alarm(&self) -> Instant {
         let (wakeup, _why) = self.region.next_wakeup();
         let view = if self.is_dirty { self.published + VIEW_EVERY } else { Duration::MAX };
-        // A limit that is fixed, so that the alarm is not set anew at each input.
-        let limit = (self.clock.start.elapsed().as_secs() / SLEEP_MAX.as_secs() + 1) as u32;
-        self.clock.start + wakeup.min(view).min(SLEEP_MAX * limit)
+        self.clock.start + wakeup.min(view).min(ALARM_MAX)
     }
 
     /// Takes what is ready, of each kind in turn, so that none starves.

@@ -1,7 +1,7 @@
 //! A handle without a node, for tests of who holds handles: a function answers the commands.
 //! Must not be used by a running region.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use photon_region::{Command, Refusal, Reply, View};
 use tokio::sync::mpsc;
@@ -19,19 +19,19 @@ impl Handle {
     pub fn from_fn(answer: impl Fn(Command) -> Result<Reply, Refusal> + Send + 'static) -> Self {
         let (commands, mut asked) = mpsc::channel::<Asked>(COMMANDS_MAX);
         std::thread::spawn(move || {
-            while let Some((command, reply_tx)) = asked.blocking_recv() {
+            while let Some(Asked { command, reply, .. }) = asked.blocking_recv() {
                 // A client that has gone wants no reply.
-                let _ = reply_tx.send(answer(command));
+                let _ = reply.send(answer(command));
             }
         });
-        Self { commands, view: Arc::new(RwLock::new(Arc::new(View::default()))) }
+        Self { commands, shared: Arc::default() }
     }
 
     /// Sets what the handle shows of the region.
     #[doc(hidden)]
     #[must_use]
     pub fn with_view(self, view: View) -> Self {
-        *self.view.write().expect("no writer panics") = Arc::new(view);
+        self.shared.publish(view);
         self
     }
 }

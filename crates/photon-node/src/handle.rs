@@ -88,7 +88,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Handle {
-    /// Submits a command and waits for its reply. Dropping the future abandons the reply, never the write.
+    /// Submits a command and waits for its reply. Dropping the future abandons the reply, never the
+    /// write.
     pub async fn submit(&self, command: Command) -> Result<Reply, SubmitError> {
         let (reply, receiver) = oneshot::channel();
         let ticket = self.shared.tickets.fetch_add(1, Ordering::Relaxed);

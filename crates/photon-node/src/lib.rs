@@ -2,6 +2,7 @@
 //! Must not decide anything, nor speak to clients.
 
 mod driver;
+mod fake;
 mod handle;
 mod links;
 mod log;

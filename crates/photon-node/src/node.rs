@@ -126,7 +126,11 @@ pub enum RunError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The disk did not take the last writes in time.
-    #[error("the disk did not take the last {ops} ops within {} s; nobody was told that they are durable", after.as_secs())]
+    #[error(
+        "the disk did not take the last {ops} ops within {} s; nobody was told that they are \
+         durable",
+        after.as_secs()
+    )]
     Flush {
         /// How many ops are missing.
         ops: u64,

@@ -1,4 +1,6 @@
-//! Measures how fast the simulator runs: `cargo run --release -p photon-sim --example rate -- 0 200`.
+//! Measures how fast the simulator runs:
+//! `cargo run --release -p photon-sim --example rate -- FIRST LAST`.
+//! Must not be mistaken for `photon simulate`, which has threads and options.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

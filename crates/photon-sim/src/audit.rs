@@ -8,8 +8,9 @@ use photon_state::PlacementId;
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::planet::Planet;
-use crate::promises::{Broken, Promise, check_log};
+use crate::promises::{Broken, Promise};
 use crate::site::Site;
+use crate::tasklog::check_log;
 
 impl Planet<'_, '_> {
     /// How long it may take, once all faults are over, until every task has ended everywhere.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use photon_region::TaskId;
-use photon_state::{Change, Op, StreamId};
+use photon_state::{Change, Hlc, Op, StreamId};
 use rustc_hash::FxHashMap;
 
 /// A log in the order of its writes, with the indexes that the checks need.
@@ -126,8 +126,8 @@ impl Disk {
         at.is_some_and(|at| (*at as usize) < self.synced)
     }
 
-    /// Whether some op with this reading of the clock survives a crash; the youngest are looked at first.
-    pub(crate) fn has_synced_at(&self, at: photon_state::Hlc) -> bool {
+    /// Whether some op with this reading of the clock survives a crash.
+    pub(crate) fn has_synced_at(&self, at: Hlc) -> bool {
         self.log[..self.synced].iter().rev().any(|op| op.at == at)
     }
 
@@ -159,7 +159,7 @@ pub(crate) fn event_of(op: &Op) -> Option<(TaskId, u64)> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use photon_state::{Dataset, Hlc, Key, PlacementId, RegionId};
+    use photon_state::{Dataset, Key, PlacementId, RegionId};
 
     use super::*;
 

@@ -102,7 +102,7 @@ pub enum Disks {
 /// Shapes the world that a seed makes.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// How many regions there may be; few are likelier than many.
+    /// How many regions there may be, from 2 to 20; few are likelier than many.
     pub regions: RangeInclusive<usize>,
     /// How long faults go on, in virtual time.
     pub chaos: RangeInclusive<Duration>,

@@ -12,16 +12,21 @@
 
 mod audit;
 mod clock;
+mod digest;
 mod disk;
 mod faults;
+mod job;
 mod links;
+mod lives;
 mod mishaps;
 mod net;
 mod planet;
 mod promises;
 mod queue;
+mod readers;
 mod run;
 mod site;
+mod tasklog;
 mod trace;
 mod worker;
 mod workload;

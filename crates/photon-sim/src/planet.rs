@@ -2,23 +2,23 @@
 //! Must not know what a region decides, nor what a promise means.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use photon_region::{
-    Command, Disk as Room, Input, Message, Output, Region, Ticket, decode_message, encode_message,
-};
+use photon_region::{Input, Message, Output, Region, Ticket, decode_message, encode_message};
 use photon_state::StreamId;
 
 use crate::clock::{Clock, MS, Micros, SECOND};
+use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
-use crate::net::{Conditions, Net};
+use crate::net::Net;
 use crate::promises::{Broken, Ledger, Promise, check_append, check_send};
 use crate::queue::Queue;
 use crate::run::Report;
 use crate::site::{Atlas, Site, pick};
-use crate::trace::{Brief, Digest, Trace};
+use crate::trace::{Trace, trace_input, trace_output};
 use crate::workload::{Asked, Crowd, Request, Stage, Turn};
 
 /// What is going to happen in the world.
@@ -46,9 +46,9 @@ pub(crate) enum Event {
 
 /// A command that awaits its reply.
 #[derive(Debug)]
-struct Pending {
-    site: usize,
-    asked: Asked,
+pub(crate) struct Pending {
+    pub(crate) site: usize,
+    pub(crate) asked: Asked,
 }
 
 /// The world of one run.
@@ -66,9 +66,9 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) is_calm: bool,
     pub(crate) report: Report,
     pub(crate) trace: &'a mut Trace<'s>,
-    prepare: fn(&mut Region),
-    digest: Digest,
-    pending: BTreeMap<Ticket, Pending>,
+    pub(crate) prepare: fn(&mut Region),
+    pub(crate) digest: Digest,
+    pub(crate) pending: BTreeMap<Ticket, Pending>,
     abandoned: BTreeSet<Ticket>,
     next_ticket: Ticket,
     pub(crate) chaos_ends: Micros,
@@ -84,7 +84,8 @@ impl<'a, 's> Planet<'a, 's> {
     pub(crate) fn draw(seed: u64, profile: &Profile, trace: &'a mut Trace<'s>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let weather = Weather::draw(&mut rng);
-        let (least, most) = (*profile.regions.start(), *profile.regions.end());
+        let most = (*profile.regions.end()).clamp(2, Atlas::SITES_MAX);
+        let least = (*profile.regions.start()).clamp(2, most);
         let spare = (rng.f64().powi(3) * (most - least + 1) as f64) as usize;
         let atlas = Atlas::draw((least + spare).min(most), &weather, &mut rng);
         let net = Net::new(&atlas.places, rng.fork());
@@ -167,7 +168,7 @@ impl<'a, 's> Planet<'a, 's> {
         self.come_to_rest()?;
         self.audit()?;
         (0..self.sites.len()).try_for_each(|here| self.retire_counters(here))?;
-        self.report.virtual_time = std::time::Duration::from_micros(self.now);
+        self.report.virtual_time = Duration::from_micros(self.now);
         self.report.digest = self.digest.value();
         self.report.regions = self.sites.len();
         self.report.tasks = self.crowd.promised();
@@ -428,169 +429,15 @@ impl<'a, 's> Planet<'a, 's> {
         self.feed(here, Input::Tick)
     }
 
-    /// Lets a region die: what it had not carried out and not synced is gone.
-    pub(crate) fn crash(&mut self, here: usize) -> Result<(), Broken> {
-        self.retire_counters(here)?;
-        let site = &mut self.sites[here];
-        site.doomed = None;
-        if site.machine.take().is_none() {
-            return Ok(());
-        }
-        self.report.crashes += 1;
-        let is_torn = 0.0 < self.weather.strength(Fault::TornWrite);
-        let kept = if is_torn { self.rng.usize(0..=site.disk.unsynced()) } else { 0 };
-        let lost = site.disk.unsynced() - kept;
-        site.disk.crash(kept);
-        self.digest.number(lost as u64);
-        let name = self.atlas.ids[here];
-        self.trace.line(self.now, format_args!("{name} crashes, {lost} ops lost, {kept} kept"));
-        self.hang_up(here);
-        let here_only = |(ticket, it): (&Ticket, &Pending)| (it.site == here).then_some(*ticket);
-        let tickets: Vec<Ticket> = self.pending.iter().filter_map(here_only).collect();
-        for ticket in tickets {
-            let pending = self.pending.remove(&ticket).expect("it is there: just listed");
-            let (crowd, mut stage) = self.stage();
-            crowd.lost(&mut stage, &pending.asked);
-        }
-        let delay = self.rng.u64(20 * MS..4 * SECOND);
-        self.queue.put(self.now + delay, Event::Restart(here));
-        Ok(())
-    }
-
-    /// Adds up what a life of a region has counted; none may have met an op that breaks the rules.
-    pub(crate) fn retire_counters(&mut self, here: usize) -> Result<(), Broken> {
-        let Some(machine) = &self.sites[here].machine else { return Ok(()) };
-        let counters = machine.view().counters;
-        self.report.lapsed += counters.lapsed;
-        self.report.stale += counters.stale;
-        Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
-            format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
-        })
-    }
-
-    /// Lets a region live again, from its log.
-    pub(crate) fn restart(&mut self, here: usize) -> Result<(), Broken> {
-        if self.sites[here].machine.is_some() {
-            return Ok(());
-        }
-        let (mono, seed) = (self.rng.u64(0..SECOND << 20), self.rng.u64(..));
-        let site = &mut self.sites[here];
-        site.life += 1;
-        site.config.seed = seed;
-        site.clock.restart(self.now, mono);
-        let mut machine = Region::new(site.config.clone());
-        (self.prepare)(&mut machine);
-        site.disk.ops().iter().for_each(|op| machine.replay(op.clone()));
-        machine.start(site.clock.read(self.now));
-        site.machine = Some(machine);
-        let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
-        let incarnation = site.config.incarnation;
-        self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));
-        self.feed(here, Input::Tick)
-    }
-
-    /// Ends all faults.
-    fn calm_down(&mut self) -> Result<(), Broken> {
-        self.trace.line(self.now, format_args!("calm: all faults end"));
-        self.is_calm = true;
-        self.net.conditions = Conditions::default();
-        self.net.mend();
-        for here in 0..self.sites.len() {
-            let site = &mut self.sites[here];
-            site.doomed = None;
-            site.clock.skew_ms = self.rng.i64(-200..200);
-            if site.disk.is_full {
-                site.disk.is_full = false;
-                self.feed(here, Input::Disk(Room::Ready))?;
-            }
-            self.restart(here)?;
-        }
-        let (crowd, mut stage) = self.stage();
-        crowd.fleet.all_enlist(&mut stage);
-        Ok(())
-    }
-
     /// Says who still waits for an answer.
     pub(crate) fn unanswered(&self) -> Option<String> {
         let first = self.pending.iter().find(|(_, it)| it.asked.must_be_answered())?;
         Some(format!("{} was never answered: {:?}", first.0, first.1.asked))
     }
 
-    /// Sets how full a disk is, and tells the region.
-    pub(crate) fn set_room(&mut self, here: usize, room: Room) -> Result<(), Broken> {
-        if self.sites[here].machine.is_none() {
-            return Ok(());
-        }
-        self.feed(here, Input::Disk(room))?;
-        let is_alive = self.sites[here].machine.is_some(); // It may have died of it.
-        self.sites[here].disk.is_full = room == Room::Full && is_alive;
-        Ok(())
-    }
-
     /// Picks one of the sites that live.
     pub(crate) fn some_site(&mut self) -> Option<usize> {
         let alive = self.alive();
         pick(alive, &mut self.rng)
-    }
-}
-
-fn trace_input(trace: &mut Trace<'_>, now: Micros, atlas: &Atlas, here: usize, input: &Input) {
-    let name = atlas.ids[here];
-    match input {
-        Input::Tick => {}
-        Input::Message(from, message) => {
-            trace.line(now, format_args!("{name} <- {from}: {}", Brief(message)));
-        }
-        Input::Fetched { stream, from, ops } => {
-            let count = ops.len();
-            trace.line(now, format_args!("{name} <- log: {stream:?} {count} ops from {from}"));
-        }
-        Input::Command(ticket, command) => {
-            trace.line(now, format_args!("{name} <- client {ticket}: {}", brief(command)));
-        }
-        Input::Abandon(_)
-        | Input::Linked(_)
-        | Input::Unlinked(_)
-        | Input::Durable(_)
-        | Input::Disk(_) => trace.line(now, format_args!("{name} <- {input:?}")),
-    }
-}
-
-fn brief(command: &Command) -> String {
-    match command {
-        Command::Submit(spec) => {
-            let key = spec.idempotency.as_ref().map(|it| &it.key);
-            format!("submit {:?} in {} key {key:?}", spec.target, spec.placement)
-        }
-        Command::Register(spec) => {
-            format!("register {} for {}, {:?}", spec.name, spec.capacity, spec.skills)
-        }
-        Command::Deregister(_)
-        | Command::Agent(_)
-        | Command::Agents { .. }
-        | Command::Task(_)
-        | Command::Tasks { .. }
-        | Command::Events { .. }
-        | Command::Acquire { .. }
-        | Command::AtHome(_) => format!("{command:?}"),
-    }
-}
-
-fn trace_output(trace: &mut Trace<'_>, now: Micros, atlas: &Atlas, here: usize, output: &Output) {
-    let name = atlas.ids[here];
-    match output {
-        Output::Append(op) => {
-            let (stream, seq) = (&op.stream, op.seq);
-            trace.line(now, format_args!("{name} -> log: {stream:?} {seq} {:?}", op.change));
-        }
-        Output::Send(to, message) => {
-            trace.line(now, format_args!("{name} -> {to}: {}", Brief(message)));
-        }
-        Output::Reply(ticket, reply) => {
-            trace.line(now, format_args!("{name} -> client {ticket}: {reply:?}"));
-        }
-        Output::Fetch { stream, from, .. } => {
-            trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));
-        }
     }
 }

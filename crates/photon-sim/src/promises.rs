@@ -11,9 +11,9 @@ use photon_region::{
 };
 use photon_state::{Op, StreamId};
 
+use crate::digest::Digest;
 use crate::faults::Disks;
 use crate::site::{Atlas, Site};
-use crate::trace::Digest;
 
 /// What Photon promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Ledger {
         self.tasks.iter().map(|(id, known)| (*id, known))
     }
 
-    fn learn(&mut self, id: TaskId, home: usize, members: u32) -> &mut Known {
+    pub(crate) fn learn(&mut self, id: TaskId, home: usize, members: u32) -> &mut Known {
         self.tasks.entry(id).or_insert_with(|| Known {
             home,
             members,
@@ -363,64 +363,4 @@ pub(crate) fn check_send(
         }
         Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
     }
-}
-
-/// Checks the whole log of a task that has ended.
-pub(crate) fn check_log(task: TaskId, events: &[Stamped], known: &Known) -> Result<(), Broken> {
-    let wrong = |generation: u64, what: &str| {
-        Promise::OneEnding.broken(format!("generation {generation} of task {task}: {what}"))
-    };
-    let (mut last, mut current, mut notes) = (Token(0), None, 0);
-    let mut has_ended = false;
-    for (stamped, due) in events.iter().zip(1..) {
-        if has_ended {
-            return Err(wrong(due, "follows the end"));
-        }
-        if stamped.generation != due {
-            return Err(wrong(due, "is missing"));
-        }
-        match &stamped.event {
-            Event::Submitted(_) if due == 1 => {}
-            _ if due == 1 => return Err(wrong(due, "is not the submission")),
-            Event::Submitted(_) => return Err(wrong(due, "is a second submission")),
-            Event::Claimed { token, .. } => {
-                if current.is_some() || *token <= last {
-                    return Err(wrong(due, "is a claim while another is in force, or no greater"));
-                }
-                (last, current, notes) = (*token, Some(*token), 0);
-            }
-            Event::Noted { token, number, .. } => {
-                if current != Some(*token) || *number != notes + 1 {
-                    return Err(wrong(due, "is a note of a lost lease, or out of order"));
-                }
-                notes = *number;
-            }
-            Event::Requeued { token, .. } => {
-                check_notes(task, known, *token, notes)?;
-                if current.take() != Some(*token) {
-                    return Err(wrong(due, "ends a lease that is not in force"));
-                }
-            }
-            Event::Ended { token, outcome, .. } => {
-                if token.is_some() && current != *token {
-                    return Err(wrong(due, "is an end by a lost lease"));
-                }
-                if let Some(token) = current {
-                    check_notes(task, known, token, notes)?;
-                }
-                has_ended = true;
-                if known.ended.is_some_and(|it| it != outcome.state()) {
-                    return Err(wrong(due, "is another end than was acknowledged"));
-                }
-            }
-        }
-    }
-    Promise::OneEnding.holds(has_ended, || format!("task {task} has not ended"))
-}
-
-fn check_notes(task: TaskId, known: &Known, token: Token, notes: u64) -> Result<(), Broken> {
-    let acked = known.notes.get(&token).copied().unwrap_or(0);
-    Promise::Acknowledged.holds(acked <= notes, || {
-        format!("task {task} has {notes} notes of {token:?}, {acked} were acknowledged")
-    })
 }

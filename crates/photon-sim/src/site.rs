@@ -39,8 +39,10 @@ pub(crate) struct Atlas {
 }
 
 impl Atlas {
+    /// How many regions there can be; a profile that asks for more gets as many.
+    pub(crate) const SITES_MAX: usize = 20;
     /// Names whose tags differ, in the order of their text.
-    const NAMES: [&'static str; 20] = [
+    const NAMES: [&'static str; Self::SITES_MAX] = [
         "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty",
         "knoll", "larch", "marsh", "north", "ocean", "poplar", "quarry", "ridge", "shore",
         "tundra",

@@ -1,312 +1,13 @@
-//! What happened: a digest that two runs can be compared by, and lines that people can read.
+//! What happened, as lines that people can read.
 //! Must not change what happens.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-use photon_region::{
-    Agent, AtHome, Claim, Command, Event, Input, Message, Note, Output, Refusal, Reply, Stamped,
-    TaskSummary,
-};
-use photon_state::{Change, Hlc, Op, Seen, StreamId};
+use photon_region::{Command, Input, Message, Output};
 
 use crate::clock::{Micros, SECOND};
-
-/// Takes in numbers and gives one that depends on all of them and their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Digest(u64);
-
-impl Default for Digest {
-    fn default() -> Self {
-        Self(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
-impl Digest {
-    /// Bytes that are taken in whole.
-    const BYTES_MAX: usize = 4_096;
-
-    /// Returns what two runs, or two observations, are compared by.
-    pub(crate) fn value(self) -> u64 {
-        self.0
-    }
-
-    /// Takes in a number.
-    pub(crate) fn number(&mut self, number: u64) {
-        let mixed = (self.0 ^ number).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-
-    /// Takes in bytes with their length; of many, only the first and the last few.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        if Self::BYTES_MAX < bytes.len() {
-            let half = Self::BYTES_MAX / 2;
-            self.bytes(&bytes[..half]);
-            self.bytes(&bytes[bytes.len() - half..]);
-            return;
-        }
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.number(u64::from_le_bytes(word));
-        }
-    }
-
-    fn hlc(&mut self, at: Hlc) {
-        self.number(at.wall_ms << 20 ^ u64::from(at.count));
-    }
-
-    fn stream(&mut self, stream: &StreamId) {
-        self.bytes(stream.origin.as_str().as_bytes());
-        self.bytes(stream.placement.as_str().as_bytes());
-        self.number(stream.incarnation);
-    }
-
-    fn op(&mut self, op: &Op) {
-        self.number(op.seq);
-        self.hlc(op.at);
-        self.bytes(op.key.as_bytes());
-        match &op.change {
-            Change::Put(value) => self.bytes(value),
-            Change::Delete => self.number(1),
-            Change::Append { index, entry } => {
-                self.number(*index);
-                self.bytes(entry);
-            }
-        }
-    }
-
-    fn seen(&mut self, seen: &Seen) {
-        seen.iter().for_each(|(stream, seq)| {
-            self.number(stream.incarnation);
-            self.number(seq);
-        });
-    }
-
-    fn claim(&mut self, claim: Claim) {
-        self.bytes(&claim.task.to_bytes());
-        self.number(claim.token.0);
-    }
-
-    fn note(&mut self, note: &Note) {
-        match note {
-            Note::Status(json) => self.bytes(&json.0),
-            Note::Artifact(chunk) => {
-                self.bytes(chunk.artifact.as_bytes());
-                self.number(u64::from(chunk.append) | u64::from(chunk.last) << 1);
-                self.bytes(&chunk.parts.0);
-            }
-        }
-    }
-
-    fn ask(&mut self, ask: &AtHome) {
-        match ask {
-            AtHome::Heartbeat(claim) | AtHome::Decline(claim) => self.claim(*claim),
-            AtHome::Note { claim, first, notes } => {
-                self.claim(*claim);
-                self.number(*first);
-                notes.iter().for_each(|note| self.note(note));
-            }
-            AtHome::Finish { claim, outcome, message } => {
-                self.claim(*claim);
-                self.number(*outcome as u64);
-                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
-            }
-            AtHome::Cancel { task, .. } => self.bytes(&task.to_bytes()),
-        }
-    }
-
-    /// Takes in a refusal; its kind and its words.
-    fn refusal(&mut self, refusal: &Refusal) {
-        self.bytes(refusal.to_string().as_bytes());
-    }
-
-    /// Takes in a message between regions.
-    pub(crate) fn message(&mut self, message: &Message) {
-        match message {
-            Message::Seen { incarnation, seen, linked } => {
-                self.number(*incarnation);
-                self.seen(seen);
-                self.number(linked.len() as u64);
-            }
-            Message::Ops(ops) => {
-                self.number(ops.len() as u64);
-                ops.iter().for_each(|op| self.op(op));
-            }
-            Message::Ack(stream, seq) => {
-                self.stream(stream);
-                self.number(*seq);
-            }
-            Message::Ask(number, ask) => {
-                self.number(*number);
-                self.ask(ask);
-            }
-            Message::Answer(number, Ok((state, generation))) => {
-                self.number(*number);
-                self.number(*state as u64);
-                self.number(*generation);
-            }
-            Message::Answer(number, Err(refusal)) => {
-                self.number(*number);
-                self.refusal(refusal);
-            }
-            Message::Ping(sent) | Message::Pong(sent) => self.number(*sent),
-        }
-    }
-
-    fn command(&mut self, command: &Command) {
-        match command {
-            Command::Register(spec) => self.bytes(spec.name.as_bytes()),
-            Command::Deregister(name) | Command::Agent(name) => self.bytes(name.as_bytes()),
-            Command::Agents { limit, .. } | Command::Tasks { limit, .. } => {
-                self.number(*limit as u64);
-            }
-            Command::Submit(spec) => self.bytes(&spec.message.0),
-            Command::Task(task) => self.bytes(&task.to_bytes()),
-            Command::Events { task, after, .. } => {
-                self.bytes(&task.to_bytes());
-                self.number(*after);
-            }
-            Command::Acquire { agent, limit, .. } => {
-                self.bytes(agent.as_bytes());
-                self.number(*limit as u64);
-            }
-            Command::AtHome(ask) => self.ask(ask),
-        }
-    }
-
-    /// Takes in what happened to a region.
-    pub(crate) fn input(&mut self, input: &Input) {
-        match input {
-            Input::Command(ticket, command) => {
-                self.number(*ticket);
-                self.command(command);
-            }
-            Input::Abandon(ticket) => self.number(*ticket),
-            Input::Linked(peer) | Input::Unlinked(peer) => self.bytes(peer.as_str().as_bytes()),
-            Input::Message(from, message) => {
-                self.bytes(from.as_str().as_bytes());
-                self.message(message);
-            }
-            Input::Durable(number) => self.number(*number),
-            Input::Disk(disk) => self.number(*disk as u64),
-            Input::Fetched { stream, from, ops } => {
-                self.stream(stream);
-                self.number(*from);
-                self.number(ops.len() as u64);
-            }
-            Input::Tick => self.number(0),
-        }
-    }
-
-    /// Takes in what a region did.
-    pub(crate) fn output(&mut self, output: &Output) {
-        match output {
-            Output::Append(op) => {
-                self.stream(&op.stream);
-                self.op(op);
-            }
-            Output::Send(to, message) => {
-                self.bytes(to.as_str().as_bytes());
-                self.message(message);
-            }
-            Output::Reply(ticket, reply) => {
-                self.number(*ticket);
-                match reply {
-                    Ok(reply) => self.reply(reply),
-                    Err(refusal) => self.refusal(refusal),
-                }
-            }
-            Output::Fetch { stream, from, bytes_max } => {
-                self.stream(stream);
-                self.number(*from);
-                self.number(*bytes_max as u64);
-            }
-        }
-    }
-
-    fn reply(&mut self, reply: &Reply) {
-        match reply {
-            Reply::Done => self.number(1),
-            Reply::Agent(agent) => self.agent(agent),
-            Reply::Agents { agents, .. } => agents.iter().for_each(|it| self.agent(it)),
-            Reply::Submitted { task, repeated } => {
-                self.summary(task);
-                self.number(u64::from(*repeated));
-            }
-            Reply::Task(detail) => {
-                self.summary(&detail.summary);
-                for artifact in &detail.artifacts {
-                    artifact.parts.iter().for_each(|part| self.bytes(&part.0));
-                }
-                self.bytes(detail.message.as_ref().map_or(&[][..], |it| &it.0));
-            }
-            Reply::Tasks { tasks, .. } => tasks.iter().for_each(|it| self.summary(it)),
-            Reply::Events { events, .. } => events.iter().for_each(|it| self.stamped(it)),
-            Reply::Leases(leases) => leases.iter().for_each(|it| self.claim(it.claim)),
-            Reply::Standing { state, generation } => {
-                self.number(*state as u64);
-                self.number(*generation);
-            }
-        }
-    }
-
-    fn agent(&mut self, agent: &Agent) {
-        self.bytes(agent.spec.name.as_bytes());
-        self.bytes(agent.region.as_str().as_bytes());
-        self.number(u64::from(agent.is_online) << 32 | u64::from(agent.in_use));
-        self.hlc(agent.at);
-    }
-
-    /// Takes in a task in a list: all that its events up to its generation determine.
-    pub(crate) fn summary(&mut self, task: &TaskSummary) {
-        self.bytes(&task.id.to_bytes());
-        self.number(task.state as u64);
-        self.number(task.generation);
-        self.number(task.attempt.into());
-        self.bytes(task.home.as_str().as_bytes());
-        self.bytes(&task.spec.message.0);
-        self.hlc(task.created);
-        self.hlc(task.changed);
-        if let Some((agent, region)) = &task.worker {
-            self.bytes(agent.as_bytes());
-            self.bytes(region.as_str().as_bytes());
-        }
-    }
-
-    /// Takes in an event with its place.
-    pub(crate) fn stamped(&mut self, stamped: &Stamped) {
-        self.number(stamped.generation);
-        self.hlc(stamped.at);
-        match &stamped.event {
-            Event::Submitted(spec) => {
-                self.number(1);
-                self.bytes(&spec.message.0);
-                self.bytes(spec.context.as_bytes());
-            }
-            Event::Claimed { token, agent, region } => {
-                self.number(token.0);
-                self.bytes(agent.as_bytes());
-                self.bytes(region.as_str().as_bytes());
-            }
-            Event::Noted { token, number, note } => {
-                self.number(token.0);
-                self.number(*number);
-                self.note(note);
-            }
-            Event::Requeued { token, why } => {
-                self.number(token.0);
-                self.number(*why as u64);
-            }
-            Event::Ended { token, outcome, message } => {
-                self.number(token.map_or(u64::MAX, |it| it.0));
-                self.number(*outcome as u64);
-                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
-            }
-        }
-    }
-}
+use crate::site::Atlas;
 
 /// Who wants to read what happened.
 pub(crate) enum Trace<'a> {
@@ -388,6 +89,81 @@ impl fmt::Display for Brief<'_> {
             Message::Answer(number, answer) => write!(f, "answer {number} {answer:?}"),
             Message::Ping(_) => write!(f, "ping"),
             Message::Pong(_) => write!(f, "pong"),
+        }
+    }
+}
+
+/// Shows what happens to a region.
+pub(crate) fn trace_input(
+    trace: &mut Trace<'_>,
+    now: Micros,
+    atlas: &Atlas,
+    here: usize,
+    input: &Input,
+) {
+    let name = atlas.ids[here];
+    match input {
+        Input::Tick => {}
+        Input::Message(from, message) => {
+            trace.line(now, format_args!("{name} <- {from}: {}", Brief(message)));
+        }
+        Input::Fetched { stream, from, ops } => {
+            let count = ops.len();
+            trace.line(now, format_args!("{name} <- log: {stream:?} {count} ops from {from}"));
+        }
+        Input::Command(ticket, command) => {
+            trace.line(now, format_args!("{name} <- client {ticket}: {}", brief(command)));
+        }
+        Input::Abandon(_)
+        | Input::Linked(_)
+        | Input::Unlinked(_)
+        | Input::Durable(_)
+        | Input::Disk(_) => trace.line(now, format_args!("{name} <- {input:?}")),
+    }
+}
+
+fn brief(command: &Command) -> String {
+    match command {
+        Command::Submit(spec) => {
+            let key = spec.idempotency.as_ref().map(|it| &it.key);
+            format!("submit {:?} in {} key {key:?}", spec.target, spec.placement)
+        }
+        Command::Register(spec) => {
+            format!("register {} for {}, {:?}", spec.name, spec.capacity, spec.skills)
+        }
+        Command::Deregister(_)
+        | Command::Agent(_)
+        | Command::Agents { .. }
+        | Command::Task(_)
+        | Command::Tasks { .. }
+        | Command::Events { .. }
+        | Command::Acquire { .. }
+        | Command::AtHome(_) => format!("{command:?}"),
+    }
+}
+
+/// Shows what a region does.
+pub(crate) fn trace_output(
+    trace: &mut Trace<'_>,
+    now: Micros,
+    atlas: &Atlas,
+    here: usize,
+    output: &Output,
+) {
+    let name = atlas.ids[here];
+    match output {
+        Output::Append(op) => {
+            let (stream, seq) = (&op.stream, op.seq);
+            trace.line(now, format_args!("{name} -> log: {stream:?} {seq} {:?}", op.change));
+        }
+        Output::Send(to, message) => {
+            trace.line(now, format_args!("{name} -> {to}: {}", Brief(message)));
+        }
+        Output::Reply(ticket, reply) => {
+            trace.line(now, format_args!("{name} -> client {ticket}: {reply:?}"));
+        }
+        Output::Fetch { stream, from, .. } => {
+            trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));
         }
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AgentName, AgentSpec, AtHome, Chunk, Claim, Command, Json, Lease, Note, Outcome, Refusal,
-    Skill, Target, TaskState, Token,
+    AgentName, AgentSpec, Claim, Command, Json, Lease, Outcome, Refusal, Skill, Target, TaskState,
+    Token,
 };
 use photon_state::PlacementId;
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::Fault;
+use crate::job::{Fate, Job, Step, draw_fate, draw_outcome};
 use crate::promises::{Broken, Promise};
 use crate::site::pick;
 use crate::workload::{Asked, Request, Stage, Turn};
@@ -34,45 +35,6 @@ pub(crate) struct Asking {
     pub(crate) step: Step,
     /// The last token that anybody had been shown when it was asked.
     shown: Token,
-}
-
-/// One thing that a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Heartbeat,
-    Note { first: u64, count: u64 },
-    Finish(Outcome),
-    Decline,
-}
-
-/// How a worker behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Steady,
-    Slow,
-    /// Falls silent, then comes back.
-    Hangs,
-    /// Forgets the task.
-    Dies,
-    /// Hands the task back.
-    Declines,
-    /// Finishes again, otherwise.
-    Twice,
-}
-
-/// A task that a worker works on.
-#[derive(Debug)]
-struct Job {
-    agent: u32,
-    claim: Claim,
-    site: usize,
-    fate: Fate,
-    told: u64,
-    total: u64,
-    outcome: Outcome,
-    has_begun: bool,
-    has_finished: bool,
-    tries: u32,
 }
 
 /// All agents and workers.
@@ -444,54 +406,6 @@ impl Fleet {
     }
 }
 
-impl Job {
-    fn next_step(&self, rng: &mut fastrand::Rng) -> Step {
-        if self.fate == Fate::Declines {
-            return Step::Decline;
-        }
-        if self.total <= self.told && (self.has_begun || rng.bool()) {
-            return Step::Finish(self.outcome);
-        }
-        if self.total <= self.told || rng.u32(0..3) == 0 {
-            return Step::Heartbeat;
-        }
-        let count = rng.u64(1..=(self.total - self.told).min(3));
-        // A worker that is not sure tells again what it has told.
-        let back = if rng.u32(0..6) == 0 { rng.u64(0..=self.told) } else { 0 };
-        Step::Note { first: self.told + 1 - back, count: count + back }
-    }
-
-    fn ask(&self, step: Step) -> AtHome {
-        let claim = self.claim;
-        match step {
-            Step::Heartbeat => AtHome::Heartbeat(claim),
-            Step::Decline => AtHome::Decline(claim),
-            Step::Finish(outcome) => {
-                let text = format!("{{\"by\":{}}}", claim.token.0);
-                AtHome::Finish { claim, outcome, message: Some(Json(text.into())) }
-            }
-            Step::Note { first, count } => {
-                let notes = (first..first + count).map(|number| self.note(number)).collect();
-                AtHome::Note { claim, first, notes }
-            }
-        }
-    }
-
-    /// Makes a note; the same number always gives the same note.
-    fn note(&self, number: u64) -> Note {
-        if number % 3 == 0 {
-            return Note::Status(Json(Bytes::from(format!("{{\"note\":{number}}}"))));
-        }
-        Note::Artifact(Chunk {
-            artifact: if number % 2 == 0 { "even".into() } else { "odd".into() },
-            name: None,
-            append: number != 4,
-            last: self.total == number,
-            parts: Json(Bytes::from(format!("[{number},{}]", self.claim.token.0))),
-        })
-    }
-}
-
 fn draw_agent(
     name: &str,
     (placement, members): (PlacementId, u32),
@@ -504,30 +418,4 @@ fn draw_agent(
     let site = pick(members, rng).expect("a placement has members");
     let spec = AgentSpec { name, skills, capacity, card, placement };
     Agent { spec, members, site, busy: 0 }
-}
-
-fn draw_fate(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Fate {
-    if stage.is_calm {
-        return Fate::Steady;
-    }
-    let fates = [
-        (Fault::WorkerHang, Fate::Hangs),
-        (Fault::WorkerDie, Fate::Dies),
-        (Fault::WorkerSlow, Fate::Slow),
-        (Fault::WorkerTwice, Fate::Twice),
-    ];
-    for (fault, fate) in fates {
-        if stage.weather.strikes(fault, 0.6, rng) {
-            return fate;
-        }
-    }
-    if rng.u32(0..40) == 0 { Fate::Declines } else { Fate::Steady }
-}
-
-fn draw_outcome(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Outcome {
-    match rng.u32(0..10) {
-        0 => Outcome::Failed,
-        1 if !stage.is_calm => Outcome::Rejected,
-        _ => Outcome::Completed,
-    }
 }

@@ -2,12 +2,10 @@
 //! Must not know how a region works, only what it may be asked and what it answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, Stamped, TaskFilter, TaskId,
-    TaskState,
+    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, TaskFilter, TaskId, TaskState,
 };
 use photon_state::PlacementId;
 
@@ -16,6 +14,7 @@ use crate::faults::{Fault, Weather};
 use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
+use crate::readers::{Follower, Lister};
 use crate::site::{Atlas, Site, pick};
 use crate::worker::{Asking, Fleet};
 
@@ -116,27 +115,8 @@ struct Submission {
     /// Whether the client has its answer, or has given up.
     is_over: bool,
     wants_repeat: bool,
-}
-
-/// A client that reads the events of a task until its end.
-#[derive(Debug)]
-struct Follower {
-    task: TaskId,
-    site: usize,
-    events: Vec<Stamped>,
-    after: u64,
-    /// Whether it belongs to the audit at the end, which must get all it asks for.
-    is_audit: bool,
-    is_over: bool,
-}
-
-/// A client that reads the list of all tasks.
-#[derive(Debug)]
-struct Lister {
-    site: usize,
-    before: Option<TaskId>,
-    seen: Vec<TaskId>,
-    is_over: bool,
+    /// Whether the client turned to another region, so that both may have made a task.
+    has_moved: bool,
 }
 
 /// All clients, agents and workers.
@@ -144,8 +124,8 @@ struct Lister {
 pub(crate) struct Crowd {
     pub(crate) rng: fastrand::Rng,
     submissions: Vec<Submission>,
-    followers: Vec<Follower>,
-    listers: Vec<Lister>,
+    pub(crate) followers: Vec<Follower>,
+    pub(crate) listers: Vec<Lister>,
     pub(crate) fleet: Fleet,
     tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
@@ -155,8 +135,6 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// How often a submission is tried; then the client gives up.
     const TRIES_MAX: u32 = 60;
-    /// Events and tasks asked for at a time in a list.
-    const PAGE: usize = 40;
 
     /// Draws a crowd and gives everybody a first turn.
     pub(crate) fn draw(
@@ -214,7 +192,15 @@ impl Crowd {
             idempotency: key,
         };
         let wants_repeat = rng.u32(0..3) == 0;
-        Submission { site, spec, task: None, tries: 0, is_over: false, wants_repeat }
+        Submission {
+            site,
+            spec,
+            task: None,
+            tries: 0,
+            is_over: false,
+            wants_repeat,
+            has_moved: false,
+        }
     }
 
     /// Lets somebody do something.
@@ -245,6 +231,13 @@ impl Crowd {
         }
         let site = submission.site;
         if stage.alive >> site & 1 == 0 {
+            let members = stage.atlas.members(submission.spec.placement);
+            if let Some(other) = pick(stage.alive & members, &mut self.rng)
+                && submission.task.is_none()
+                && self.rng.u32(0..4) == 0
+            {
+                (submission.site, submission.has_moved) = (other, true);
+            }
             stage.later(self.rng.u64(100 * MS..800 * MS), Turn::Submit(index));
             return None;
         }
@@ -295,40 +288,6 @@ impl Crowd {
         Some(Request { site, command, asked })
     }
 
-    fn begin_following(
-        &mut self,
-        stage: &mut Stage<'_>,
-        task: TaskId,
-        site: usize,
-        is_audit: bool,
-    ) {
-        let index = u32::try_from(self.followers.len()).expect("fewer than 2^32 followers");
-        let (events, after, is_over) = (Vec::new(), 0, false);
-        self.followers.push(Follower { task, site, events, after, is_audit, is_over });
-        stage.later(0, Turn::Follow(index));
-    }
-
-    fn follow(&mut self, stage: &mut Stage<'_>, index: u32) -> Option<Request> {
-        let follower = &mut self.followers[index as usize];
-        if stage.is_calm && !follower.is_audit {
-            return None;
-        }
-        if stage.alive >> follower.site & 1 == 0 {
-            follower.site = pick(stage.alive, &mut self.rng)?;
-        }
-        let (task, after, site) = (follower.task, follower.after, follower.site);
-        let wait = if follower.is_audit { 0 } else { self.rng.u64(0..3_000) };
-        let command = Command::Events { task, after, wait: Duration::from_millis(wait) };
-        Some(Request { site, command, asked: Asked::Follow(index) })
-    }
-
-    fn list(&mut self, _: &mut Stage<'_>, index: u32) -> Option<Request> {
-        let lister = &self.listers[index as usize];
-        let (filter, before, limit) = (TaskFilter::default(), lister.before, Self::PAGE);
-        let command = Command::Tasks { filter, before, limit };
-        Some(Request { site: lister.site, command, asked: Asked::List(index) })
-    }
-
     /// Takes in that there will be no reply: the region died, or the client went away.
     pub(crate) fn lost(&mut self, stage: &mut Stage<'_>, asked: &Asked) {
         let delay = self.rng.u64(50 * MS..700 * MS);
@@ -371,15 +330,7 @@ impl Crowd {
                 self.saw_tasks(stage, here, &tasks).map(|_| ())
             }
             (Asked::List(index), Reply::Tasks { tasks, more }) => {
-                let last = self.saw_tasks(stage, here, &tasks)?;
-                let lister = &mut self.listers[index as usize];
-                lister.seen.extend(tasks.iter().map(|it| it.id));
-                lister.before = last;
-                lister.is_over = !more || last.is_none();
-                if !lister.is_over {
-                    stage.later(0, Turn::List(index));
-                }
-                Ok(())
+                self.listed(stage, (here, index), &tasks, more)
             }
             (Asked::Follow(index), Reply::Events { events, state }) => {
                 self.followed(stage, index, events, state)
@@ -423,7 +374,7 @@ impl Crowd {
         let is_first = submission.task.is_none();
         let before = *submission.task.get_or_insert(task);
         submission.is_over = true;
-        if stage.ledger.is_strict() {
+        if stage.ledger.is_strict() && !submission.has_moved {
             Promise::OneEnding.holds(body == Body::Same, || {
                 format!("the key of task {before} was taken for another body")
             })?;
@@ -438,53 +389,6 @@ impl Crowd {
             submission.wants_repeat = self.rng.u32(0..3) == 0;
             stage.later(self.rng.u64(10 * MS..4 * SECOND), Turn::Submit(index));
         }
-        Ok(())
-    }
-
-    fn saw_tasks(
-        &mut self,
-        stage: &mut Stage<'_>,
-        here: usize,
-        tasks: &[photon_region::TaskSummary],
-    ) -> Result<Option<TaskId>, Broken> {
-        let is_sorted = tasks.is_sorted_by(|a, b| b.id < a.id);
-        Promise::Contract.holds(is_sorted, || "a list of tasks is out of order".to_owned())?;
-        for task in tasks {
-            stage.ledger.summary(stage.atlas, stage.sites, here, task)?;
-        }
-        Ok(tasks.last().map(|it| it.id))
-    }
-
-    fn followed(
-        &mut self,
-        stage: &mut Stage<'_>,
-        index: u32,
-        events: Vec<Stamped>,
-        state: TaskState,
-    ) -> Result<(), Broken> {
-        let follower = &mut self.followers[index as usize];
-        let task = follower.task;
-        for stamped in &events {
-            follower.after += 1;
-            Promise::OneEnding.holds(stamped.generation == follower.after, || {
-                let (due, shown) = (follower.after, stamped.generation);
-                format!("a follower of task {task} was shown generation {shown} when {due} was due")
-            })?;
-            stage.ledger.event(stage.sites, task, stamped)?;
-        }
-        let is_at_end = events.is_empty() && follower.is_audit;
-        if follower.is_audit {
-            follower.events.extend(events);
-        }
-        if state.is_terminal() {
-            stage.ledger.ended(task, state)?;
-        }
-        if is_at_end || state.is_terminal() && !follower.is_audit {
-            follower.is_over = true;
-            return Ok(());
-        }
-        let delay = if follower.is_audit { 0 } else { self.rng.u64(0..300 * MS) };
-        stage.later(delay, Turn::Follow(index));
         Ok(())
     }
 
@@ -603,42 +507,6 @@ impl Crowd {
     /// Returns how many tasks clients were promised.
     pub(crate) fn promised(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// Begins to list all tasks in every region.
-    pub(crate) fn begin_lists(&mut self, stage: &mut Stage<'_>) {
-        for site in 0..stage.sites.len() {
-            let index = u32::try_from(self.listers.len()).expect("one lister for each site");
-            self.listers.push(Lister { site, before: None, seen: Vec::new(), is_over: false });
-            stage.later(0, Turn::List(index));
-        }
-    }
-
-    /// Whether all lists have been read.
-    pub(crate) fn lists_are_read(&self) -> bool {
-        self.listers.iter().all(|it| it.is_over)
-    }
-
-    /// Begins to read every task's events in every region that may hold it.
-    pub(crate) fn begin_audit(&mut self, stage: &mut Stage<'_>) {
-        let tasks: Vec<(TaskId, u32)> =
-            stage.ledger.tasks().map(|(id, known)| (id, known.members)).collect();
-        for (task, members) in tasks {
-            for site in (0..stage.sites.len()).filter(|it| members >> it & 1 == 1) {
-                self.begin_following(stage, task, site, true);
-            }
-        }
-    }
-
-    /// Whether all events have been read.
-    pub(crate) fn audit_is_over(&self) -> bool {
-        self.followers.iter().all(|it| it.is_over || !it.is_audit)
-    }
-
-    /// Returns what the audit read: each task, where, with all its events.
-    pub(crate) fn audited(&self) -> impl Iterator<Item = (TaskId, usize, &[Stamped])> {
-        let audits = self.followers.iter().filter(|it| it.is_audit);
-        audits.map(|it| (it.task, it.site, &it.events[..]))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Counts failed tries, and says how long to pause after each.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -15,7 +15,7 @@ impl Backoff {
     const PAUSE_MS_MAX: u64 = 2_000;
 
     /// Returns the next pause: between a half and the whole of a bound that doubles.
-    pub fn next_pause(&mut self) -> Duration {
+    pub(crate) fn next_pause(&mut self) -> Duration {
         let doubled = Self::FIRST_MS << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         let bound_ms = doubled.min(Self::PAUSE_MS_MAX);
@@ -24,12 +24,12 @@ impl Backoff {
 
     /// Returns how many tries failed since the last success.
     #[must_use]
-    pub fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Begins anew, after a success.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }

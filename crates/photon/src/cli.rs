@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn durations_need_a_unit_and_placements_a_name() {
-        let check = |text, expected_ms| {
+        let check = |text, expected_ms: Option<u64>| {
             assert_eq!(duration(text).ok(), expected_ms.map(Duration::from_millis), "{text}");
         };
         check("500ms", Some(500));

@@ -125,8 +125,8 @@ impl Client {
 
     fn unreachable(&self, error: reqwest::Error) -> ClientError {
         // The address is told once, by our own error.
-        let source = error.without_url();
-        ClientError::Unreachable { endpoint: self.endpoint.clone(), source }
+        let cause = error.without_url();
+        ClientError::Unreachable { endpoint: self.endpoint.clone(), cause }
     }
 
     fn garbled(&self, what: &dyn std::fmt::Display) -> ClientError {

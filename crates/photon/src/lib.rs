@@ -14,6 +14,7 @@ mod signals;
 pub mod sse;
 mod up;
 pub mod wan;
+mod wiring;
 pub mod worker;
 
 use std::io;

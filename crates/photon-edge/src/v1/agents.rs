@@ -19,12 +19,12 @@ use super::message::keep;
 use super::page;
 use super::regions::{self, NoParams};
 use super::types::{
-    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Problem, Raw, SKILLS_MAX,
+    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Raw, SKILLS_MAX,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
-use crate::problem::Stood;
+use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 
 pub(super) fn router() -> OpenApiRouter<Front> {
@@ -58,7 +58,7 @@ struct ListParams {
 async fn list(
     State(front): State<Front>,
     Params(params): Params<ListParams>,
-) -> Result<Json<Agents>, Problem> {
+) -> Result<Json<Agents>, Declined> {
     let region = match &params.region {
         Some(name) => Some(regions::known(&front, "region", name)?.name),
         None => None,
@@ -89,7 +89,7 @@ async fn show(
     State(front): State<Front>,
     Segment(name): Segment,
     _: Params<NoParams>,
-) -> Result<Json<Agent>, Problem> {
+) -> Result<Json<Agent>, Declined> {
     agent_reply(front.submit(Command::Agent(parse_name(&name)?)).await?)
 }
 
@@ -109,7 +109,7 @@ async fn put(
     Segment(name): Segment,
     _: Params<NoParams>,
     body::Json(asked): body::Json<AgentPut>,
-) -> Result<Json<Agent>, Problem> {
+) -> Result<Json<Agent>, Declined> {
     let name = parse_name(&name)?;
     let spec = decode(&front, name, asked).map_err(|err| err.problem(Stood::Inside))?;
     agent_reply(front.submit(Command::Register(spec)).await?)
@@ -126,16 +126,16 @@ async fn delete(
     State(front): State<Front>,
     Segment(name): Segment,
     _: Params<NoParams>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, Declined> {
     front.submit(Command::Deregister(parse_name(&name)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn parse_name(text: &str) -> Result<AgentName, Problem> {
+fn parse_name(text: &str) -> Result<AgentName, Declined> {
     names::agent_name("name", text).map_err(|err| err.problem(Stood::Outside))
 }
 
-fn agent_reply(reply: Reply) -> Result<Json<Agent>, Problem> {
+fn agent_reply(reply: Reply) -> Result<Json<Agent>, Declined> {
     let Reply::Agent(it) = reply else { unreachable!("the region answers with the agent") };
     Ok(Json(agent(&it)))
 }

@@ -20,13 +20,13 @@ use utoipa_axum::routes;
 use super::errors::{Absent, Always};
 use super::tasks::parse_id;
 use super::types::{
-    ArtifactChunk, EventKind, Problem, Raw, RequeueReason, TaskEvent, TaskEvents, TaskState,
-    WAIT_MS_MAX, Worker,
+    ArtifactChunk, EventKind, Raw, RequeueReason, TaskEvent, TaskEvents, TaskState, WAIT_MS_MAX,
+    Worker,
 };
 use crate::body::{self, Params, Segment};
 use crate::follow::{Follower, Heard};
 use crate::names::{self, Invalid};
-use crate::problem::Stood;
+use crate::problem::{Declined, Stood};
 use crate::{Failure, Front};
 
 /// How often a stream without events says that it lives.
@@ -77,13 +77,13 @@ async fn events(
     Segment(id): Segment,
     Params(params): Params<EventsParams>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Declined> {
     let task = parse_id(&id)?;
     let (after, wait) = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
     if wants_json(&headers) {
         let mut follower = Follower::new(front, task, after)?;
         let heard = follower.ask(wait).await?.ok_or(Failure::Stopping)?;
-        return Ok(Json(encode_all(heard, after)).into_response());
+        return Ok(Json(encode_all(&heard, after)).into_response());
     }
     // A task that is not there is a problem with a status, not a stream that ends at once.
     let first = Command::Events { task, after, wait: Duration::ZERO };
@@ -145,7 +145,7 @@ fn frame(event: &TaskEvent) -> sse::Event {
     sse::Event::default().id(event.generation.to_string()).event(event.kind.as_str()).data(data)
 }
 
-fn encode_all(heard: Heard, after: u64) -> TaskEvents {
+fn encode_all(heard: &Heard, after: u64) -> TaskEvents {
     TaskEvents {
         next_after: heard.events.last().map_or(after, |it| it.generation),
         state: heard.state.into(),

@@ -15,11 +15,11 @@ use super::regions::NoParams;
 use super::tasks::{standing, target};
 use super::types::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, LIMIT_MAX, Lease, LeasePost, Leases,
-    Message, NotePost, NotesPost, Part, Problem, Raw, Role, Standing, StatusNote, WAIT_MS_MAX,
+    Message, NotePost, NotesPost, Part, Raw, Role, Standing, StatusNote, WAIT_MS_MAX,
 };
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
-use crate::problem::Stood;
+use crate::problem::{Declined, Stood};
 use crate::{Failure, Front};
 
 /// The greatest number that every reader of JSON keeps exactly.
@@ -50,14 +50,14 @@ async fn acquire(
     State(front): State<Front>,
     _: Params<NoParams>,
     body::Json(post): body::Json<LeasePost>,
-) -> Result<Json<Leases>, Problem> {
+) -> Result<Json<Leases>, Declined> {
     let command = decode_acquire(&post).map_err(|err| err.problem(Stood::Inside))?;
     let stopping = front.stopping();
     let reply = stopping.run_until_cancelled(front.submit(command)).await;
     let Reply::Leases(leases) = reply.ok_or(Failure::Stopping)?? else {
         unreachable!("the region answers `Acquire` with leases")
     };
-    Ok(Json(Leases { leases: leases.into_iter().map(encode).collect() }))
+    Ok(Json(Leases { leases: leases.iter().map(encode).collect() }))
 }
 
 fn decode_acquire(post: &LeasePost) -> Result<Command, Invalid> {
@@ -72,7 +72,7 @@ fn decode_acquire(post: &LeasePost) -> Result<Command, Invalid> {
     Ok(Command::Acquire { agent, limit, wait: Duration::from_millis(post.wait_ms.into()) })
 }
 
-fn encode(lease: photon_region::Lease) -> Lease {
+fn encode(lease: &photon_region::Lease) -> Lease {
     let (skill, agent) = target(&lease.spec.target);
     Lease {
         task: lease.claim.task.to_string(),
@@ -104,7 +104,7 @@ async fn heartbeat(
     Segment(task): Segment,
     _: Params<NoParams>,
     body::Json(post): body::Json<HeartbeatPost>,
-) -> Result<Json<Standing>, Problem> {
+) -> Result<Json<Standing>, Declined> {
     at_home(&front, AtHome::Heartbeat(claim(&task, &post.token)?)).await
 }
 
@@ -124,7 +124,7 @@ async fn notes(
     Segment(task): Segment,
     _: Params<NoParams>,
     body::Json(post): body::Json<NotesPost>,
-) -> Result<Json<Standing>, Problem> {
+) -> Result<Json<Standing>, Declined> {
     let claim = claim(&task, &post.token)?;
     let first = post.first;
     let notes = decode_notes(post).map_err(|err| err.problem(Stood::Inside))?;
@@ -191,7 +191,7 @@ async fn complete(
     Segment(task): Segment,
     _: Params<NoParams>,
     body::Json(post): body::Json<CompletePost>,
-) -> Result<Json<Standing>, Problem> {
+) -> Result<Json<Standing>, Declined> {
     let claim = claim(&task, &post.token)?;
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
@@ -215,21 +215,21 @@ async fn fail(
     Segment(task): Segment,
     _: Params<NoParams>,
     body::Json(post): body::Json<FailPost>,
-) -> Result<Json<Standing>, Problem> {
+) -> Result<Json<Standing>, Declined> {
     let claim = claim(&task, &post.token)?;
     let outcome = if post.rejected { Outcome::Rejected } else { Outcome::Failed };
     let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
     at_home(&front, AtHome::Finish { claim, outcome, message }).await
 }
 
-fn claim(task: &str, token: &str) -> Result<Claim, Problem> {
+fn claim(task: &str, token: &str) -> Result<Claim, Declined> {
     let task = names::task_id("task", task).map_err(|err| err.problem(Stood::Outside))?;
     let token =
         names::number("token", token, 0..=TOKEN_MAX).map_err(|err| err.problem(Stood::Inside))?;
     Ok(Claim { task, token: Token(token) })
 }
 
-async fn at_home(front: &Front, asked: AtHome) -> Result<Json<Standing>, Problem> {
+async fn at_home(front: &Front, asked: AtHome) -> Result<Json<Standing>, Declined> {
     let reply = front.submit(Command::AtHome(asked)).await?;
     Ok(standing(&reply))
 }

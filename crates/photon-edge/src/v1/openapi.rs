@@ -33,7 +33,7 @@ pub(super) fn head(front: &Front) -> OpenApi {
 pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
     let mut document = serde_json::to_value(document).expect("a document can be written as json");
     for (schema, groups) in ALTERNATIVES {
-        let choices: Vec<Value> = groups.iter().map(|group| choice(group)).collect();
+        let choices: Vec<Value> = groups.iter().map(choice).collect();
         document["components"]["schemas"][schema]["allOf"] = Value::Array(choices);
     }
     if !front.tokens().is_empty() {

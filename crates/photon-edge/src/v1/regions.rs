@@ -11,7 +11,7 @@ use super::errors::{Absent, Always};
 use super::types::{Problem, Region, RegionCounts, RegionHealth, Regions};
 use crate::body::{Params, Segment};
 use crate::names;
-use crate::problem::{Kind, Stood};
+use crate::problem::{Declined, Kind, Stood};
 use crate::{Front, RegionInfo};
 
 pub(super) fn router() -> OpenApiRouter<Front> {
@@ -53,7 +53,7 @@ async fn show(
     State(front): State<Front>,
     Segment(name): Segment,
     _: Params<NoParams>,
-) -> Result<Json<Region>, Problem> {
+) -> Result<Json<Region>, Declined> {
     let info = known(&front, "name", &name)?;
     Ok(Json(region(&front, &front.view(), info)))
 }
@@ -63,12 +63,12 @@ pub(super) fn known<'a>(
     front: &'a Front,
     field: &str,
     name: &str,
-) -> Result<&'a RegionInfo, Problem> {
+) -> Result<&'a RegionInfo, Declined> {
     let region = names::region(field, name).map_err(|err| err.problem(Stood::Outside))?;
     front.region_info(region).ok_or_else(|| {
         let all: Vec<_> = front.planet().regions.iter().map(|it| it.name.to_string()).collect();
         let detail = format!("no region is named `{region}`; there are: {}", all.join(", "));
-        Problem { field: Some(field.to_owned()), ..Kind::NoSuchRegion.problem(detail) }
+        Problem { field: Some(field.to_owned()), ..Kind::NoSuchRegion.problem(detail) }.into()
     })
 }
 

@@ -22,13 +22,13 @@ use super::message::{Given, keep};
 use super::page;
 use super::regions::NoParams;
 use super::types::{
-    Artifact, CancelPost, Message, Part, Problem, Raw, Role, Standing, Task, TaskPost, TaskState,
-    Tasks, Worker,
+    Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskPost, TaskState, Tasks,
+    Worker,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
-use crate::problem::Stood;
+use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 
 pub(super) fn router() -> OpenApiRouter<Front> {
@@ -58,7 +58,7 @@ async fn submit(
     headers: HeaderMap,
     _: Params<NoParams>,
     body::Json(post): body::Json<TaskPost>,
-) -> Result<Response, Problem> {
+) -> Result<Response, Declined> {
     let key = idempotency_key(&headers).map_err(|err| err.problem(Stood::Outside))?;
     let spec = decode(key, post).map_err(|err| err.problem(Stood::Inside))?;
     let Reply::Submitted { task, repeated } = front.submit(Command::Submit(spec)).await? else {
@@ -155,7 +155,7 @@ impl ListParams {
 async fn list(
     State(front): State<Front>,
     Params(params): Params<ListParams>,
-) -> Result<Json<Tasks>, Problem> {
+) -> Result<Json<Tasks>, Declined> {
     let command = params.command().map_err(|err| err.problem(Stood::Outside))?;
     let Reply::Tasks { tasks, more } = front.submit(command).await? else {
         unreachable!("the region answers `Tasks` with tasks")
@@ -175,7 +175,7 @@ async fn show(
     State(front): State<Front>,
     Segment(id): Segment,
     _: Params<NoParams>,
-) -> Result<Json<Task>, Problem> {
+) -> Result<Json<Task>, Declined> {
     let Reply::Task(detail) = front.submit(Command::Task(parse_id(&id)?)).await? else {
         unreachable!("the region answers `Task` with the task")
     };
@@ -198,7 +198,7 @@ async fn cancel(
     Segment(id): Segment,
     _: Params<NoParams>,
     body::JsonOrNothing(post): body::JsonOrNothing<CancelPost>,
-) -> Result<Json<Standing>, Problem> {
+) -> Result<Json<Standing>, Declined> {
     let task = parse_id(&id)?;
     let message = post.reason.map(|it| keep(&Message::new(Role::User, vec![Part::text(it)])));
     let reply = front.submit(Command::AtHome(AtHome::Cancel { task, message })).await?;
@@ -206,7 +206,7 @@ async fn cancel(
 }
 
 /// Parses the name of a task in a path.
-pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
+pub(super) fn parse_id(text: &str) -> Result<TaskId, Declined> {
     names::task_id("id", text).map_err(|err| err.problem(Stood::Outside))
 }
 

@@ -1,4 +1,4 @@
-//! One connection to a peer, from its introduction to its end: a task that reads and one that writes.
+//! One connection to a peer, from its introduction to its end: a reader and a writer.
 //! Must not know whether another connection takes its place.
 
 use std::io;
@@ -24,7 +24,8 @@ use super::table::{LinkEvent, LinkId, LinkNews};
 
 /// How long a peer may be silent, or not listen; the machine pings each second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// The most bytes of messages that were read and that the driver has not taken; at it the reader waits.
+/// The most bytes of messages that were read and that the driver has not taken; at it the reader
+/// waits.
 const INBOX_BYTES_MAX: usize = 16 << 20;
 /// What is read or written at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -126,7 +127,7 @@ async fn write_all(
             let body = encode_message(&message);
             if BODY_BYTES_MAX < body.len() {
                 shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
-                error!(%peer, bytes = body.len(), "a message is too long for a link and is dropped");
+                error!(%peer, bytes = body.len(), "a message too long for a link is dropped");
                 continue;
             }
             match timeout(SILENCE_MAX, write_frame(&mut to, &body)).await {

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use backoff::Backoff;
-use hello::{Identity, Role, shake_hands};
+use hello::{HelloError, Identity, Role, shake_hands};
 
 pub(crate) use table::{LinkEvent, LinkTable};
 
@@ -195,12 +195,13 @@ async fn greet(
 ) -> Result<(RegionId, TcpStream), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let hello = shake_hands(&mut stream, &shared.identity, role, expects);
-    let hello = timeout(HELLO_TIMEOUT, hello).await.map_err(|_| "no introduction".to_owned());
-    match hello.and_then(|it| it.map_err(|error| error.to_string())) {
-        Ok(peer) => Ok((peer, stream)),
-        Err(reason) => {
+    match timeout(HELLO_TIMEOUT, hello).await {
+        Ok(Ok(peer)) => Ok((peer, stream)),
+        Ok(Err(HelloError::Frame(error))) => Err(error.to_string()),
+        Ok(Err(refusal)) => {
             shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-            Err(reason)
+            Err(refusal.to_string())
         }
+        Err(_) => Err("no introduction".to_owned()),
     }
 }

@@ -34,7 +34,10 @@ pub(crate) enum LinkNews {
     /// The connection is gone.
     Down,
     /// The peer spoke. The permit is room in the link's window, given back when it is dropped.
-    Message(Message, OwnedSemaphorePermit),
+    Message(
+        Message,
+        #[expect(dead_code, reason = "held until the driver has the message")] OwnedSemaphorePermit,
+    ),
 }
 
 /// The links that are up.

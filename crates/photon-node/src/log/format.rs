@@ -56,7 +56,8 @@ impl Owner {
         header
     }
 
-    /// Checks the header of the segment that ought to begin with group `first`, or says what is wrong.
+    /// Checks the header of the segment that ought to begin with group `first`, or says what is
+    /// wrong.
     pub(super) fn check_segment(self, header: &[u8], first: u64) -> Result<(), &'static str> {
         let expected = self.segment_header(first);
         if header == expected {
@@ -163,7 +164,8 @@ impl GroupBuffer {
     }
 }
 
-/// Splits the payload of a group into its records, all of which must be whole, or says what is wrong.
+/// Splits the payload of a group into its records, all of which must be whole, or says what is
+/// wrong.
 pub(super) fn records(payload: &[u8], count: u32) -> Result<Vec<&[u8]>, &'static str> {
     let (mut rest, mut records) = (payload, Vec::new());
     while !rest.is_empty() {

@@ -34,7 +34,8 @@ impl LogReader {
         Self { log, owner, index }
     }
 
-    /// Returns ops of a stream from `from` on, in order: about `bytes_max` bytes, but one op at least.
+    /// Returns ops of a stream from `from` on, in order: about `bytes_max` bytes, but one op at
+    /// least.
     pub(super) fn fetch(
         &self,
         stream: StreamId,

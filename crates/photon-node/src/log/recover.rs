@@ -1,4 +1,4 @@
-//! Reading the log at a start: every whole group in order, and what to make of one that is not whole.
+//! Reading the log at a start: every whole group, and what to make of one that is not whole.
 //! Must not guess: what no crash explains is an error.
 
 use std::fs::{self, File, OpenOptions};
@@ -188,7 +188,8 @@ impl<'a> Scan<'a> {
         Ok(Some(Torn { path: self.path.to_owned(), offset: self.at, bytes: end - self.at }))
     }
 
-    /// Looks for a group behind the damaged one: only a disk, never a crash, damages one in the middle.
+    /// Looks for a group behind the damaged one: only a disk, never a crash, damages one in the
+    /// middle.
     fn later_group(&mut self, expected: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
         let mut at = self.at + 1;
         while at < end {

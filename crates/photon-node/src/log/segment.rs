@@ -15,7 +15,7 @@ use super::error::{At as _, Corrupt, DiskFailed, LogError};
 use super::format::{Owner, SEGMENT_HEADER_BYTES};
 
 /// What is written at once where the file system cannot reserve room.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Returns the path of the segment that begins with group `first`.
 pub(super) fn path(log: &Path, first: u64) -> PathBuf {
@@ -45,7 +45,8 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), DiskFailed> {
     File::open(path).and_then(|folder| folder.sync_all()).at("sync", path)
 }
 
-/// Returns where the data of a file ends: behind its last byte that is not zero, at `from` at the least.
+/// Returns where the data of a file ends: behind its last byte that is not zero, at `from` at the
+/// least.
 pub(super) fn data_end(file: &File, from: u64) -> io::Result<u64> {
     let (mut at, mut end) = (from, from);
     let mut buffer = vec![0; 256 << 10];
@@ -171,7 +172,8 @@ impl Spare {
         }
     }
 
-    /// Makes it the segment that begins with group `first`. The name appears after the header is durable.
+    /// Makes it the segment that begins with group `first`. The name appears after the header is
+    /// durable.
     pub(super) fn name(self, owner: Owner, first: u64) -> Result<Segment, LogError> {
         let log = self.path.parent().expect("a spare lies in a folder").to_owned();
         let header = owner.segment_header(first);

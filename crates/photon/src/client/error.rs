@@ -12,12 +12,12 @@ use crate::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answered, or the answer broke off.
-    #[error("{} at {endpoint}", unanswered(.source))]
+    #[error("{} at {endpoint}: {}", unanswered(.cause), root(.cause))]
     Unreachable {
         /// Who was asked.
         endpoint: Endpoint,
-        /// What the operating system says.
-        source: reqwest::Error,
+        /// What went wrong, wrapped in the layers that it came through.
+        cause: reqwest::Error,
     },
     /// The region answered with a problem.
     #[error("{}: {}", .0.title, .0.detail)]
@@ -32,14 +32,23 @@ pub enum ClientError {
     },
 }
 
-fn unanswered(source: &reqwest::Error) -> &'static str {
-    if source.is_timeout() {
+fn unanswered(cause: &reqwest::Error) -> &'static str {
+    if cause.is_timeout() {
         "no answer in time from the region"
-    } else if source.is_connect() {
+    } else if cause.is_connect() {
         "cannot reach the region"
     } else {
         "lost the connection to the region"
     }
+}
+
+/// Returns what lies at the bottom: only that is of use to people.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }
 
 impl ClientError {
@@ -91,7 +100,7 @@ impl ClientError {
     #[must_use]
     pub fn fix(&self) -> Option<String> {
         match self {
-            Self::Unreachable { endpoint, source } if source.is_connect() => Some(format!(
+            Self::Unreachable { endpoint, cause } if cause.is_connect() => Some(format!(
                 "is it up? `photon up` starts a planet here; --url names another region than \
                  {endpoint}"
             )),

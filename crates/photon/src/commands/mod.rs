@@ -25,7 +25,12 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let output = Output::new(cli.global.output);
     let global = cli.global;
     match cli.command {
-        Command::Serve(options) => many_threads()?.block_on(serve::run(&options)),
+        Command::Serve(options) => {
+            if let Some(parent) = options.die_with_parent {
+                serve::die_with_parent(parent)?;
+            }
+            many_threads()?.block_on(serve::run(&options))
+        }
         Command::Up(options) => {
             serve::log_to_stderr(None, "warn")?;
             serve::raise_open_files();

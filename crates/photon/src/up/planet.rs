@@ -228,7 +228,7 @@ impl Planet {
         self.tasks.spawn(async move {
             let probing = probe.run_until_cancelled(until_ready(&client, &peers)).await;
             if let Some(found) = probing {
-                let lack = found.err().map(|it| it.to_string());
+                let lack = found.err().map(|it| format!("{:#}", anyhow::Error::from(it)));
                 // Nobody listens only when `up` itself is ending.
                 let _ = happenings.send(Happening::Probed { region, lack }).await;
             }

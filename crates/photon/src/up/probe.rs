@@ -19,11 +19,14 @@ pub(super) const READY_WITHIN_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotReady {
     /// It does not take work.
-    #[error("it is not ready after {} s: {0}", READY_WITHIN_MAX.as_secs())]
+    #[error("it is not ready after {} s", READY_WITHIN_MAX.as_secs())]
     Closed(#[source] ClientError),
     /// It is not linked to all others.
-    #[error("it has no link to {} after {} s", names(.0), READY_WITHIN_MAX.as_secs())]
-    Unlinked(BTreeSet<RegionId>),
+    #[error("it has no link to {} after {} s", names(.peers), READY_WITHIN_MAX.as_secs())]
+    Unlinked {
+        /// The others.
+        peers: BTreeSet<RegionId>,
+    },
 }
 
 fn names(regions: &BTreeSet<RegionId>) -> String {
@@ -38,8 +41,8 @@ pub(super) async fn until_ready(
     let deadline = Instant::now() + READY_WITHIN_MAX;
     loop {
         let lack = match lack(client, peers).await {
-            Ok(unlinked) if unlinked.is_empty() => return Ok(()),
-            Ok(unlinked) => NotReady::Unlinked(unlinked),
+            Ok(peers) if peers.is_empty() => return Ok(()),
+            Ok(peers) => NotReady::Unlinked { peers },
             Err(error) => NotReady::Closed(error),
         };
         if deadline <= Instant::now() {

@@ -34,11 +34,6 @@ impl Chunker {
         Self::PART_BYTES_MAX <= self.bytes.len()
     }
 
-    /// Whether there is nothing to give back.
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// Returns the next part: text where it is text, else bytes in base 64.
     pub(super) fn next_part(&mut self, rest: Rest) -> Option<Part> {
         let mut end = self.bytes.len().min(Self::PART_BYTES_MAX);
@@ -104,7 +99,7 @@ mod tests {
             assert!(parts.iter().all(|it| part_bytes(it).len() <= Chunker::PART_BYTES_MAX));
             let whole: Vec<u8> = parts.iter().flat_map(part_bytes).collect();
             assert!(whole == bytes, "pieces of {piece_bytes}");
-            assert!(chunker.is_empty());
+            assert_eq!(chunker.next_part(Rest::None), None);
         }
     }
 

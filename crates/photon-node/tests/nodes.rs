@@ -1,0 +1,299 @@
+//! Whole nodes on the loopback interface, with real disks, links and time.
+//! Must not look inside a node.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_node::{
+    Handle, LinkConfig, LogError, Node, NodeConfig, Secret, StartError, SubmitError,
+};
+use photon_region::{
+    AgentSpec, Command, Json, Limits, Place, Refusal, Reply, Spec, Target, TaskFilter, TaskId,
+};
+use photon_state::{PlacementId, RegionId};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn region(name: &str) -> RegionId {
+    RegionId::try_from(name).unwrap()
+}
+
+fn json(text: &'static str) -> Json {
+    Json(Bytes::from_static(text.as_bytes()))
+}
+
+fn agent(name: &str) -> AgentSpec {
+    AgentSpec {
+        name: name.into(),
+        skills: BTreeSet::from(["text.upper".into()]),
+        capacity: 4,
+        card: json("{}"),
+        placement: PlacementId::global(),
+    }
+}
+
+fn task() -> Spec {
+    Spec {
+        target: Target::Skill("text.upper".into()),
+        placement: PlacementId::global(),
+        message: json("{}"),
+        context: "context".into(),
+        idempotency: None,
+    }
+}
+
+/// The configuration of a region of the planet `test`, which has the regions `a` and `b`.
+fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeConfig {
+    let place = Place { latitude: 0.0, longitude: 0.0 };
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let dial = peer.map(|address| (region("b"), address)).into_iter().collect();
+    NodeConfig {
+        data: data.join(own),
+        planet: "test".into(),
+        region: region(own),
+        regions: BTreeMap::from(["a", "b"].map(|name| (region(name), place))),
+        placements: BTreeMap::new(),
+        limits: Limits::default(),
+        segment_bytes: 1 << 20,
+        links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())) },
+    }
+}
+
+/// A node that runs.
+struct Running {
+    node: Node,
+    handle: Handle,
+    stop: CancellationToken,
+}
+
+impl Running {
+    async fn start(config: NodeConfig) -> Self {
+        let stop = CancellationToken::new();
+        let node = Node::start(config, stop.clone()).await.unwrap();
+        Self { handle: node.handle(), node, stop }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.node.wait()).await;
+        ended.expect("a node stops").unwrap();
+    }
+
+    async fn submit_task(&self) -> TaskId {
+        match self.handle.submit(Command::Submit(task())).await {
+            Ok(Reply::Submitted { task, .. }) => task.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn register(&self, name: &str) {
+        self.handle.submit(Command::Register(agent(name))).await.unwrap();
+    }
+
+    /// Waits until an agent is known here.
+    async fn sees(&self, name: &str) {
+        let is_seen = async || self.handle.submit(Command::Agent(name.into())).await.is_ok();
+        eventually(is_seen, &format!("agent {name} is known")).await;
+    }
+
+    async fn is_linked(&self, expected: bool) {
+        let is = async || self.handle.view().peers.iter().any(|peer| peer.is_linked == expected);
+        eventually(is, "the link").await;
+    }
+}
+
+async fn eventually(condition: impl AsyncFn() -> bool, what: &str) {
+    let poll = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(5));
+        while !condition().await {
+            interval.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("waited for {what}"));
+}
+
+/// Starts `b`, and then `a`, which dials it.
+async fn pair(dir: &TempDir) -> (Running, Running) {
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    (a, b)
+}
+
+#[tokio::test]
+async fn what_is_registered_in_one_region_is_known_in_the_other_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = pair(&dir).await;
+    a.register("ours").await;
+    b.register("theirs").await;
+    a.sees("theirs").await;
+    b.sees("ours").await;
+    let id = a.submit_task().await;
+    assert!(a.handle.log_stats().ops >= 2);
+    a.stop().await;
+
+    b.register("while-away").await;
+    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    assert!(a.node.recovered().ops >= 2);
+    assert_eq!(a.node.recovered().torn, None);
+    a.handle.submit(Command::Task(id)).await.unwrap();
+    a.sees("theirs").await;
+    a.sees("while-away").await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_region_that_returns_after_a_thousand_ops_catches_up_from_the_log_of_its_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    b.register("worker").await;
+    for number in 0..1_000 {
+        b.register(&format!("agent-{number}")).await;
+    }
+    let address = b.node.link_addr();
+    b.stop().await; // So that its memory holds nothing: the ops must come from its log.
+    let mut again = config(dir.path(), "b", None);
+    again.links.listen = address;
+    let b = Running::start(again).await;
+    let a = Running::start(config(dir.path(), "a", Some(address))).await;
+    a.sees("agent-999").await;
+    a.sees("agent-0").await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_comes_back_after_its_peer_was_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = pair(&dir).await;
+    a.is_linked(true).await;
+    let address = b.node.link_addr();
+    b.stop().await;
+    a.is_linked(false).await;
+    let mut again = config(dir.path(), "b", None);
+    again.links.listen = address;
+    let b = Running::start(again).await;
+    a.is_linked(true).await;
+    b.is_linked(true).await;
+    assert_eq!(a.handle.link_stats().linked, 2);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_region_with_another_secret_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    let mut stranger = config(dir.path(), "a", Some(b.node.link_addr()));
+    stranger.links.secret = Some(Secret::new("guess".into()));
+    let a = Running::start(stranger).await;
+    let is_refused = async || b.handle.link_stats().refused > 1;
+    eventually(is_refused, "the refusal").await;
+    assert_eq!(b.handle.link_stats().linked, 0);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn every_reply_that_came_before_a_stop_is_kept_and_none_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = pair(&dir).await;
+    a.register("worker").await;
+    let (handle, stop) = (a.handle.clone(), a.stop.clone());
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let handle = handle.clone();
+            async move {
+                let mut accepted = Vec::new();
+                loop {
+                    match handle.submit(Command::Submit(task())).await {
+                        Ok(Reply::Submitted { task, .. }) => accepted.push(task.id),
+                        Err(SubmitError::Stopping) => return accepted,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        })
+        .collect();
+    let mut set = tokio::task::JoinSet::new();
+    clients.into_iter().for_each(|client| drop(set.spawn(client)));
+    let some = async || 100 < handle.log_stats().ops;
+    eventually(some, "some tasks").await;
+    stop.cancel();
+    a.stop().await;
+    let accepted: Vec<TaskId> = set.join_all().await.into_iter().flatten().collect();
+    assert!(!accepted.is_empty());
+
+    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    for id in accepted {
+        a.handle.submit(Command::Task(id)).await.unwrap();
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    b.register("worker").await;
+    let wait = Command::Acquire { agent: "worker".into(), limit: 1, wait: PATIENCE };
+    let gone = tokio::time::timeout(Duration::ZERO, b.handle.submit(wait)).await;
+    assert!(gone.is_err());
+    let none = async || b.handle.view().in_flight == 0;
+    eventually(none, "no command in flight").await;
+    let all = Command::Tasks { filter: TaskFilter::default(), before: None, limit: 9 };
+    assert!(matches!(b.handle.submit(all).await, Ok(Reply::Tasks { .. })));
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    let reply = b.handle.submit(Command::Submit(task())).await;
+    assert!(matches!(reply, Err(SubmitError::Refused(Refusal::NoSuchSkill(_)))), "{reply:?}");
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_start_says_why_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = async |config| Node::start(config, CancellationToken::new()).await;
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut busy = config(dir.path(), "b", None);
+    busy.links.listen = taken.local_addr().unwrap();
+    let error = start(busy).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(&taken.local_addr().unwrap().to_string()) && text.contains("links.listen")
+    );
+
+    let error = start(config(dir.path(), "a", None)).await.unwrap_err();
+    assert!(matches!(error, StartError::NoAddress { .. }), "{error}");
+
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    let error = start(config(dir.path(), "b", None)).await.unwrap_err();
+    assert!(matches!(error, StartError::Log(LogError::Locked { .. })), "{error}");
+    b.stop().await;
+
+    let mut other = config(dir.path(), "b", None);
+    other.planet = "other".into();
+    let error = start(other).await.unwrap_err();
+    assert!(matches!(error, StartError::Log(LogError::Owner { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_secret_is_never_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let printed = format!("{:?}", config(dir.path(), "b", None).links);
+    assert!(printed.contains("Some(***)"), "{printed}");
+}

@@ -1,0 +1,125 @@
+//! One task in the hands of a worker: what it does next, and how it behaves.
+//! Must not know what became of what it asked.
+
+use bytes::Bytes;
+use photon_region::{AtHome, Chunk, Claim, Json, Note, Outcome};
+
+use crate::faults::Fault;
+use crate::workload::Stage;
+
+/// One thing that a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Heartbeat,
+    Note { first: u64, count: u64 },
+    Finish(Outcome),
+    Decline,
+}
+
+/// How a worker behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Steady,
+    Slow,
+    /// Falls silent, then comes back.
+    Hangs,
+    /// Forgets the task.
+    Dies,
+    /// Hands the task back.
+    Declines,
+    /// Finishes again, otherwise.
+    Twice,
+}
+
+/// A task that a worker works on.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) agent: u32,
+    pub(crate) claim: Claim,
+    pub(crate) site: usize,
+    pub(crate) fate: Fate,
+    pub(crate) told: u64,
+    pub(crate) total: u64,
+    pub(crate) outcome: Outcome,
+    pub(crate) has_begun: bool,
+    pub(crate) has_finished: bool,
+    pub(crate) tries: u32,
+}
+
+impl Job {
+    /// Decides what the worker does next.
+    pub(crate) fn next_step(&self, rng: &mut fastrand::Rng) -> Step {
+        if self.fate == Fate::Declines {
+            return Step::Decline;
+        }
+        if self.total <= self.told && (self.has_begun || rng.bool()) {
+            return Step::Finish(self.outcome);
+        }
+        if self.total <= self.told || rng.u32(0..3) == 0 {
+            return Step::Heartbeat;
+        }
+        let count = rng.u64(1..=(self.total - self.told).min(3));
+        // A worker that is not sure tells again what it has told.
+        let back = if rng.u32(0..6) == 0 { rng.u64(0..=self.told) } else { 0 };
+        Step::Note { first: self.told + 1 - back, count: count + back }
+    }
+
+    /// Makes what the worker asks of the home.
+    pub(crate) fn ask(&self, step: Step) -> AtHome {
+        let claim = self.claim;
+        match step {
+            Step::Heartbeat => AtHome::Heartbeat(claim),
+            Step::Decline => AtHome::Decline(claim),
+            Step::Finish(outcome) => {
+                let text = format!("{{\"by\":{}}}", claim.token.0);
+                AtHome::Finish { claim, outcome, message: Some(Json(text.into())) }
+            }
+            Step::Note { first, count } => {
+                let notes = (first..first + count).map(|number| self.note(number)).collect();
+                AtHome::Note { claim, first, notes }
+            }
+        }
+    }
+
+    /// Makes a note; the same number always gives the same note.
+    fn note(&self, number: u64) -> Note {
+        if number.is_multiple_of(3) {
+            return Note::Status(Json(Bytes::from(format!("{{\"note\":{number}}}"))));
+        }
+        Note::Artifact(Chunk {
+            artifact: if number.is_multiple_of(2) { "even".into() } else { "odd".into() },
+            name: None,
+            append: number != 4,
+            last: self.total == number,
+            parts: Json(Bytes::from(format!("[{number},{}]", self.claim.token.0))),
+        })
+    }
+}
+
+/// Draws how a worker behaves.
+pub(crate) fn draw_fate(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Fate {
+    if stage.is_calm {
+        return Fate::Steady;
+    }
+    let fates = [
+        (Fault::WorkerHang, Fate::Hangs),
+        (Fault::WorkerDie, Fate::Dies),
+        (Fault::WorkerSlow, Fate::Slow),
+        (Fault::WorkerTwice, Fate::Twice),
+    ];
+    for (fault, fate) in fates {
+        if stage.weather.strikes(fault, 0.6, rng) {
+            return fate;
+        }
+    }
+    if rng.u32(0..40) == 0 { Fate::Declines } else { Fate::Steady }
+}
+
+/// Draws how a task will end.
+pub(crate) fn draw_outcome(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Outcome {
+    match rng.u32(0..10) {
+        0 => Outcome::Failed,
+        1 if !stage.is_calm => Outcome::Rejected,
+        _ => Outcome::Completed,
+    }
+}

@@ -1,0 +1,162 @@
+//! The rules that the log of a task keeps from its first event to its last.
+//! Must not know how the log was read.
+
+use photon_region::{Event, Stamped, TaskId, TaskState, Token};
+
+use crate::promises::{Broken, Known, Promise};
+
+/// Where the log of a task stands, as far as it has been checked.
+#[derive(Debug)]
+struct Walk<'a> {
+    task: TaskId,
+    known: &'a Known,
+    last: Token,
+    current: Option<Token>,
+    notes: u64,
+    ended: Option<TaskState>,
+}
+
+/// Checks the whole log of a task that has ended.
+pub(crate) fn check_log(task: TaskId, events: &[Stamped], known: &Known) -> Result<(), Broken> {
+    let (last, current, notes, ended) = (Token(0), None, 0, None);
+    let mut walk = Walk { task, known, last, current, notes, ended };
+    for (stamped, due) in events.iter().zip(1..) {
+        let wrong = if stamped.generation == due {
+            walk.step(due, &stamped.event)?
+        } else {
+            Some("is missing")
+        };
+        if let Some(wrong) = wrong {
+            let what = format!("generation {due} of task {task} {wrong}");
+            return Err(Promise::OneEnding.broken(what));
+        }
+    }
+    Promise::OneEnding.holds(walk.ended.is_some(), || format!("task {task} has not ended"))?;
+    let told = known.ended.or(walk.ended);
+    Promise::OneEnding.holds(told == walk.ended, || {
+        format!("task {task} has ended {:?}; somebody was told {told:?}", walk.ended)
+    })
+}
+
+impl Walk<'_> {
+    /// Takes in an event; says what is wrong with it, if anything is.
+    fn step(&mut self, due: u64, event: &Event) -> Result<Option<&'static str>, Broken> {
+        if self.ended.is_some() {
+            return Ok(Some("follows the end"));
+        }
+        if (due == 1) != matches!(event, Event::Submitted(_)) {
+            return Ok(Some("is a submission, or should be one"));
+        }
+        match event {
+            Event::Submitted(_) => {}
+            Event::Claimed { token, .. } => {
+                if self.current.is_some() || *token <= self.last {
+                    return Ok(Some("is a claim while another is in force, or no greater"));
+                }
+                (self.last, self.current, self.notes) = (*token, Some(*token), 0);
+            }
+            Event::Noted { token, number, .. } => {
+                if self.current != Some(*token) || *number != self.notes + 1 {
+                    return Ok(Some("is a note of a lost lease, or out of order"));
+                }
+                self.notes = *number;
+            }
+            Event::Requeued { token, .. } => {
+                if self.current != Some(*token) {
+                    return Ok(Some("ends a lease that is not in force"));
+                }
+                self.end_lease()?;
+            }
+            Event::Ended { token, outcome, .. } => {
+                if token.is_some() && self.current != *token {
+                    return Ok(Some("is an end by a lost lease"));
+                }
+                self.end_lease()?;
+                self.ended = Some(outcome.state());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every note that was acknowledged under the lease must have come before its end.
+    fn end_lease(&mut self) -> Result<(), Broken> {
+        let Some(token) = self.current.take() else { return Ok(()) };
+        let acked = self.known.notes.get(&token).copied().unwrap_or(0);
+        Promise::Acknowledged.holds(acked <= self.notes, || {
+            let (task, notes) = (self.task, self.notes);
+            format!("task {task} has {notes} notes of {token:?}, {acked} were acknowledged")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_region::{Json, Note, Outcome, Requeue, Spec, Target};
+    use photon_state::{Hlc, PlacementId};
+
+    use super::*;
+    use crate::faults::Disks;
+    use crate::promises::Ledger;
+
+    const FIRST: Token = Token(1);
+    const SECOND: Token = Token(2);
+
+    fn submitted() -> Event {
+        Event::Submitted(Spec {
+            target: Target::Agent("a".into()),
+            placement: PlacementId::global(),
+            message: Json("{}".into()),
+            context: "c".into(),
+            idempotency: None,
+        })
+    }
+
+    fn claimed(token: Token) -> Event {
+        let region = "amber".try_into().unwrap();
+        Event::Claimed { token, agent: "a".into(), region }
+    }
+
+    fn noted(token: Token, number: u64) -> Event {
+        Event::Noted { token, number, note: Note::Status(Json("{}".into())) }
+    }
+
+    fn ended(token: Option<Token>) -> Event {
+        Event::Ended { token, outcome: Outcome::Completed, message: None }
+    }
+
+    fn check(events: Vec<Event>, expected: Result<(), &str>) {
+        let task = TaskId::from_bytes([1; 16]);
+        let mut ledger = Ledger::new(Disks::Survive);
+        ledger.learn(task, 0, 1);
+        ledger.noted(task, FIRST, 1);
+        let stamp = |(event, generation)| Stamped { generation, at: Hlc::default(), event };
+        let events: Vec<Stamped> = events.into_iter().zip(1..).map(stamp).collect();
+        let found = check_log(task, &events, ledger.task(task).unwrap());
+        match (found, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(broken), Err(part)) => assert!(broken.what.contains(part), "{}", broken.what),
+            (found, expected) => panic!("{found:?} where {expected:?} is due"),
+        }
+    }
+
+    #[test]
+    fn a_log_must_end_once_and_fence_lost_leases() {
+        let requeued = || Event::Requeued { token: FIRST, why: Requeue::Lapsed };
+        let begin = || vec![submitted(), claimed(FIRST), noted(FIRST, 1)];
+        let and = |rest: Vec<Event>| begin().into_iter().chain(rest).collect();
+        check(and(vec![ended(Some(FIRST))]), Ok(()));
+        check(and(vec![requeued(), claimed(SECOND), ended(Some(SECOND))]), Ok(()));
+        check(and(vec![requeued(), ended(None)]), Ok(()));
+        check(begin(), Err("has not ended"));
+        check(vec![claimed(FIRST)], Err("submission"));
+        check(and(vec![submitted()]), Err("submission"));
+        check(and(vec![claimed(SECOND)]), Err("is a claim while"));
+        check(and(vec![requeued(), claimed(FIRST)]), Err("no greater"));
+        check(and(vec![requeued(), claimed(SECOND), noted(FIRST, 2)]), Err("lost lease"));
+        check(and(vec![noted(FIRST, 3)]), Err("out of order"));
+        check(and(vec![requeued(), requeued()]), Err("not in force"));
+        check(and(vec![ended(Some(SECOND))]), Err("end by a lost lease"));
+        check(and(vec![ended(None), ended(None)]), Err("follows the end"));
+        check(vec![submitted(), claimed(FIRST), ended(None)], Err("0 notes"));
+    }
+}

@@ -1,0 +1,159 @@
+//! What the configuration means for the node and for its front door.
+//! Must not start either.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use photon_edge::{FrontLimits, PlanetInfo, RegionInfo, TokenHash};
+use photon_node::{LinkConfig, NodeConfig, Secret};
+use photon_region::Limits;
+use photon_state::RegionId;
+
+use crate::catalog;
+use crate::config::{Config, Site};
+
+/// Returns what the node of a region is told. Its state is kept in `data`.
+pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
+    NodeConfig {
+        data,
+        planet: config.planet.to_string(),
+        region,
+        regions: config.regions.iter().map(|(name, site)| (*name, site.place)).collect(),
+        placements: config.placements.clone(),
+        limits: limits(config),
+        segment_bytes: config.log.segment_bytes.0,
+        links: LinkConfig {
+            listen: config.regions[&region].link,
+            dial: dialed(config, region),
+            secret: config.links.secret.as_ref().map(|it| Secret::new(it.expose().to_owned())),
+        },
+    }
+}
+
+/// Returns where each other region is dialed.
+fn dialed(config: &Config, region: RegionId) -> BTreeMap<RegionId, SocketAddr> {
+    let others = config.regions.iter().filter(|(name, _)| **name != region);
+    let via = |name: &RegionId| config.links.via.get(name).copied();
+    others.map(|(name, site)| (*name, via(name).unwrap_or(site.link))).collect()
+}
+
+fn limits(config: &Config) -> Limits {
+    let Config { tasks, agents, limits, .. } = config;
+    let (input, artifacts) = (tasks.input_bytes_max, tasks.artifact_bytes_max);
+    Limits {
+        lease_ttl: tasks.lease_ttl,
+        pickup_ttl: tasks.pickup_ttl,
+        agent_silent_after: agents.silent_after,
+        attempts_max: tasks.attempts_max,
+        in_flight_max: limits.in_flight_max,
+        open_tasks_max: tasks.open_max,
+        agents_max: agents.registered_max,
+        message_bytes_max: input.as_usize(),
+        // The log of a task holds what was asked and what came of it.
+        task_bytes_max: input.as_usize().saturating_add(artifacts.as_usize()),
+        retention: tasks.retention,
+        kept_bytes_max: tasks.kept_bytes_max.as_usize(),
+    }
+}
+
+/// Returns the bounds of what a front door takes on.
+pub(crate) fn front_limits(config: &Config) -> FrontLimits {
+    FrontLimits {
+        body_bytes_max: config.limits.body_bytes_max.as_usize(),
+        header_bytes_max: config.limits.header_bytes_max.as_usize(),
+        connections_max: config.limits.connections_max,
+        followers_max: config.limits.followers_max,
+        request_timeout: config.limits.request_timeout,
+    }
+}
+
+/// Returns the tokens that open a front door.
+pub(crate) fn tokens(config: &Config) -> Vec<TokenHash> {
+    let hash = |it: &crate::config::TokenHash| {
+        it.to_string().parse().expect("both write a hash in the same way: a test holds them to it")
+    };
+    config.tokens.iter().map(hash).collect()
+}
+
+/// Returns what clients may know of the planet.
+pub(crate) fn planet(config: &Config, region: RegionId) -> PlanetInfo {
+    let placement = |(name, members): (&_, &std::collections::BTreeSet<RegionId>)| {
+        (*name, members.iter().copied().collect())
+    };
+    PlanetInfo {
+        name: config.planet.to_string(),
+        region,
+        regions: config.regions.iter().map(|(name, site)| region_info(*name, site)).collect(),
+        placements: config.placements.iter().map(placement).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn region_info(name: RegionId, site: &Site) -> RegionInfo {
+    let known = catalog::find(name.as_str());
+    let text =
+        |of: fn(&catalog::Known) -> &'static str| known.map(of).unwrap_or_default().to_owned();
+    RegionInfo {
+        name,
+        city: site.city.clone().unwrap_or_default(),
+        country: site.country.clone().unwrap_or_default(),
+        continent: text(|it| it.continent.code()),
+        latitude: site.place.latitude,
+        longitude: site.place.longitude,
+        privacy: text(|it| it.privacy),
+        api: format!("http://{}", site.api),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"
+            planet = "dev"
+            [regions.eu-west-1]
+            api = "127.0.0.1:7400"
+            link = "127.0.0.1:7401"
+            [regions.us-east-1]
+            api = "127.0.0.1:7410"
+            link = "127.0.0.1:7411"
+            [regions.mars]
+            api = "127.0.0.1:7420"
+            link = "127.0.0.1:7421"
+            latitude = 0
+            longitude = 0
+            [links.via]
+            us-east-1 = "127.0.0.1:9000"
+            [listen]
+            tokens = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
+        "#;
+        Config::parse("photon.toml", text).unwrap()
+    }
+
+    #[test]
+    fn a_region_dials_others_where_it_was_told_to_or_at_their_own_address() {
+        let here = RegionId::try_from("eu-west-1").unwrap();
+        let node = node(&config(), here, PathBuf::from("/data"));
+        let dial: Vec<_> =
+            node.links.dial.iter().map(|(name, at)| format!("{name} {at}")).collect();
+        assert_eq!(dial, ["mars 127.0.0.1:7421", "us-east-1 127.0.0.1:9000"]);
+        assert_eq!(node.links.listen.port(), 7401);
+    }
+
+    #[test]
+    fn a_token_of_the_configuration_opens_the_door() {
+        let tokens = tokens(&config());
+        assert!(tokens.iter().all(|it| it.verify("abc") && !it.verify("abd")));
+        assert_eq!(tokens.len(), 1);
+    }
+
+    #[test]
+    fn a_region_outside_the_catalog_has_no_privacy_regime() {
+        let here = RegionId::try_from("eu-west-1").unwrap();
+        let planet = planet(&config(), here);
+        let regimes: Vec<_> = planet.regions.iter().map(|it| it.privacy.as_str()).collect();
+        assert_eq!(regimes, ["gdpr", "", "us-state"]);
+    }
+}
