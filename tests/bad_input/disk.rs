@@ -108,7 +108,10 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let refused = refused.refused(503, "disk-full");
     assert_eq!(refused["region"], "eu-west-1");
     assert!(!accepted.is_empty(), "the disk was full from the beginning");
-    api.get("/readyz").await.refused(503, "disk-full");
+    let unready = eventually("probes hear of it", || async {
+        Some(api.get("/readyz").await).filter(|it| it.status != 200)
+    });
+    unready.await.refused(503, "disk-full");
     api.get("/healthz").await.ok();
     for id in accepted.iter().chain([&kept]) {
         api.get(&format!("/v1/tasks/{id}")).await.ok();

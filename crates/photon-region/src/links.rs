@@ -31,8 +31,8 @@ struct Flight {
     bytes: usize,
     /// When something was sent or acknowledged last.
     moved: Duration,
-    /// Whether the log was asked for the next ops.
-    fetching: bool,
+    /// The first of the ops that the log was asked for.
+    fetching: Option<u64>,
 }
 
 impl Peer {
@@ -65,10 +65,9 @@ impl Peer {
 
     /// Returns the op after which to go on, if the window has room and the log is not asked.
     pub(crate) fn next_after(&self, stream: &StreamId) -> Option<u64> {
-        let is_held_up = self
-            .flights
-            .get(stream)
-            .is_some_and(|flight| flight.fetching || Self::FLIGHT_BYTES_MAX <= flight.bytes);
+        let is_held_up = self.flights.get(stream).is_some_and(|flight| {
+            flight.fetching.is_some() || Self::FLIGHT_BYTES_MAX <= flight.bytes
+        });
         if is_held_up { None } else { self.sent(stream) }
     }
 
@@ -81,10 +80,11 @@ impl Peer {
     /// Ends the wait for the log if it was asked for the ops of a stream from `from` on.
     /// Says whether they are to be sent now.
     pub(crate) fn fetched(&mut self, stream: &StreamId, from: u64) -> bool {
+        // The peer may have got them over another path meanwhile: then they are not to be sent.
         let is_next = self.sent(stream).is_some_and(|sent| sent + 1 == from);
         match self.flights.get_mut(stream) {
-            Some(flight) if flight.fetching => {
-                flight.fetching = !is_next;
+            Some(flight) if flight.fetching == Some(from) => {
+                flight.fetching = None;
                 is_next
             }
             Some(_) | None => false,
@@ -117,9 +117,9 @@ impl Peer {
         batch
     }
 
-    /// Takes note that the log is asked for the next ops of a stream.
-    pub(crate) fn fetching(&mut self, stream: StreamId) {
-        self.flights.entry(stream).or_default().fetching = true;
+    /// Takes note that the log is asked for the ops of a stream from `from` on.
+    pub(crate) fn fetching(&mut self, stream: StreamId, from: u64) {
+        self.flights.entry(stream).or_default().fetching = Some(from);
     }
 
     /// Goes back to what is acknowledged wherever nothing has moved for too long.

@@ -177,8 +177,8 @@ impl Region {
                     self.outputs.push_back(Output::Send(to, Message::Ops(batch)));
                 }
                 Tail::InLog => {
-                    peer.fetching(stream);
                     let (from, bytes_max) = (after + 1, Peer::BATCH_BYTES_MAX);
+                    peer.fetching(stream, from);
                     self.outputs.push_back(Output::Fetch { stream, from, bytes_max });
                 }
             }

@@ -93,7 +93,10 @@ impl Client {
 
     /// Sends a request, and turns anything but success into an error.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let reply = request.send().await.map_err(|error| self.unreachable(error))?;
+        let reply = request.send().await.map_err(|error| match error.is_builder() {
+            true => ClientError::Unsendable { cause: error.without_url() },
+            false => self.unreachable(error),
+        })?;
         let status = reply.status();
         if status.is_success() {
             return Ok(reply);

@@ -19,6 +19,12 @@ pub enum ClientError {
         /// What went wrong, wrapped in the layers that it came through.
         cause: reqwest::Error,
     },
+    /// What was asked cannot be put into a request.
+    #[error("the request cannot be made: {}", root(.cause))]
+    Unsendable {
+        /// Why not.
+        cause: reqwest::Error,
+    },
     /// The region answered with a problem.
     #[error("{}: {}", .0.title, .0.detail)]
     Problem(Box<Problem>),
@@ -57,6 +63,7 @@ impl ClientError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unsendable { .. } => Exit::Usage,
             Self::Garbled { .. } => Exit::Failed,
             Self::Problem(problem) => match problem.status {
                 400 | 413..=415 | 422 | 431 => Exit::Usage,
@@ -74,7 +81,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 429 | 500..=599),
-            Self::Garbled { .. } => false,
+            Self::Unsendable { .. } | Self::Garbled { .. } => false,
         }
     }
 
@@ -83,7 +90,7 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Problem(problem) => Some(problem.status),
-            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Unsendable { .. } | Self::Garbled { .. } => None,
         }
     }
 
@@ -92,7 +99,7 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Problem(problem) => problem.retry_after_ms.map(Duration::from_millis),
-            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Unsendable { .. } | Self::Garbled { .. } => None,
         }
     }
 
@@ -111,6 +118,9 @@ impl ClientError {
                 problem.field.as_ref().map(|field| format!("the field at fault is `{field}`"))
             }
             Self::Unreachable { .. } => None,
+            Self::Unsendable { .. } => {
+                Some("headers take printable ASCII: look at --token and the keys".to_owned())
+            }
             Self::Garbled { .. } => {
                 Some("does --url name the api of a region, not another server?".to_owned())
             }

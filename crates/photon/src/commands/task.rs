@@ -33,10 +33,8 @@ pub(super) async fn run(command: cli::Task, client: &Client, output: Output) -> 
         cli::Task::Cancel { id, reason } => {
             let standing = client.cancel(&id, &CancelPost { reason }).await?;
             show(output, &standing, |it| output.line(&format!("{id} is {}", name(it.state))))?;
-            Ok(match standing.state {
-                TaskState::Canceled => Exit::Ok,
-                other => exit(other),
-            })
+            let is_canceled = standing.state == TaskState::Canceled;
+            Ok(if is_canceled { Exit::Ok } else { exit(standing.state) })
         }
     }
 }

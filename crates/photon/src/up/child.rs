@@ -1,9 +1,11 @@
 //! One region as a child process: started, watched, signalled.
 //! Must not decide what its end means.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -33,6 +35,23 @@ pub(super) struct Recipe {
     pub(super) log: PathBuf,
 }
 
+/// How the process of a region ended, in words.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// By SIGKILL: it had no time for last words.
+    Killed(String),
+    /// In any other way.
+    Other(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Killed(text) | Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A region that runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -56,7 +75,7 @@ impl Recipe {
         let open = || OpenOptions::new().create(true).append(true).open(&self.log);
         let log = open().with_context(|| format!("failed to open `{shown}`"))?;
         let log_from = log.metadata().map_or(0, |it| it.len());
-        let photon = std::env::current_exe().context("failed to find the binary of photon")?;
+        let photon = own_binary().context("failed to find the binary of photon")?;
         let (region, parent) = (self.region, std::process::id().to_string());
         let child = Command::new(photon)
             .args(["serve", "--region", region.as_str(), "--die-with-parent", &parent, "--config"])
@@ -72,17 +91,24 @@ impl Recipe {
         let pid = child.id().expect("nobody has waited for the child");
         let (signals, inbox) = mpsc::channel(SIGNALS_MAX);
         tasks.spawn(async move {
-            let status = watch(child, inbox).await;
+            let end = watch(child, inbox).await;
             // Nobody listens only when `up` itself is ending.
-            let _ = happenings.send(Happening::Ended { region, pid, status }).await;
+            let _ = happenings.send(Happening::Ended { region, pid, end }).await;
         });
         Ok(Running { pid, signals, log: self.log.clone(), log_from })
     }
 }
 
+/// Returns the binary that this process runs, even if another has taken its place meanwhile.
+fn own_binary() -> io::Result<PathBuf> {
+    const OPEN: &str = "/proc/self/exe";
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() || !Path::new(OPEN).exists() { path } else { PathBuf::from(OPEN) })
+}
+
 /// Waits for the end of the child, and passes signals on until then: a process id must not be
 /// used once the kernel may give it to another process. What should end and does not is killed.
-async fn watch(mut child: Child, mut inbox: mpsc::Receiver<Signal>) -> String {
+async fn watch(mut child: Child, mut inbox: mpsc::Receiver<Signal>) -> End {
     let mut patience = None::<Instant>;
     let status = loop {
         let signal = tokio::select! {
@@ -97,10 +123,9 @@ async fn watch(mut child: Child, mut inbox: mpsc::Receiver<Signal>) -> String {
             let _ = kill_process(pid, signal);
         }
     };
-    match status {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    }
+    let was_killed = status.as_ref().is_ok_and(|it| it.signal() == Some(Signal::KILL.as_raw()));
+    let text = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    if was_killed { End::Killed(text) } else { End::Other(text) }
 }
 
 async fn over(patience: Option<Instant>) {

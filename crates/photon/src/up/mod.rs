@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::child::Recipe;
+use self::child::{End, Recipe};
 use self::control::{Answer, Asked};
 use self::folder::{Begin, Folder};
 use self::plan::Plan;
@@ -30,7 +30,7 @@ use self::report::Report;
 use crate::cli;
 use crate::client::{Client, Endpoint};
 use crate::config::Secret;
-use crate::exit::{Exit, RefusedError};
+use crate::exit::{Exit, RefusedError, UsageError};
 use crate::output::Output;
 use crate::signals::Signals;
 use crate::wan::{Delays, Relay, Wan};
@@ -42,7 +42,7 @@ const HAPPENINGS_MAX: usize = 256;
 #[derive(Debug)]
 enum Happening {
     /// The process of a region has ended.
-    Ended { region: RegionId, pid: u32, status: String },
+    Ended { region: RegionId, pid: u32, end: End },
     /// A region that was started is ready, or lacks something for too long.
     Probed { region: RegionId, lack: Option<String> },
     /// Somebody wants something.
@@ -124,7 +124,7 @@ async fn look_after(
 
 fn handle(planet: &mut Planet, happening: Happening) -> Result<Fate> {
     match happening {
-        Happening::Ended { region, pid, status } => planet.ended(region, pid, &status),
+        Happening::Ended { region, pid, end } => planet.ended(region, pid, &end),
         Happening::Probed { region, lack } => planet.probed(region, lack),
         Happening::Asked(asked) => {
             planet.asked(asked);
@@ -172,8 +172,9 @@ fn delays(wan: &Wan, plan: &Plan) -> Result<Option<Delays>> {
         Wan::Distance => Ok(Some(Delays::from_distances(&plan.places()))),
         Wan::File(path) => {
             let shown = path.display().to_string();
-            let text = fs::read_to_string(path).with_context(|| {
-                format!("failed to read `{shown}`, which --wan names (or say `on` or `off`)")
+            let text = fs::read_to_string(path).map_err(|error| {
+                let fix = "say `on`, `off`, or name a file of round trips";
+                UsageError(format!("--wan names `{shown}`, which cannot be read ({error}); {fix}"))
             })?;
             Ok(Some(Delays::parse(&shown, &text, &plan.order)?))
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Happening;
-use super::child::{Recipe, Running};
+use super::child::{End, Recipe, Running};
 use super::control::{Act, Answer, Asked};
 use super::probe::until_ready;
 use super::report::{Change, Report};
@@ -120,7 +120,7 @@ impl Planet {
     }
 
     /// Takes note of the end of a region; returns whether it had failed to start.
-    pub(super) fn ended(&mut self, region: RegionId, pid: u32, status: &str) -> Result<Fate> {
+    pub(super) fn ended(&mut self, region: RegionId, pid: u32, how: &End) -> Result<Fate> {
         let member = self.members.get_mut(&region).expect("only members are started");
         if member.running().is_none_or(|it| it.pid != pid) {
             return Ok(Fate::Told);
@@ -130,23 +130,25 @@ impl Planet {
             State::Starting { running, waiting, probe, .. } => {
                 probe.cancel();
                 self.report.last_words(region, &running.last_words());
-                let text = format!("{status} before it was ready");
+                let text = format!("{how} before it was ready");
                 self.report.change(region, Change::Failed, &text)?;
                 answer(waiting, Answer::Failed(format!("`{region}` failed: {text}")));
                 return Ok(Fate::NeverReady);
             }
             State::Up { running } => {
-                self.report.last_words(region, &running.last_words());
-                let text = format!("{status}; {}", bring_back(region));
+                if let End::Other(_) = how {
+                    self.report.last_words(region, &running.last_words());
+                }
+                let text = format!("{how}; {}", bring_back(region));
                 self.report.change(region, Change::Died, &text)?;
             }
             State::Ending { change, waiting, .. } => {
                 if !self.stop.is_cancelled() {
-                    let text = format!("{status}; {}", bring_back(region));
+                    let text = format!("{how}; {}", bring_back(region));
                     self.report.change(region, change, &text)?;
                 }
                 for waiting in waiting {
-                    answer(Some(waiting), Answer::Done(format!("`{region}` is down: {status}")));
+                    answer(Some(waiting), Answer::Done(format!("`{region}` is down: {how}")));
                 }
             }
         }
@@ -156,22 +158,22 @@ impl Planet {
     /// Takes note that a region is ready, or that it gave up hope; returns how that went.
     pub(super) fn probed(&mut self, region: RegionId, lack: Option<String>) -> Result<Fate> {
         let member = self.members.get_mut(&region).expect("only members are started");
-        match std::mem::replace(&mut member.state, State::Down) {
-            State::Starting { running, since, waiting, .. } => {
-                member.state = State::Up { running };
-                if let Some(lack) = lack {
-                    let text = format!("`{region}` runs, but {lack}");
-                    answer(waiting, Answer::Failed(text.clone()));
-                    self.report.change(region, Change::Failed, &text)?;
-                    return Ok(Fate::NeverReady);
-                }
-                if let Some(waiting) = waiting {
-                    let text = format!("ready in {:.2} s", since.elapsed().as_secs_f64());
-                    self.report.change(region, Change::Back, &text)?;
-                    answer(Some(waiting), Answer::Done(format!("`{region}` is {text}")));
-                }
-            }
-            other => member.state = other,
+        let state = std::mem::replace(&mut member.state, State::Down);
+        let State::Starting { running, since, waiting, .. } = state else {
+            member.state = state;
+            return Ok(Fate::Told);
+        };
+        member.state = State::Up { running };
+        if let Some(lack) = lack {
+            let text = format!("`{region}` runs, but {lack}");
+            self.report.change(region, Change::Failed, &text)?;
+            answer(waiting, Answer::Failed(text));
+            return Ok(Fate::NeverReady);
+        }
+        if let Some(waiting) = waiting {
+            let text = format!("ready in {:.2} s", since.elapsed().as_secs_f64());
+            self.report.change(region, Change::Back, &text)?;
+            answer(Some(waiting), Answer::Done(format!("`{region}` is {text}")));
         }
         Ok(Fate::Told)
     }
