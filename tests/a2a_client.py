@@ -141,14 +141,20 @@ class Story:
             TaskState.TASK_STATE_SUBMITTED,
             TaskState.TASK_STATE_WORKING,
         ), task
-        stream = client.subscribe(SubscribeToTaskRequest(id=task.id))
+        follower = await self.client("/agents/slow", streaming=True)
+        stream = follower.subscribe(SubscribeToTaskRequest(id=task.id))
         first = await anext(stream)
         assert first.WhichOneof("payload") == "task" and first.task.id == task.id, first
         canceled = await client.cancel_task(CancelTaskRequest(id=task.id))
         is_state(canceled, "CANCELED")
         end = await last(stream)
         is_state(end.status_update, "CANCELED")
-        await raises(TaskNotCancelableError, client.cancel_task(CancelTaskRequest(id=task.id)))
+        again = await client.cancel_task(CancelTaskRequest(id=task.id))
+        is_state(again, "CANCELED")
+
+    async def a_task_that_has_ended_cannot_be_canceled(self, made):
+        client = await self.client("/agents/shout", streaming=False)
+        await raises(TaskNotCancelableError, client.cancel_task(CancelTaskRequest(id=made.id)))
 
     async def what_is_not_there_is_an_error_of_the_protocol(self):
         client = await self.client("/agents/shout", streaming=True)
@@ -182,6 +188,7 @@ class Story:
         made = await self.a_stream_tells_of_each_step()
         await self.the_task_can_be_read_and_listed(made)
         await self.a_task_that_runs_can_be_followed_and_canceled()
+        await self.a_task_that_has_ended_cannot_be_canceled(made)
         await self.what_is_not_there_is_an_error_of_the_protocol()
         await self.the_router_finds_an_agent_by_its_skill()
         await self.a_repeated_message_makes_one_task()

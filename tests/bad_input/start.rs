@@ -39,7 +39,7 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let site = Site::new(&RegionOptions::default());
     let other = TcpListener::bind(&site.address).expect("it was found free");
     let failed = site.fails().await;
-    assert_ne!(failed.code, Some(0), "{failed:#?}");
+    assert_ne!(failed.code, Some(0), "{failed:?}");
     let code = failed.code.expect("no signal ended it");
     failed.refused(code, &[&site.address, "in use", "regions.eu-west-1.api"]);
     drop(other);
@@ -56,7 +56,7 @@ async fn a_planet_says_which_of_its_ports_is_in_use() {
     up.arg(folder.path());
     let failed = run(up, SOON).await;
     let code = failed.code.expect("no signal ended it");
-    assert_ne!(code, 0, "{failed:#?}");
+    assert_ne!(code, 0, "{failed:?}");
     failed.refused(code, &[&format!("127.0.0.1:{taken}"), "--base-port"]);
 }
 

@@ -1,6 +1,7 @@
 //! Programs that run to their end, and what they said.
 //! Must not leave one running: each has a deadline.
 
+use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use tokio::process::Command;
 pub(crate) const PHOTON: &str = env!("CARGO_BIN_EXE_photon");
 
 /// What a program said, and how it ended.
-#[derive(Debug)]
 pub(crate) struct Done {
     /// Its exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
@@ -22,11 +22,18 @@ pub(crate) struct Done {
     what: String,
 }
 
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr, what } = self;
+        write!(f, "{what}\nended with {code:?}\nsaid:\n{stdout}\nremarked:\n{stderr}")
+    }
+}
+
 impl Done {
     /// Panics unless the program ended with this code.
     #[track_caller]
     pub(crate) fn with_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.code, Some(code), "{self:?}");
         self
     }
 
@@ -40,7 +47,7 @@ impl Done {
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         let done = self.with_code(0);
-        serde_json::from_str(&done.stdout).unwrap_or_else(|err| panic!("{err}: {done:#?}"))
+        serde_json::from_str(&done.stdout).unwrap_or_else(|err| panic!("{err}: {done:?}"))
     }
 
     /// Panics unless the program failed with this code and its remarks have all of `texts`.
@@ -48,7 +55,7 @@ impl Done {
     pub(crate) fn refused(self, code: i32, texts: &[&str]) {
         let done = self.with_code(code);
         for text in texts {
-            assert!(done.stderr.contains(text), "`{text}` is not said in {done:#?}");
+            assert!(done.stderr.contains(text), "`{text}` is not said in {done:?}");
         }
     }
 }

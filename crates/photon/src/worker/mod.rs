@@ -99,7 +99,9 @@ impl Worker {
         loop {
             let mut free = free_slots(&slots).await;
             let limit = u32::try_from(free.len()).expect("no more than the capacity, a u32");
-            let post = LeasePost { agent: self.name.clone(), limit, wait_ms: ACQUIRE_WAIT_MS };
+            // A region that was away is first asked whether it is back, without waiting for work.
+            let wait_ms = if backoff.failures() == 0 { ACQUIRE_WAIT_MS } else { 0 };
+            let post = LeasePost { agent: self.name.clone(), limit, wait_ms };
             match self.client.acquire(&post).await {
                 Ok(granted) => {
                     self.tell_of_return(&mut backoff);
