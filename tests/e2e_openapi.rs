@@ -5,7 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Region, RegionOptions, python, run, say, text};
+use harness::{Region, RegionOptions, beside, python, run, say, text};
 use serde_json::json;
 
 /// Test cases of each kind for each operation.
@@ -30,9 +30,9 @@ async fn the_api_is_what_its_document_says() {
     let reports = tempfile::tempdir().expect("there is room for temporary files");
     let mut command = python("schemathesis").await;
     command.current_dir(reports.path());
+    command.arg("--config-file").arg(beside("schemathesis.toml"));
     command.args(["run", "--no-color", "--max-examples", EXAMPLES, "--seed", SEED]);
-    command.args(["--request-timeout", "40", "--suppress-health-check", "all"]);
-    command.args(["--generation-database", "none", "--workers", "1"]);
+    command.args(["--suppress-health-check", "all", "--generation-database", "none"]);
     command.arg(format!("{}/v1/openapi.json", api.base()));
     let report = run(command, PATIENCE).await;
     let passed = report.code == Some(0);

@@ -97,7 +97,7 @@ pub struct Up {
     #[arg(long, default_value_t = 7400)]
     pub base_port: u16,
     /// The delay between regions: `on` by distance, `off`, or a file of round trips
-    #[arg(long, value_name = "on|off|FILE", default_value = "on", value_parser = wan)]
+    #[arg(long, value_name = "on|off|FILE", default_value = "on")]
     pub wan: Wan,
     /// The folder that keeps the planet's state [default: ~/.local/state/photon/dev]
     #[arg(long, value_name = "FOLDER")]
@@ -376,13 +376,6 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
-}
-
-fn wan(text: &str) -> Result<Wan, String> {
-    match text {
-        "on" => Ok(Wan::Distance),
-        text => text.parse().map_err(|never: std::convert::Infallible| match never {}),
-    }
 }
 
 fn placement(text: &str) -> Result<Placement, String> {

@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use photon_edge::TokenHash;
 use photon_region::Place;
 use photon_state::{NameError, PlacementId, RegionId};
 use toml::de::DeTable;
@@ -26,7 +27,7 @@ pub use self::bounded::{AgentLimits, LogLimits, TaskLimits, WireLimits};
 pub use self::measure::ByteSize;
 pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::render::PathNotText;
-pub use self::secret::{Secret, TokenHash};
+pub use self::secret::Secret;
 use self::section::{Section, Source};
 use crate::catalog;
 

@@ -34,7 +34,7 @@ impl FromStr for Wan {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text {
             "off" => Self::Off,
-            "distance" => Self::Distance,
+            "on" | "distance" => Self::Distance,
             file => Self::File(PathBuf::from(file)),
         })
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
     let front = Front::new(FrontConfig {
         handle: node.handle(),
         planet: wiring::planet(&config, region),
-        tokens: wiring::tokens(&config),
+        tokens: config.tokens.clone(),
         limits: wiring::front_limits(&config),
     });
     let link = node.link_addr();

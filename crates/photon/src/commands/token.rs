@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::show;
 use crate::cli::Token;
-use crate::config::TokenHash;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -19,11 +18,11 @@ struct NewToken {
 pub(super) fn run(command: &Token, output: Output) -> Result<Exit> {
     match command {
         Token::New => {
-            let (token, _) = photon_edge::token::make()?;
-            let hash = TokenHash::of(&token).to_string();
+            let (token, hash) = photon_edge::token::make()?;
+            let hash = hash.to_string();
             show(output, &NewToken { token, hash }, |it| {
                 output.line(&format!("token   {}", it.token))?;
-                output.line("        It is not kept anywhere. Clients give it with --token or PHOTON_TOKEN.")?;
+                output.line("        It is kept nowhere. Give it with --token or PHOTON_TOKEN.")?;
                 output.line(&format!("config  [listen]\n        tokens = [\"{}\"]", it.hash))
             })
         }

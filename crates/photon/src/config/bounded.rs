@@ -107,14 +107,14 @@ bounded_section! {
         body_bytes_max: ByteSize = ByteSize::mib(2), ByteSize::kib(1) => ByteSize::mib(64);
         /// Bytes of a request's headers; larger ones get 431.
         header_bytes_max: ByteSize = ByteSize::kib(32), ByteSize::kib(8) => ByteSize::mib(1);
-        /// Open connections; further ones wait to be accepted.
+        /// Open connections; further ones get 503 and are closed.
         connections_max: usize = 12_000, 16 => 1_000_000;
         /// Clients that follow a task at the same time; more get 503.
         followers_max: usize = 10_000, 1 => 1_000_000;
-        /// How long a request may take, long polls and streams aside; after it comes 504.
+        /// How long a request may take, long polls and streams aside; after it comes 503.
         request_timeout: Duration = secs(60), secs(1) => hours(1);
-        /// Commands that await their reply; more get 503.
-        in_flight_max: usize = 4_096, 1 => 1_000_000;
+        /// Commands that await their reply; more get 429.
+        in_flight_max: usize = 16_384, 1 => 1_000_000;
     }
 }
 

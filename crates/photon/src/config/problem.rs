@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use photon_state::NameError;
+use photon_state::{NameError, RegionId};
 
 /// A configuration that cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -73,6 +73,14 @@ pub enum ConfigProblem {
         count: usize,
         /// How many it may have.
         max: usize,
+    },
+    /// Two names of regions cannot be told apart in the names of tasks.
+    #[error("`{region}` and `{other}` share the tag that marks their tasks: rename one of them")]
+    TagTwice {
+        /// The later one.
+        region: RegionId,
+        /// The earlier one.
+        other: RegionId,
     },
     /// A planet, region or placement has a name that cannot be one.
     #[error("`{key}`: {source}")]

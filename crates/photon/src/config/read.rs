@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use photon_region::Place;
+use photon_edge::TokenHash;
+use photon_region::{Place, region_tag};
 use photon_state::{NameError, RegionId};
 
 use super::section::{Section, Value, hint};
 use super::{
     AgentLimits, Config, ConfigError, ConfigProblem, Links, LogLimits, PLACEMENTS_MAX, REGIONS_MAX,
-    Secret, Site, TOKENS_MAX, TaskLimits, TokenHash, WireLimits,
+    Secret, Site, TOKENS_MAX, TaskLimits, WireLimits,
 };
 use crate::catalog;
 
@@ -95,9 +96,13 @@ fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, C
         regions.require("eu-west-1", "a table with the addresses of this or any other region")?;
     }
     let mut sites = Vec::new();
+    let mut tags: BTreeMap<u16, RegionId> = BTreeMap::new();
     let mut taken: BTreeMap<SocketAddr, String> = BTreeMap::new();
     for (name, value) in entries {
         let id = named(&value, name)?;
+        if let Some(other) = tags.insert(region_tag(id), id) {
+            return Err(value.error(ConfigProblem::TagTwice { region: id, other }));
+        }
         let section = value.section()?;
         let site = site(name, &section)?;
         for (key, address) in [("api", site.api), ("link", site.link)] {
@@ -113,13 +118,8 @@ fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, C
 
 fn site(name: &str, section: &Section<'_>) -> Result<Site, ConfigError> {
     section.refuse_unknown(&["api", "link", "latitude", "longitude", "city", "country"])?;
-    let api = section.require("api", "the address where clients connect")?.address()?;
-    let link = section.require("link", "the address where other regions connect")?;
-    let link_address = link.address()?;
-    if link_address.ip().is_unspecified() {
-        let (key, address) = (link.path().to_owned(), link_address);
-        return Err(link.error(ConfigProblem::NoTarget { key, address }));
-    }
+    let api = target(&section.require("api", "the address where clients connect")?)?;
+    let link = target(&section.require("link", "the address where other regions connect")?)?;
     let known = catalog::find(name);
     let degrees = |key, max, default: Option<f64>| match section.find(key) {
         Some(value) => value.degrees(max),
@@ -133,7 +133,17 @@ fn site(name: &str, section: &Section<'_>) -> Result<Site, ConfigError> {
     let country = section.find("country").map(|it| country(&it)).transpose()?;
     let city = city.or(known.map(|it| it.city)).map(str::to_owned);
     let country = country.or(known.map(|it| it.country)).map(str::to_owned);
-    Ok(Site { place, city, country, api, link: link_address })
+    Ok(Site { place, city, country, api, link })
+}
+
+/// Reads an address that is listened on and also told to others.
+fn target(value: &Value<'_>) -> Result<SocketAddr, ConfigError> {
+    let address = value.address()?;
+    if address.ip().is_unspecified() {
+        let key = value.path().to_owned();
+        return Err(value.error(ConfigProblem::NoTarget { key, address }));
+    }
+    Ok(address)
 }
 
 fn no_place(name: &str, section: &Section<'_>) -> ConfigError {
@@ -174,7 +184,7 @@ fn tokens(listen: &Section<'_>) -> Result<Vec<TokenHash>, ConfigError> {
     let Some(tokens) = listen.find("tokens") else { return Ok(Vec::new()) };
     let hash = |it: &Value<'_>| {
         let expected = "a hash that `photon token new` prints, such as \"sha256:..\"";
-        TokenHash::parse(it.text()?).ok_or_else(|| it.wrong(expected))
+        it.text()?.parse().map_err(|_| it.wrong(expected))
     };
     tokens.hidden().list(TOKENS_MAX)?.iter().map(hash).collect()
 }

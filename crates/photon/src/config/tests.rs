@@ -17,7 +17,7 @@ planet = "prod-2"
 api = "203.0.113.1:443"
 link = "[2001:db8::1]:7401"
 [regions.moon]
-api = "0.0.0.0:7410"
+api = "192.0.2.7:7410"
 link = "127.0.0.1:7411"
 latitude = 1
 longitude = -23.5
@@ -241,8 +241,8 @@ fn two_listeners_do_not_share_an_address() {
 
 #[test]
 fn an_address_that_is_open_to_others_must_be_guarded() {
-    let open = "[regions.us-west-2]\napi = '0.0.0.0:7500'\nlink = '127.0.0.1:7501'";
-    let token = "p.toml:9: `regions.us-west-2.api` is `0.0.0.0:7500`, which is not loopback: \
+    let open = "[regions.us-west-2]\napi = '192.0.2.7:7500'\nlink = '127.0.0.1:7501'";
+    let token = "p.toml:9: `regions.us-west-2.api` is `192.0.2.7:7500`, which is not loopback: \
         run `photon token new` and put the hash that it prints into `listen.tokens`";
     check(open, token);
     let open = "[regions.us-west-2]\napi = '127.0.0.1:7500'\nlink = '10.0.0.1:7501'";
