@@ -37,6 +37,7 @@ async fn the_api_is_what_its_document_says() {
     let report = run(command, PATIENCE).await;
     let passed = report.code == Some(0);
     assert!(passed, "schemathesis found:\n{}\n{}", report.stdout, report.stderr);
-    say(&report.stdout);
+    let cases = report.stdout.lines().find(|it| it.contains(" generated, "));
+    say(&format!("schemathesis: {}", cases.unwrap_or(&report.stdout).trim()));
     api.lives_on().await;
 }

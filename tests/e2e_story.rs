@@ -23,7 +23,7 @@ async fn a_planet_runs_an_agent_loses_a_region_and_goes_on() {
     tasks_can_be_listed_shown_and_followed(&planet, &first).await;
     agents_can_be_listed_shown_and_removed(&planet).await;
     tasks_can_be_canceled(&planet, &first).await;
-    a_killed_region_is_seen_and_its_work_waits(&planet, &mut shout).await;
+    a_killed_region_is_seen_and_its_work_waits(&mut planet, &mut shout).await;
     everything_stops_on_ctrl_c(&mut planet).await;
 
     planet.start_again(&[]).await;
@@ -102,12 +102,13 @@ async fn tasks_can_be_canceled(planet: &Planet, done: &str) {
     planet.photon(&["task", "cancel", done]).await.refused(4, &["has ended"]);
 }
 
-async fn a_killed_region_is_seen_and_its_work_waits(planet: &Planet, shout: &mut Process) {
+async fn a_killed_region_is_seen_and_its_work_waits(planet: &mut Planet, shout: &mut Process) {
     assert_eq!(health(planet, AGENT_REGION).await, "linked");
     let table = planet.photon(&["region", "ls"]).await.ok();
     assert!(REGIONS.iter().all(|it| table.contains(it)), "{table}");
     let pid = regions_of(planet.up.pid())[AGENT_REGION];
     planet.region("kill", AGENT_REGION).await;
+    planet.up.says(&format!("{AGENT_REGION} killed")).await;
     eventually("the region is dead", || async { (!is_alive(pid)).then_some(()) }).await;
     eventually("the others see it", || async {
         (health(planet, AGENT_REGION).await == "unlinked").then_some(())
@@ -120,6 +121,7 @@ async fn a_killed_region_is_seen_and_its_work_waits(planet: &Planet, shout: &mut
     assert!(["submitted", "working"].map(Value::from).contains(&task(planet, id).await["state"]));
 
     planet.region("start", AGENT_REGION).await;
+    planet.up.says(&format!("{AGENT_REGION} is back")).await;
     planet.api(AGENT_REGION).is_ready().await;
     let waiting = Duration::from_secs(60);
     harness::eventually_within(waiting, "the task that waited is done", || async {

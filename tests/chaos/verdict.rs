@@ -2,6 +2,7 @@
 //! Must not trust one region: each is asked about each task.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -22,12 +23,14 @@ const AT_ONCE: usize = 32;
 pub(crate) async fn all_have_ended(planet: &Planet, tasks: &Tasks) {
     for region in REGIONS {
         let api = planet.api(region);
-        eventually_within(PATIENCE, format!("all have ended in {region}"), || async {
-            let seen = api.get(&format!("/v1/regions/{region}")).await.ok();
-            let counts = &seen["counts"]["tasks"];
-            let count = |state: &str| counts[state].as_u64().unwrap_or(0);
+        let counts = Mutex::new(Value::Null);
+        let what = ("all have ended in", region, tasks.len(), &counts);
+        eventually_within(PATIENCE, what, || async {
+            let seen = api.get(&format!("/v1/regions/{region}")).await.ok()["counts"].take();
+            let count = |state: &str| seen["tasks"][state].as_u64().unwrap_or(0);
             let goes_on = count("submitted") + count("working");
             let ended = count("completed") + count("failed") + count("canceled");
+            *counts.lock().expect("nobody else holds it") = seen;
             (goes_on == 0 && tasks.len() as u64 <= ended).then_some(())
         })
         .await;

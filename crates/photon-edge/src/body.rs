@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::Front;
 use crate::names::Invalid;
 use crate::problem::{Declined, Kind, Stood};
+use crate::v1::types::Object;
 
 /// Why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +88,7 @@ impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
             return Err(Kind::UnsupportedMediaType.problem(detail).into());
         }
         let bytes = read(front, &parts.headers, body).await?;
-        parse(&bytes).map(Self)
+        parse(&bytes).map(|Object(it)| Self(it))
     }
 }
 
@@ -104,7 +105,8 @@ impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
             return Ok(Self(T::default()));
         }
         if is_json(&parts.headers) {
-            return parse::<Option<T>>(&bytes).map(|it| Self(it.unwrap_or_default()));
+            let post = parse::<Option<Object<T>>>(&bytes)?;
+            return Ok(Self(post.map(|Object(it)| it).unwrap_or_default()));
         }
         let detail = "send JSON with the header `content-type: application/json`, or no body";
         Err(Kind::UnsupportedMediaType.problem(detail).into())

@@ -19,7 +19,7 @@ use super::message::keep;
 use super::page;
 use super::regions::{self, NoParams};
 use super::types::{
-    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Raw, SKILLS_MAX,
+    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Object, Raw, SKILLS_MAX,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
@@ -169,7 +169,7 @@ fn decode(front: &Front, name: AgentName, asked: AgentPut) -> Result<AgentSpec, 
 /// Checks that a card is what A2A takes for one.
 fn check_card(card: &Raw<AgentCard>) -> Result<(), Invalid> {
     let mut reader = serde_json::Deserializer::from_str(card.as_str());
-    serde_path_to_error::deserialize::<_, AgentCard>(&mut reader).map_err(|err| {
+    serde_path_to_error::deserialize::<_, Object<AgentCard>>(&mut reader).map_err(|err| {
         let path = err.path().to_string();
         let field = if path == "." { "card".to_owned() } else { format!("card.{path}") };
         Invalid::new(field, err.into_inner().to_string())

@@ -7,6 +7,7 @@ use std::fmt;
 mod agent;
 mod lease;
 mod message;
+mod object;
 mod problem;
 mod raw;
 mod region;
@@ -19,6 +20,7 @@ pub use lease::{
     NotesPost, Standing, StatusNote,
 };
 pub use message::{Message, Part, Role};
+pub(crate) use object::Object;
 pub use problem::Problem;
 pub use raw::Raw;
 pub use region::{Region, RegionCounts, RegionHealth, Regions};

@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::format::{GroupBuffer, Owner, SEGMENT_HEADER_BYTES};
 use super::index::Place;
 use super::recover::Tail;
-use super::segment::{Room, Segment, Spare};
+use super::segment::{Filling, Room, Segment, Spare};
 
 /// Writes at the end of the log.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Appender {
     segment: Segment,
     end: Place,
     next_group: u64,
-    spare: Option<Spare>,
+    spare: Option<Filling>,
     buffer: GroupBuffer,
 }
 
@@ -92,7 +92,7 @@ impl Appender {
         }
         match Spare::create(&self.log, self.segment_bytes, &self.room) {
             Ok(spare) => {
-                self.spare = Some(spare);
+                self.spare = Some(Filling::start(spare).at("fill", &self.log)?);
                 Ok(Disk::Ready)
             }
             Err(LogError::NoRoom { .. }) => Ok(Disk::Full),
@@ -104,7 +104,7 @@ impl Appender {
     fn roll(&mut self, bytes: u64) -> Result<(), LogError> {
         let needed = self.segment_bytes.max(SEGMENT_HEADER_BYTES as u64 + bytes);
         let mut spare = match self.spare.take() {
-            Some(spare) => spare,
+            Some(filling) => filling.finish()?,
             None => Spare::create(&self.log, needed, &self.room)?,
         };
         spare.grow(needed, &self.room)?;

@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fdatasync, seek};
 use rustix::io::Errno;
 
 use super::error::{At as _, Corrupt, DiskFailed, LogError};
@@ -16,6 +17,8 @@ use super::format::{Owner, SEGMENT_HEADER_BYTES};
 
 /// What is written at once where the file system cannot reserve room.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// How much of a spare is filled at once: so long may a roll have to wait.
+const FILLED_AT_ONCE: u64 = 512 << 10;
 
 /// Returns the path of the segment that begins with group `first`.
 pub(super) fn path(log: &Path, first: u64) -> PathBuf {
@@ -122,6 +125,33 @@ pub(super) struct Spare {
     bytes: u64,
 }
 
+/// A spare that is being filled with zeros, on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Filling {
+    spare: Arc<Spare>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Filling {
+    /// Begins to fill a spare.
+    pub(super) fn start(spare: Spare) -> io::Result<Self> {
+        let (spare, stop) = (Arc::new(spare), Arc::new(AtomicBool::new(false)));
+        let (ours, until) = (Arc::clone(&spare), Arc::clone(&stop));
+        let name = thread::Builder::new().name("photon-spare".into());
+        let thread = name.spawn(move || ours.fill(&until))?;
+        Ok(Self { spare, stop, thread })
+    }
+
+    /// Stops, and returns the spare as far as it is filled: reserved is all of it.
+    pub(super) fn finish(self) -> Result<Spare, LogError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let path = self.spare.path.clone();
+        self.thread.join().expect("filling does not panic").at("fill", &path)?;
+        Ok(Arc::into_inner(self.spare).expect("the thread has ended"))
+    }
+}
+
 /// A segment with its name.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -170,6 +200,21 @@ impl Spare {
             }
             .into()),
         }
+    }
+
+    /// Overwrites its room with zeros, until it is told to stop.
+    ///
+    /// A write into room that was only reserved makes the file system note in its journal that the
+    /// room is in use, with each sync; a write over zeros syncs its own bytes alone.
+    fn fill(&self, stop: &AtomicBool) -> io::Result<()> {
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        while at < self.bytes && !stop.load(Ordering::Relaxed) {
+            let to = self.bytes.min(at + FILLED_AT_ONCE);
+            wipe(&self.file, at, to)?;
+            fdatasync(&self.file)?;
+            at = to;
+        }
+        Ok(())
     }
 
     /// Makes it the segment that begins with group `first`. The name appears after the header is

@@ -65,6 +65,9 @@ impl ClientError {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Unsendable { .. } => Exit::Usage,
             Self::Garbled { .. } => Exit::Failed,
+            Self::Problem(problem) if problem.kind.starts_with("/problems/no-such-") => {
+                Exit::NotFound
+            }
             Self::Problem(problem) => match problem.status {
                 400 | 413..=415 | 422 | 431 => Exit::Usage,
                 404 | 410 => Exit::NotFound,

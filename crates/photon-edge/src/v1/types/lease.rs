@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::object::{given_object, given_objects, object, objects};
 use super::{Message, Part, Raw, TaskState, given, whole};
 
 /// Asks for work.
@@ -94,6 +95,7 @@ pub struct NotesPost {
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     pub first: u64,
     /// The notes.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 1000)]
     pub notes: Vec<NotePost>,
 }
@@ -107,7 +109,7 @@ pub struct NotePost {
     #[schema(nullable = false)]
     pub status: Option<StatusNote>,
     /// A result, or a piece of one.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub artifact: Option<ArtifactNote>,
 }
@@ -119,6 +121,7 @@ pub enum StatusNote {
     /// A message of one part of text.
     Text(String),
     /// A message.
+    #[serde(deserialize_with = "object")]
     Message(Message),
 }
 
@@ -137,7 +140,7 @@ pub struct ArtifactNote {
     #[schema(nullable = false)]
     pub text: Option<String>,
     /// Parts.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_objects", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_items = 1)]
     pub parts: Option<Vec<Part>>,
     /// Whether it continues what the artifact holds; it begins anew otherwise.
@@ -157,7 +160,7 @@ pub struct CompletePost {
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub token: String,
     /// A message as A2A has it.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<Message>,
     /// A message of one part of text.

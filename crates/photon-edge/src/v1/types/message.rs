@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::given;
+use super::object::objects;
 
 /// One message between a client and an agent: an A2A 1.0 `Message`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +23,7 @@ pub struct Message {
     /// Who says it.
     pub role: Role,
     /// What is said.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1)]
     pub parts: Vec<Part>,
     /// The conversation that it belongs to.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::object::{given_object, given_objects};
 use super::{Message, Part, Raw, given};
 
 /// What a client asks for. Exactly one of `skill` and `agent` says of whom, exactly one of
@@ -25,11 +26,11 @@ pub struct TaskPost {
     #[schema(nullable = false)]
     pub text: Option<String>,
     /// A message of these parts.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_objects", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_items = 1)]
     pub parts: Option<Vec<Part>>,
     /// A message as A2A has it. Its `taskId` is dropped: the task is new.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<Message>,
     /// Where the task and all that belongs to it may live; `global` when absent.
