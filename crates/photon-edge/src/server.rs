@@ -22,7 +22,7 @@ use crate::problem::{Kind, PROBLEM_JSON};
 use crate::{Front, a2a, gate, v1};
 
 /// How long a client may take over a request's head, and a kept connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long open requests may go on once the door closes; then they are cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
