@@ -67,6 +67,8 @@ async fn tasks_can_be_listed_shown_and_followed(planet: &Planet, id: &str) {
     assert_eq!(followed.trim(), "TO YOU");
     let unknown = "00000000000000000000000000";
     planet.photon(&["task", "get", unknown]).await.refused(3, &[unknown]);
+    let args = ["send", "--skill", "text.upper", "hello", "--region", "mars"];
+    planet.photon(&args).await.refused(3, &["no region `mars`", AGENT_REGION]);
 }
 
 async fn agents_can_be_listed_shown_and_removed(planet: &Planet) {

@@ -2,6 +2,7 @@
 //! Must not touch any other that may run on this machine.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Places;
+use crate::region::free_address;
 use crate::process::Kept;
 
 /// Where Debian and its kin keep the programs, if `pg_config` does not say.
@@ -31,6 +33,7 @@ pub(crate) struct Postgres {
     // Dropped in this order: the server ends before its folder goes.
     process: Kept,
     folder: TempDir,
+    address: SocketAddr,
     version: String,
 }
 
@@ -42,7 +45,7 @@ struct User {
 }
 
 impl Postgres {
-    /// Makes a cluster, and starts its server on a Unix socket only.
+    /// Makes a cluster, and starts its server. Clients reach it as they reach Photon: over TCP.
     pub(crate) async fn start(places: &Places) -> anyhow::Result<Self> {
         let programs = programs()?;
         let user = rustix::process::geteuid().is_root().then(nobody).transpose()?;
@@ -60,12 +63,14 @@ impl Postgres {
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let log = File::create(folder.path().join("log.txt"))?;
         let mut server = run_as(user, &programs.join("postgres"));
+        let address = free_address()?;
         server.arg("-D").arg(&data).arg("-k").arg(&data).current_dir(&data);
-        server.args(["-c", "listen_addresses=", "-c", "fsync=on", "-c", "synchronous_commit=on"]);
+        server.args(["-p", &address.port().to_string()]);
+        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c", "synchronous_commit=on"]);
         server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // The signal of a fast shutdown: connections are cut, nothing is waited for.
         let process = Kept::start(&mut server, Signal::INT)?;
-        let mut postgres = Self { process, folder, version: String::new() };
+        let mut postgres = Self { process, folder, address, version: String::new() };
         postgres.version = postgres.wait().await?;
         Ok(postgres)
     }
@@ -93,7 +98,7 @@ impl Postgres {
 
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(self.folder.path().join("data")).user(ROLE).dbname("postgres");
+        config.host("127.0.0.1").port(self.address.port()).user(ROLE).dbname("postgres");
         let (client, connection) = config.connect(NoTls).await?;
         // It ends when the client is dropped, and the client hears of its errors.
         tokio::spawn(connection);

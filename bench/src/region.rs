@@ -109,6 +109,6 @@ fn said(folder: &Path) -> String {
 }
 
 /// Returns an address of this machine on which nobody listens at the moment.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

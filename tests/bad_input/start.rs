@@ -28,9 +28,9 @@ async fn a_typo_in_the_configuration_is_found_with_its_line_and_the_key_that_was
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_for_everybody_needs_a_token() {
     let site = Site::new(&RegionOptions::default());
-    site.edit(|text| text.replace("api = \"127.0.0.1", "api = \"0.0.0.0"));
+    site.edit(|text| text.replace("api = \"127.0.0.1", "api = \"192.0.2.1"));
     site.fails().await.refused(USAGE, &["not loopback", "photon token new", "listen.tokens"]);
-    site.edit(|text| text.replace("0.0.0.0", "127.0.0.1"));
+    site.edit(|text| text.replace("192.0.2.1", "127.0.0.1"));
     site.start().await.api.lives_on().await;
 }
 

@@ -21,7 +21,8 @@ pub struct TokenHash([u8; 32]);
 /// Text that is not the hash of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not the hash of a token: use `{HASH_PREFIX}` and 64 of 0-9 and a-f, as `photon token new` prints it"
+    "not the hash of a token: use `{HASH_PREFIX}` and 64 of 0-9 and a-f, as `photon token new` \
+     prints it"
 )]
 pub struct TokenHashError;
 

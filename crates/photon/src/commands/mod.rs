@@ -59,8 +59,13 @@ fn client(global: Global) -> Client {
     Client::new(global.url, global.token)
 }
 
+/// Half of the cores serve clients; the log, the links' peers and the system need the others.
+/// More threads than that only hand small requests to and fro.
 fn many_threads() -> Result<Runtime> {
-    Builder::new_multi_thread().enable_all().build().context("failed to start the threads")
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(cores.div_ceil(2)).enable_all();
+    builder.build().context("failed to start the threads")
 }
 
 fn one_thread() -> Result<Runtime> {

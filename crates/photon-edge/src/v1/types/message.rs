@@ -70,7 +70,8 @@ pub struct Part {
     #[schema(
         nullable = false,
         content_encoding = "base64",
-        pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+        pattern = "^([A-Za-z0-9+/]{4})*\
+            ([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
     )]
     pub raw: Option<String>,
     /// Where it is.
