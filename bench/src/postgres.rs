@@ -2,8 +2,8 @@
 //! Must not touch any other that may run on this machine.
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Places;
-use crate::region::free_address;
 use crate::process::Kept;
+use crate::region::free_address;
 
 /// Where Debian and its kin keep the programs, if `pg_config` does not say.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -66,7 +66,9 @@ impl Postgres {
         let address = free_address()?;
         server.arg("-D").arg(&data).arg("-k").arg(&data).current_dir(&data);
         server.args(["-p", &address.port().to_string()]);
-        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c", "synchronous_commit=on"]);
+        for setting in ["listen_addresses=127.0.0.1", "fsync=on", "synchronous_commit=on"] {
+            server.args(["-c", setting]);
+        }
         server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // The signal of a fast shutdown: connections are cut, nothing is waited for.
         let process = Kept::start(&mut server, Signal::INT)?;

@@ -127,8 +127,8 @@ async fn note_method(report: &mut Report, options: &Options, peer: &Peer) -> any
     report.note(format!(
         "{clients} clients in one thread, {PAYLOAD_BYTES} bytes a task; medians of {rounds} rounds \
          of {seconds} s for each work, turn by turn. Photon: one region, HTTP/1.1 over loopback. \
-         {settings}, TCP over loopback, prepared statements, no index but the primary key where tasks \
-         are only inserted, and a partial index on those that wait where they are claimed."
+         {settings}, TCP over loopback, prepared statements, no index but the primary key where \
+         tasks are only inserted, and a partial index on those that wait where they are claimed."
     ));
     Ok(())
 }

@@ -12,8 +12,8 @@ const GROWTH_BYTES_MAX: u64 = 48 << 20;
 const BODY_BYTES: usize = 100 << 20;
 static PIECE: [u8; 64 << 10] = [b'a'; 64 << 10];
 
-/// Longer than the time that a region gives to the head of a request.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than a region waits for the head of a request, and for the first byte of a connection.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_100_mib_is_refused_early_and_takes_no_memory() {

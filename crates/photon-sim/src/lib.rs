@@ -28,6 +28,7 @@ mod run;
 mod site;
 mod tasklog;
 mod trace;
+mod turned_away;
 mod worker;
 mod workload;
 

@@ -1,0 +1,118 @@
+//! What the crowd does when it is turned away, and which refusals break a promise.
+//! Must not know how a region works.
+
+use photon_region::Refusal;
+
+use crate::clock::{MS, SECOND};
+use crate::promises::{Broken, Promise};
+use crate::site::pick;
+use crate::workload::{Asked, Body, Crowd, Stage, Turn};
+
+impl Crowd {
+    pub(crate) fn refused(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        asked: &Asked,
+        refusal: &Refusal,
+    ) -> Result<(), Broken> {
+        self.check_refusal(stage, here, asked, refusal)?;
+        match asked {
+            Asked::Submit(index, _) => {
+                let submission = &mut self.submissions[*index as usize];
+                let is_final = match refusal {
+                    Refusal::OutsidePlacement { .. }
+                    | Refusal::TooLarge { .. }
+                    | Refusal::KeyReused { .. } => true,
+                    Refusal::Overloaded { .. }
+                    | Refusal::DiskFull { .. }
+                    | Refusal::NoSuchAgent(_)
+                    | Refusal::NoSuchSkill(_)
+                    | Refusal::NoSuchTask(_)
+                    | Refusal::NoSuchPlacement(_)
+                    | Refusal::AttachedElsewhere { .. }
+                    | Refusal::StaleToken { .. }
+                    | Refusal::Ended { .. }
+                    | Refusal::NoteGap { .. }
+                    | Refusal::HomeUnreachable { .. } => false,
+                };
+                submission.is_over |= is_final;
+                if !submission.is_over {
+                    stage.later(self.rng.u64(50 * MS..600 * MS), Turn::Submit(*index));
+                }
+                Ok(())
+            }
+            Asked::Follow(index) => {
+                let follower = &mut self.followers[*index as usize];
+                if follower.is_audit && !stage.ledger.is_strict() {
+                    follower.is_over = true;
+                    return Ok(());
+                }
+                if follower.is_audit {
+                    let (task, name) = (follower.task, stage.atlas.ids[here]);
+                    return Err(Promise::Acknowledged.broken(format!(
+                        "{name} does not know task {task} at the end: {refusal}"
+                    )));
+                }
+                follower.site = pick(stage.alive, &mut self.rng).unwrap_or(follower.site);
+                stage.later(self.rng.u64(100 * MS..SECOND), Turn::Follow(*index));
+                Ok(())
+            }
+            Asked::List(index) => {
+                stage.later(100 * MS, Turn::List(*index));
+                Ok(())
+            }
+            Asked::Enlist(_) | Asked::Poll(_) => {
+                self.fleet.turned_away(stage, asked, refusal, &mut self.rng);
+                Ok(())
+            }
+            Asked::Work(asking) => self.fleet.refused(stage, asking, refusal, &mut self.rng),
+            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => Ok(()),
+        }
+    }
+
+    /// Checks that a refusal is not itself the sign of a broken promise.
+    fn check_refusal(
+        &self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        asked: &Asked,
+        refusal: &Refusal,
+    ) -> Result<(), Broken> {
+        if !stage.ledger.is_strict() {
+            return Ok(());
+        }
+        match refusal {
+            Refusal::NoSuchTask(task) => {
+                let known = stage.ledger.task(*task);
+                let is_lost = known.is_some_and(|it| it.is_acked && it.home == here);
+                Promise::Acknowledged
+                    .holds(!is_lost, || format!("task {task} is unknown at its home"))
+            }
+            Refusal::OutsidePlacement { placement, .. } => {
+                let is_member = stage.atlas.may_hold(*placement, here);
+                Promise::Contract.holds(!is_member, || {
+                    format!("{} is in {placement} and denies it", stage.atlas.ids[here])
+                })
+            }
+            Refusal::KeyReused { task } => {
+                let Asked::Submit(index, Body::Same) = asked else { return Ok(()) };
+                let submission = &self.submissions[*index as usize];
+                let key = submission.spec.idempotency.as_ref().map(|it| &it.key);
+                Err(Promise::OneEnding
+                    .broken(format!("the key {key:?} was used once and refused for task {task}")))
+            }
+            Refusal::Ended { task, state } => stage.ledger.ended(*task, *state),
+            Refusal::Overloaded { .. }
+            | Refusal::DiskFull { .. }
+            | Refusal::NoSuchAgent(_)
+            | Refusal::NoSuchSkill(_)
+            | Refusal::NoSuchPlacement(_)
+            | Refusal::AttachedElsewhere { .. }
+            | Refusal::StaleToken { .. }
+            | Refusal::NoteGap { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::HomeUnreachable { .. } => Ok(()),
+        }
+    }
+}
