@@ -211,7 +211,7 @@ impl From<Refusal> for Problem {
                 let name = match what {
                     Large::Message => "message",
                     Large::Card => "card",
-                    Large::Task => "notes",
+                    Large::Note | Large::Task => "notes",
                 };
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }

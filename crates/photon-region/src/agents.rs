@@ -10,12 +10,16 @@ use photon_state::{Change, PlacementId, RegionId};
 use crate::codec::encode_agent;
 use crate::contract::{AgentSpec, AtHome, Disk, Lease, Reply};
 use crate::desk::Bell;
+use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::{Patience, Region, Verdict};
-use crate::registry::{AGENTS, ONLINE, PRESENCE, agent_record, presence_record};
+use crate::registry::{AGENTS, ONLINE, PRESENCE, agent_record, presence_record, weight};
 use crate::task::{AgentName, Claim, Skill, TaskId};
 
 impl Region {
+    /// Bytes of one agent's card with its skills.
+    const CARD_BYTES_MAX: usize = 256 << 10;
+
     /// The agents that are attached here have as long to be heard again as they may be silent.
     pub(crate) fn resume_agents(&mut self) {
         let here = self.config.region;
@@ -45,10 +49,11 @@ impl Region {
     fn check_registration(&self, spec: &AgentSpec) -> Result<(), Refusal> {
         self.check_placement(spec.placement)?;
         let limits = &self.config.limits;
-        let bytes = spec.card.0.len() + spec.skills.iter().map(|it| it.len()).sum::<usize>();
-        if limits.message_bytes_max < bytes {
-            let (bytes, max) = (bytes as u64, limits.message_bytes_max as u64);
-            return Err(Refusal::TooLarge { what: Large::Card, bytes, max });
+        let bytes = weight(spec);
+        check_size(Large::Card, bytes, limits.message_bytes_max.min(Self::CARD_BYTES_MAX))?;
+        if limits.agent_bytes_max < self.registry.bytes() + bytes {
+            let (max, retry_after) = (limits.agent_bytes_max as u64, Duration::from_secs(60));
+            return Err(Refusal::Overloaded { what: Queue::AgentBytes, max, retry_after });
         }
         if limits.agents_max <= self.registry.len() && self.registry.get(&spec.name).is_none() {
             let (max, retry_after) = (limits.agents_max as u64, Duration::from_secs(60));
@@ -124,11 +129,7 @@ impl Region {
         }
         self.hear(name);
         let (append, leases) = self.take_leases(name, limit);
-        let until = match patience {
-            Patience::Fresh => self.now.mono + wait,
-            Patience::Until(until) => until,
-            Patience::Spent => self.now.mono,
-        };
+        let until = patience.until(self.now, wait);
         if !leases.is_empty() || until <= self.now.mono {
             return Verdict::Reply(append, Ok(Reply::Leases(leases)));
         }
@@ -187,10 +188,16 @@ impl Region {
         }
     }
 
-    /// Takes note that the worker of a task lives, if it is attached here.
-    pub(crate) fn hear_worker(&mut self, id: TaskId) {
-        let worker = self.tasks.get(id).and_then(|task| task.worker.clone());
-        if let Some((agent, region)) = worker
+    /// Takes note that the worker of a task lives, if it is attached here and holds the lease.
+    pub(crate) fn hear_worker(&mut self, ask: &AtHome) {
+        let claim = match ask {
+            AtHome::Heartbeat(claim) => claim,
+            AtHome::Note { claim, .. } | AtHome::Finish { claim, .. } => claim,
+            AtHome::Decline(_) | AtHome::Cancel { .. } => return,
+        };
+        let task = self.tasks.get(claim.task);
+        let held = task.filter(|task| task.current() == Some(claim.token));
+        if let Some((agent, region)) = held.and_then(|task| task.worker.clone())
             && region == self.config.region
         {
             self.hear(&agent);

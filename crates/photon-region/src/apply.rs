@@ -5,12 +5,21 @@ use std::sync::Arc;
 
 use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId};
 
-use crate::codec::decode_event;
+use crate::codec::{decode_agent, decode_event};
 use crate::contract::Output;
 use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
+use crate::task::{AgentName, Event, TaskId};
 use crate::tasks::{Effects, Origin, TASKS, task_of};
+
+/// What an op says, checked.
+enum Meaning {
+    /// Something about an agent.
+    Agent(AgentName),
+    /// The next event of a task.
+    Task(TaskId, Event),
+}
 
 impl Region {
     /// Makes an op of this region, applies and appends it; returns the number of the append.
@@ -32,7 +41,8 @@ impl Region {
 
     /// Takes in an op if it is the next of its stream; says whether it did.
     pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
-        let applied = self.store.apply(op);
+        let meaning = self.meaning(op);
+        let applied = self.apply(op, meaning.as_ref());
         #[cfg(feature = "planted-bugs")]
         let applied = match (self.planted, applied) {
             (Some(crate::PlantedBug::ApplyTwice), Applied::Repeated) => Applied::Changed,
@@ -45,8 +55,48 @@ impl Region {
         self.counters.appended += 1;
         self.outputs.push_back(Output::Append(op.clone()));
         self.streams.appended(self.appended, op.clone());
-        self.index(op, applied, self.appended);
+        self.index(op, meaning, applied, self.appended);
         true
+    }
+
+    /// Takes back an op of its own log; says whether it fitted.
+    pub(crate) fn accept_again(&mut self, op: Arc<Op>) -> bool {
+        let meaning = self.meaning(&op);
+        let applied = self.apply(&op, meaning.as_ref());
+        if applied.is_new() {
+            self.index(&op, meaning, applied, 0);
+            self.streams.replayed(op);
+        }
+        applied.is_new()
+    }
+
+    /// An op without a meaning counts as seen, so that its stream goes on, and changes nothing.
+    fn apply(&mut self, op: &Op, meaning: Option<&Meaning>) -> Applied {
+        match meaning {
+            Some(_) => self.store.apply(op),
+            None => self.store.pass_over(op),
+        }
+    }
+
+    /// Returns what an op says, unless it says what cannot be. What other regions and the disk
+    /// give us is checked here, and relied upon everywhere else.
+    fn meaning(&self, op: &Op) -> Option<Meaning> {
+        match (op.dataset, &op.change) {
+            (TASKS, Change::Append { index, entry }) => {
+                let (id, event) = (task_of(&op.key)?, decode_event(entry).ok()?);
+                let follows = self.tasks.follows(id, &event, op.stream, *index);
+                follows.then_some(Meaning::Task(id, event))
+            }
+            (AGENTS, Change::Put(value)) => {
+                let (name, (spec, _)) = (agent_of(&op.record())?, decode_agent(value).ok()?);
+                let fits = spec.name == name && spec.placement == op.stream.placement;
+                fits.then_some(Meaning::Agent(name))
+            }
+            (AGENTS, Change::Delete) | (PRESENCE, Change::Put(_) | Change::Delete) => {
+                agent_of(&op.record()).map(Meaning::Agent)
+            }
+            (_, Change::Put(_) | Change::Delete | Change::Append { .. }) => None,
+        }
     }
 
     /// Takes in a peer's clock, or refuses one that runs ahead.
@@ -61,36 +111,30 @@ impl Region {
     }
 
     /// Lets the indexes follow an op. Append 0 means that it was replayed.
-    pub(crate) fn index(&mut self, op: &Op, applied: Applied, append: u64) {
-        match (applied, op.dataset) {
-            (Applied::Changed, AGENTS | PRESENCE) => self.index_agent(op),
-            (Applied::Changed, TASKS) => self.index_task(op, append),
-            (Applied::Superseded, _) => {}
-            _ => self.counters.misplaced += 1,
+    fn index(&mut self, op: &Op, meaning: Option<Meaning>, applied: Applied, append: u64) {
+        match (applied, meaning) {
+            (Applied::Changed, Some(Meaning::Agent(name))) => self.index_agent(&name),
+            (Applied::Changed, Some(Meaning::Task(id, event))) => {
+                let bytes = op.weight();
+                let from = Origin { stream: op.stream, at: op.at, append, bytes };
+                self.index_task(id, event, from);
+            }
+            (Applied::Superseded, Some(_)) => {}
+            (Applied::Changed | Applied::Superseded, None)
+            | (Applied::Misplaced | Applied::Repeated | Applied::Early, _) => {
+                self.counters.misplaced += 1;
+            }
         }
     }
 
-    fn index_agent(&mut self, op: &Op) {
-        let Some(name) = agent_of(&op.record()) else {
-            self.counters.misplaced += 1;
-            return;
-        };
-        self.registry.refresh(&name, &self.store, self.config.placements.keys());
-        self.dispatch_to(&name);
+    fn index_agent(&mut self, name: &AgentName) {
+        self.registry.refresh(name, &self.store, self.config.placements.keys());
+        self.dispatch_to(name);
     }
 
-    fn index_task(&mut self, op: &Op, append: u64) {
-        let (Some(id), Change::Append { entry, .. }) = (task_of(&op.key), &op.change) else {
-            self.counters.misplaced += 1;
-            return;
-        };
-        let bytes = op.weight();
-        let from = Origin { stream: op.stream, at: op.at, append, bytes };
-        let effects = decode_event(entry).ok().and_then(|event| self.tasks.apply(id, event, from));
-        let Some(Effects { taken, put_down, ended }) = effects else {
-            self.counters.misplaced += 1;
-            return;
-        };
+    fn index_task(&mut self, id: TaskId, event: Event, from: Origin) {
+        let append = from.append;
+        let Effects { taken, put_down } = self.tasks.apply(id, event, from);
         if let Some((agent, region)) = taken {
             self.registry.adjust(&agent, Taken::Up);
             if region == self.config.region && append != 0 {
@@ -104,9 +148,6 @@ impl Region {
         if append != 0 {
             for waiter in self.desk.ring_all(&Bell::Task(id)) {
                 self.look_again(waiter);
-            }
-            if ended {
-                self.forget_ended(self.now.wall_ms);
             }
         }
     }

@@ -50,7 +50,7 @@ impl Asks {
 impl Region {
     /// Decides about a task, or asks its home.
     pub(crate) fn decide_or_ask(&mut self, ticket: Ticket, ask: &AtHome) -> Verdict {
-        self.hear_worker(ask.task());
+        self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
             Ok(home) => home,
             Err(refusal) => return refusal.into(),

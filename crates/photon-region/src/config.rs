@@ -59,11 +59,16 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// Tasks of this home that have not ended; more are refused.
     pub open_tasks_max: usize,
+    /// Bytes of tasks in memory that have not ended, of every home; while there are more,
+    /// submissions are refused.
+    pub open_bytes_max: usize,
     /// Agents on the planet; more are refused.
     pub agents_max: usize,
+    /// Bytes of all agents' cards and skills; more are refused.
+    pub agent_bytes_max: usize,
     /// Bytes of one message; larger ones are refused.
     pub message_bytes_max: usize,
-    /// Bytes of one task's log; what would exceed it is refused.
+    /// Bytes of the notes of one attempt; what would exceed it is refused.
     pub task_bytes_max: usize,
     /// How long an ended task is kept in memory at the most.
     pub retention: Duration,
@@ -80,7 +85,9 @@ impl Default for Limits {
             attempts_max: 20,
             in_flight_max: 16_384,
             open_tasks_max: 100_000,
+            open_bytes_max: 1 << 30,
             agents_max: 100_000,
+            agent_bytes_max: 512 << 20,
             message_bytes_max: 1 << 20,
             task_bytes_max: 4 << 20,
             retention: Duration::from_secs(24 * 3600),

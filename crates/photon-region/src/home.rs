@@ -22,11 +22,15 @@ const EPOCH: u32 = 1;
 /// The open tasks of this home: each either waits or is leased.
 #[derive(Debug, Default)]
 pub(crate) struct Home {
-    waiting: BTreeMap<Target, BTreeSet<TaskId>>,
+    /// The tasks that wait, the oldest first, by what they have in common.
+    waiting: BTreeMap<Queued, BTreeSet<TaskId>>,
     waiting_count: usize,
     leases: BTreeMap<TaskId, Lease>,
     lapses: BTreeSet<(Duration, TaskId)>,
 }
+
+/// What decides who can take up a task.
+type Queued = (Target, PlacementId);
 
 /// How long the worker may be silent, and whether it ever was heard.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +40,8 @@ struct Lease {
 }
 
 impl Home {
-    fn wait(&mut self, target: &Target, id: TaskId) {
-        let added = self.waiting.entry(target.clone()).or_default().insert(id);
+    fn wait(&mut self, queued: Queued, id: TaskId) {
+        let added = self.waiting.entry(queued).or_default().insert(id);
         self.waiting_count += usize::from(added);
     }
 
@@ -49,11 +53,11 @@ impl Home {
     }
 
     /// Takes a task out of its queue, or its lease away.
-    fn take(&mut self, target: &Target, id: TaskId) -> Option<Lease> {
-        if let Some(queue) = self.waiting.get_mut(target) {
+    fn take(&mut self, queued: &Queued, id: TaskId) -> Option<Lease> {
+        if let Some(queue) = self.waiting.get_mut(queued) {
             self.waiting_count -= usize::from(queue.remove(&id));
             if queue.is_empty() {
-                self.waiting.remove(target);
+                self.waiting.remove(queued);
             }
         }
         let lease = self.leases.remove(&id)?;
@@ -77,8 +81,8 @@ impl Home {
 }
 
 impl Region {
-    /// How many waiting tasks of one queue are looked at for an agent that has room.
-    const SCAN_MAX: usize = 64;
+    /// Bytes of one op: what is larger would fit no frame of a link.
+    const OP_BYTES_MAX: usize = 4 << 20;
 
     /// Takes up the tasks of this home where the log left them.
     pub(crate) fn resume_home(&mut self) {
@@ -88,8 +92,11 @@ impl Region {
                 continue;
             }
             match task.state {
-                TaskState::Submitted => self.home.wait(&task.target, id),
-                TaskState::Working => self.home.lease(id, Lease { until, is_taken_up: false }),
+                TaskState::Submitted => self.home.wait(task.queued(), id),
+                TaskState::Working => {
+                    let is_taken_up = 0 < task.notes;
+                    self.home.lease(id, Lease { until, is_taken_up });
+                }
                 TaskState::Completed
                 | TaskState::Failed
                 | TaskState::Canceled
@@ -106,7 +113,7 @@ impl Region {
                 let id = self.new_task_id();
                 self.append_event(id, spec.placement, 1, &Event::Submitted(spec.clone()));
                 self.counters.submitted += 1;
-                self.home.wait(&spec.target, id);
+                self.home.wait((spec.target.clone(), spec.placement), id);
                 self.dispatch(id);
                 self.submitted(id, Repeated::No)
             }
@@ -131,11 +138,8 @@ impl Region {
             };
         }
         let limits = &self.config.limits;
-        let (bytes, max) = (spec.message.0.len(), limits.message_bytes_max);
-        if max < bytes {
-            let (bytes, max) = (bytes as u64, max as u64);
-            return Err(Refusal::TooLarge { what: Large::Message, bytes, max });
-        }
+        let max = limits.message_bytes_max.min(Self::OP_BYTES_MAX);
+        check_size(Large::Message, spec.message.0.len(), max)?;
         if !self.registry.knows(&spec.target) {
             return Err(match &spec.target {
                 Target::Skill(skill) => Refusal::NoSuchSkill(skill.clone()),
@@ -143,10 +147,14 @@ impl Region {
             });
         }
         self.check_disk()?;
-        let max = limits.open_tasks_max;
-        if max <= self.home.open() {
-            let (max, retry_after) = (max as u64, Duration::from_secs(1));
+        let retry_after = Duration::from_secs(1);
+        if limits.open_tasks_max <= self.home.open() {
+            let max = limits.open_tasks_max as u64;
             return Err(Refusal::Overloaded { what: Queue::OpenTasks, max, retry_after });
+        }
+        if limits.open_bytes_max <= self.tasks.open_bytes() {
+            let max = limits.open_bytes_max as u64;
+            return Err(Refusal::Overloaded { what: Queue::OpenBytes, max, retry_after });
         }
         Ok(None)
     }
@@ -235,32 +243,24 @@ impl Region {
             if !self.is_reachable(region) {
                 return;
             }
+            let all = self.config.placements.keys().copied();
+            let fit: Vec<PlacementId> = all.filter(|it| self.may_hold(region, *it)).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);
             let targets = skills.chain([Target::Agent(agent.clone())]);
-            let fits = |id: &&TaskId| {
-                let task = self.tasks.get(**id).expect("a waiting task is in memory");
-                self.may_hold(region, task.placement())
-            };
-            let first = |target| {
-                self.home.waiting.get(&target)?.iter().take(Self::SCAN_MAX).find(fits).copied()
-            };
-            let Some(oldest) = targets.filter_map(first).min() else { return };
+            let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
+            let first = |queued| self.home.waiting.get(&queued)?.first().copied();
+            let Some(oldest) = queues.filter_map(first).min() else { return };
             self.claim(oldest, agent.clone(), region);
         }
     }
 
     /// Gives every waiting task to an agent, as far as there is room.
     pub(crate) fn dispatch_all(&mut self) {
-        let targets: Vec<Target> = self.home.waiting.keys().cloned().collect();
-        for target in targets {
-            let queue = self.home.waiting.get(&target).into_iter().flatten();
-            let ids: Vec<TaskId> = queue.copied().collect();
-            let mut full = BTreeSet::new();
-            for id in ids {
-                let task = self.tasks.get(id).expect("a waiting task is in memory");
-                let placement = task.placement();
-                if !full.contains(&placement) && !self.dispatch(id) {
-                    full.insert(placement);
+        let queues: Vec<Queued> = self.home.waiting.keys().cloned().collect();
+        for queued in queues {
+            while let Some(first) = self.home.waiting.get(&queued).and_then(|it| it.first()) {
+                if !self.dispatch(*first) {
+                    break;
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Region {
         let task = self.tasks.get(id).expect("a waiting task is in memory");
         let token = Token::new(EPOCH, task.token.map_or(0, Token::attempt) + 1);
         let until = self.now.mono + self.config.limits.pickup_ttl;
-        self.home.take(&task.target, id);
+        self.home.take(&task.queued(), id);
         self.home.lease(id, Lease { until, is_taken_up: false });
         self.counters.claimed += 1;
         self.tell(id, &Event::Claimed { token, agent, region });
@@ -362,16 +362,13 @@ impl Region {
         }
         let known = usize::try_from(expected - first).unwrap_or(usize::MAX).min(notes.len());
         let fresh = &notes[known..];
-        let weight = |note: &Note| match note {
-            Note::Status(message) => message.0.len(),
-            Note::Artifact(chunk) => chunk.parts.0.len(),
-        };
-        let bytes = task.bytes + fresh.iter().map(weight).sum::<usize>();
-        let max = self.config.limits.task_bytes_max;
-        if max < bytes {
-            let (bytes, max) = (bytes as u64, max as u64);
-            return Err(Refusal::TooLarge { what: Large::Task, bytes, max });
+        let mut bytes = task.attempt_bytes;
+        for note in fresh {
+            let weight = weight(note);
+            check_size(Large::Note, weight, Self::OP_BYTES_MAX)?;
+            bytes += weight;
         }
+        check_size(Large::Task, bytes, self.config.limits.task_bytes_max)?;
         if !fresh.is_empty() {
             self.check_disk()?;
         }
@@ -395,12 +392,8 @@ impl Region {
             return Ok(());
         }
         self.check_claim(task, claim)?;
-        let bytes = task.bytes + message.as_ref().map_or(0, |it| it.0.len());
-        let max = self.config.limits.task_bytes_max + self.config.limits.message_bytes_max;
-        if max < bytes {
-            let (bytes, max) = (bytes as u64, max as u64);
-            return Err(Refusal::TooLarge { what: Large::Task, bytes, max });
-        }
+        let bytes = message.as_ref().map_or(0, |it| it.0.len());
+        check_size(Large::Message, bytes, self.config.limits.message_bytes_max)?;
         self.check_disk()?;
         self.end(id, Some(claim.token), outcome, message);
         Ok(())
@@ -408,7 +401,7 @@ impl Region {
 
     fn end(&mut self, id: TaskId, token: Option<Token>, outcome: Outcome, message: Option<Json>) {
         let task = self.tasks.get(id).expect("only tasks in memory end");
-        self.home.take(&task.target, id);
+        self.home.take(&task.queued(), id);
         self.counters.ended += 1;
         self.tell(id, &Event::Ended { token, outcome, message });
     }
@@ -417,8 +410,8 @@ impl Region {
     fn requeue(&mut self, id: TaskId, why: Requeue) {
         let task = self.tasks.get(id).expect("only tasks in memory are leased");
         let token = task.current().expect("only a leased task is offered again");
-        let target = task.target.clone();
-        self.home.take(&target, id);
+        let queued = task.queued();
+        self.home.take(&queued, id);
         self.tell(id, &Event::Requeued { token, why });
         let lapses = self.tasks.get(id).expect("it has not ended").lapses;
         if self.config.limits.attempts_max <= lapses {
@@ -426,7 +419,7 @@ impl Region {
             self.end(id, None, Outcome::Failed, None);
             return;
         }
-        self.home.wait(&target, id);
+        self.home.wait(queued, id);
         self.dispatch(id);
     }
 
@@ -442,6 +435,28 @@ impl Region {
             self.requeue(id, if is_taken_up { Requeue::Lapsed } else { Requeue::Declined });
         }
     }
+}
+
+/// Checks a size against its bound.
+pub(crate) fn check_size(what: Large, bytes: usize, max: usize) -> Result<(), Refusal> {
+    if bytes <= max {
+        return Ok(());
+    }
+    let (bytes, max) = (bytes as u64, max as u64);
+    Err(Refusal::TooLarge { what, bytes, max })
+}
+
+/// Returns about how many bytes a note takes as an op.
+fn weight(note: &Note) -> usize {
+    const OVERHEAD: usize = 160;
+    OVERHEAD
+        + match note {
+            Note::Status(message) => message.0.len(),
+            Note::Artifact(chunk) => {
+                let name = chunk.name.as_ref().map_or(0, |it| it.len());
+                chunk.parts.0.len() + chunk.artifact.len() + name
+            }
+        }
 }
 
 /// Whether a submission had been made before.

@@ -81,7 +81,7 @@ impl Peer {
     /// Says whether they are to be sent now.
     pub(crate) fn fetched(&mut self, stream: &StreamId, from: u64) -> bool {
         // The peer may have got them over another path meanwhile: then they are not to be sent.
-        let is_next = self.sent(stream).is_some_and(|sent| sent + 1 == from);
+        let is_next = self.sent(stream).is_some_and(|sent| from.checked_sub(1) == Some(sent));
         match self.flights.get_mut(stream) {
             Some(flight) if flight.fetching == Some(from) => {
                 flight.fetching = None;

@@ -57,11 +57,7 @@ impl Region {
         let entries = log.map_or(&[][..], |log| log.after(after));
         let count = entries.iter().take(Self::EVENTS_MAX).take_while(fits).count();
         let events: Vec<Stamped> = self.events(id, task, after).take(count).collect();
-        let until = match patience {
-            Patience::Fresh => self.now.mono + wait,
-            Patience::Until(until) => until,
-            Patience::Spent => self.now.mono,
-        };
+        let until = patience.until(self.now, wait);
         if events.is_empty() && !task.state.is_terminal() && self.now.mono < until {
             return Verdict::Wait(Bell::Task(id), until);
         }
@@ -71,11 +67,7 @@ impl Region {
     /// A task that is not known here may be on its way, if it was born elsewhere.
     fn absent(&self, id: TaskId, patience: Patience) -> Verdict {
         let is_from_elsewhere = self.birthplace(id).is_some_and(|it| it != self.config.region);
-        let until = match patience {
-            Patience::Fresh => self.now.mono + Self::ARRIVES_WITHIN,
-            Patience::Until(until) => until,
-            Patience::Spent => self.now.mono,
-        };
+        let until = patience.until(self.now, Self::ARRIVES_WITHIN);
         if is_from_elsewhere && self.now.mono < until {
             return Verdict::Wait(Bell::Task(id), until);
         }

@@ -113,8 +113,12 @@ pub enum Queue {
     InFlight,
     /// Tasks that have not ended.
     OpenTasks,
+    /// Bytes of tasks that have not ended.
+    OpenBytes,
     /// Agents.
     Agents,
+    /// Bytes of the cards of agents.
+    AgentBytes,
 }
 
 impl std::fmt::Display for Queue {
@@ -122,7 +126,9 @@ impl std::fmt::Display for Queue {
         f.write_str(match self {
             Self::InFlight => "the queue of commands",
             Self::OpenTasks => "the queue of open tasks",
+            Self::OpenBytes => "the room for open tasks, in bytes,",
             Self::Agents => "the registry of agents",
+            Self::AgentBytes => "the room for cards of agents, in bytes,",
         })
     }
 }
@@ -134,7 +140,9 @@ pub enum Large {
     Message,
     /// An agent's card with its skills.
     Card,
-    /// The events of a task together.
+    /// One note of a worker.
+    Note,
+    /// The notes of one attempt together.
     Task,
 }
 
@@ -143,7 +151,8 @@ impl std::fmt::Display for Large {
         f.write_str(match self {
             Self::Message => "a message",
             Self::Card => "a card",
-            Self::Task => "a task's log",
+            Self::Note => "a note",
+            Self::Task => "an attempt with all its notes",
         })
     }
 }

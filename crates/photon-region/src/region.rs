@@ -104,6 +104,17 @@ pub(crate) enum Patience {
     Spent,
 }
 
+impl Patience {
+    /// Returns until when a command that asked for `wait` may wait.
+    pub(crate) fn until(self, now: Now, wait: Duration) -> Duration {
+        match self {
+            Self::Fresh => now.mono.saturating_add(wait),
+            Self::Until(until) => until,
+            Self::Spent => now.mono,
+        }
+    }
+}
+
 impl Region {
     /// How often peers are told what is seen here, and what is overdue is looked for.
     const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -151,14 +162,11 @@ impl Region {
     /// Takes back an op of its own log, in the order of the log. Only before [`Region::start`].
     pub fn replay(&mut self, op: Arc<Op>) {
         assert_eq!(self.appended, 0, "a region replays before it starts");
-        let applied = self.store.apply(&op);
-        if !applied.is_new() {
+        self.clock = self.clock.max(op.at);
+        if !self.accept_again(op) {
             self.counters.misplaced += 1;
             return;
         }
-        self.clock = self.clock.max(op.at);
-        self.index(&op, applied, 0);
-        self.streams.replayed(op);
         self.forget_ended(self.clock.wall_ms);
     }
 
@@ -257,7 +265,18 @@ impl Region {
         if patience != Patience::Fresh {
             return Ok(());
         }
-        let max = self.config.limits.in_flight_max;
+        let max = match command {
+            // What is new is refused first, so that what was accepted can be finished.
+            Command::Submit(_) | Command::Register(_) => self.config.limits.in_flight_max * 3 / 4,
+            Command::Deregister(_)
+            | Command::Agent(_)
+            | Command::Agents { .. }
+            | Command::Task(_)
+            | Command::Tasks { .. }
+            | Command::Events { .. }
+            | Command::Acquire { .. }
+            | Command::AtHome(_) => self.config.limits.in_flight_max,
+        };
         let retry_after = Duration::from_secs(1);
         let may_wait = match command {
             Command::Events { .. } | Command::Acquire { .. } | Command::Task(_) => true,

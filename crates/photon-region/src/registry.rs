@@ -51,6 +51,8 @@ pub(crate) struct Registry {
     /// All regions, the nearest first; the place in this list is what ranks.
     near: Vec<RegionId>,
     online: usize,
+    /// Bytes of all cards and skills.
+    bytes: usize,
     /// The least name: where a range of ranks begins.
     least: AgentName,
 }
@@ -67,6 +69,7 @@ impl Registry {
             in_use: FxHashMap::default(),
             near,
             online: 0,
+            bytes: 0,
             least: "".into(),
         }
     }
@@ -90,6 +93,7 @@ impl Registry {
         let presence = store.value(&presence_record(placement, region, name));
         let is_online = presence.is_some_and(|it| it == ONLINE);
         self.online += usize::from(is_online);
+        self.bytes += weight(&spec);
         for skill in &spec.skills {
             self.pools.entry(skill.clone()).or_default().members += 1;
         }
@@ -102,6 +106,7 @@ impl Registry {
         self.unrank(name);
         let Some(entry) = self.agents.remove(name) else { return };
         self.online -= usize::from(entry.is_online);
+        self.bytes -= weight(&entry.spec);
         for skill in &entry.spec.skills {
             let pool = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
             pool.members -= 1;
@@ -159,8 +164,8 @@ impl Registry {
             Target::Skill(skill) => skill,
             Target::Agent(name) => {
                 let entry = self.agents.get(name)?;
-                let fits = entry.pooled.is_some() && may(entry.region);
-                return fits.then(|| (name.clone(), entry.region));
+                let is_free = entry.pooled.is_some() && may(entry.region);
+                return is_free.then(|| (name.clone(), entry.region));
             }
         };
         let free = &self.pools.get(skill)?.free;
@@ -226,9 +231,19 @@ impl Registry {
         self.agents.len()
     }
 
+    /// Returns how many bytes all cards and skills take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn online(&self) -> usize {
         self.online
     }
+}
+
+/// Returns how many bytes the card and the skills of an agent take.
+pub(crate) fn weight(spec: &AgentSpec) -> usize {
+    spec.card.0.len() + spec.skills.iter().map(|it| it.len()).sum::<usize>()
 }
 
 /// Which way the load of an agent goes.
@@ -247,12 +262,16 @@ pub(crate) fn presence_record(placement: PlacementId, region: RegionId, name: &s
     Record { placement, dataset: PRESENCE, key }
 }
 
+/// The longest name of an agent, in bytes: with a region it makes a key.
+const NAME_BYTES_MAX: usize = 128;
+
 /// Returns the agent that a record of the registry is about.
 pub(crate) fn agent_of(record: &Record) -> Option<AgentName> {
     let text = std::str::from_utf8(record.key.as_bytes()).ok()?;
-    match record.dataset {
-        AGENTS => Some(text.into()),
-        PRESENCE => text.split_once('/').map(|(_, name)| name.into()),
-        _ => None,
-    }
+    let name = match record.dataset {
+        AGENTS => text,
+        PRESENCE => text.split_once('/')?.1,
+        _ => return None,
+    };
+    (name.len() <= NAME_BYTES_MAX).then(|| name.into())
 }

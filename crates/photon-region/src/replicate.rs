@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use photon_state::{Op, RegionId, Seen, StreamId};
 
-use crate::contract::{Disk, Message, Output};
+use crate::contract::{AtHome, Disk, Message, Output};
 use crate::desk::Held;
 use crate::links::Peer;
+use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::streams::Tail;
+use crate::task::TaskState;
+
+/// What a home answers: where the task stands, or why not.
+type Answer = Result<(TaskState, u64), Refusal>;
 
 impl Region {
     pub(crate) fn on_linked(&mut self, peer: RegionId) {
@@ -49,15 +54,25 @@ impl Region {
                 self.pump(from, stream);
             }
             Message::Ask(number, ask) => {
-                let (append, answer) = self.decide_at_home(&ask);
+                let (append, answer) = self.answer(from, &ask);
                 self.say(append, Held::Answer(from, number, answer));
             }
             Message::Answer(number, answer) => self.on_answer(from, number, answer),
             Message::Ping(sent) => self.output(Output::Send(from, Message::Pong(sent))),
             Message::Pong(sent) => {
                 let sent = Duration::from_micros(sent);
-                peer.round_trip = now.checked_sub(sent);
+                peer.round_trip = now.checked_sub(sent).or(peer.round_trip);
             }
+        }
+    }
+
+    /// A region outside a task's placement does not even hear whether there is such a task.
+    fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Answer) {
+        let task = self.tasks.get(ask.task());
+        if task.is_some_and(|task| self.may_hold(from, task.placement())) {
+            self.decide_at_home(ask)
+        } else {
+            (0, Err(Refusal::NoSuchTask(ask.task())))
         }
     }
 
@@ -67,7 +82,8 @@ impl Region {
         }
         let mut repeated = None;
         for op in ops {
-            if !self.may_hold(self.config.region, op.stream.placement) {
+            let is_own = op.stream == self.own_stream(op.stream.placement);
+            if is_own || !self.may_hold(self.config.region, op.stream.placement) {
                 self.counters.misplaced += 1;
                 return;
             }

@@ -35,6 +35,8 @@ pub(crate) struct Task {
     pub(crate) append: u64,
     /// Bytes of its log.
     pub(crate) bytes: usize,
+    /// Bytes of the notes of the current attempt.
+    pub(crate) attempt_bytes: usize,
 }
 
 impl Task {
@@ -44,6 +46,11 @@ impl Task {
 
     pub(crate) fn placement(&self) -> PlacementId {
         self.stream.placement
+    }
+
+    /// Returns the queue that it waits in.
+    pub(crate) fn queued(&self) -> (Target, PlacementId) {
+        (self.target.clone(), self.placement())
     }
 
     /// Returns the token in force: that of the attempt under way.
@@ -59,8 +66,6 @@ pub(crate) struct Effects {
     pub(crate) taken: Option<(AgentName, RegionId)>,
     /// The agent that put it down.
     pub(crate) put_down: Option<AgentName>,
-    /// Whether the task ended.
-    pub(crate) ended: bool,
 }
 
 /// Where an event comes from.
@@ -82,21 +87,43 @@ pub(crate) struct Tasks {
     /// Ended tasks in the order in which they ended here, with the time.
     ended: VecDeque<(u64, TaskId)>,
     kept_bytes: usize,
+    /// Bytes of tasks that have not ended.
+    open_bytes: usize,
     counts: BTreeMap<TaskState, usize>,
 }
 
 impl Tasks {
-    /// Folds an event into its task. `None` when it cannot be: it does not follow.
-    pub(crate) fn apply(&mut self, id: TaskId, event: Event, from: Origin) -> Option<Effects> {
+    /// Whether an event may be entry `index` of a task's log: the next, from the task's home, and
+    /// one that its state allows.
+    pub(crate) fn follows(&self, id: TaskId, event: &Event, from: StreamId, index: u64) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return index == 1 && matches!(event, Event::Submitted(_));
+        };
+        let is_next = task.stream == from && task.generation + 1 == index;
+        let is_current = |token| task.current() == Some(token);
+        is_next
+            && match event {
+                Event::Submitted(_) => false,
+                Event::Claimed { token, .. } => {
+                    task.state == TaskState::Submitted && task.token < Some(*token)
+                }
+                Event::Noted { token, number, .. } => {
+                    is_current(*token) && *number == task.notes.saturating_add(1)
+                }
+                Event::Requeued { token, .. } => is_current(*token),
+                Event::Ended { .. } => !task.state.is_terminal(),
+            }
+    }
+
+    /// Folds an event into its task, which it [follows](Self::follows).
+    pub(crate) fn apply(&mut self, id: TaskId, event: Event, from: Origin) -> Effects {
         let mut effects = Effects::default();
         if let Event::Submitted(spec) = event {
-            if self.tasks.contains_key(&id) {
-                return None;
-            }
+            self.open_bytes += from.bytes;
             self.born(id, spec, from);
-            return Some(effects);
+            return effects;
         }
-        let task = self.tasks.get_mut(&id)?;
+        let task = self.tasks.get_mut(&id).expect("the event follows on others");
         let before = task.state;
         match event {
             Event::Submitted(_) => unreachable!("returned above"),
@@ -104,18 +131,19 @@ impl Tasks {
                 task.state = TaskState::Working;
                 task.token = Some(token);
                 task.notes = 0;
+                task.attempt_bytes = 0;
                 task.worker = Some((agent.clone(), region));
                 effects.taken = Some((agent, region));
             }
-            Event::Noted { number, .. } => task.notes = number,
+            Event::Noted { number, .. } => {
+                task.notes = number;
+                task.attempt_bytes += from.bytes;
+            }
             Event::Requeued { why, .. } => {
                 task.lapses += u32::from(why == Requeue::Lapsed);
                 task.state = TaskState::Submitted;
             }
-            Event::Ended { outcome, .. } => {
-                task.state = outcome.state();
-                effects.ended = true;
-            }
+            Event::Ended { outcome, .. } => task.state = outcome.state(),
         }
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
         if left_work {
@@ -127,11 +155,13 @@ impl Tasks {
         task.bytes += from.bytes;
         let (after, bytes) = (task.state, task.bytes);
         self.count(before, after);
-        if effects.ended {
+        self.open_bytes += from.bytes;
+        if after.is_terminal() {
+            self.open_bytes -= bytes;
             self.kept_bytes += bytes;
             self.ended.push_back((from.at.wall_ms, id));
         }
-        Some(effects)
+        effects
     }
 
     fn born(&mut self, id: TaskId, spec: crate::task::Spec, from: Origin) {
@@ -158,6 +188,7 @@ impl Tasks {
             changed: from.at,
             append: from.append,
             bytes: from.bytes,
+            attempt_bytes: 0,
         };
         self.tasks.insert(id, task);
     }
@@ -219,6 +250,10 @@ impl Tasks {
 
     pub(crate) fn counts(&self) -> impl Iterator<Item = (TaskState, usize)> {
         self.counts.iter().map(|(state, count)| (*state, *count))
+    }
+
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open_bytes
     }
 
     pub(crate) fn kept_bytes(&self) -> usize {

@@ -101,10 +101,21 @@ impl Store {
         self.change(op)
     }
 
-    /// Changes the record of an op without a look at its number. Only for [`Store::apply`], and
-    /// for a simulation that plants the bug of applying twice.
-    #[doc(hidden)]
-    pub fn change(&mut self, op: &Op) -> Applied {
+    /// Counts an op as seen if it is the next of its stream, but leaves its record alone: its
+    /// origin broke the rules.
+    pub fn pass_over(&mut self, op: &Op) -> Applied {
+        let seen = self.seen.of(&op.stream);
+        if op.seq <= seen {
+            return Applied::Repeated;
+        }
+        if op.seq - 1 != seen {
+            return Applied::Early;
+        }
+        self.seen.raise(op.stream, op.seq);
+        Applied::Misplaced
+    }
+
+    fn change(&mut self, op: &Op) -> Applied {
         match &op.change {
             Change::Put(value) => self.write(op, Some(value.clone())),
             Change::Delete => self.write(op, None),

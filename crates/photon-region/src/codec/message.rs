@@ -147,8 +147,9 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
     })
 }
 
-const QUEUES: [Queue; 3] = [Queue::InFlight, Queue::OpenTasks, Queue::Agents];
-const LARGES: [Large; 3] = [Large::Message, Large::Card, Large::Task];
+const QUEUES: [Queue; 5] =
+    [Queue::InFlight, Queue::OpenTasks, Queue::Agents, Queue::OpenBytes, Queue::AgentBytes];
+const LARGES: [Large; 4] = [Large::Message, Large::Card, Large::Task, Large::Note];
 
 /// Writes what a home may answer to another region.
 fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
