@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use photon_region::{Input, Output, Region, Ticket};
+use photon_region::{Command, Input, Output, Region, Ticket};
 use photon_state::{Now, Op};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -212,6 +212,9 @@ impl Driver {
     /// A client that has gone already still gets its write; only the reply is abandoned.
     fn take_command(&mut self, now: Now, asked: Asked) {
         let Asked { ticket, command, reply } = asked;
+        if reply.is_closed() && matches!(command, Command::Acquire { .. }) {
+            return; // Leases for nobody would only lapse.
+        }
         if reply.is_closed() {
             self.handle(now, Input::Command(ticket, command));
             return self.handle(now, Input::Abandon(ticket));

@@ -40,7 +40,6 @@ fn dialed(config: &Config, region: RegionId) -> BTreeMap<RegionId, SocketAddr> {
 
 fn limits(config: &Config) -> Limits {
     let Config { tasks, agents, limits, .. } = config;
-    let (input, artifacts) = (tasks.input_bytes_max, tasks.artifact_bytes_max);
     Limits {
         lease_ttl: tasks.lease_ttl,
         pickup_ttl: tasks.pickup_ttl,
@@ -48,12 +47,13 @@ fn limits(config: &Config) -> Limits {
         attempts_max: tasks.attempts_max,
         in_flight_max: limits.in_flight_max,
         open_tasks_max: tasks.open_max,
+        open_bytes_max: tasks.open_bytes_max.as_usize(),
         agents_max: agents.registered_max,
-        message_bytes_max: input.as_usize(),
-        // The log of a task holds what was asked and what came of it.
-        task_bytes_max: input.as_usize().saturating_add(artifacts.as_usize()),
+        message_bytes_max: tasks.input_bytes_max.as_usize(),
+        task_bytes_max: tasks.artifact_bytes_max.as_usize(),
         retention: tasks.retention,
         kept_bytes_max: tasks.kept_bytes_max.as_usize(),
+        ..Limits::default()
     }
 }
 

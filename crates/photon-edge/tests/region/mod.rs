@@ -86,14 +86,14 @@ fn info(name: &str) -> RegionInfo {
 }
 
 /// Makes the front door of a real region.
-pub fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+pub(crate) fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
     let imagined = std::sync::Mutex::new(Imagined::new());
     let handle = Handle::from_fn(move |command| imagined.lock().unwrap().answer(command));
     front_of(handle, tokens, limits)
 }
 
 /// Makes the front door of whatever answers behind a handle.
-pub fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
     let all = vec![id(HERE), id(THERE)];
     let us = PlacementId::try_from("us").unwrap();
     let planet = PlanetInfo {

@@ -100,8 +100,8 @@ pub enum LogError {
 /// A damaged log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the log is damaged at byte {offset} of `{}`: {what}; nothing was changed: restore the data \
-     folder from a backup, or move it away and let the region start anew from its peers",
+    "the log is damaged at byte {offset} of `{}`: {what}; nothing was changed: move the \
+     data folder away, and let the region start anew from its peers",
     path.display()
 )]
 pub struct Corrupt {

@@ -204,6 +204,15 @@ impl Writer {
         while !rest.is_empty() {
             let group = match self.appender.commit(rest) {
                 Ok(group) => group,
+                Err(LogError::NoRoom { .. }) => {
+                    // Nothing was written: the same ops are tried again until there is room.
+                    self.show(Disk::Full)?;
+                    if self.events.is_closed() {
+                        return Err(DriverGone);
+                    }
+                    thread::sleep(RETRY_EVERY);
+                    continue;
+                }
                 Err(error) => return self.fail(error),
             };
             let (done, left) = rest.split_at(group.ops);
@@ -226,6 +235,11 @@ impl Writer {
             Ok(disk) => disk,
             Err(error) => return self.fail(error),
         };
+        self.show(disk)
+    }
+
+    /// Tells whether the log can take more, if that is news.
+    fn show(&mut self, disk: Disk) -> Result<(), DriverGone> {
         if disk == self.disk {
             return Ok(());
         }

@@ -111,6 +111,9 @@ pub(super) fn recover(
 
 fn reopen(path: &Path) -> io::Result<Segment> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
+    // A process that was killed between a write and its sync left groups that we could read and
+    // that a loss of power would still take: what is recovered counts as durable.
+    file.sync_all()?;
     let bytes = file.metadata()?.len();
     Ok(Segment { file, path: path.to_owned(), bytes })
 }

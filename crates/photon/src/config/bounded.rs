@@ -79,9 +79,11 @@ bounded_section! {
         attempts_max: u32 = 20, 1 => 1_000;
         /// Tasks that have not ended; more are refused.
         open_max: usize = 100_000, 1 => 10_000_000;
+        /// Bytes of tasks in memory that have not ended; more are refused.
+        open_bytes_max: ByteSize = ByteSize::mib(1024), ByteSize::mib(1) => ByteSize::mib(65_536);
         /// Bytes of a task's message; a larger one is refused.
-        input_bytes_max: ByteSize = ByteSize::mib(1), ByteSize::kib(1) => ByteSize::mib(16);
-        /// Bytes of all artifacts of a task; what would exceed it is refused.
+        input_bytes_max: ByteSize = ByteSize::mib(1), ByteSize::kib(1) => ByteSize::mib(4);
+        /// Bytes of the notes and artifacts of one attempt; what would exceed it is refused.
         artifact_bytes_max: ByteSize = ByteSize::mib(4), ByteSize::kib(1) => ByteSize::mib(64);
         /// How long a task is kept after its end.
         retention: Duration = hours(24), secs(1) => hours(24 * 365);
