@@ -50,7 +50,7 @@ async fn ten_thousand_follow_a_task_and_all_hear_its_end() {
 async fn follow(address: String, id: String) -> Raw {
     let mut raw = Raw::connect(&address).await;
     let request = format!(
-        "GET /v1/tasks/{id}/events HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n"
+        "GET /v1/tasks/{id}/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n"
     );
     assert!(raw.say(request.as_bytes()).await, "the region listens");
     raw.hears("event: claimed").await;

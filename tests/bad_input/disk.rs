@@ -25,7 +25,7 @@ async fn a_log_that_is_damaged_in_the_middle_is_refused_and_not_changed() {
     damaged[at] ^= 0x40;
     fs::write(&log, &damaged).unwrap();
     let name = log.file_name().unwrap().to_str().unwrap();
-    site.fails().await.refused(1, &["the log is damaged at byte", name, "backup"]);
+    site.fails().await.refused(1, &["the log is damaged at byte", name, "anew from its peers"]);
     assert_eq!(fs::read(&log).unwrap(), damaged, "nothing was changed");
     fs::write(&log, &whole).unwrap();
     let region = site.start().await;

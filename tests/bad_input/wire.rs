@@ -20,7 +20,7 @@ async fn a_body_of_100_mib_is_refused_early_and_takes_no_memory() {
     let region = Region::start(&RegionOptions::default()).await;
     region.api.lives_on().await;
     let before = peak_memory_bytes(region.process.pid());
-    let head = "POST /v1/tasks HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 
     let mut told = Raw::connect(region.address()).await;
     told.say(format!("{head}content-length: {BODY_BYTES}\r\n\r\n").as_bytes()).await;
@@ -56,7 +56,8 @@ async fn huge_headers_are_refused() {
     let region = Region::start(&RegionOptions::default()).await;
     let mut raw = Raw::connect(region.address()).await;
     let header = "a".repeat(200 << 10);
-    raw.say(format!("GET /v1/tasks HTTP/1.1\r\nhost: a\r\nx-big: {header}").as_bytes()).await;
+    raw.say(format!("GET /v1/tasks HTTP/1.1\r\nhost: localhost\r\nx-big: {header}").as_bytes())
+        .await;
     raw.say(b"\r\n\r\n").await;
     raw.hears("HTTP/1.1 431 ").await;
     region.api.lives_on().await;
@@ -69,14 +70,14 @@ async fn a_client_that_is_too_slow_is_let_go() {
 
     let mut body = Raw::connect(region.address()).await;
     body.say(
-        b"POST /v1/tasks HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+        b"POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
           content-length: 100\r\n\r\n{\"sk",
     )
     .await;
     body.hears("/problems/body-timeout").await;
 
     let mut head = Raw::connect(region.address()).await;
-    head.say(b"GET /v1/tasks HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+    head.say(b"GET /v1/tasks HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
     let silent = Raw::connect(region.address()).await;
     let drip = Duration::from_millis(300);
     tokio::join!(head.sees_it_closed(drip, PATIENCE), silent.sees_it_closed(PATIENCE, PATIENCE));

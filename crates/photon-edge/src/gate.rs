@@ -1,10 +1,12 @@
 //! What every request passes: the bearer token, and the meter. And what none has a route for.
 //! Must not know what a route does.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,7 +24,11 @@ pub(crate) async fn pass(State(front): State<Front>, request: Request, next: Nex
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let is_open = is_public(request.uri().path()) || is_known(&front, request.headers());
-    let response = if is_open {
+    let response = if front.tokens().is_empty() && is_foreign(&request) {
+        let detail = "without tokens a region serves this machine alone: use `localhost` or a \
+            loopback address as host, or configure `listen.tokens`";
+        Kind::ForeignHost.problem(detail).into_response()
+    } else if is_open {
         next.run(request).await
     } else {
         let detail = "send the header `authorization: Bearer` with a token of this region; \
@@ -32,6 +38,23 @@ pub(crate) async fn pass(State(front): State<Front>, request: Request, next: Nex
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     front.meter().count(&method, route, response.status(), began.elapsed());
     response
+}
+
+/// Whether a request was meant for another host, or comes from a page of one: a browser on this
+/// machine may have been told that a stranger's name points here (DNS rebinding).
+fn is_foreign(request: &Request) -> bool {
+    let text = |name| request.headers().get(name).map(|it| it.to_str().unwrap_or_default());
+    let authority = request.uri().authority().map(Authority::as_str);
+    let origin = text(ORIGIN).map(|it| it.split_once("://").map_or("", |(_, host)| host));
+    [authority, text(HOST), origin].into_iter().flatten().any(|it| !is_here(it))
+}
+
+/// Whether `host`, with or without a port, names this machine to itself.
+fn is_here(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether strangers may see a path: probes and agent cards have to work without a token.
@@ -63,4 +86,33 @@ pub(crate) async fn not_found(uri: Uri) -> Problem {
 pub(crate) async fn method_not_allowed(method: Method) -> Problem {
     let method: String = method.as_str().chars().take(20).collect();
     Kind::MethodNotAllowed.problem(format!("`{method}` is not one of those in the `allow` header"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn check(host: &str, origin: Option<&str>, expected: bool) {
+        let mut request = Request::builder().uri("/v1/tasks").header(HOST, host);
+        if let Some(origin) = origin {
+            request = request.header(ORIGIN, origin);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        assert_eq!(is_foreign(&request), expected, "{host} {origin:?}");
+    }
+
+    #[test]
+    fn a_page_of_another_host_is_told_apart() {
+        for host in ["localhost:7400", "127.0.0.1", "127.8.8.8:1", "[::1]:7400"] {
+            check(host, None, false);
+        }
+        check("localhost:7400", Some("http://localhost:5173"), false);
+        for host in ["evil.example:7400", "10.0.0.1", "127.0.0.1.evil.example", ""] {
+            check(host, None, true);
+        }
+        check("localhost:7400", Some("http://evil.example"), true);
+        check("localhost:7400", Some("null"), true);
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     InvalidParameter,
     BrokenBody,
     Unauthorized,
+    ForeignHost,
     NotFound,
     NoSuchRegion,
     NoSuchAgent,
@@ -54,11 +55,12 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
         Self::Unauthorized,
+        Self::ForeignHost,
         Self::NotFound,
         Self::NoSuchRegion,
         Self::NoSuchAgent,
@@ -93,6 +95,7 @@ impl Kind {
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "Invalid parameter"),
             Self::BrokenBody => (S::BAD_REQUEST, "broken-body", "Broken body"),
             Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::ForeignHost => (S::FORBIDDEN, "foreign-host", "Foreign host"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "Not found"),
             Self::NoSuchRegion => (S::NOT_FOUND, "no-such-region", "No such region"),
             Self::NoSuchAgent => (S::NOT_FOUND, "no-such-agent", "No such agent"),

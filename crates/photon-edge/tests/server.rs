@@ -70,8 +70,9 @@ async fn check(door: &Door, request: &str, status: &str) -> String {
     answer
 }
 
-const ALIVE: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
-const ALIVE_AND_CLOSE: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+const ALIVE: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const ALIVE_AND_CLOSE: &str =
+    "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_the_next_is_served_once_there_is_room() {
@@ -105,7 +106,7 @@ async fn heads_and_bodies_that_are_too_large_are_refused() {
     check(&door, &head, "431").await;
 
     let mut stream = door.connect().await;
-    let head = "POST /v1/tasks HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 10000000\r\nconnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     // The client sends all of its body before it looks for an answer.
@@ -123,7 +124,7 @@ async fn a_body_that_does_not_arrive_is_given_up() {
     let limits =
         FrontLimits { request_timeout: Duration::from_millis(50), ..FrontLimits::default() };
     let door = open(limits).await;
-    let head = "POST /v1/tasks HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 10\r\nconnection: close\r\n\r\n{";
     let answer = check(&door, head, "408").await;
     assert!(answer.contains("/problems/body-timeout"), "{answer}");
@@ -140,7 +141,7 @@ async fn a_door_that_closes_ends_streams_and_idle_connections() {
     let post = |method: &str, path: &str, body: serde_json::Value| {
         let body = body.to_string();
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              connection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len(),
         )
@@ -150,7 +151,7 @@ async fn a_door_that_closes_ends_streams_and_idle_connections() {
     let answer = check(&door, &task, "201").await;
     let path = answer.split("location: ").nth(1).unwrap().split('\r').next().unwrap();
     let mut stream = door.connect().await;
-    let follow = format!("GET {path}/events HTTP/1.1\r\nhost: a\r\n\r\n");
+    let follow = format!("GET {path}/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(follow.as_bytes()).await.unwrap();
     let text = read_until(&mut stream, "event: submitted").await;
     assert!(text.contains("content-type: text/event-stream"), "{text}");

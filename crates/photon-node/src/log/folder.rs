@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use photon_state::RegionId;
@@ -45,7 +46,9 @@ impl Folder {
 
     pub(super) fn open_with(options: &FolderOptions, room: Room) -> Result<Self, LogError> {
         let log = options.path.join("log");
-        fs::create_dir_all(&log).at("make the folder", &log)?;
+        // Messages and results are nobody else's business on this machine.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&log);
+        made.at("make the folder", &log)?;
         let lock = lock(&options.path.join("lock"))?;
         let meta = options.path.join("photon.meta");
         let incarnation = match fs::read_to_string(&meta) {

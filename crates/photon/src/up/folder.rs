@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -21,15 +22,6 @@ const SOCKET: &str = "up.sock";
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-}
-
-/// Whether to keep what an earlier planet left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// Go on where it left off.
-    Again,
-    /// Begin with nothing.
-    Fresh,
 }
 
 /// The right to use a folder; it ends with the process, however that ends.
@@ -62,18 +54,15 @@ impl Folder {
         self.path.join(region.as_str())
     }
 
-    /// Takes the folder into use; makes or empties it as told.
-    pub(super) fn open(&self, begin: Begin) -> Result<Lock> {
+    /// Takes the folder into use, and makes it if there is none: for its owner's eyes only.
+    pub(super) fn open(&self) -> Result<Lock> {
         let shown = self.path.display();
-        fs::create_dir_all(&self.path).with_context(|| format!("failed to make `{shown}`"))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.with_context(|| format!("failed to make `{shown}`"))?;
         self.check_mark()?;
         let mark = self.path.join(MARK);
         fs::write(mark, MARK_TEXT).with_context(|| format!("failed to write into `{shown}`"))?;
-        let lock = self.lock()?;
-        if begin == Begin::Fresh {
-            self.empty().with_context(|| format!("failed to empty `{shown}`"))?;
-        }
-        Ok(lock)
+        self.lock()
     }
 
     /// Refuses a folder in which there is something, but no planet.
@@ -121,7 +110,12 @@ impl Folder {
     }
 
     /// Removes the regions' folders, and nothing that is not known to be one.
-    fn empty(&self) -> io::Result<()> {
+    pub(super) fn empty(&self) -> Result<()> {
+        let shown = self.path.display();
+        self.remove_regions().with_context(|| format!("failed to empty `{shown}`"))
+    }
+
+    fn remove_regions(&self) -> io::Result<()> {
         for entry in self.path.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
@@ -146,8 +140,8 @@ mod tests {
         (temp, folder)
     }
 
-    fn check_refused(folder: &Folder, begin: Begin, expected: &str) {
-        let text = folder.open(begin).unwrap_err().to_string();
+    fn check_refused(folder: &Folder, expected: &str) {
+        let text = folder.open().unwrap_err().to_string();
         assert!(text.contains(expected), "{text}");
     }
 
@@ -156,33 +150,31 @@ mod tests {
         let (_temp, folder) = folder();
         let other = folder.path().join("thesis.tex");
         fs::write(&other, "years of work").unwrap();
-        for begin in [Begin::Again, Begin::Fresh] {
-            check_refused(&folder, begin, "holds no planet");
-        }
+        check_refused(&folder, "holds no planet");
         assert!(other.exists());
     }
 
     #[test]
     fn a_second_planet_in_the_same_folder_is_refused() {
         let (_temp, folder) = folder();
-        let lock = folder.open(Begin::Again).unwrap();
-        check_refused(&folder, Begin::Again, &format!("process {}", std::process::id()));
+        let lock = folder.open().unwrap();
+        check_refused(&folder, &format!("process {}", std::process::id()));
         drop(lock);
-        folder.open(Begin::Again).unwrap();
+        folder.open().unwrap();
     }
 
     #[test]
     fn a_fresh_planet_has_no_regions_left_but_keeps_what_is_none() {
         let (_temp, folder) = folder();
-        drop(folder.open(Begin::Again).unwrap());
+        drop(folder.open().unwrap());
         let [region, other] = ["eu-west-1", "notes"].map(|it| folder.path().join(it));
         for path in [&region, &other] {
             fs::create_dir(path).unwrap();
         }
         fs::write(region.join("photon.toml"), "").unwrap();
-        drop(folder.open(Begin::Again).unwrap());
+        drop(folder.open().unwrap());
         assert!(region.exists());
-        drop(folder.open(Begin::Fresh).unwrap());
+        folder.empty().unwrap();
         assert!(!region.exists() && other.exists());
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::child::{End, Recipe};
 use self::control::{Answer, Asked};
-use self::folder::{Begin, Folder};
+use self::folder::Folder;
 use self::plan::Plan;
 use self::planet::{Fate, Member, Planet};
 use self::report::Report;
@@ -58,8 +58,11 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
     let plan = Plan::make(options, secret)?;
     let delays = delays(&options.wan, &plan)?;
     let folder = Folder::choose(options.data.as_deref())?;
-    let _lock = folder.open(if options.fresh { Begin::Fresh } else { Begin::Again })?;
+    let _lock = folder.open()?;
     check_ports(&plan)?;
+    if options.fresh {
+        folder.empty()?; // Only now: a planet that cannot start keeps what it has.
+    }
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (sender, mut happenings) = mpsc::channel(HAPPENINGS_MAX);

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{Chunker, Rest};
@@ -49,6 +49,9 @@ impl Program {
         let (name, args) = line.split_first().expect("the command line requires a program");
         let mut child = Command::new(name)
             .args(args)
+            // What opens the region is not for a program that works on what strangers send.
+            .env_remove("PHOTON_TOKEN")
+            .env_remove("PHOTON_URL")
             .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -65,7 +68,7 @@ impl Program {
     /// Waits for the end of the program, and ends what it left running.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
-        self.signal(Signal::KILL);
+        self.signal_last();
         status
     }
 
@@ -76,6 +79,14 @@ impl Program {
         let _ = timeout(TERM_PATIENCE, self.child.wait()).await;
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;
+        self.group = None;
+    }
+
+    /// Kills what the program left running. Its number may be given to another program from now
+    /// on, and is not used again.
+    fn signal_last(&mut self) {
+        self.signal(Signal::KILL);
+        self.group = None;
     }
 
     fn signal(&self, signal: Signal) {
@@ -88,7 +99,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        self.signal_last();
     }
 }
 
@@ -111,8 +122,9 @@ pub(super) async fn pump(
     let mut buffer = vec![0; READ_BYTES];
     let mut due = None::<Instant>;
     let mut has_begun = false;
+    let mut over = None;
     loop {
-        let read = read(&mut stdout, &ended, &mut buffer);
+        let read = read(&mut stdout, &ended, &mut over, &mut buffer);
         let read = match due {
             Some(due) => timeout_at(due, read).await,
             None => Ok(read.await),
@@ -152,7 +164,8 @@ pub(super) async fn pump(
 pub(super) async fn last_lines(mut stderr: ChildStderr, ended: CancellationToken) -> String {
     let mut kept = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
-    while let count @ 1.. = read(&mut stderr, &ended, &mut buffer).await {
+    let mut over = None;
+    while let count @ 1.. = read(&mut stderr, &ended, &mut over, &mut buffer).await {
         kept.extend_from_slice(&buffer[..count]);
         if 2 * STDERR_BYTES_MAX < kept.len() {
             kept.drain(..kept.len() - STDERR_BYTES_MAX - 1);
@@ -174,19 +187,25 @@ fn tail(bytes: &[u8]) -> String {
 }
 
 /// Reads some bytes; none when there are no more. Once the program has ended, only a process that
-/// left its group can hold the output open: its silence counts as the end.
+/// left its group can hold the output open: it is heard until `over`, which begins here.
 async fn read(
     output: &mut (impl AsyncRead + Unpin),
     ended: &CancellationToken,
+    over: &mut Option<Instant>,
     buffer: &mut [u8],
 ) -> usize {
-    let lingered = async {
-        ended.cancelled().await;
-        sleep(LINGER_MAX).await;
-    };
-    tokio::select! {
-        read = output.read(buffer) => read.unwrap_or(0),
-        () = lingered => 0,
+    loop {
+        if ended.is_cancelled() && over.is_none() {
+            *over = Some(Instant::now() + LINGER_MAX);
+        }
+        let at = *over;
+        let wait = sleep_until(at.unwrap_or_else(Instant::now));
+        tokio::select! {
+            biased; // What was written before is read, however late we are.
+            read = output.read(buffer) => return read.unwrap_or(0),
+            () = wait, if at.is_some() => return 0,
+            () = ended.cancelled(), if at.is_none() => {}
+        }
     }
 }
 
