@@ -59,7 +59,7 @@ impl Connection {
         let length = body.len();
         write!(
             self.sent,
-            "{method} {path} HTTP/1.1\r\nhost: bench\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nprefer: return=minimal\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         )?;
         self.sent.extend_from_slice(body);

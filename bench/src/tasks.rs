@@ -33,6 +33,10 @@ pub(crate) struct Options {
     /// How many seconds each work is done before anything is measured
     #[arg(long, default_value_t = 2.0)]
     warm_up: f64,
+    /// How many GiB of memory are used and given back before the start: a hypervisor that backs
+    /// memory only once it is used would else be measured too
+    #[arg(long, default_value_t = 6)]
+    warm_memory: usize,
 }
 
 /// The four works of one round.
@@ -58,6 +62,7 @@ impl Pair {
 /// Measures both, turn by turn.
 pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Result<Report> {
     let mut report = Report::begin("tasks");
+    warm_memory(options.warm_memory << 30);
     disk::measure(&places.folder, &mut report)?;
     let mut photon = Photon::start(places, options.clients).await?;
     let mut peer = Peer::start(places, options.clients).await?;
@@ -123,14 +128,25 @@ fn note_rounds(report: &mut Report, rounds: &[Four]) {
 
 async fn note_method(report: &mut Report, options: &Options, peer: &Peer) -> anyhow::Result<()> {
     let settings = peer.settings().await?;
-    let Options { clients, rounds, seconds, .. } = options;
+    let Options { clients, rounds, seconds, warm_memory, .. } = options;
     report.note(format!(
         "{clients} clients in one thread, {PAYLOAD_BYTES} bytes a task; medians of {rounds} rounds \
-         of {seconds} s for each work, turn by turn. Photon: one region, HTTP/1.1 over loopback. \
-         {settings}, TCP over loopback, prepared statements, no index but the primary key where \
-         tasks are only inserted, and a partial index on those that wait where they are claimed."
+         of {seconds} s for each work, turn by turn, after {warm_memory} GiB of memory were used \
+         and given back. Photon: one region, HTTP/1.1 over loopback, replies without a body \
+         (`prefer: return=minimal`), as PostgreSQL returns the id alone. {settings}, TCP over \
+         loopback, prepared statements, no index but the primary key where tasks are only \
+         inserted, and a partial index on those that wait where they are claimed."
     ));
     Ok(())
+}
+
+/// Uses memory, and gives it back.
+fn warm_memory(bytes: usize) {
+    let mut memory: Vec<u8> = Vec::new();
+    if memory.try_reserve_exact(bytes).is_ok() {
+        memory.resize(bytes, 1); // Zeros would be had for nothing.
+        std::hint::black_box(&memory);
+    }
 }
 
 /// Makes payloads that do not compress.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId};
 
-use crate::codec::{decode_agent, decode_event};
+use crate::codec::{decode_agent, decode_event, encode_event};
 use crate::contract::Output;
 use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
 use crate::task::{AgentName, Event, TaskId};
-use crate::tasks::{Effects, Origin, TASKS, task_of};
+use crate::tasks::{Effects, Origin, TASKS, task_key, task_of};
 
 /// What an op says, checked.
 enum Meaning {
@@ -30,11 +30,42 @@ impl Region {
         key: Key,
         change: Change,
     ) -> u64 {
+        let op = self.make_op(placement, dataset, key, change);
+        let meaning = self.meaning(&op);
+        self.take_own(&op, meaning)
+    }
+
+    /// Makes an op of this region that holds event `index` of a task, applies and appends it;
+    /// returns the number of the append. Like [`write`](Self::write), but nothing is decoded.
+    pub(crate) fn write_event(
+        &mut self,
+        placement: PlacementId,
+        id: TaskId,
+        index: u64,
+        event: Event,
+    ) -> u64 {
+        let change = Change::Append { index, entry: encode_event(&event) };
+        let op = self.make_op(placement, TASKS, task_key(id), change);
+        let follows = self.tasks.follows(id, &event, op.stream, index);
+        self.take_own(&op, follows.then_some(Meaning::Task(id, event)))
+    }
+
+    /// Makes the next op of this region under a placement.
+    fn make_op(
+        &mut self,
+        placement: PlacementId,
+        dataset: Dataset,
+        key: Key,
+        change: Change,
+    ) -> Arc<Op> {
         let stream = self.own_stream(placement);
         self.clock = self.clock.tick(self.now);
         let seq = self.store.seen().of(&stream) + 1;
-        let op = Op { stream, seq, at: self.clock, dataset, key, change };
-        let applied = self.accept(&Arc::new(op));
+        Arc::new(Op { stream, seq, at: self.clock, dataset, key, change })
+    }
+
+    fn take_own(&mut self, op: &Arc<Op>, meaning: Option<Meaning>) -> u64 {
+        let applied = self.take_in(op, meaning);
         assert!(applied, "an op of one's own is the next of its stream");
         self.appended
     }
@@ -42,6 +73,10 @@ impl Region {
     /// Takes in an op if it is the next of its stream; says whether it did.
     pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
         let meaning = self.meaning(op);
+        self.take_in(op, meaning)
+    }
+
+    fn take_in(&mut self, op: &Arc<Op>, meaning: Option<Meaning>) -> bool {
         let applied = self.apply(op, meaning.as_ref());
         #[cfg(feature = "planted-bugs")]
         let applied = match (self.planted, applied) {

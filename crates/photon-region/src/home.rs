@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{Change, Key, PlacementId, RegionId};
+use photon_state::{PlacementId, RegionId};
 
-use crate::codec::{decode_event, encode_event};
+use crate::codec::decode_event;
 use crate::contract::{AtHome, Disk, Reply, TokenPair};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::{Region, Verdict};
@@ -14,7 +14,7 @@ use crate::task::{
     AgentName, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Spec, Target, TaskId,
     TaskState, Token,
 };
-use crate::tasks::{TASKS, Task, task_record};
+use crate::tasks::{Task, task_record};
 
 /// The epoch of every home, as long as homes do not move.
 const EPOCH: u32 = 1;
@@ -108,14 +108,14 @@ impl Region {
 
     pub(crate) fn submit(&mut self, spec: &Spec) -> Verdict {
         match self.check_submission(spec) {
-            Ok(Some(id)) => self.submitted(id, Repeated::Yes),
+            Ok(Some(id)) => self.submitted(id, None),
             Ok(None) => {
                 let id = self.new_task_id();
-                self.append_event(id, spec.placement, 1, &Event::Submitted(spec.clone()));
+                self.write_event(spec.placement, id, 1, Event::Submitted(spec.clone()));
                 self.counters.submitted += 1;
                 self.home.wait((spec.target.clone(), spec.placement), id);
                 self.dispatch(id);
-                self.submitted(id, Repeated::No)
+                self.submitted(id, Some(spec))
             }
             Err(refusal @ Refusal::KeyReused { task }) => {
                 let append = self.tasks.get(task).map_or(0, |task| task.append);
@@ -173,10 +173,12 @@ impl Region {
         }
     }
 
-    fn submitted(&self, id: TaskId, repeated: Repeated) -> Verdict {
+    /// Answers with a task that was submitted: just now, with this `spec`, or before.
+    fn submitted(&self, id: TaskId, spec: Option<&Spec>) -> Verdict {
         let task = self.tasks.get(id).expect("it was submitted");
-        let repeated = repeated == Repeated::Yes;
-        let reply = Reply::Submitted { task: self.summary(id, task), repeated };
+        let repeated = spec.is_none();
+        let spec = spec.cloned().unwrap_or_else(|| self.spec(id));
+        let reply = Reply::Submitted { task: task.summary(id, spec), repeated };
         Verdict::Reply(task.append, Ok(reply))
     }
 
@@ -191,16 +193,11 @@ impl Region {
         }
     }
 
-    fn append_event(&mut self, id: TaskId, at: PlacementId, index: u64, event: &Event) -> u64 {
-        let entry = encode_event(event);
-        self.write(at, TASKS, Key::new(&id.to_bytes()), Change::Append { index, entry })
-    }
-
     /// Writes the next event of a task of this home.
-    fn tell(&mut self, id: TaskId, event: &Event) -> u64 {
+    fn tell(&mut self, id: TaskId, event: Event) -> u64 {
         let task = self.tasks.get(id).expect("events are told of tasks in memory");
         assert!(!task.state.is_terminal(), "nothing follows the end of `{id}`");
-        self.append_event(id, task.placement(), task.generation + 1, event)
+        self.write_event(task.placement(), id, task.generation + 1, event)
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.
@@ -273,7 +270,7 @@ impl Region {
         self.home.take(&task.queued(), id);
         self.home.lease(id, Lease { until, is_taken_up: false });
         self.counters.claimed += 1;
-        self.tell(id, &Event::Claimed { token, agent, region });
+        self.tell(id, Event::Claimed { token, agent, region });
     }
 
     /// Decides about a task of this home. Returns the append to wait for, and the answer.
@@ -374,7 +371,7 @@ impl Region {
         }
         self.extend(id);
         for (number, note) in (expected..).zip(fresh) {
-            self.tell(id, &Event::Noted { token: claim.token, number, note: note.clone() });
+            self.tell(id, Event::Noted { token: claim.token, number, note: note.clone() });
         }
         Ok(())
     }
@@ -403,7 +400,7 @@ impl Region {
         let task = self.tasks.get(id).expect("only tasks in memory end");
         self.home.take(&task.queued(), id);
         self.counters.ended += 1;
-        self.tell(id, &Event::Ended { token, outcome, message });
+        self.tell(id, Event::Ended { token, outcome, message });
     }
 
     /// Offers a task again, to another agent if there is one.
@@ -412,7 +409,7 @@ impl Region {
         let token = task.current().expect("only a leased task is offered again");
         let queued = task.queued();
         self.home.take(&queued, id);
-        self.tell(id, &Event::Requeued { token, why });
+        self.tell(id, Event::Requeued { token, why });
         let lapses = self.tasks.get(id).expect("it has not ended").lapses;
         if self.config.limits.attempts_max <= lapses {
             // Without token and message: the home gave up, after as many attempts as are allowed.
@@ -457,11 +454,4 @@ fn weight(note: &Note) -> usize {
                 chunk.parts.0.len() + chunk.artifact.len() + name
             }
         }
-}
-
-/// Whether a submission had been made before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeated {
-    Yes,
-    No,
 }

@@ -10,7 +10,7 @@ use crate::contract::{Artifact, Reply, Stamped, TaskDetail, TaskFilter, TaskSumm
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::{Patience, Region, Verdict};
-use crate::task::{Event, Note, Target, TaskId, Token};
+use crate::task::{Event, Note, Target, TaskId};
 use crate::tasks::{Task, task_record};
 
 impl Region {
@@ -111,17 +111,7 @@ impl Region {
         Verdict::Reply(append, Ok(Reply::Tasks { tasks, more }))
     }
 
-    pub(crate) fn summary(&self, id: TaskId, task: &Task) -> TaskSummary {
-        TaskSummary {
-            id,
-            state: task.state,
-            generation: task.generation,
-            home: task.home(),
-            spec: self.spec(id),
-            attempt: task.token.map_or(0, Token::attempt),
-            worker: task.worker.clone(),
-            created: task.created,
-            changed: task.changed,
-        }
+    fn summary(&self, id: TaskId, task: &Task) -> TaskSummary {
+        task.summary(id, self.spec(id))
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
-use crate::task::{AgentName, Event, Requeue, Target, TaskId, TaskState, Token};
+use crate::contract::TaskSummary;
+use crate::task::{AgentName, Event, Requeue, Spec, Target, TaskId, TaskState, Token};
 
 /// Records of tasks: a log by id.
 pub(crate) const TASKS: Dataset = Dataset(3);
@@ -53,6 +54,21 @@ impl Task {
         (self.target.clone(), self.placement())
     }
 
+    /// Returns what may be said of it: `spec` is what its log begins with.
+    pub(crate) fn summary(&self, id: TaskId, spec: Spec) -> TaskSummary {
+        TaskSummary {
+            id,
+            state: self.state,
+            generation: self.generation,
+            home: self.home(),
+            spec,
+            attempt: self.token.map_or(0, Token::attempt),
+            worker: self.worker.clone(),
+            created: self.created,
+            changed: self.changed,
+        }
+    }
+
     /// Returns the token in force: that of the attempt under way.
     pub(crate) fn current(&self) -> Option<Token> {
         self.token.filter(|_| self.state == TaskState::Working)
@@ -81,7 +97,8 @@ pub(crate) struct Origin {
 /// The tasks that this region may hold and has not forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    tasks: BTreeMap<TaskId, Task>,
+    /// Boxed: nodes of the map are half empty, because tasks are born in the order of their names.
+    tasks: BTreeMap<TaskId, Box<Task>>,
     by_context: BTreeSet<(Arc<str>, TaskId)>,
     keys: FxHashMap<Arc<str>, TaskId>,
     /// Ended tasks in the order in which they ended here, with the time.
@@ -164,7 +181,7 @@ impl Tasks {
         effects
     }
 
-    fn born(&mut self, id: TaskId, spec: crate::task::Spec, from: Origin) {
+    fn born(&mut self, id: TaskId, spec: Spec, from: Origin) {
         let key = spec.idempotency.map(|it| it.key);
         if let Some(key) = &key {
             // Two regions may have taken a key before they heard of each other: the elder stays.
@@ -190,7 +207,7 @@ impl Tasks {
             bytes: from.bytes,
             attempt_bytes: 0,
         };
-        self.tasks.insert(id, task);
+        self.tasks.insert(id, Box::new(task));
     }
 
     fn count(&mut self, before: TaskState, after: TaskState) {
@@ -216,11 +233,11 @@ impl Tasks {
     }
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&id)
+        self.tasks.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
-        self.tasks.iter().map(|(id, task)| (*id, task))
+        self.tasks.iter().map(|(id, task)| (*id, &**task))
     }
 
     /// Iterates over the tasks older than one, the youngest first; of one conversation if asked.
@@ -232,7 +249,7 @@ impl Tasks {
         use std::ops::Bound::{Excluded, Included, Unbounded};
         let Some(context) = context else {
             let range = (Unbounded, before.map_or(Unbounded, Excluded));
-            return Box::new(self.tasks.range(range).rev().map(|(id, task)| (*id, task)));
+            return Box::new(self.tasks.range(range).rev().map(|(id, task)| (*id, &**task)));
         };
         let first = Included((context.clone(), TaskId::from_bytes([0; 16])));
         let last = match before {
@@ -240,7 +257,7 @@ impl Tasks {
             None => Included((context.clone(), TaskId::from_bytes([0xff; 16]))),
         };
         let ids = self.by_context.range((first, last)).rev();
-        Box::new(ids.map(|(_, id)| (*id, &self.tasks[id])))
+        Box::new(ids.map(|(_, id)| (*id, &*self.tasks[id])))
     }
 
     /// Returns the task that holds an idempotency key.
@@ -262,7 +279,11 @@ impl Tasks {
 }
 
 pub(crate) fn task_record(placement: PlacementId, id: TaskId) -> Record {
-    Record { placement, dataset: TASKS, key: Key::new(&id.to_bytes()) }
+    Record { placement, dataset: TASKS, key: task_key(id) }
+}
+
+pub(crate) fn task_key(id: TaskId) -> Key {
+    Key::new(&id.to_bytes())
 }
 
 pub(crate) fn task_of(key: &Key) -> Option<TaskId> {

@@ -26,6 +26,23 @@ pub struct DecodeError {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// Makes room for this many bytes at once: what is kept for long holds no more than it needs.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Forgets what was written, and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns what was written so far.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Returns what was written.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -119,13 +136,21 @@ impl Writer {
 pub struct Reader<'a> {
     input: &'a [u8],
     at: usize,
+    shared: Option<&'a Bytes>,
 }
 
 impl<'a> Reader<'a> {
     /// Begins at the start of `input`.
     #[must_use]
     pub fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0 }
+        Self { input, at: 0, shared: None }
+    }
+
+    /// Begins at the start of `input`; what is read by [`owned`](Self::owned) shares its memory,
+    /// and so keeps all of it alive.
+    #[must_use]
+    pub fn sharing(input: &'a Bytes) -> Self {
+        Self { input, at: 0, shared: Some(input) }
     }
 
     /// Returns the error that says `what` was expected here.
@@ -196,9 +221,10 @@ impl<'a> Reader<'a> {
         Ok(self.take(N, "bytes")?.try_into().expect("take gives N bytes"))
     }
 
-    /// Reads bytes with their length into a buffer of their own.
+    /// Reads bytes with their length: a copy of them, or a share of the input if it is shared.
     pub fn owned(&mut self) -> Result<Bytes, DecodeError> {
-        Ok(Bytes::copy_from_slice(self.bytes()?))
+        let bytes = self.bytes()?;
+        Ok(self.shared.map_or_else(|| Bytes::copy_from_slice(bytes), |all| all.slice_ref(bytes)))
     }
 
     /// Reads text.

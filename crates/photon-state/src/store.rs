@@ -124,6 +124,9 @@ impl Store {
                 if *index != log.len() + 1 {
                     return Applied::Misplaced;
                 }
+                if log.is_empty() {
+                    log.entries.reserve_exact(1); // Many logs wait for long with one entry.
+                }
                 log.entries.push(Entry { at: op.at, bytes: entry.clone() });
                 Applied::Changed
             }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::fault::Fault;
 use super::incoming::{Call, Door, params};
 use super::task::HistoryLength;
+use crate::ids::new_uuid;
 use crate::names;
 
 /// What a client sends, understood.
@@ -91,7 +92,7 @@ fn check(message: &Message) -> Result<(), Fault> {
 fn in_context(mut message: Message) -> Result<(Message, Arc<str>), Fault> {
     message.task_id = message.task_id.filter(|id| !id.is_empty());
     let context = message.context_id.take().filter(|id| !id.is_empty());
-    let context = context.unwrap_or_else(::a2a::new_context_id);
+    let context = context.unwrap_or_else(new_uuid);
     let context = names::label("message.contextId", &context)?;
     message.context_id = Some(context.to_string());
     Ok((message, context))

@@ -27,6 +27,7 @@ use super::types::{
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
+use crate::ids::new_uuid;
 use crate::names::{self, Invalid};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
@@ -43,13 +44,19 @@ pub(super) fn router() -> OpenApiRouter<Front> {
     post, path = "/v1/tasks", tag = "tasks", operation_id = "submit_task",
     params(("Idempotency-Key" = Option<String>, Header, nullable = false,
         description = "Makes repeating the request harmless: 1 to 255 visible ASCII characters",
-        pattern = "^[!-~]{1,255}$")),
+        pattern = "^[!-~]{1,255}$"),
+        ("Prefer" = Option<String>, Header, nullable = false,
+        description = "`return=minimal` (RFC 7240): where the task is will do, without the task",
+        example = "return=minimal")),
     request_body = TaskPost,
     responses(
         (status = 201, description = "The task is accepted, durably", body = Task,
             headers(("Location" = String, description = "Where the task is"))),
         (status = 200, description = "The task had been accepted earlier, under the same key",
             body = Task, headers(("Location" = String, description = "Where the task is"))),
+        (status = 204, description = "Either of both, to a client that prefers `return=minimal`",
+            headers(("Location" = String, description = "Where the task is"),
+                ("Preference-Applied" = String, description = "Says so"))),
         Always, Body, Absent, Conflict, Misdirected,
     ),
 )]
@@ -64,9 +71,24 @@ async fn submit(
     let Reply::Submitted { task, repeated } = front.submit(Command::Submit(spec)).await? else {
         unreachable!("the region answers `Submit` with the task")
     };
-    let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(LOCATION, format!("/v1/tasks/{}", task.id))];
+    if prefers_minimal(&headers) {
+        let applied = [(HeaderName::from_static("preference-applied"), MINIMAL)];
+        return Ok((StatusCode::NO_CONTENT, location, applied).into_response());
+    }
+    let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, location, Json(encode(task))).into_response())
+}
+
+/// The preference for a reply without a body (RFC 7240).
+const MINIMAL: &str = "return=minimal";
+
+/// Whether a client prefers a reply without a body. Other preferences are passed over, as they
+/// have to be.
+fn prefers_minimal(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter().filter_map(|it| it.to_str().ok());
+    let mut preferences = values.flat_map(|it| it.split(',')).map(str::trim);
+    preferences.any(|it| it.eq_ignore_ascii_case(MINIMAL))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<std::sync::Arc<str>>, Invalid> {
@@ -98,7 +120,7 @@ fn decode(key: Option<std::sync::Arc<str>>, post: TaskPost) -> Result<Spec, Inva
     };
     let context = match post.context_id.as_ref().or(message.context_id.as_ref()) {
         Some(text) => names::label("context_id", text)?,
-        None => a2a::new_context_id().into(),
+        None => new_uuid().into(),
     };
     message.context_id = Some(context.to_string());
     message.task_id = None;

@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::format::{GroupBuffer, Owner, SEGMENT_HEADER_BYTES};
 use super::index::Place;
 use super::recover::Tail;
-use super::segment::{Filling, Room, Segment, Spare};
+use super::segment::{Filling, PAGE_BYTES, Room, Segment, Spare};
 
 /// Writes at the end of the log.
 #[derive(Debug)]
@@ -73,8 +73,10 @@ impl Appender {
             self.roll(bytes)?;
         }
         let at = self.end;
-        let Segment { file, path, .. } = &self.segment;
-        let group = self.buffer.seal(self.owner, self.next_group);
+        let Segment { file, path, bytes: room } = &self.segment;
+        // Whole pages: the rest of the last one need not be read from disk first.
+        let span = (at.offset + bytes).next_multiple_of(PAGE_BYTES).min(*room) - at.offset;
+        let group = self.buffer.seal(self.owner, self.next_group, span);
         file.write_all_at(group, at.offset).at("write", path)?;
         let start = Instant::now();
         // After a failed sync nobody knows what is on disk, so that the caller must stop for good.

@@ -117,6 +117,7 @@ pub(super) struct GroupHeader {
 pub(super) struct GroupBuffer {
     bytes: Vec<u8>,
     records: u32,
+    record: Writer,
 }
 
 impl GroupBuffer {
@@ -130,13 +131,13 @@ impl GroupBuffer {
 
     /// Adds an op.
     pub(super) fn push(&mut self, op: &Op) {
-        let mut writer = Writer::default();
-        writer.op(op);
-        let record = writer.into_bytes();
+        self.record.clear();
+        self.record.op(op);
+        let record = self.record.written();
         let len = u32::try_from(record.len()).expect("an op is far smaller than 4 GiB");
         self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(&crc32c::crc32c(&record).to_le_bytes());
-        self.bytes.extend_from_slice(&record);
+        self.bytes.extend_from_slice(&crc32c::crc32c(record).to_le_bytes());
+        self.bytes.extend_from_slice(record);
         self.records += 1;
     }
 
@@ -150,8 +151,8 @@ impl GroupBuffer {
         self.bytes.len() as u64
     }
 
-    /// Ends the group and returns it as it goes to disk.
-    pub(super) fn seal(&mut self, owner: Owner, number: u64) -> &[u8] {
+    /// Ends the group and returns it as it goes to disk: with zeros behind it, up to `span` bytes.
+    pub(super) fn seal(&mut self, owner: Owner, number: u64, span: u64) -> &[u8] {
         let payload_bytes = self.bytes.len() - GROUP_HEADER_BYTES;
         let payload_bytes = u32::try_from(payload_bytes).expect("a full group takes no more ops");
         self.bytes[..4].copy_from_slice(&GROUP_MAGIC);
@@ -160,6 +161,8 @@ impl GroupBuffer {
         self.bytes[16..20].copy_from_slice(&self.records.to_le_bytes());
         let checksum = owner.checksum(&self.bytes[..20]);
         self.bytes[20..24].copy_from_slice(&checksum.to_le_bytes());
+        let span = usize::try_from(span).expect("little more than the group");
+        self.bytes.resize(self.bytes.len().max(span), 0);
         &self.bytes
     }
 }

@@ -3,22 +3,26 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fdatasync, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
 use super::error::{At as _, Corrupt, DiskFailed, LogError};
 use super::format::{Owner, SEGMENT_HEADER_BYTES};
 
-/// What is written at once where the file system cannot reserve room.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-/// How much of a spare is filled at once: so long may a roll have to wait.
-const FILLED_AT_ONCE: u64 = 512 << 10;
+/// What is written at once: so long may a group, or a roll, wait for the filling of a spare.
+static ZEROS: Zeros = Zeros([0; 256 << 10]);
+/// What a file system reads and writes at once. A write of whole pages need not read them first.
+pub(super) const PAGE_BYTES: u64 = 4096;
+
+/// Zeros, aligned as writes past the page cache have to be.
+#[repr(align(4096))]
+struct Zeros([u8; 256 << 10]);
 
 /// Returns the path of the segment that begins with group `first`.
 pub(super) fn path(log: &Path, first: u64) -> PathBuf {
@@ -77,11 +81,16 @@ pub(super) fn data_end(file: &File, from: u64) -> io::Result<u64> {
 pub(super) fn wipe(file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
-        let count = (to - at).min(ZEROS.len() as u64);
-        file.write_all_at(&ZEROS[..usize::try_from(count).expect("at most its length")], at)?;
-        at += count;
+        at += wipe_some(file, at, to)?;
     }
     Ok(())
+}
+
+/// Overwrites the start of a range with zeros; returns how much of it.
+fn wipe_some(file: &File, from: u64, to: u64) -> io::Result<u64> {
+    let count = (to - from).min(ZEROS.0.len() as u64);
+    file.write_all_at(&ZEROS.0[..usize::try_from(count).expect("at most its length")], from)?;
+    Ok(count)
 }
 
 /// Takes room on disk. Tests give it a quota, in place of a disk that is full.
@@ -205,14 +214,19 @@ impl Spare {
     /// Overwrites its room with zeros, until it is told to stop.
     ///
     /// A write into room that was only reserved makes the file system note in its journal that the
-    /// room is in use, with each sync; a write over zeros syncs its own bytes alone.
+    /// room is in use, with each sync; a write over zeros syncs its own bytes alone. The zeros go
+    /// past the page cache and in small pieces, because groups are committed at the same time.
     fn fill(&self, stop: &AtomicBool) -> io::Result<()> {
-        let mut at = SEGMENT_HEADER_BYTES as u64;
-        while at < self.bytes && !stop.load(Ordering::Relaxed) {
-            let to = self.bytes.min(at + FILLED_AT_ONCE);
-            wipe(&self.file, at, to)?;
-            fdatasync(&self.file)?;
-            at = to;
+        let direct = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+        let Ok(file) = OpenOptions::new().write(true).custom_flags(direct).open(&self.path) else {
+            return Ok(()); // A file system without such writes is left to itself.
+        };
+        let (mut at, to) = (0, self.bytes - self.bytes % PAGE_BYTES);
+        while at < to && !stop.load(Ordering::Relaxed) {
+            at += match wipe_some(&file, at, to) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+                wiped => wiped?,
+            };
         }
         Ok(())
     }

@@ -221,7 +221,7 @@ fn a_payload_that_looks_like_a_group_does_not_hinder_the_cut_of_a_torn_tail() {
     let mut forged = GroupBuffer::default();
     forged.begin();
     let stranger = Owner { region: region("a"), incarnation: 0 };
-    let entry = forged.seal(stranger, 99).to_vec();
+    let entry = forged.seal(stranger, 99, 0).to_vec();
     assert_eq!(entry.len(), GROUP_HEADER_BYTES);
     let group = open.appender.commit(&[op_with(stream("a"), 1, entry)]).unwrap();
     drop(open);

@@ -44,7 +44,7 @@ pub(crate) fn decode_agent(bytes: &[u8]) -> Result<(AgentSpec, RegionId), Decode
 
 /// Encodes an event of a task.
 pub(crate) fn encode_event(event: &Event) -> Bytes {
-    let mut writer = Writer::default();
+    let mut writer = Writer::with_capacity(room_for(event));
     match event {
         Event::Submitted(spec) => {
             writer.tag(1);
@@ -77,9 +77,31 @@ pub(crate) fn encode_event(event: &Event) -> Bytes {
     writer.into_bytes()
 }
 
-/// Decodes an event of a task.
-pub(crate) fn decode_event(bytes: &[u8]) -> Result<Event, DecodeError> {
-    let mut reader = Reader::new(bytes);
+/// Returns how many bytes an event takes, or a few more: tasks stay in memory for long.
+fn room_for(event: &Event) -> usize {
+    /// Tags, lengths and numbers.
+    const REST: usize = 32;
+    let texts = match event {
+        Event::Submitted(Spec { target, placement, message, context, idempotency }) => {
+            let (Target::Skill(name) | Target::Agent(name)) = target;
+            let idempotency = idempotency.as_ref().map_or(0, |it| it.key.len() + it.digest.len());
+            message.0.len() + context.len() + name.len() + placement.as_str().len() + idempotency
+        }
+        Event::Claimed { agent, region, .. } => agent.len() + region.as_str().len(),
+        Event::Noted { note: Note::Status(message), .. } => message.0.len(),
+        Event::Noted { note: Note::Artifact(chunk), .. } => {
+            let name = chunk.name.as_ref().map_or(0, |it| it.len());
+            chunk.parts.0.len() + chunk.artifact.len() + name
+        }
+        Event::Requeued { .. } => 0,
+        Event::Ended { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
+    };
+    REST + texts
+}
+
+/// Decodes an event of a task. Its messages share the memory of `bytes`.
+pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
+    let mut reader = Reader::sharing(bytes);
     let event = match reader.tag()? {
         1 => Event::Submitted(read_spec(&mut reader)?),
         2 => Event::Claimed {
@@ -215,7 +237,7 @@ mod tests {
             let bytes = encode_event(&event);
             assert_eq!(decode_event(&bytes), Ok(event));
             for len in 0..bytes.len() {
-                assert!(decode_event(&bytes[..len]).is_err(), "cut to {len} bytes");
+                assert!(decode_event(&bytes.slice(..len)).is_err(), "cut to {len} bytes");
             }
         }
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::given;
 use super::object::objects;
+use crate::ids::new_uuid;
 
 /// One message between a client and an agent: an A2A 1.0 `Message`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -106,7 +107,7 @@ impl Message {
     #[must_use]
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
         Self {
-            message_id: a2a::new_message_id(),
+            message_id: new_uuid(),
             role,
             parts,
             context_id: None,
