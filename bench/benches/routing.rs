@@ -143,6 +143,7 @@ impl Planet {
                         return Some(reply);
                     }
                     Output::Fetch { .. } => unreachable!("every op is acknowledged at once"),
+                    Output::Halt(why) => unreachable!("nothing here is lost: {why}"),
                 }
             }
             if synced == self.appended[at] {

@@ -43,6 +43,7 @@ pub(crate) enum Kind {
     InvalidBody,
     NoSuchSkill,
     NoSuchPlacement,
+    Confined,
     Overloaded,
     DiskFull,
     HomeUnreachable,
@@ -55,7 +56,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -78,6 +79,7 @@ impl Kind {
         Self::InvalidBody,
         Self::NoSuchSkill,
         Self::NoSuchPlacement,
+        Self::Confined,
         Self::Overloaded,
         Self::DiskFull,
         Self::HomeUnreachable,
@@ -121,6 +123,7 @@ impl Kind {
             Self::NoSuchPlacement => {
                 (S::UNPROCESSABLE_ENTITY, "no-such-placement", "No such placement")
             }
+            Self::Confined => (S::UNPROCESSABLE_ENTITY, "confined", "Agent confined"),
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
             Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "Disk full"),
             Self::HomeUnreachable => {
@@ -196,6 +199,7 @@ impl From<Refusal> for Problem {
             Refusal::NoSuchSkill(_) => field(Kind::NoSuchSkill, "skill"),
             Refusal::NoSuchTask(task) => about(Kind::NoSuchTask, task),
             Refusal::NoSuchPlacement(_) => field(Kind::NoSuchPlacement, "placement"),
+            Refusal::Confined { placement: _ } => field(Kind::Confined, "placement"),
             Refusal::OutsidePlacement { members, region: _, placement: _ } => {
                 let members = Some(members.iter().map(ToString::to_string).collect());
                 Problem { members, ..field(Kind::OutsidePlacement, "placement") }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use photon_region::{Command, Input, Output, Region, Ticket};
+use photon_region::{Command, Input, Output, Region, Ticket, WentBack};
 use photon_state::{Now, Op};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -82,6 +82,7 @@ pub(crate) struct Driver {
     durable: u64,
     is_dirty: bool,
     published: Duration,
+    halted: Option<WentBack>,
 }
 
 impl Driver {
@@ -108,6 +109,7 @@ impl Driver {
             durable: 0,
             is_dirty: true,
             published: Duration::ZERO,
+            halted: None,
         }
     }
 
@@ -144,6 +146,9 @@ impl Driver {
                 Woken::Abandoned | Woken::Time => {}
             }
             self.take_ready(now, &mut inlets)?;
+            if let Some(why) = self.halted {
+                return Err(RunError::WentBack(why));
+            }
             self.hand_over();
             self.publish(now);
         }
@@ -247,6 +252,7 @@ impl Driver {
                 Output::Fetch { stream, from, bytes_max } => {
                     self.fetches.push_back(FetchRequest { stream, from, bytes_max });
                 }
+                Output::Halt(why) => self.halted = Some(why),
             }
         }
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use photon_region::{Config, Limits, Place, Region};
+use photon_region::{Config, Limits, Place, Region, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -137,6 +137,13 @@ pub enum RunError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// The log has lost what it had made durable.
+    #[error(
+        "{0}: the disk has lost what it had made durable, or an older copy of the data folder was \
+         put back; move the folder away and start again: the other regions give back what they \
+         have, under a new incarnation"
+    )]
+    WentBack(WentBack),
     /// The driver has died.
     #[error("the driver of the region has died; its panic was printed before this")]
     Died,

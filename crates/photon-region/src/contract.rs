@@ -72,6 +72,23 @@ pub enum Output {
         /// About how many bytes are wanted at most.
         bytes_max: usize,
     },
+    /// Stop for good: whatever is written from now on would be lost.
+    Halt(WentBack),
+}
+
+/// A log that has lost what was durable: a backup was restored, or the disk forgot what it had
+/// synced. Its numbers would be given a second time, and peers pass over what they have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log holds {here} ops of stream {stream:?}, but `{peer}` has {there} of them")]
+pub struct WentBack {
+    /// The stream, which is written here alone.
+    pub stream: StreamId,
+    /// The last number here.
+    pub here: u64,
+    /// Who has more.
+    pub peer: RegionId,
+    /// The last number there.
+    pub there: u64,
 }
 
 /// What a client may ask for.

@@ -146,6 +146,9 @@ impl Region {
                 Target::Agent(name) => Refusal::NoSuchAgent(name.clone()),
             });
         }
+        if !self.registry.knows_within(&spec.target, spec.placement) {
+            return Err(Refusal::Confined { placement: spec.placement });
+        }
         self.check_disk()?;
         let retry_after = Duration::from_secs(1);
         if limits.open_tasks_max <= self.home.open() {
@@ -221,7 +224,7 @@ impl Region {
         avoid: Option<&AgentName>,
     ) -> Option<(AgentName, RegionId)> {
         let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
-        self.registry.pick(target, avoid, may)
+        self.registry.pick((target, placement), avoid, may)
     }
 
     /// Picks the agent that a task would be given to at its submission, and changes nothing:
@@ -240,8 +243,10 @@ impl Region {
             if !self.is_reachable(region) {
                 return;
             }
-            let all = self.config.placements.keys().copied();
-            let fit: Vec<PlacementId> = all.filter(|it| self.may_hold(region, *it)).collect();
+            let its = found.spec.placement;
+            let fits = |it: &_| self.may_hold(region, *it) && self.registry.may_know_of(its, *it);
+            let fit: Vec<PlacementId> =
+                self.config.placements.keys().copied().filter(fits).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);
             let targets = skills.chain([Target::Agent(agent.clone())]);
             let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));

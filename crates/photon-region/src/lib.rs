@@ -24,7 +24,7 @@ pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
     Agent, AgentSpec, Artifact, AtHome, Command, Disk, Input, Lease, Message, Output, Reply,
-    Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair,
+    Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;

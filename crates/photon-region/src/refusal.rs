@@ -39,6 +39,16 @@ pub enum Refusal {
     /// No such placement is configured.
     #[error("no placement is named `{0}`")]
     NoSuchPlacement(PlacementId),
+    /// Who could do it may be known in some of the placement's regions only, and the task would
+    /// name the agent in all of them.
+    #[error(
+        "who can do this is confined to fewer regions than `{placement}` has; ask for it under a \
+         placement that is no wider than the agent's own"
+    )]
+    Confined {
+        /// Where the task may live.
+        placement: PlacementId,
+    },
     /// The data may not live in this region.
     #[error("`{region}` is outside the placement `{placement}`; ask one of: {}", names(.members))]
     OutsidePlacement {

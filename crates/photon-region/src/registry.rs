@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 /// The order in which agents are preferred: near before far, idle before busy, then by name.
 type Rank = (u16, u32, AgentName);
 
-/// Agents that offer one skill.
+/// Agents of one placement that offer one skill.
 #[derive(Debug, Default)]
 struct Pool {
     /// How many there are, free or not.
@@ -46,7 +46,10 @@ struct Pool {
 #[derive(Debug)]
 pub(crate) struct Registry {
     agents: BTreeMap<AgentName, Entry>,
-    pools: FxHashMap<Skill, Pool>,
+    /// By skill, and then by the placement of the agents.
+    pools: FxHashMap<Skill, BTreeMap<PlacementId, Pool>>,
+    /// For each placement those that reach as far: whoever is known there may be known in it.
+    wider: BTreeMap<PlacementId, BTreeSet<PlacementId>>,
     in_use: FxHashMap<AgentName, u32>,
     /// All regions, the nearest first; the place in this list is what ranks.
     near: Vec<RegionId>,
@@ -63,9 +66,14 @@ impl Registry {
         let metres = |region: &RegionId| (config.regions[region].distance_km(here) * 1e3) as u64;
         let mut near: Vec<RegionId> = config.regions.keys().copied().collect();
         near.sort_by_key(|region| (*region != config.region, metres(region), *region));
+        let all = &config.placements;
+        let wider = |members: &BTreeSet<RegionId>| {
+            all.iter().filter(|(_, it)| members.is_subset(it)).map(|(id, _)| *id).collect()
+        };
         Self {
             agents: BTreeMap::new(),
             pools: FxHashMap::default(),
+            wider: all.iter().map(|(id, members)| (*id, wider(members))).collect(),
             in_use: FxHashMap::default(),
             near,
             online: 0,
@@ -95,7 +103,8 @@ impl Registry {
         self.online += usize::from(is_online);
         self.bytes += weight(&spec);
         for skill in &spec.skills {
-            self.pools.entry(skill.clone()).or_default().members += 1;
+            let pools = self.pools.entry(skill.clone()).or_default();
+            pools.entry(placement).or_default().members += 1;
         }
         let entry = Entry { spec: Arc::new(spec), region, at, is_online, pooled: None };
         self.agents.insert(name.clone(), entry);
@@ -108,9 +117,13 @@ impl Registry {
         self.online -= usize::from(entry.is_online);
         self.bytes -= weight(&entry.spec);
         for skill in &entry.spec.skills {
-            let pool = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
+            let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
+            let pool = pools.get_mut(&entry.spec.placement).expect("and of its placement");
             pool.members -= 1;
             if pool.members == 0 {
+                pools.remove(&entry.spec.placement);
+            }
+            if pools.is_empty() {
                 self.pools.remove(skill);
             }
         }
@@ -139,7 +152,8 @@ impl Registry {
         let Some(near) = self.near.iter().position(|it| *it == entry.region) else { return };
         let rank = (u16::try_from(near).unwrap_or(u16::MAX), in_use, name.clone());
         for skill in &entry.spec.skills {
-            self.pools.entry(skill.clone()).or_default().free.insert(rank.clone());
+            let pools = self.pools.entry(skill.clone()).or_default();
+            pools.entry(entry.spec.placement).or_default().free.insert(rank.clone());
         }
         entry.pooled = Some(rank);
     }
@@ -148,15 +162,17 @@ impl Registry {
         let Some(entry) = self.agents.get_mut(name) else { return };
         let Some(rank) = entry.pooled.take() else { return };
         for skill in &entry.spec.skills {
-            self.pools.entry(skill.clone()).or_default().free.remove(&rank);
+            let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
+            let pool = pools.get_mut(&entry.spec.placement).expect("and of its placement");
+            pool.free.remove(&rank);
         }
     }
 
-    /// Picks the agent for a task: the nearest with room in a region that `may` take it, the one
-    /// to `avoid` only if there is no other.
+    /// Picks the agent for a task of a placement: the nearest with room in a region that `may` take
+    /// it, the one to `avoid` only if there is no other.
     pub(crate) fn pick(
         &self,
-        target: &Target,
+        (target, placement): (&Target, PlacementId),
         avoid: Option<&AgentName>,
         may: impl Fn(RegionId) -> bool,
     ) -> Option<(AgentName, RegionId)> {
@@ -164,33 +180,59 @@ impl Registry {
             Target::Skill(skill) => skill,
             Target::Agent(name) => {
                 let entry = self.agents.get(name)?;
-                let is_free = entry.pooled.is_some() && may(entry.region);
-                return is_free.then(|| (name.clone(), entry.region));
+                let may = may(entry.region) && self.may_know_of(entry.spec.placement, placement);
+                return (may && entry.pooled.is_some()).then(|| (name.clone(), entry.region));
             }
         };
-        let free = &self.pools.get(skill)?.free;
+        let pools = self.pools.get(skill)?;
         let mut second = None;
         for (near, region) in (0_u16..).zip(&self.near) {
             if !may(*region) {
                 continue;
             }
             let first = (near, 0, self.least.clone());
-            let here = free.range(first..).take_while(|rank| rank.0 == near);
-            for (_, _, name) in here.take(2) {
-                if Some(name) != avoid {
-                    return Some((name.clone(), *region));
-                }
-                second = Some((name.clone(), *region));
+            let fit = pools.iter().filter(|(its, _)| self.may_know_of(**its, placement));
+            let here = fit.flat_map(|(_, pool)| {
+                pool.free.range(&first..).take_while(|rank| rank.0 == near).take(2)
+            });
+            let (avoided, best) = here.fold((None, None), |(avoided, best), rank| {
+                let is_avoided = Some(&rank.2) == avoid;
+                let best = if is_avoided { best } else { lesser(best, rank) };
+                (if is_avoided { Some(rank) } else { avoided }, best)
+            });
+            if let Some((_, _, name)) = best {
+                return Some((name.clone(), *region));
             }
+            second = avoided.map(|(_, _, name)| (name.clone(), *region)).or(second);
         }
         second
     }
 
-    /// Whether anybody, free or not, could ever do what is asked.
+    /// Whether tasks of a placement may name an agent of another: nobody may hear of an agent who
+    /// may not hold its record.
+    pub(crate) fn may_know_of(&self, agents: PlacementId, tasks: PlacementId) -> bool {
+        agents == tasks || self.wider.get(&tasks).is_some_and(|wider| wider.contains(&agents))
+    }
+
+    /// Whether anybody, free or not, could do what is asked, were it not for the placement.
     pub(crate) fn knows(&self, target: &Target) -> bool {
         match target {
             Target::Skill(skill) => self.pools.contains_key(skill),
             Target::Agent(name) => self.agents.contains_key(name),
+        }
+    }
+
+    /// Whether anybody, free or not, could do what is asked under a placement.
+    pub(crate) fn knows_within(&self, target: &Target, placement: PlacementId) -> bool {
+        match target {
+            Target::Skill(skill) => {
+                let mut pools = self.pools.get(skill).into_iter().flatten();
+                pools.any(|(its, _)| self.may_know_of(*its, placement))
+            }
+            Target::Agent(name) => {
+                let agent = self.agents.get(name);
+                agent.is_some_and(|it| self.may_know_of(it.spec.placement, placement))
+            }
         }
     }
 
@@ -239,6 +281,10 @@ impl Registry {
     pub(crate) fn online(&self) -> usize {
         self.online
     }
+}
+
+fn lesser<'a>(best: Option<&'a Rank>, rank: &'a Rank) -> Option<&'a Rank> {
+    Some(best.map_or(rank, |best| best.min(rank)))
 }
 
 /// Returns how many bytes the card and the skills of an agent take.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use photon_state::{Op, RegionId, Seen, StreamId};
 
-use crate::contract::{AtHome, Disk, Message, Output};
+use crate::contract::{AtHome, Disk, Message, Output, WentBack};
 use crate::desk::Held;
 use crate::links::Peer;
 use crate::refusal::Refusal;
@@ -37,6 +37,9 @@ impl Region {
     }
 
     pub(crate) fn on_message(&mut self, from: RegionId, message: Message) {
+        if let Some(why) = self.went_back(from, &message) {
+            return self.output(Output::Halt(why));
+        }
         let now = self.now.mono;
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_linked) else {
             return; // Said in a session that is over.
@@ -66,6 +69,24 @@ impl Region {
         }
     }
 
+    /// Whether a peer says that it has more of what is written here alone than is here.
+    fn went_back(&self, peer: RegionId, message: &Message) -> Option<WentBack> {
+        let check = |stream: &StreamId, there: u64| {
+            let here = self.store.seen().of(stream);
+            let is_own = *stream == self.own_stream(stream.placement);
+            (is_own && here < there).then_some(WentBack { stream: *stream, here, peer, there })
+        };
+        match message {
+            Message::Seen { seen, .. } => seen.iter().find_map(|(stream, seq)| check(stream, seq)),
+            Message::Ack(stream, seq) => check(stream, *seq),
+            Message::Ops(_)
+            | Message::Ask(..)
+            | Message::Answer(..)
+            | Message::Ping(_)
+            | Message::Pong(_) => None,
+        }
+    }
+
     /// A region outside a task's placement does not even hear whether there is such a task.
     fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Answer) {
         let task = self.tasks.get(ask.task());
@@ -82,8 +103,11 @@ impl Region {
         }
         let mut repeated = None;
         for op in ops {
-            let is_own = op.stream == self.own_stream(op.stream.placement);
-            if is_own || !self.may_hold(self.config.region, op.stream.placement) {
+            let placement = op.stream.placement;
+            let is_own = op.stream == self.own_stream(placement);
+            let may_travel =
+                self.may_hold(self.config.region, placement) && self.may_hold(from, placement);
+            if is_own || !may_travel {
                 self.counters.misplaced += 1;
                 return;
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use photon_region::{
     AgentSpec, AtHome, Chunk, Claim, Command, Config, Idempotency, Input, Json, Lease, Limits,
     Note, Outcome, Output, Place, Refusal, Region, Reply, Spec, Target, TaskDetail, TaskId,
-    TaskState, Ticket, Token,
+    TaskState, Ticket, Token, WentBack,
 };
 use photon_state::{Now, PlacementId, RegionId};
 
@@ -20,6 +20,7 @@ struct Planet {
     appended: BTreeMap<&'static str, u64>,
     replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     cut: BTreeSet<&'static str>,
+    halted: Vec<(&'static str, WentBack)>,
     now: Now,
     last_ticket: Ticket,
 }
@@ -28,24 +29,13 @@ const NAMES: [&str; 3] = ["ap", "eu", "us"];
 
 impl Planet {
     fn new() -> Self {
-        let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
-        let regions: BTreeMap<_, _> =
-            NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect();
-        let eu = PlacementId::try_from("eu-only").unwrap();
-        let config = |name: &&'static str| Config {
-            region: id(name),
-            incarnation: 1,
-            regions: regions.clone(),
-            placements: BTreeMap::from([(eu, BTreeSet::from([id("eu")]))]),
-            limits: Limits::default(),
-            seed: 1,
-        };
         let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
         let mut planet = Self {
-            regions: NAMES.iter().map(|name| (*name, Region::new(config(name)))).collect(),
+            regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
             appended: BTreeMap::new(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
+            halted: Vec::new(),
             now,
             last_ticket: 0,
         };
@@ -93,6 +83,7 @@ impl Planet {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
+                    Output::Halt(why) => self.halted.push((name, why)),
                 }
             }
             if 0 < appends {
@@ -124,12 +115,22 @@ impl Planet {
     }
 
     fn register(&mut self, name: &'static str, agent: &str, capacity: u32) {
+        self.register_within(PlacementId::global(), name, agent, capacity);
+    }
+
+    fn register_within(
+        &mut self,
+        placement: PlacementId,
+        name: &'static str,
+        agent: &str,
+        capacity: u32,
+    ) {
         let spec = AgentSpec {
             name: agent.into(),
             skills: BTreeSet::from(["text.upper".into()]),
             capacity,
             card: json("{}"),
-            placement: PlacementId::global(),
+            placement,
         };
         self.get(name, Command::Register(spec)).unwrap();
     }
@@ -172,6 +173,23 @@ fn id(name: &str) -> RegionId {
 
 fn json(text: &str) -> Json {
     Json(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn eu_only() -> PlacementId {
+    PlacementId::try_from("eu-only").unwrap()
+}
+
+/// Makes a region that has seen nothing.
+fn empty(name: &str) -> Region {
+    let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
+    Region::new(Config {
+        region: id(name),
+        incarnation: 1,
+        regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
+        placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
+        limits: Limits::default(),
+        seed: 1,
+    })
 }
 
 fn spec(message: &str) -> Spec {
@@ -280,7 +298,7 @@ fn a_task_waits_for_its_home_and_reads_go_on() {
 fn a_record_stays_inside_its_placement() {
     let mut planet = Planet::new();
     planet.register("eu", "shout", 1);
-    let placement = PlacementId::try_from("eu-only").unwrap();
+    let placement = eu_only();
     let ask = Command::Submit(Spec { placement, ..spec("secret") });
     let refused = planet.get("us", ask.clone());
     assert!(matches!(refused, Err(Refusal::OutsidePlacement { .. })), "{refused:?}");
@@ -293,6 +311,43 @@ fn a_record_stays_inside_its_placement() {
         planet.pass(Duration::from_secs(3));
         assert_eq!(planet.replies.remove(&ticket), Some(Err(Refusal::NoSuchTask(task.id))));
     }
+}
+
+#[test]
+fn an_agent_is_named_only_where_it_may_be_known() {
+    let mut planet = Planet::new();
+    planet.register_within(eu_only(), "eu", "discreet", 2);
+    let refused = planet.get("eu", Command::Submit(spec("hello")));
+    let placement = PlacementId::global();
+    assert_eq!(refused, Err(Refusal::Confined { placement }));
+
+    // One who may be known everywhere makes the task possible, but nobody else gets it.
+    planet.register("us", "loud", 1);
+    let first = planet.submit("eu");
+    let second = planet.submit("eu");
+    let worker = |planet: &mut Planet, task| planet.task("eu", task).summary.worker;
+    assert_eq!(worker(&mut planet, first), Some(("loud".into(), id("us"))));
+    assert_eq!(worker(&mut planet, second), None);
+
+    let ask = Command::Submit(Spec { placement: eu_only(), ..spec("secret") });
+    let Ok(Reply::Submitted { task, .. }) = planet.get("eu", ask) else { panic!() };
+    assert_eq!(worker(&mut planet, task.id), Some(("discreet".into(), id("eu"))));
+}
+
+#[test]
+fn a_region_whose_log_went_back_halts() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    assert_eq!(planet.halted, []);
+    planet.cut("eu");
+    let mut older = empty("eu");
+    older.start(planet.now);
+    planet.regions.insert("eu", older);
+    planet.appended.remove("eu");
+    planet.link("eu");
+    let (name, why) = planet.halted[0];
+    assert_eq!((name, why.here), ("eu", 0));
+    assert!(0 < why.there, "{why}");
 }
 
 #[test]

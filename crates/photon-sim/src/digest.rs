@@ -3,7 +3,7 @@
 
 use photon_region::{
     Agent, AtHome, Claim, Command, Event, Input, Message, Note, Output, Refusal, Reply, Stamped,
-    TaskSummary,
+    TaskSummary, WentBack,
 };
 use photon_state::{Change, Hlc, Op, Seen, StreamId};
 
@@ -217,6 +217,12 @@ impl Digest {
                 self.stream(stream);
                 self.number(*from);
                 self.number(*bytes_max as u64);
+            }
+            Output::Halt(WentBack { stream, here, peer, there }) => {
+                self.stream(stream);
+                self.number(*here);
+                self.bytes(peer.as_str().as_bytes());
+                self.number(*there);
             }
         }
     }

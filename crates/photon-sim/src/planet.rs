@@ -334,6 +334,10 @@ impl<'a, 's> Planet<'a, 's> {
                 self.queue.put(at, fetched);
                 Ok(())
             }
+            // The disks of this planet keep what they have synced.
+            Output::Halt(why) => {
+                Err(Promise::Acknowledged.broken(format!("{}: {why}", self.atlas.ids[here])))
+            }
             Output::Reply(ticket, reply) => {
                 let Some(pending) = self.pending.remove(&ticket) else {
                     return Promise::Contract.holds(self.abandoned.remove(&ticket), || {

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use photon_region::{
-    AgentName, Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState, TaskSummary,
-    Token,
+    AgentName, AgentSpec, Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState,
+    TaskSummary, Token,
 };
 use photon_state::{Op, StreamId};
 
@@ -228,11 +228,15 @@ impl Ledger {
         &mut self,
         atlas: &Atlas,
         here: usize,
-        agent: &AgentName,
+        agent: &AgentSpec,
         lease: &Lease,
     ) -> Result<(), Broken> {
         let Claim { task, token } = lease.claim;
         let members = atlas.members(lease.spec.placement);
+        let AgentSpec { name: agent, placement, .. } = agent;
+        Promise::Residency.holds(members & !atlas.members(*placement) == 0, || {
+            format!("task {task} of {} names {agent} of {placement}", lease.spec.placement)
+        })?;
         Promise::Residency.holds(members >> here & 1 == 1, || {
             format!("{} leased task {task} of {}", atlas.ids[here], lease.spec.placement)
         })?;

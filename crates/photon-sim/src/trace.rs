@@ -165,5 +165,6 @@ pub(crate) fn trace_output(
         Output::Fetch { stream, from, .. } => {
             trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));
         }
+        Output::Halt(why) => trace.line(now, format_args!("{name} halts: {why}")),
     }
 }

@@ -30,6 +30,7 @@ impl Crowd {
                     | Refusal::NoSuchSkill(_)
                     | Refusal::NoSuchTask(_)
                     | Refusal::NoSuchPlacement(_)
+                    | Refusal::Confined { .. }
                     | Refusal::AttachedElsewhere { .. }
                     | Refusal::StaleToken { .. }
                     | Refusal::Ended { .. }
@@ -108,6 +109,7 @@ impl Crowd {
             | Refusal::NoSuchAgent(_)
             | Refusal::NoSuchSkill(_)
             | Refusal::NoSuchPlacement(_)
+            | Refusal::Confined { .. }
             | Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }
             | Refusal::NoteGap { .. }

@@ -73,10 +73,11 @@ impl Fleet {
     }
 
     /// Draws whom a task of a placement is for. An agent is chosen only if all places where it may
-    /// be attached are good for the task: otherwise nobody might ever take the task up.
+    /// be attached are good for the task, and may know the agent: otherwise nobody might ever take
+    /// the task up.
     pub(crate) fn draw_target(&self, placement: PlacementId, rng: &mut fastrand::Rng) -> Target {
         let agent = self.some_agent(rng);
-        let is_fit = placement == PlacementId::global() || placement == agent.spec.placement;
+        let is_fit = placement == agent.spec.placement;
         if is_fit && rng.u32(0..4) == 0 {
             return Target::Agent(agent.spec.name.clone());
         }
@@ -220,6 +221,7 @@ impl Fleet {
             | Refusal::NoSuchSkill(_)
             | Refusal::NoSuchTask(_)
             | Refusal::NoSuchPlacement(_)
+            | Refusal::Confined { .. }
             | Refusal::OutsidePlacement { .. }
             | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }
@@ -242,7 +244,7 @@ impl Fleet {
     ) -> Result<(), Broken> {
         stage.later(rng.u64(MS..60 * MS), Turn::Poll(index));
         for lease in leases {
-            let agent = &self.agents[index as usize].spec.name;
+            let agent = &self.agents[index as usize].spec;
             stage.ledger.lease(stage.atlas, here, agent, &lease)?;
             let fate = draw_fate(stage, rng);
             let job = Job {
@@ -398,6 +400,7 @@ impl Fleet {
             | Refusal::NoSuchAgent(_)
             | Refusal::NoSuchSkill(_)
             | Refusal::NoSuchPlacement(_)
+            | Refusal::Confined { .. }
             | Refusal::OutsidePlacement { .. }
             | Refusal::AttachedElsewhere { .. }
             | Refusal::KeyReused { .. } => self.drop_job(asking.job),

@@ -296,6 +296,9 @@ impl From<Refusal> for Fault {
             Refusal::NoSuchPlacement(_) => {
                 fault(Kind::Params).about("message.metadata.placement", message.clone())
             }
+            Refusal::Confined { .. } => {
+                fault(Kind::Params).about("message.metadata.placement", message.clone())
+            }
             Refusal::OutsidePlacement { .. } => {
                 fault(Kind::Misdirected).about("message.metadata.placement", message.clone())
             }

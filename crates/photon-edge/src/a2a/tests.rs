@@ -121,7 +121,7 @@ impl World {
                 match output {
                     Output::Append(_) => self.appended += 1,
                     Output::Reply(ticket, reply) => drop(self.replies.insert(ticket, reply)),
-                    Output::Send(..) | Output::Fetch { .. } => {}
+                    Output::Send(..) | Output::Fetch { .. } | Output::Halt(_) => {}
                 }
             }
             if durable == self.appended {

@@ -61,7 +61,10 @@ impl Imagined {
                 match output {
                     Output::Append(_) => self.appended += 1,
                     Output::Reply(ticket, reply) if ticket == self.ticket => answer = Some(reply),
-                    Output::Reply(..) | Output::Send(..) | Output::Fetch { .. } => {}
+                    Output::Reply(..)
+                    | Output::Send(..)
+                    | Output::Fetch { .. }
+                    | Output::Halt(_) => {}
                 }
             }
             if before == self.appended {

@@ -197,6 +197,7 @@ fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
         Refusal::NoSuchAgent(_)
         | Refusal::NoSuchSkill(_)
         | Refusal::NoSuchPlacement(_)
+        | Refusal::Confined { .. }
         | Refusal::OutsidePlacement { .. }
         | Refusal::AttachedElsewhere { .. }
         | Refusal::KeyReused { .. } => {
