@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use photon_edge::TokenHash;
 use photon_region::Place;
 use photon_state::{NameError, PlacementId, RegionId};
+use reqwest::Url;
 use toml::de::DeTable;
 
 pub use self::bounded::{AgentLimits, LogLimits, TaskLimits, WireLimits};
@@ -86,18 +87,29 @@ pub struct Site {
     pub city: Option<String>,
     /// Its country, as two letters of ISO 3166-1, if that is known.
     pub country: Option<String>,
-    /// Where clients connect.
+    /// Where the region listens for clients.
     pub api: SocketAddr,
+    /// What clients are told to connect to, if it is not `http://` and [`Self::api`].
+    pub url: Option<Url>,
     /// Where other regions connect.
     pub link: SocketAddr,
 }
 
 impl Site {
+    /// Returns the base URL by which clients reach the region.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        match &self.url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.api),
+        }
+    }
+
     /// Places a region of the catalog at these addresses.
     #[must_use]
     pub fn known(known: &catalog::Known, api: SocketAddr, link: SocketAddr) -> Self {
         let (city, country) = (Some(known.city.to_owned()), Some(known.country.to_owned()));
-        Self { place: known.at, city, country, api, link }
+        Self { place: known.at, city, country, api, url: None, link }
     }
 }
 

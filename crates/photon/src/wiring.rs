@@ -94,7 +94,7 @@ fn region_info(name: RegionId, site: &Site) -> RegionInfo {
         latitude: site.place.latitude,
         longitude: site.place.longitude,
         privacy: text(|it| it.privacy),
-        api: format!("http://{}", site.api),
+        api: site.base_url(),
     }
 }
 

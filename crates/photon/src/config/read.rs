@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use photon_edge::TokenHash;
 use photon_region::{Place, region_tag};
 use photon_state::{NameError, RegionId};
+use reqwest::Url;
 
 use super::section::{Section, Value, hint};
 use super::{
@@ -117,8 +118,10 @@ fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, C
 }
 
 fn site(name: &str, section: &Section<'_>) -> Result<Site, ConfigError> {
-    section.refuse_unknown(&["api", "link", "latitude", "longitude", "city", "country"])?;
-    let api = target(&section.require("api", "the address where clients connect")?)?;
+    section.refuse_unknown(&["api", "url", "link", "latitude", "longitude", "city", "country"])?;
+    let api = section.require("api", "the address where clients connect")?;
+    let url = section.find("url").map(|it| base_url(&it)).transpose()?;
+    let api = if url.is_some() { api.address()? } else { target(&api)? };
     let link = target(&section.require("link", "the address where other regions connect")?)?;
     let known = catalog::find(name);
     let degrees = |key, max, default: Option<f64>| match section.find(key) {
@@ -133,7 +136,23 @@ fn site(name: &str, section: &Section<'_>) -> Result<Site, ConfigError> {
     let country = section.find("country").map(|it| country(&it)).transpose()?;
     let city = city.or(known.map(|it| it.city)).map(str::to_owned);
     let country = country.or(known.map(|it| it.country)).map(str::to_owned);
-    Ok(Site { place, city, country, api, link })
+    Ok(Site { place, city, country, api, url, link })
+}
+
+/// Reads the URL that clients are told: that of a proxy, for example.
+fn base_url(value: &Value<'_>) -> Result<Url, ConfigError> {
+    let expected = "`http://` or `https://`, a host and perhaps a port, such as \
+        \"https://eu.photon.example\"";
+    let url = Url::parse(value.text()?).map_err(|_| value.wrong(expected))?;
+    let is_bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !["http", "https"].contains(&url.scheme()) || !is_bare {
+        return Err(value.wrong(expected));
+    }
+    Ok(url)
 }
 
 /// Reads an address that is listened on and also told to others.

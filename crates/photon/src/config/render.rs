@@ -46,9 +46,12 @@ impl Config {
 }
 
 fn render_site(site: &Site) -> String {
-    let Site { place, city, country, api, link } = site;
+    let Site { place, city, country, api, url, link } = site;
     let mut text = format!("api = \"{api}\"\nlink = \"{link}\"\n");
     text += &format!("latitude = {:?}\nlongitude = {:?}\n", place.latitude, place.longitude);
+    if let Some(url) = url {
+        text += &format!("url = {}\n", quoted(url.as_str()));
+    }
     for (key, value) in [("city", city), ("country", country)] {
         if let Some(value) = value {
             text += &format!("{key} = {}\n", quoted(value));

@@ -14,7 +14,8 @@ link = "127.0.0.1:7411"
 const EVERYTHING: &str = r#"
 planet = "prod-2"
 [regions.eu-west-1]
-api = "203.0.113.1:443"
+api = "0.0.0.0:7400"
+url = "https://eu.photon.example"
 link = "[2001:db8::1]:7401"
 [regions.moon]
 api = "192.0.2.7:7410"
@@ -94,6 +95,9 @@ fn every_key_of_a_full_configuration_has_its_meaning() {
     let config = Config::parse("p.toml", EVERYTHING).unwrap();
     let moon = &config.regions[&region("moon")];
     assert_eq!(moon.place, Place { latitude: 1.0, longitude: -23.5 });
+    assert_eq!(moon.base_url(), "http://192.0.2.7:7410");
+    let proxied = &config.regions[&region("eu-west-1")];
+    assert_eq!(proxied.base_url(), "https://eu.photon.example");
     assert_eq!(moon.city.as_deref(), Some("Sea of \"Tranquility\""));
     assert_eq!(config.dial(region("moon")), Some("127.0.0.1:9001".parse().unwrap()));
     assert_eq!(config.tokens, [TokenHash::of("abc")]);
@@ -235,6 +239,23 @@ fn two_listeners_do_not_share_an_address() {
     check(
         &anywhere,
         "p.toml:10: `regions.us-west-2.link` is `0.0.0.0:7501`, \
+        to which nobody can connect: give an address and a port",
+    );
+}
+
+#[test]
+fn a_url_for_clients_is_a_scheme_and_a_host() {
+    let bad = ["eu.photon.example", "ftp://a", "https://a/b", "https://a?b", "https://u:p@a", ""];
+    for url in bad {
+        let text = format!(
+            "[regions.us-west-2]\nurl = '{url}'\napi = '0.0.0.0:75'\nlink = '127.0.0.1:76'"
+        );
+        let error = Config::parse("p.toml", &format!("{GOOD}{text}")).unwrap_err();
+        assert!(error.to_string().contains("`regions.us-west-2.url`"), "{url}: {error}");
+    }
+    check(
+        "[regions.us-west-2]\napi = '0.0.0.0:75'\nlink = '127.0.0.1:76'",
+        "p.toml:9: `regions.us-west-2.api` is `0.0.0.0:75`, \
         to which nobody can connect: give an address and a port",
     );
 }

@@ -44,7 +44,7 @@ enum Happening {
     /// The process of a region has ended.
     Ended { region: RegionId, pid: u32, end: End },
     /// A region that was started is ready, or lacks something for too long.
-    Probed { region: RegionId, lack: Option<String> },
+    Probed { region: RegionId, pid: u32, lack: Option<String> },
     /// Somebody wants something.
     Asked(Asked),
 }
@@ -104,7 +104,8 @@ async fn become_ready(
             Some(happening) = happenings.recv() => happening,
             () = signals.next() => return Ok(Some(Exit::Failed)),
         };
-        if handle(planet, happening)? == Fate::NeverReady {
+        // A region that was ready may end before the others are.
+        if handle(planet, happening)? == Fate::NeverReady || planet.missing().is_some() {
             return Ok(Some(Exit::Failed));
         }
     }
@@ -128,7 +129,7 @@ async fn look_after(
 fn handle(planet: &mut Planet, happening: Happening) -> Result<Fate> {
     match happening {
         Happening::Ended { region, pid, end } => planet.ended(region, pid, &end),
-        Happening::Probed { region, lack } => planet.probed(region, lack),
+        Happening::Probed { region, pid, lack } => planet.probed(region, pid, lack),
         Happening::Asked(asked) => {
             planet.asked(asked);
             Ok(Fate::Told)

@@ -102,6 +102,11 @@ impl Planet {
         self.members.values().all(Member::is_up)
     }
 
+    /// Returns a region that does not run.
+    pub(super) fn missing(&self) -> Option<RegionId> {
+        self.members.iter().find(|(_, it)| it.running().is_none()).map(|(region, _)| *region)
+    }
+
     pub(super) fn is_down(&self) -> bool {
         self.members.values().all(|it| it.running().is_none())
     }
@@ -155,9 +160,18 @@ impl Planet {
         Ok(Fate::Told)
     }
 
-    /// Takes note that a region is ready, or that it gave up hope; returns how that went.
-    pub(super) fn probed(&mut self, region: RegionId, lack: Option<String>) -> Result<Fate> {
+    /// Takes note that a process of a region is ready, or that it gave up hope; returns how that
+    /// went.
+    pub(super) fn probed(
+        &mut self,
+        region: RegionId,
+        pid: u32,
+        lack: Option<String>,
+    ) -> Result<Fate> {
         let member = self.members.get_mut(&region).expect("only members are started");
+        if member.running().is_none_or(|it| it.pid != pid) {
+            return Ok(Fate::Told); // It was said of a process that has ended.
+        }
         let state = std::mem::replace(&mut member.state, State::Down);
         let State::Starting { running, since, waiting, .. } = state else {
             member.state = state;
@@ -224,7 +238,7 @@ impl Planet {
             }
         };
         let probe = self.stop.child_token();
-        let since = Instant::now();
+        let (since, pid) = (Instant::now(), running.pid);
         member.state = State::Starting { running, since, waiting, probe: probe.clone() };
         let (client, happenings) = (member.client.clone(), self.happenings.clone());
         self.tasks.spawn(async move {
@@ -232,7 +246,7 @@ impl Planet {
             if let Some(found) = probing {
                 let lack = found.err().map(|it| format!("{:#}", anyhow::Error::from(it)));
                 // Nobody listens only when `up` itself is ending.
-                let _ = happenings.send(Happening::Probed { region, lack }).await;
+                let _ = happenings.send(Happening::Probed { region, pid, lack }).await;
             }
         });
         Ok(())
