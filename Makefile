@@ -2,6 +2,7 @@
 
 ARGS  ?=
 SEEDS ?= 1000
+NEXTEST := 0.9.143
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ up: linker ## start a planet on this machine: make up ARGS="--fresh"
 	cargo build --release -p photon
 	exec target/release/photon up $(ARGS)
 
-test: linker nextest python ## pass all tests, and the rules of the house
+test: linker nextest python ## pass all tests, and the rules of the house; PHOTON_TEST_ALL=1 lets none do less
 	cargo run --quiet -p xtask -- tidy
 	cargo nextest run --workspace
 	cargo test --quiet --workspace --doc
@@ -47,7 +48,7 @@ linker:
 	@command -v cc >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq build-essential; }
 
 nextest: linker
-	@command -v cargo-nextest >/dev/null || cargo install cargo-nextest --locked
+	@command -v cargo-nextest >/dev/null || cargo install cargo-nextest --locked --version $(NEXTEST)
 
 python:
 	@tests/setup-python.sh

@@ -10,7 +10,7 @@ fail() {
 
 python="${PYTHON:-python3}"
 stamp=".venv/.made-from"
-if [ -x .venv/bin/python ] && cmp --silent requirements.txt "$stamp"; then
+if [ -x .venv/bin/python ] && cat requirements.txt constraints.txt | cmp --silent - "$stamp"; then
     exit 0
 fi
 
@@ -32,6 +32,7 @@ fi
 echo "making tests/.venv" >&2
 rm -rf .venv
 "$python" -m venv .venv || fail "cannot make tests/.venv with \`$python\`"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt ||
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt \
+    --constraint constraints.txt ||
     fail "cannot install the packages of tests/requirements.txt: is PyPI reachable?"
-cp requirements.txt "$stamp"
+cat requirements.txt constraints.txt >"$stamp"

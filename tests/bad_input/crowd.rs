@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::raw::Raw;
-use crate::harness::{Region, RegionOptions, say, text};
+use crate::harness::{Region, RegionOptions, falls_short, say, text};
 
 /// As many as a region serves unless it is told otherwise.
 const FOLLOWERS: usize = 10_000;
@@ -65,7 +65,7 @@ fn followers_possible() -> usize {
     let files = maximum.map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX));
     let possible = FOLLOWERS.min(files.saturating_sub(OTHER_FILES));
     if possible < FOLLOWERS {
-        say(&format!("only {possible} of {FOLLOWERS} can follow: `ulimit -Hn` is {files}"));
+        falls_short(&format!("only {possible} of {FOLLOWERS} can follow: `ulimit -Hn` is {files}"));
     }
     possible
 }

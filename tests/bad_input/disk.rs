@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::harness::{Answer, Api, Region, RegionOptions, SOON, eventually, run, say, text};
+use crate::harness::{
+    Answer, Api, Region, RegionOptions, SOON, eventually, falls_short, run, text,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_damaged_in_the_middle_is_refused_and_not_changed() {
@@ -80,7 +82,7 @@ impl SmallDisk {
         if done.code == Some(0) {
             return Some(Self(folder));
         }
-        say(&format!("SKIPPED: no disk can be mounted here: {}", done.stderr.trim()));
+        falls_short(&format!("SKIPPED: no disk can be mounted here: {}", done.stderr.trim()));
         None
     }
 }
