@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Api, Region, RegionOptions, SOON, eventually, photon, run, text};
+use crate::harness::{Api, Process, Region, RegionOptions, SOON, eventually, photon, run, text};
 
 const SHORT: &str = "[tasks]\nlease_ttl = \"300ms\"\npickup_ttl = \"300ms\"";
 
@@ -55,4 +55,25 @@ async fn without_the_token_nobody_comes_in_and_with_it_all_is_as_ever() {
     let url = region.api.base();
     run(photon(&["--url", url, "task", "ls"]), SOON).await.refused(4, &["PHOTON_TOKEN"]);
     run(photon(&["--url", url, "--token", token, "task", "ls"]), SOON).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_not_told_the_token_that_its_agent_needs() {
+    let made = run(photon(&["token", "new", "--output", "json"]), SOON).await.json();
+    let (token, hash) = (text(&made["token"]), text(&made["hash"]));
+    let config = format!("[listen]\ntokens = [\"{hash}\"]");
+    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    let (api, url) = (region.api.as_bearer(token), region.api.base());
+    let program = ["--", "sh", "-c", "echo token: ${PHOTON_TOKEN-none}"];
+    let args = ["--url", url, "agent", "run", "--name", "show", "--skill", "show.token"];
+    let mut agent = photon(&[&args[..], &program].concat());
+    agent.env("PHOTON_TOKEN", token);
+    let _agent = Process::start("agent show", agent);
+    eventually("the agent is there", || async {
+        (api.get("/v1/agents/show").await.status == 200).then_some(())
+    })
+    .await;
+    let send = ["--url", url, "--token", token, "send", "--skill", "show.token", "x", "--follow"];
+    let printed = run(photon(&send), SOON).await.ok();
+    assert!(printed.contains("token: none"), "{printed}");
 }

@@ -252,6 +252,16 @@ fn a_crash_between_any_two_steps_of_a_roll_loses_nothing() {
 }
 
 #[test]
+fn what_is_written_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = Fixture::new(600);
+    fixture.write(&[1..2]);
+    for folder in [fixture.options.path.clone(), fixture.options.path.join("log")] {
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
 fn a_group_larger_than_a_segment_gets_one_of_its_own_size() {
     let fixture = Fixture::new(600);
     let groups = fixture.write(&[1..2, 2..100, 100..101]);
