@@ -23,14 +23,14 @@ mod view;
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
-    Agent, AgentSpec, Artifact, AtHome, Command, Disk, Input, Lease, Message, Output, Reply,
-    Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
+    Agent, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply, Stamped,
+    TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use task::{
-    AgentName, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill, Spec, Target,
-    TaskId, TaskIdError, TaskState, Token, region_tag,
+    AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
+    Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
 };
 pub use view::{Counters, PeerView, View};
 

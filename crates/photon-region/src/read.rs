@@ -6,11 +6,11 @@ use std::time::Duration;
 use photon_state::Entry;
 
 use crate::codec::decode_event;
-use crate::contract::{Artifact, Reply, Stamped, TaskDetail, TaskFilter, TaskSummary};
+use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary};
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::{Patience, Region, Verdict};
-use crate::task::{Event, Note, Target, TaskId};
+use crate::task::{Artifact, Event, Note, Target, TaskId};
 use crate::tasks::{Task, task_record};
 
 impl Region {

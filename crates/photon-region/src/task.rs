@@ -245,6 +245,39 @@ pub struct Chunk {
     pub parts: Json,
 }
 
+/// A result, put together from its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its name within the task.
+    pub id: Arc<str>,
+    /// What people call it.
+    pub name: Option<Arc<str>>,
+    /// JSON arrays of A2A `Part`s, one after the other.
+    pub parts: Vec<Json>,
+    /// Whether it is whole.
+    pub is_whole: bool,
+}
+
+impl Artifact {
+    /// Takes in a chunk: continues the artifact, begins it anew, or begins it.
+    pub fn fold(artifacts: &mut Vec<Self>, chunk: &Chunk) {
+        let at = artifacts.iter().position(|it| it.id == chunk.artifact).unwrap_or_else(|| {
+            let id = chunk.artifact.clone();
+            artifacts.push(Self { id, name: None, parts: Vec::new(), is_whole: false });
+            artifacts.len() - 1
+        });
+        let artifact = &mut artifacts[at];
+        if !chunk.append {
+            artifact.parts.clear();
+        }
+        artifact.parts.push(chunk.parts.clone());
+        artifact.is_whole = chunk.last;
+        if chunk.name.is_some() {
+            artifact.name.clone_from(&chunk.name);
+        }
+    }
+}
+
 /// What a worker tells while it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
