@@ -9,6 +9,7 @@ use photon_state::RegionId;
 
 use crate::body::BodyError;
 use crate::front::Failure;
+use crate::gate::CHALLENGE;
 use crate::names::Invalid;
 use crate::v1::types::Problem;
 
@@ -280,7 +281,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"photon\""));
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
         if let Some(retry_after_ms) = self.retry_after_ms {
             let seconds = retry_after_ms.div_ceil(1000).max(1);
