@@ -33,7 +33,7 @@ pub(super) async fn serve(incoming: Incoming) -> Response {
         Err((id, fault)) => return fault.rpc(id),
     };
     let id = request.id.clone();
-    match incoming.call() {
+    match incoming.call(&[]) {
         Ok(call) => dispatch(&call, request).await,
         Err(fault) => Err(fault),
     }

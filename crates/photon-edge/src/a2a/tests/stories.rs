@@ -359,6 +359,38 @@ async fn rest_names_what_it_does_not_do() {
 }
 
 #[tokio::test]
+async fn a_query_is_understood_or_refused() {
+    let client = Client::new(&[]);
+    let id = client.submit("hello").await;
+    let one = format!("/a2a/tasks/{id}");
+    for (method, path, field) in [
+        ("GET", "/a2a/tasks?pageSzie=2".to_owned(), "pageSzie"),
+        ("GET", "/a2a/tasks?page_size=2".to_owned(), "page_size"),
+        ("GET", "/a2a/tasks?pageSize=2&pageSize=3".to_owned(), "pageSize"),
+        ("GET", "/a2a/tasks?a2a-version=1.0&A2A-Version=1.0".to_owned(), "A2A-Version"),
+        ("GET", "/a2a/tasks?includeArtifacts=yes".to_owned(), "includeArtifacts"),
+        ("GET", "/a2a/tasks?contextId=%ff".to_owned(), "contextId"),
+        ("GET", "/a2a/tasks?%ff=1".to_owned(), "\u{fffd}"),
+        ("GET", format!("{one}?id=x"), "id"),
+        ("GET", format!("{one}?historyLength=1&includeArtifacts=true"), "includeArtifacts"),
+        ("GET", format!("{one}:subscribe?historyLength=1"), "historyLength"),
+        ("POST", format!("{one}:cancel?force=true"), "force"),
+        ("POST", "/agents/shout/message:send?blocking=true".to_owned(), "blocking"),
+        ("POST", "/agents/shout/message:stream?blocking=true".to_owned(), "blocking"),
+    ] {
+        let got = client.call(method, &path, &[], Value::Null).await;
+        check_rest(&got, 400, "INVALID_PARAMS");
+        let found = &got.json()["error"]["details"][0]["fieldViolations"][0]["field"];
+        assert_eq!(found, field, "{path}: {got:?}");
+    }
+    let body = client.rpc("/a2a?pageSize=2", "ListTasks", json!({})).await;
+    assert_eq!(body["error"]["code"], -32602, "{body}");
+    assert!(body["error"]["message"].as_str().unwrap().contains("pageSize"), "{body}");
+    let good = "/a2a/tasks?tenant=t&a2a-version=1.0&A2A-Extensions=x&pageSize=1";
+    assert_eq!(client.get(good).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn only_version_1_0_is_spoken_and_silence_means_it() {
     let client = Client::new(&[]);
     let id = client.submit("hello").await;
