@@ -291,6 +291,26 @@ async fn followers_beyond_the_bound_are_refused_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn only_a_poll_that_waits_takes_a_place_of_a_follower() {
+    let limits = FrontLimits { followers_max: 0, ..FrontLimits::default() };
+    let front = region::front(Vec::new(), limits);
+    call(&front, "PUT", "/v1/agents/shout", json!({"skills": ["a"]})).await;
+    let (_, task) = call(&front, "POST", "/v1/tasks", json!({"skill": "a", "text": ""})).await;
+    let path = format!("/v1/tasks/{}/events", task["id"].as_str().unwrap());
+    let poll = async |query: &str| {
+        let request = Request::get(format!("{path}{query}")).header("accept", "application/json");
+        let response = send(&front, request.body(Body::empty()).unwrap()).await;
+        (response.status().as_u16(), read(response).await)
+    };
+    for query in ["", "?wait_ms=0"] {
+        let (status, heard) = poll(query).await;
+        assert_eq!((status, &heard["events"][0]["kind"]), (200, &json!("submitted")), "{heard}");
+    }
+    let (status, problem) = poll("?wait_ms=1").await;
+    assert_eq!((status, &problem["type"]), (503, &json!("/problems/too-many-followers")));
+}
+
+#[tokio::test]
 async fn metrics_count_requests_by_route_and_not_by_path() {
     let front = front_with_agent().await;
     for name in ["a", "b"] {

@@ -1,6 +1,8 @@
 //! What a client may count on.
 //! Must not look behind the wire.
 
+use std::sync::{Arc, OnceLock};
+
 use super::Step::{Begin, Claim, End, Go, Hang, Say};
 use super::*;
 
@@ -431,6 +433,30 @@ async fn whoever_comes_too_many_is_told_when_to_return() {
     assert_eq!(got.json()["task"]["status"]["state"], "TASK_STATE_WORKING", "{got:?}");
     let got = client.post("/agents/shout/message:send", message(&"x".repeat(1_000))).await;
     check_rest(&got, 413, "INVALID_PARAMS");
+}
+
+#[tokio::test]
+async fn whoever_streams_keeps_its_place_while_its_task_is_made() {
+    let door = Arc::new(OnceLock::<Front>::new());
+    let (asked, places) = (door.clone(), Arc::new(Mutex::new(Vec::new())));
+    let (world, free) = (Mutex::new(World::new(SHOUT, Limits::default())), places.clone());
+    let handle = Handle::from_fn(move |command| {
+        if matches!(command, Command::Submit(_)) {
+            free.lock().unwrap().push(asked.get().unwrap().follower_slot().is_ok());
+        }
+        world.lock().unwrap().ask(command)
+    });
+    let limits = FrontLimits { followers_max: 1, ..FrontLimits::default() };
+    let front = front(handle, Vec::new(), limits);
+    door.set(front.clone()).unwrap();
+    let client = Client(super::super::router().with_state(front));
+    let key = [("idempotency-key", "k")];
+    let stream = "/agents/shout/message:stream";
+    for last in ["6:completed", "6:task/completed"] {
+        let got = client.call("POST", stream, &key, message("hello")).await;
+        assert!(told(&got.events()).ends_with(last), "{got:?}");
+    }
+    assert_eq!(*places.lock().unwrap(), [false, false], "another could take the place");
 }
 
 impl Client {
