@@ -21,5 +21,5 @@ pub mod token;
 pub mod v1;
 
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
-pub use server::{ServeError, router, serve};
+pub use server::{router, serve};
 pub use token::TokenHash;
