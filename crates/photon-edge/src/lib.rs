@@ -10,6 +10,7 @@ mod follow;
 mod front;
 mod gate;
 mod health;
+mod hold;
 mod ids;
 mod meter;
 mod metrics;

@@ -10,6 +10,7 @@ use photon_state::RegionId;
 use crate::body::BodyError;
 use crate::front::Failure;
 use crate::gate::CHALLENGE;
+use crate::hold::BodiesFull;
 use crate::names::Invalid;
 use crate::v1::types::Problem;
 
@@ -49,6 +50,7 @@ pub(crate) enum Kind {
     HomeUnreachable,
     TooManyFollowers,
     TooManyConnections,
+    TooManyBodies,
     TimedOut,
     Stopping,
 }
@@ -56,7 +58,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -84,6 +86,7 @@ impl Kind {
         Self::HomeUnreachable,
         Self::TooManyFollowers,
         Self::TooManyConnections,
+        Self::TooManyBodies,
         Self::TimedOut,
         Self::Stopping,
     ];
@@ -133,6 +136,7 @@ impl Kind {
             Self::TooManyConnections => {
                 (S::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections")
             }
+            Self::TooManyBodies => (S::SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
         }
@@ -227,10 +231,13 @@ impl From<Refusal> for Problem {
 impl From<BodyError> for Problem {
     fn from(err: BodyError) -> Self {
         let detail = err.to_string();
+        let bounded = |kind: Kind, max: usize| Problem {
+            max: Some(max as u64),
+            ..kind.problem(detail.clone())
+        };
         match err {
-            BodyError::TooLarge { max } => {
-                Problem { max: Some(max as u64), ..Kind::TooLarge.problem(detail) }
-            }
+            BodyError::TooLarge { max } => bounded(Kind::TooLarge, max),
+            BodyError::Full(BodiesFull { max }) => bounded(Kind::TooManyBodies, max),
             BodyError::TimedOut(_) => Kind::BodyTimeout.problem(detail),
             BodyError::Broken(_) => Kind::BrokenBody.problem(detail),
         }

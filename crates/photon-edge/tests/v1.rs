@@ -6,6 +6,7 @@ mod region;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use futures_util::stream::{self, StreamExt};
 use http_body_util::BodyExt;
 use photon_edge::{Front, FrontLimits, TokenHash, token};
 use serde_json::{Value, json};
@@ -225,11 +226,49 @@ async fn a_body_of_another_type_or_size_is_refused() {
     post("application/json", "{}  {}".into(), "malformed-json").await;
     post("application/json", Body::from(vec![b' '; 101]), "too-large").await;
     let chunks = (0..11).map(|_| Ok::<_, std::io::Error>("          "));
-    let chunks = Body::from_stream(futures_util::stream::iter(chunks));
+    let chunks = Body::from_stream(stream::iter(chunks));
     post("application/json", chunks, "too-large").await;
     let request = Request::post("/v1/tasks").header("content-length", "101");
     let request = request.header("content-type", "application/json").body(Body::empty()).unwrap();
     assert_eq!(send(&front, request).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Checks that a body under way keeps its room, and gives it back once it has been understood.
+async fn check_room(announces_length: bool) {
+    let limits = FrontLimits { bodies_bytes_max: 100, ..FrontLimits::default() };
+    let front = region::front(Vec::new(), limits);
+    call(&front, "PUT", "/v1/agents/a", json!({"skills": ["a"]})).await;
+    let whole = json!({"skill": "a", "text": "x".repeat(40)}).to_string();
+    let (begin, end) = whole.split_at(55);
+    let (go, gone) = tokio::sync::oneshot::channel::<String>();
+    let chunks = stream::iter([Ok(begin.to_owned())]).chain(stream::once(gone));
+    let mut slow = Request::post("/v1/tasks").header("content-type", "application/json");
+    if announces_length {
+        slow = slow.header("content-length", whole.len());
+    }
+    let slow = send(&front, slow.body(Body::from_stream(chunks)).unwrap());
+    let post = json!({"skill": "a", "text": "x".repeat(40)});
+    let other = async {
+        let response = send(&front, request("POST", "/v1/tasks", &post)).await;
+        assert_eq!(response.headers()["retry-after"], "1");
+        let problem = read(response).await;
+        assert_eq!((&problem["status"], &problem["max"]), (&json!(503), &json!(100)), "{problem}");
+        assert_eq!(problem["type"], "/problems/too-many-bodies");
+        let small = Request::post("/a2a").body(Body::from(vec![b' '; 60])).unwrap();
+        let response = send(&front, small).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(read(response).await["error"]["code"], -32603);
+        go.send(end.to_owned()).unwrap();
+    };
+    let (slow, ()) = tokio::join!(slow, other);
+    assert_eq!(slow.status(), StatusCode::CREATED);
+    assert_eq!(call(&front, "POST", "/v1/tasks", post).await.0, 201);
+}
+
+#[tokio::test]
+async fn all_bodies_together_have_a_bound() {
+    check_room(true).await;
+    check_room(false).await;
 }
 
 #[tokio::test]

@@ -288,12 +288,13 @@ impl From<Failure> for Fault {
 
 impl From<BodyError> for Fault {
     fn from(err: BodyError) -> Self {
-        let kind = match err {
-            BodyError::TooLarge { .. } => Kind::TooLarge,
-            BodyError::TimedOut(_) => Kind::Slow,
-            BodyError::Broken(_) => Kind::Request,
-        };
-        Self::new(kind, err.to_string())
+        let fault = |kind| Self::new(kind, err.to_string());
+        match err {
+            BodyError::TooLarge { .. } => fault(Kind::TooLarge),
+            BodyError::Full(_) => fault(Kind::Unavailable).with_retry(RETRY_AFTER),
+            BodyError::TimedOut(_) => fault(Kind::Slow),
+            BodyError::Broken(_) => fault(Kind::Request),
+        }
     }
 }
 

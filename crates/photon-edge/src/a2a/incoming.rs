@@ -7,12 +7,12 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use bytes::Bytes;
 use photon_region::AgentName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Kind};
+use crate::body::Held;
 use crate::names::Invalid;
 use crate::{Front, body, names};
 
@@ -55,7 +55,8 @@ pub(super) struct Incoming {
     name: Option<String>,
     query: Result<Vec<(String, String)>, Fault>,
     headers: HeaderMap,
-    body: Result<Bytes, Fault>,
+    /// Until it is parsed; then its memory is others' to use.
+    body: Option<Result<Held, Fault>>,
 }
 
 impl FromRequest<Front> for Incoming {
@@ -75,6 +76,7 @@ impl FromRequest<Front> for Incoming {
         let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it);
         let query = query.map_err(|err| Fault::field("query", err.body_text()));
         let body = body::read(front, &parts.headers, body).await.map_err(Fault::from);
+        let body = Some(body);
         let headers = parts.headers;
         Ok(Self { task, front: front.clone(), name, query, headers, body })
     }
@@ -103,12 +105,10 @@ impl Incoming {
         Ok(Call { front: self.front.clone(), door, idempotency_key, resume_after })
     }
 
-    /// Parses the body as JSON; an empty one is an empty object.
-    pub(super) fn json(&self) -> Result<Value, Fault> {
-        let body = self.body.as_ref().map_err(Clone::clone)?;
-        if body.is_empty() {
-            return Ok(Value::Object(Map::new()));
-        }
+    /// Takes the body and parses it as JSON; an empty one is an empty object.
+    pub(super) fn json(&mut self) -> Result<Value, Fault> {
+        let body = self.body.take().transpose()?.filter(|body| !body.is_empty());
+        let Some(body) = body else { return Ok(Value::Object(Map::new())) };
         // A web page may send any other type to any host without asking first.
         let media_type = self.header(&header::CONTENT_TYPE)?.unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -116,7 +116,7 @@ impl Incoming {
             let help = "send the body as `application/json` or `application/a2a+json`";
             return Err(Fault::new(Kind::ContentType, help));
         }
-        serde_json::from_slice(body)
+        serde_json::from_slice(&body)
             .map_err(|err| Fault::new(Kind::Parse, format!("the body is not JSON: {err}")))
     }
 

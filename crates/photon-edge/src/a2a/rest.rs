@@ -55,11 +55,11 @@ impl IntoResponse for RestFault {
     }
 }
 
-async fn send(incoming: Incoming) -> Result<Response, RestFault> {
+async fn send(mut incoming: Incoming) -> Result<Response, RestFault> {
     Ok(answer(incoming.call(&[])?.send(incoming.json()?).await?))
 }
 
-async fn stream(incoming: Incoming) -> Result<Response, RestFault> {
+async fn stream(mut incoming: Incoming) -> Result<Response, RestFault> {
     Ok(sse::response(incoming.call(&[])?.stream(incoming.json()?).await?, Binding::Rest))
 }
 
@@ -85,15 +85,16 @@ async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
 }
 
 /// Serves `POST /tasks/{id}:cancel` and `POST /tasks/{id}:subscribe`.
-async fn change_task(incoming: Incoming) -> Result<Response, RestFault> {
+async fn change_task(mut incoming: Incoming) -> Result<Response, RestFault> {
     let call = incoming.call(&[])?;
+    let body = incoming.json();
     match incoming.task.split_once(':') {
         Some((id, "cancel")) => {
-            let given = with_id(incoming.json()?, id);
+            let given = with_id(body?, id);
             Ok(answer(call.cancel(params(given)?).await?))
         }
         Some((id, "subscribe")) => {
-            let given = with_id(incoming.json()?, id);
+            let given = with_id(body?, id);
             Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
         }
         Some((_, verb)) => Err(no_verb(verb)),
