@@ -15,6 +15,7 @@ mod ids;
 mod meter;
 mod metrics;
 mod names;
+mod page;
 mod problem;
 mod server;
 mod time;

@@ -293,6 +293,42 @@ async fn lists_come_in_pages_without_gap_or_repeat() {
 }
 
 #[tokio::test]
+async fn a_page_ends_early_when_it_is_heavy() {
+    let front = region::front(Vec::new(), FrontLimits::default());
+    let description = "x".repeat(200 << 10);
+    let agents: Vec<_> = (0..25).map(|at| format!("a-{at:02}")).collect();
+    for name in &agents {
+        let put = json!({"skills": ["a"], "description": description});
+        assert_eq!(call(&front, "PUT", &format!("/v1/agents/{name}"), put).await.0, 200);
+    }
+    assert_eq!(all_pages(&front, "agents", "name").await, (agents, vec![21, 4]));
+    let text = "x".repeat(900_000);
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let post = json!({"skill": "a", "text": text});
+        let (_, task) = call(&front, "POST", "/v1/tasks", post).await;
+        tasks.push(task["id"].as_str().unwrap().to_owned());
+    }
+    tasks.sort();
+    tasks.reverse();
+    assert_eq!(all_pages(&front, "tasks", "id").await, (tasks, vec![5, 1]));
+}
+
+/// Reads a list to its end; returns the names, and how many items each page had.
+async fn all_pages(front: &Front, what: &str, name: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut names, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/{what}?limit=1000{cursor}");
+        let (_, page) = call(front, "GET", &path, Value::Null).await;
+        let items = page[what].as_array().unwrap();
+        sizes.push(items.len());
+        names.extend(items.iter().map(|it| it[name].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { return (names, sizes) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test]
 async fn a_configured_token_is_asked_for_everywhere_but_on_probes_and_cards() {
     let (plain, hash) = token::make().unwrap();
     let front = region::front(vec![TokenHash::of("other"), hash], FrontLimits::default());

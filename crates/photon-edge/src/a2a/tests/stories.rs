@@ -211,6 +211,32 @@ async fn a_list_comes_in_pages_of_the_youngest_first() {
 }
 
 #[tokio::test]
+async fn a_page_ends_early_when_it_is_heavy() {
+    let client = Client::new(&[]);
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.insert(0, client.submit(&"x".repeat(900_000)).await);
+    }
+    for artifacts in [false, true] {
+        let (mut found, mut token, mut sizes) = (Vec::new(), String::new(), Vec::new());
+        loop {
+            let query = format!("pageSize=6&includeArtifacts={artifacts}&pageToken={token}");
+            let page = client.get(&format!("/a2a/tasks?{query}")).await.json();
+            let tasks = page["tasks"].as_array().unwrap();
+            assert_eq!((&page["totalSize"], &page["pageSize"]), (&json!(8), &json!(6)));
+            sizes.push(tasks.len());
+            found.extend(tasks.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            token = page["nextPageToken"].as_str().unwrap().to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(found, ids);
+        assert_eq!(sizes, [5, 3]);
+    }
+}
+
+#[tokio::test]
 async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     let client = Client::new(&[]);
     let card = client.get("/agents/shout/.well-known/agent-card.json").await;
