@@ -260,6 +260,22 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     check_rest(&got, 404, "INVALID_PARAMS");
 }
 
+#[tokio::test]
+async fn only_a_card_that_everybody_may_have_is_for_everybody_s_cache() {
+    for (tokens, cache) in
+        [(Vec::new(), "public, max-age=60"), (vec![TokenHash::of("x")], "private, max-age=60")]
+    {
+        let world = Mutex::new(World::new(&[], Limits::default()));
+        let handle = Handle::from_fn(move |command| world.lock().unwrap().ask(command));
+        let front = front(handle, tokens, FrontLimits::default());
+        let client = Client(super::super::router().with_state(front));
+        for path in ["", "/a2a", "/agents/shout"] {
+            let got = client.get(&format!("{path}/.well-known/agent-card.json")).await;
+            assert_eq!(got.headers["cache-control"], cache, "{path}: {got:?}");
+        }
+    }
+}
+
 fn check_addresses(card: &Value, url: &str) {
     let binding =
         |name: &str| json!({ "url": url, "protocolBinding": name, "protocolVersion": "1.0" });
