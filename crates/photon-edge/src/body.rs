@@ -1,6 +1,7 @@
 //! Requests, taken apart: bodies within their bounds, strict JSON, strict parameters.
 //! Must not know what is asked for.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +15,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::Front;
+use crate::hold::{BodiesFull, Share};
 use crate::names::Invalid;
 use crate::problem::{Declined, Kind, Stood};
 use crate::v1::types::Object;
@@ -27,6 +29,9 @@ pub(crate) enum BodyError {
         /// The bound.
         max: usize,
     },
+    /// Too much is held for other requests.
+    #[error(transparent)]
+    Full(#[from] BodiesFull),
     /// It did not arrive in time.
     #[error("the body did not arrive within {} ms", .0.as_millis())]
     TimedOut(Duration),
@@ -35,35 +40,57 @@ pub(crate) enum BodyError {
     Broken(String),
 }
 
+/// A body that was read. It counts among what all bodies hold until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl Deref for Held {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Reads a body within the bounds of size and time.
 pub(crate) async fn read(
     front: &Front,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<Bytes, BodyError> {
+) -> Result<Held, BodyError> {
     let (max, patience) = (front.limits().body_bytes_max, front.limits().request_timeout);
     let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| (max as u64) < length) {
         front.swallow(body);
         return Err(BodyError::TooLarge { max });
     }
-    let gathered = tokio::time::timeout(patience, gather(&mut body, max)).await;
+    let mut share = front.bodies().share();
+    let announced = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    if let Err(full) = share.grow_to(announced) {
+        front.swallow(body);
+        return Err(full.into());
+    }
+    let gathered = tokio::time::timeout(patience, gather(&mut body, max, &mut share)).await;
     let gathered = gathered.unwrap_or(Err(BodyError::TimedOut(patience)));
-    if matches!(gathered, Err(BodyError::TooLarge { .. })) {
+    if matches!(gathered, Err(BodyError::TooLarge { .. } | BodyError::Full(_))) {
         front.swallow(body);
     }
-    gathered
+    Ok(Held { bytes: gathered?, _share: share })
 }
 
-async fn gather(body: &mut Body, max: usize) -> Result<Bytes, BodyError> {
+async fn gather(body: &mut Body, max: usize, share: &mut Share) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|err| BodyError::Broken(err.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
-        if max < first.len() + rest.len() + data.len() {
+        let len = first.len() + rest.len() + data.len();
+        if max < len {
             return Err(BodyError::TooLarge { max });
         }
+        share.grow_to(len)?;
         // Most bodies come in one piece, which needs no copy.
         if first.is_empty() && rest.is_empty() {
             first = data;
@@ -87,8 +114,8 @@ impl<T: DeserializeOwned> FromRequest<Front> for Json<T> {
             let detail = "send JSON with the header `content-type: application/json`";
             return Err(Kind::UnsupportedMediaType.problem(detail).into());
         }
-        let bytes = read(front, &parts.headers, body).await?;
-        parse(&bytes).map(|Object(it)| Self(it))
+        let body = read(front, &parts.headers, body).await?;
+        parse(&body).map(|Object(it)| Self(it))
     }
 }
 
@@ -100,12 +127,12 @@ impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
     type Rejection = Declined;
     async fn from_request(request: Request, front: &Front) -> Result<Self, Declined> {
         let (parts, body) = request.into_parts();
-        let bytes = read(front, &parts.headers, body).await?;
-        if bytes.is_empty() {
+        let body = read(front, &parts.headers, body).await?;
+        if body.is_empty() {
             return Ok(Self(T::default()));
         }
         if is_json(&parts.headers) {
-            let post = parse::<Option<Object<T>>>(&bytes)?;
+            let post = parse::<Option<Object<T>>>(&body)?;
             return Ok(Self(post.map(|Object(it)| it).unwrap_or_default()));
         }
         let detail = "send JSON with the header `content-type: application/json`, or no body";

@@ -30,10 +30,9 @@ impl Follower {
     /// How long one question waits before it is asked anew.
     const WAIT_MAX: Duration = Duration::from_secs(30);
 
-    /// Begins to follow a task after generation `after`, if there is room for one more follower.
-    pub(crate) fn new(front: Front, task: TaskId, after: u64) -> Result<Self, Failure> {
-        let slot = front.follower_slot()?;
-        Ok(Self { front, task, after, has_ended: false, _slot: slot })
+    /// Begins to follow a task after generation `after`.
+    pub(crate) fn new(front: Front, slot: FollowerSlot, task: TaskId, after: u64) -> Self {
+        Self { front, task, after, has_ended: false, _slot: slot }
     }
 
     /// Goes on after events that were heard some other way.
@@ -68,16 +67,26 @@ impl Follower {
 
     /// Returns the next events within `wait`; `None` when the front door closes.
     pub(crate) async fn ask(&mut self, wait: Duration) -> Result<Option<Heard>, Failure> {
-        let command = Command::Events { task: self.task, after: self.after, wait };
         let stopping = self.front.stopping().clone();
-        let Some(reply) = stopping.run_until_cancelled(self.front.submit(command)).await else {
-            return Ok(None);
-        };
-        let Reply::Events { events, state } = reply? else {
-            unreachable!("the region answers `Events` with events")
-        };
-        let heard = Heard { events, state };
+        let asking = Heard::ask(&self.front, self.task, self.after, wait);
+        let Some(heard) = stopping.run_until_cancelled(asking).await else { return Ok(None) };
+        let heard = heard?;
         self.take(&heard);
         Ok(Some(heard))
+    }
+}
+
+impl Heard {
+    /// Returns what has happened to a task after generation `after`, without waiting.
+    pub(crate) async fn so_far(front: &Front, task: TaskId, after: u64) -> Result<Self, Failure> {
+        Self::ask(front, task, after, Duration::ZERO).await
+    }
+
+    async fn ask(front: &Front, task: TaskId, after: u64, wait: Duration) -> Result<Self, Failure> {
+        let command = Command::Events { task, after, wait };
+        let Reply::Events { events, state } = front.submit(command).await? else {
+            unreachable!("the region answers `Events` with events")
+        };
+        Ok(Self { events, state })
     }
 }

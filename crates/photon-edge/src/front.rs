@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::hold::Bodies;
 use crate::meter::Meter;
 use crate::token::TokenHash;
 
@@ -71,10 +72,12 @@ pub struct RegionInfo {
 }
 
 /// Bounds and times. What happens at each bound is said beside it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrontLimits {
     /// Bytes of a request's body; more are answered with 413.
     pub body_bytes_max: usize,
+    /// Bytes of all requests' bodies at a time; more are answered with 503.
+    pub bodies_bytes_max: usize,
     /// Bytes of a request's head, 8 KiB at least; more are answered with 431.
     pub header_bytes_max: usize,
     /// Open connections; further ones are answered with 503 and closed.
@@ -88,11 +91,12 @@ pub struct FrontLimits {
 impl Default for FrontLimits {
     fn default() -> Self {
         Self {
-            body_bytes_max: 4 << 20,
-            header_bytes_max: 16 << 10,
+            body_bytes_max: 2 << 20,
+            bodies_bytes_max: 256 << 20,
+            header_bytes_max: 32 << 10,
             connections_max: 12_000,
             followers_max: 10_000,
-            request_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -141,6 +145,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     config: FrontConfig,
     followers: Arc<Semaphore>,
+    bodies: Bodies,
     meter: Meter,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -157,9 +162,10 @@ impl Front {
     #[must_use]
     pub fn new(config: FrontConfig) -> Self {
         let followers = Arc::new(Semaphore::new(config.limits.followers_max));
+        let bodies = Bodies::new(config.limits.bodies_bytes_max);
         let (meter, stopping) = (Meter::default(), CancellationToken::new());
         let tasks = TaskTracker::new();
-        Self(Arc::new(Inner { config, followers, meter, stopping, tasks }))
+        Self(Arc::new(Inner { config, followers, bodies, meter, stopping, tasks }))
     }
 
     /// Returns what clients may know of the planet.
@@ -252,6 +258,11 @@ impl Front {
             // When time is over the client loses its answer, and its connection.
             let _ = tokio::time::timeout(patience, stopping.run_until_cancelled(swallowing)).await;
         });
+    }
+
+    /// Returns how much the bodies of all requests hold.
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.0.bodies
     }
 
     /// Takes the right to follow a task, or refuses when too many have it.

@@ -4,36 +4,42 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::Front;
+use crate::a2a::Form;
 use crate::problem::Kind;
-use crate::v1::types::Problem;
+
+/// What goes with every 401, as the header `www-authenticate` (RFC 6750).
+pub(crate) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"photon\"");
 
 /// The route that requests without one are counted under.
 const UNMATCHED: &str = "unmatched";
 
 /// Lets a request pass if it may, and counts its reply.
-pub(crate) async fn pass(State(front): State<Front>, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(State(front): State<Front>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let is_open = is_public(request.uri().path()) || is_known(&front, request.headers());
+    let form = Form::of(request.uri().path());
     let response = if front.tokens().is_empty() && is_foreign(&request) {
         let detail = "without tokens a region serves this machine alone: use `localhost` or a \
             loopback address as host, or configure `listen.tokens`";
-        Kind::ForeignHost.problem(detail).into_response()
+        Turned::ForeignHost.answer(form, detail)
     } else if is_open {
+        // A route below another sees only the rest of the path.
+        request.extensions_mut().insert(form);
         next.run(request).await
     } else {
         let detail = "send the header `authorization: Bearer` with a token of this region; \
             `photon token new` makes one";
-        Kind::Unauthorized.problem(detail).into_response()
+        Turned::Unauthorized.answer(form, detail)
     };
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     front.meter().count(&method, route, response.status(), began.elapsed());
@@ -76,16 +82,53 @@ fn is_known(front: &Front, headers: &HeaderMap) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && 0 < matches
 }
 
+/// Why a request comes to no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// It has no token that is known.
+    Unauthorized,
+    /// It was meant for another host.
+    ForeignHost,
+    /// There is nothing at its path.
+    NotFound,
+    /// Its path has other methods.
+    MethodNotAllowed,
+}
+
+impl Turned {
+    /// Answers in the form of A2A that is spoken at the path, or else as `/v1` does.
+    fn answer(self, form: Option<Form>, detail: &str) -> Response {
+        if let Some(form) = form {
+            return form.refuse(self, detail);
+        }
+        let kind = match self {
+            Self::Unauthorized => Kind::Unauthorized,
+            Self::ForeignHost => Kind::ForeignHost,
+            Self::NotFound => Kind::NotFound,
+            Self::MethodNotAllowed => Kind::MethodNotAllowed,
+        };
+        kind.problem(detail).into_response()
+    }
+}
+
 /// Answers a request for which there is no path.
-pub(crate) async fn not_found(uri: Uri) -> Problem {
+pub(crate) async fn not_found(Extension(form): Extension<Option<Form>>, uri: Uri) -> Response {
     let path: String = uri.path().chars().take(200).collect();
-    Kind::NotFound.problem(format!("there is nothing at `{path}`; see /v1/openapi.json"))
+    let help = match form {
+        Some(_) => "the agent card has the addresses",
+        None => "see /v1/openapi.json",
+    };
+    Turned::NotFound.answer(form, &format!("there is nothing at `{path}`; {help}"))
 }
 
 /// Answers a request whose path has other methods; the router adds which, as `Allow`.
-pub(crate) async fn method_not_allowed(method: Method) -> Problem {
+pub(crate) async fn method_not_allowed(
+    Extension(form): Extension<Option<Form>>,
+    method: Method,
+) -> Response {
     let method: String = method.as_str().chars().take(20).collect();
-    Kind::MethodNotAllowed.problem(format!("`{method}` is not one of those in the `allow` header"))
+    let detail = format!("`{method}` is not one of those in the `allow` header");
+    Turned::MethodNotAllowed.answer(form, &detail)
 }
 
 #[cfg(test)]

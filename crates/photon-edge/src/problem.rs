@@ -9,6 +9,8 @@ use photon_state::RegionId;
 
 use crate::body::BodyError;
 use crate::front::Failure;
+use crate::gate::CHALLENGE;
+use crate::hold::BodiesFull;
 use crate::names::Invalid;
 use crate::v1::types::Problem;
 
@@ -49,6 +51,7 @@ pub(crate) enum Kind {
     HomeUnreachable,
     TooManyFollowers,
     TooManyConnections,
+    TooManyBodies,
     TimedOut,
     Stopping,
 }
@@ -56,7 +59,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -85,6 +88,7 @@ impl Kind {
         Self::HomeUnreachable,
         Self::TooManyFollowers,
         Self::TooManyConnections,
+        Self::TooManyBodies,
         Self::TimedOut,
         Self::Stopping,
     ];
@@ -135,6 +139,7 @@ impl Kind {
             Self::TooManyConnections => {
                 (S::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections")
             }
+            Self::TooManyBodies => (S::SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
         }
@@ -230,10 +235,13 @@ impl From<Refusal> for Problem {
 impl From<BodyError> for Problem {
     fn from(err: BodyError) -> Self {
         let detail = err.to_string();
+        let bounded = |kind: Kind, max: usize| Problem {
+            max: Some(max as u64),
+            ..kind.problem(detail.clone())
+        };
         match err {
-            BodyError::TooLarge { max } => {
-                Problem { max: Some(max as u64), ..Kind::TooLarge.problem(detail) }
-            }
+            BodyError::TooLarge { max } => bounded(Kind::TooLarge, max),
+            BodyError::Full(BodiesFull { max }) => bounded(Kind::TooManyBodies, max),
             BodyError::TimedOut(_) => Kind::BodyTimeout.problem(detail),
             BodyError::Broken(_) => Kind::BrokenBody.problem(detail),
         }
@@ -284,7 +292,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"photon\""));
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
         if let Some(retry_after_ms) = self.retry_after_ms {
             let seconds = retry_after_ms.div_ceil(1000).max(1);

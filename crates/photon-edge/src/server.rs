@@ -39,16 +39,8 @@ const REFUSALS_MAX: usize = 256;
 /// How long a refused client may take to read why.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to wait when the system has no more sockets, before the next is accepted.
+/// How long to wait after a failure that the next connection may meet as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Why the front door closed by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The listener is broken.
-    #[error("failed to accept connections: {0}")]
-    Accept(#[source] io::Error),
-}
 
 /// Returns all routes: `/v1`, A2A, health and metrics.
 pub fn router(front: Front) -> Router {
@@ -62,13 +54,10 @@ pub fn router(front: Front) -> Router {
 }
 
 /// Serves clients until `stop`; then lets open requests end, for 5 seconds at most.
-pub async fn serve(
-    front: Front,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), ServeError> {
+pub async fn serve(front: Front, listener: TcpListener, stop: CancellationToken) {
     let door = Door::new(front);
-    let accepted = door.accept_all(&listener, &stop).await;
+    let next = || async { listener.accept().await.map(|(stream, _)| stream) };
+    door.accept_all(next, &stop).await;
     drop(listener);
     door.front.stopping().cancel();
     door.front.tasks().close();
@@ -77,7 +66,6 @@ pub async fn serve(
     }
     door.cut_off.cancel();
     door.front.tasks().wait().await;
-    accepted
 }
 
 /// What the connections of a front door share.
@@ -117,38 +105,17 @@ impl Door {
         }
     }
 
-    async fn accept_all(
-        &self,
-        listener: &TcpListener,
-        stop: &CancellationToken,
-    ) -> Result<(), ServeError> {
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+    /// Admits one connection after the other, whatever befalls some of them.
+    async fn accept_all<F>(&self, next: impl Fn() -> F, stop: &CancellationToken)
+    where
+        F: Future<Output = io::Result<TcpStream>>,
+    {
+        while let Some(accepted) = stop.run_until_cancelled(next()).await {
             match accepted {
-                Ok((stream, _)) => self.admit(stream),
-                Err(err) => self.endure(err).await?,
+                Ok(stream) => self.admit(stream),
+                Err(err) => endure(&err).await,
             }
         }
-        Ok(())
-    }
-
-    /// Passes over what is wrong with one connection, waits when sockets are short, and gives up
-    /// when the listener is broken.
-    async fn endure(&self, err: io::Error) -> Result<(), ServeError> {
-        const EMFILE: i32 = 24;
-        const ENFILE: i32 = 23;
-        use io::ErrorKind as E;
-        if [E::ConnectionAborted, E::ConnectionReset, E::Interrupted].contains(&err.kind()) {
-            debug!(%err, "a connection ended before it was accepted");
-            return Ok(());
-        }
-        let is_short =
-            matches!(err.raw_os_error(), Some(EMFILE | ENFILE)) || err.kind() == E::OutOfMemory;
-        if !is_short {
-            return Err(ServeError::Accept(err));
-        }
-        warn!(%err, "no connection can be accepted for want of resources");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
-        Ok(())
     }
 
     fn admit(&self, stream: TcpStream) {
@@ -184,6 +151,18 @@ impl Door {
             drop(permit);
         });
     }
+}
+
+/// Passes over what is wrong with one connection. Anything else, such as a want of sockets, may
+/// pass: a region that serves nobody new for a while still serves those that it has.
+async fn endure(err: &io::Error) {
+    use io::ErrorKind as E;
+    if [E::ConnectionAborted, E::ConnectionReset, E::Interrupted].contains(&err.kind()) {
+        debug!(%err, "a connection ended before it was accepted");
+        return;
+    }
+    warn!(%err, "no connection can be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
 /// Returns what a client hears when too many connections are open.
@@ -251,5 +230,48 @@ impl Connection {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::AtomicUsize;
+
+    use photon_node::Handle;
+    use photon_state::RegionId;
+
+    use super::*;
+    use crate::{FrontConfig, FrontLimits, PlanetInfo};
+
+    fn door() -> Door {
+        let planet = PlanetInfo {
+            name: "test".to_owned(),
+            region: RegionId::try_from("eu-west-1").unwrap(),
+            regions: Vec::new(),
+            placements: BTreeMap::new(),
+            version: "0.0.0".to_owned(),
+        };
+        let handle = Handle::from_fn(|command| panic!("nobody asks: {command:?}"));
+        let limits = FrontLimits::default();
+        Door::new(Front::new(FrontConfig { handle, planet, tokens: Vec::new(), limits }))
+    }
+
+    #[tokio::test]
+    async fn no_failure_to_accept_ends_the_door() {
+        let stop = CancellationToken::new();
+        let asked = AtomicUsize::new(0);
+        let next = || async {
+            match asked.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(io::ErrorKind::ConnectionAborted.into()),
+                1 => Err(io::Error::other("the kernel is in a mood")),
+                _ => {
+                    stop.cancel();
+                    std::future::pending().await
+                }
+            }
+        };
+        door().accept_all(next, &stop).await;
+        assert_eq!(asked.into_inner(), 3);
     }
 }

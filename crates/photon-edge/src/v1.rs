@@ -7,7 +7,6 @@ mod events;
 mod leases;
 mod message;
 mod openapi;
-mod page;
 mod regions;
 mod tasks;
 pub mod types;

@@ -6,6 +6,7 @@ mod region;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use futures_util::stream::{self, StreamExt};
 use http_body_util::BodyExt;
 use photon_edge::{Front, FrontLimits, TokenHash, token};
 use serde_json::{Value, json};
@@ -225,11 +226,49 @@ async fn a_body_of_another_type_or_size_is_refused() {
     post("application/json", "{}  {}".into(), "malformed-json").await;
     post("application/json", Body::from(vec![b' '; 101]), "too-large").await;
     let chunks = (0..11).map(|_| Ok::<_, std::io::Error>("          "));
-    let chunks = Body::from_stream(futures_util::stream::iter(chunks));
+    let chunks = Body::from_stream(stream::iter(chunks));
     post("application/json", chunks, "too-large").await;
     let request = Request::post("/v1/tasks").header("content-length", "101");
     let request = request.header("content-type", "application/json").body(Body::empty()).unwrap();
     assert_eq!(send(&front, request).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Checks that a body under way keeps its room, and gives it back once it has been understood.
+async fn check_room(announces_length: bool) {
+    let limits = FrontLimits { bodies_bytes_max: 100, ..FrontLimits::default() };
+    let front = region::front(Vec::new(), limits);
+    call(&front, "PUT", "/v1/agents/a", json!({"skills": ["a"]})).await;
+    let whole = json!({"skill": "a", "text": "x".repeat(40)}).to_string();
+    let (begin, end) = whole.split_at(55);
+    let (go, gone) = tokio::sync::oneshot::channel::<String>();
+    let chunks = stream::iter([Ok(begin.to_owned())]).chain(stream::once(gone));
+    let mut slow = Request::post("/v1/tasks").header("content-type", "application/json");
+    if announces_length {
+        slow = slow.header("content-length", whole.len());
+    }
+    let slow = send(&front, slow.body(Body::from_stream(chunks)).unwrap());
+    let post = json!({"skill": "a", "text": "x".repeat(40)});
+    let other = async {
+        let response = send(&front, request("POST", "/v1/tasks", &post)).await;
+        assert_eq!(response.headers()["retry-after"], "1");
+        let problem = read(response).await;
+        assert_eq!((&problem["status"], &problem["max"]), (&json!(503), &json!(100)), "{problem}");
+        assert_eq!(problem["type"], "/problems/too-many-bodies");
+        let small = Request::post("/a2a").body(Body::from(vec![b' '; 60])).unwrap();
+        let response = send(&front, small).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(read(response).await["error"]["code"], -32603);
+        go.send(end.to_owned()).unwrap();
+    };
+    let (slow, ()) = tokio::join!(slow, other);
+    assert_eq!(slow.status(), StatusCode::CREATED);
+    assert_eq!(call(&front, "POST", "/v1/tasks", post).await.0, 201);
+}
+
+#[tokio::test]
+async fn all_bodies_together_have_a_bound() {
+    check_room(true).await;
+    check_room(false).await;
 }
 
 #[tokio::test]
@@ -251,6 +290,42 @@ async fn lists_come_in_pages_without_gap_or_repeat() {
     sorted.dedup();
     sorted.reverse();
     assert_eq!((ids.len(), &ids), (5, &sorted));
+}
+
+#[tokio::test]
+async fn a_page_ends_early_when_it_is_heavy() {
+    let front = region::front(Vec::new(), FrontLimits::default());
+    let description = "x".repeat(200 << 10);
+    let agents: Vec<_> = (0..25).map(|at| format!("a-{at:02}")).collect();
+    for name in &agents {
+        let put = json!({"skills": ["a"], "description": description});
+        assert_eq!(call(&front, "PUT", &format!("/v1/agents/{name}"), put).await.0, 200);
+    }
+    assert_eq!(all_pages(&front, "agents", "name").await, (agents, vec![21, 4]));
+    let text = "x".repeat(900_000);
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let post = json!({"skill": "a", "text": text});
+        let (_, task) = call(&front, "POST", "/v1/tasks", post).await;
+        tasks.push(task["id"].as_str().unwrap().to_owned());
+    }
+    tasks.sort();
+    tasks.reverse();
+    assert_eq!(all_pages(&front, "tasks", "id").await, (tasks, vec![5, 1]));
+}
+
+/// Reads a list to its end; returns the names, and how many items each page had.
+async fn all_pages(front: &Front, what: &str, name: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut names, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/{what}?limit=1000{cursor}");
+        let (_, page) = call(front, "GET", &path, Value::Null).await;
+        let items = page[what].as_array().unwrap();
+        sizes.push(items.len());
+        names.extend(items.iter().map(|it| it[name].as_str().unwrap().to_owned()));
+        let Some(next) = page["next_cursor"].as_str() else { return (names, sizes) };
+        cursor = format!("&cursor={next}");
+    }
 }
 
 #[tokio::test]
@@ -288,6 +363,26 @@ async fn followers_beyond_the_bound_are_refused_until_one_leaves() {
     drop(first);
     let again = send(&front, request("GET", &path, &Value::Null)).await;
     assert_eq!(again.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn only_a_poll_that_waits_takes_a_place_of_a_follower() {
+    let limits = FrontLimits { followers_max: 0, ..FrontLimits::default() };
+    let front = region::front(Vec::new(), limits);
+    call(&front, "PUT", "/v1/agents/shout", json!({"skills": ["a"]})).await;
+    let (_, task) = call(&front, "POST", "/v1/tasks", json!({"skill": "a", "text": ""})).await;
+    let path = format!("/v1/tasks/{}/events", task["id"].as_str().unwrap());
+    let poll = async |query: &str| {
+        let request = Request::get(format!("{path}{query}")).header("accept", "application/json");
+        let response = send(&front, request.body(Body::empty()).unwrap()).await;
+        (response.status().as_u16(), read(response).await)
+    };
+    for query in ["", "?wait_ms=0"] {
+        let (status, heard) = poll(query).await;
+        assert_eq!((status, &heard["events"][0]["kind"]), (200, &json!("submitted")), "{heard}");
+    }
+    let (status, problem) = poll("?wait_ms=1").await;
+    assert_eq!((status, &problem["type"]), (503, &json!("/problems/too-many-followers")));
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ fn limits(config: &Config) -> Limits {
 pub(crate) fn front_limits(config: &Config) -> FrontLimits {
     FrontLimits {
         body_bytes_max: config.limits.body_bytes_max.as_usize(),
+        bodies_bytes_max: config.limits.bodies_bytes_max.as_usize(),
         header_bytes_max: config.limits.header_bytes_max.as_usize(),
         connections_max: config.limits.connections_max,
         followers_max: config.limits.followers_max,
@@ -132,6 +133,11 @@ mod tests {
             node.links.dial.iter().map(|(name, at)| format!("{name} {at}")).collect();
         assert_eq!(dial, ["mars 127.0.0.1:7421", "us-east-1 127.0.0.1:9000"]);
         assert_eq!(node.links.listen.port(), 7401);
+    }
+
+    #[test]
+    fn a_front_door_has_the_bounds_of_the_configuration_by_default() {
+        assert_eq!(front_limits(&config()), FrontLimits::default());
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::incoming::{Call, Door};
 use super::message::{Answer, Sending};
 use super::task::{self, HistoryLength};
 use super::updates::Updates;
-use crate::Failure;
 use crate::follow::Follower;
+use crate::front::FollowerSlot;
 
 /// How long `SendMessage` waits for the end of a task; then it answers with the task as it stands.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -39,16 +39,16 @@ impl Call {
         let sending = self.understood(params).await?;
         let history = sending.history;
         // Whoever cannot follow is told so before the task is there, not after.
-        drop(self.front.follower_slot()?);
+        let slot = self.front.follower_slot()?;
         let (summary, repeated) = self.submit(sending).await?;
         if repeated == Repeated::No {
-            let follower = self.follower(summary.id, summary.generation)?;
+            let follower = self.follower(slot, summary.id, summary.generation);
             let snapshot = task::outline(&summary, history);
             return Ok(Updates::after_snapshot(snapshot, summary.generation, Some(follower)));
         }
-        match self.resumed(&summary)? {
-            Some(updates) => Ok(updates),
-            None => self.updates(&self.detail(summary.id).await?, history),
+        match self.resumes_after(&summary) {
+            Some(after) => Ok(self.resumed(slot, &summary, after)),
+            None => Ok(self.updates(slot, &self.detail(summary.id).await?, history)),
         }
     }
 
@@ -60,8 +60,8 @@ impl Call {
     ) -> Result<Updates, Fault> {
         let detail = self.detail(task_id(&request.id)?).await?;
         let summary = &detail.summary;
-        if let Some(updates) = self.resumed(summary)? {
-            return Ok(updates);
+        if let Some(after) = self.resumes_after(summary) {
+            return Ok(self.resumed(self.front.follower_slot()?, summary, after));
         }
         if summary.state.is_terminal() {
             let message = format!(
@@ -71,7 +71,7 @@ impl Call {
             );
             return Err(Fault::new(Kind::Unsupported, message));
         }
-        self.updates(&detail, HistoryLength::ALL)
+        Ok(self.updates(self.front.follower_slot()?, &detail, HistoryLength::ALL))
     }
 
     /// `GetTask`.
@@ -123,7 +123,8 @@ impl Call {
     /// Waits until a task has ended, or for as long as is sensible.
     async fn settle(&self, task: TaskId, after: u64, wait_max: Duration) {
         // Without a slot, or when the region is busy, the client gets the task as it stands.
-        let Ok(mut follower) = Follower::new(self.front.clone(), task, after) else { return };
+        let Ok(slot) = self.front.follower_slot() else { return };
+        let mut follower = self.follower(slot, task, after);
         let follow = async { while let Ok(Some(_)) = follower.next().await {} };
         let _ = tokio::time::timeout(wait_max, follow).await;
     }
@@ -141,25 +142,24 @@ impl Call {
         }
     }
 
-    fn follower(&self, task: TaskId, after: u64) -> Result<Follower, Failure> {
-        Follower::new(self.front.clone(), task, after)
+    fn follower(&self, slot: FollowerSlot, task: TaskId, after: u64) -> Follower {
+        Follower::new(self.front.clone(), slot, task, after)
     }
 
-    /// Goes on where the client lost its stream, if it says where and there is more to come.
-    fn resumed(&self, summary: &TaskSummary) -> Result<Option<Updates>, Fault> {
-        let after = self.resume_after.filter(|after| *after < summary.generation);
-        let Some(after) = after else { return Ok(None) };
-        let follower = self.follower(summary.id, after)?;
-        Ok(Some(Updates::resumed(summary.id, &summary.spec.context, follower)))
+    /// Returns where the client lost its stream, if it says where and there is more to come.
+    fn resumes_after(&self, summary: &TaskSummary) -> Option<u64> {
+        self.resume_after.filter(|after| *after < summary.generation)
     }
 
-    fn updates(&self, detail: &TaskDetail, history: HistoryLength) -> Result<Updates, Fault> {
+    fn resumed(&self, slot: FollowerSlot, summary: &TaskSummary, after: u64) -> Updates {
+        let follower = self.follower(slot, summary.id, after);
+        Updates::resumed(summary.id, &summary.spec.context, follower)
+    }
+
+    fn updates(&self, slot: FollowerSlot, detail: &TaskDetail, history: HistoryLength) -> Updates {
         let TaskSummary { id, generation, state, .. } = detail.summary;
-        let follower = match state.is_terminal() {
-            true => None,
-            false => Some(self.follower(id, generation)?),
-        };
-        Ok(Updates::after_snapshot(task::whole(detail, history), generation, follower))
+        let follower = (!state.is_terminal()).then(|| self.follower(slot, id, generation));
+        Updates::after_snapshot(task::whole(detail, history), generation, follower)
     }
 }
 

@@ -2,6 +2,8 @@
 //! that of Photon itself. Must not know how an operation is served at those addresses.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use ::a2a::{
     AgentCapabilities, AgentCard, AgentInterface, AgentProvider, AgentSkill,
@@ -18,21 +20,25 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
-use crate::{Front, names};
+use crate::{Front, names, page};
 
-/// How long a card may be used before asking anew.
+/// How long a card may be used before asking anew, by anybody.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+/// The same where not everybody may ask: caches that others share must not answer in our place.
+const CACHE_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
 /// Skills on the card of Photon; further ones are left out.
 const SKILLS_MAX: usize = 256;
 /// Agents that are looked at for them; further ones are left out.
 const AGENTS_MAX: usize = 1_000;
+/// Bytes of the skills as their agents describe them; further ones are only named.
+const DESCRIBED_BYTES_MAX: usize = 1 << 20;
 
 /// Serves the card of Photon itself.
 pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> Response {
     let base = base_url(&front, &request);
     let card = photon_card(&front, &base).await;
-    answer(request.headers(), card)
+    answer(&front, request.headers(), card)
 }
 
 /// Serves the card of an agent.
@@ -43,7 +49,7 @@ pub(super) async fn of_agent(
 ) -> Response {
     let base = base_url(&front, &request);
     let card = agent_card(&front, &name, &base).await;
-    answer(request.headers(), card)
+    answer(&front, request.headers(), card)
 }
 
 async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Value, Fault> {
@@ -121,15 +127,7 @@ async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
     let Reply::Agents { agents, more: _ } = front.submit(command).await? else {
         unreachable!("the region answers `Agents` with agents")
     };
-    let mut skills: BTreeMap<Skill, AgentSkill> = BTreeMap::new();
-    for agent in agents {
-        for skill in &agent.spec.skills {
-            if SKILLS_MAX <= skills.len() {
-                break;
-            }
-            skills.entry(skill.clone()).or_insert_with(|| described_skill(skill, &agent));
-        }
-    }
+    let skills = all_skills(&agents);
     let planet = front.planet();
     let text = vec!["text/plain".to_owned(), "application/json".to_owned()];
     let card = AgentCard {
@@ -143,7 +141,7 @@ async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
         capabilities: AgentCapabilities::default(),
         default_input_modes: text.clone(),
         default_output_modes: text,
-        skills: skills.into_values().collect(),
+        skills,
         provider: None::<AgentProvider>,
         documentation_url: None,
         icon_url: None,
@@ -156,6 +154,28 @@ async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
     };
     readdress(&mut card, front, base, &Door::Router);
     Ok(Value::Object(card))
+}
+
+/// Returns the skills of all agents, each once and by name.
+fn all_skills(agents: &[Arc<Agent>]) -> Vec<AgentSkill> {
+    let mut skills: BTreeMap<Skill, AgentSkill> = BTreeMap::new();
+    let mut bytes = 0;
+    let each = agents.iter().flat_map(|agent| agent.spec.skills.iter().map(move |it| (it, agent)));
+    for (skill, agent) in each {
+        if SKILLS_MAX <= skills.len() {
+            break;
+        }
+        let Entry::Vacant(entry) = skills.entry(skill.clone()) else { continue };
+        let described = described_skill(skill, agent);
+        let described_bytes = page::json_len(&described);
+        if DESCRIBED_BYTES_MAX < bytes + described_bytes {
+            entry.insert(plain_skill(skill));
+            continue;
+        }
+        bytes += described_bytes;
+        entry.insert(described);
+    }
+    skills.into_values().collect()
 }
 
 /// Returns a skill as the card of an agent describes it.
@@ -198,7 +218,7 @@ fn base_url(front: &Front, request: &Request) -> String {
     }
 }
 
-fn answer(asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
+fn answer(front: &Front, asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
     let card = match card {
         Ok(card) => card.to_string(),
         Err(fault) => return fault.rest(),
@@ -212,7 +232,8 @@ fn answer(asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
         false => card.into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, CACHE);
+    let cache = if front.tokens().is_empty() { CACHE } else { CACHE_PRIVATE };
+    headers.insert(CACHE_CONTROL, cache);
     headers.insert(VARY, HeaderValue::from_static("host"));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
     if !is_known {
@@ -223,4 +244,33 @@ fn answer(asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_region::AgentSpec;
+    use photon_state::{Hlc, PlacementId, RegionId};
+
+    use super::*;
+
+    #[test]
+    fn a_card_of_many_skills_is_bounded_in_bytes() {
+        let description = "x".repeat(200 << 10);
+        let agent = |at: usize| {
+            let name = format!("a-{at}");
+            let skill = json!({ "id": name, "name": name, "description": description, "tags": [] });
+            let spec = AgentSpec {
+                name: name.as_str().into(),
+                skills: [name.as_str().into()].into(),
+                capacity: 1,
+                card: photon_region::Json(json!({ "skills": [skill] }).to_string().into()),
+                placement: PlacementId::global(),
+            };
+            let region = RegionId::try_from("eu-west-1").unwrap();
+            Arc::new(Agent { spec, region, in_use: 0, is_online: true, at: Hlc::default() })
+        };
+        let skills = all_skills(&(0..10).map(agent).collect::<Vec<_>>());
+        let described = skills.iter().filter(|it| it.description == description).count();
+        assert_eq!((skills.len(), described), (10, 5));
+    }
 }

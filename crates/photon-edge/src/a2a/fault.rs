@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::body::BodyError;
+use crate::gate::CHALLENGE;
 use crate::names::Invalid;
 
 /// The media type of the HTTP+JSON binding.
@@ -67,6 +68,14 @@ pub(super) enum Kind {
     Busy,
     /// The region cannot, at the moment.
     Unavailable,
+    /// A bearer token is missing or wrong.
+    Unauthorized,
+    /// The request was meant for another host.
+    ForeignHost,
+    /// There is nothing at this address.
+    NoAddress,
+    /// The address has other HTTP methods.
+    HttpMethod,
 }
 
 impl Kind {
@@ -113,6 +122,16 @@ impl Kind {
             Self::Unavailable => {
                 (error_code::INTERNAL_ERROR, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
             }
+            Self::Unauthorized => {
+                (error_code::INVALID_REQUEST, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED")
+            }
+            Self::ForeignHost => {
+                (error_code::INVALID_REQUEST, StatusCode::FORBIDDEN, "PERMISSION_DENIED")
+            }
+            Self::NoAddress => (error_code::METHOD_NOT_FOUND, absent, "NOT_FOUND"),
+            Self::HttpMethod => {
+                (error_code::INVALID_REQUEST, StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED")
+            }
         }
     }
 
@@ -120,9 +139,15 @@ impl Kind {
     /// connection must be seen by those who do not read bodies.
     fn rpc_status(self) -> StatusCode {
         match self {
-            Self::Busy | Self::Unavailable | Self::Slow | Self::TooLarge | Self::ContentType => {
-                self.row().1
-            }
+            Self::Busy
+            | Self::Unavailable
+            | Self::Slow
+            | Self::TooLarge
+            | Self::ContentType
+            | Self::Unauthorized
+            | Self::ForeignHost
+            | Self::NoAddress
+            | Self::HttpMethod => self.row().1,
             Self::Parse
             | Self::Request
             | Self::Method
@@ -233,6 +258,9 @@ impl Fault {
     }
 
     fn hint(&self, mut answer: Response) -> Response {
+        if self.kind == Kind::Unauthorized {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
         if let Some(after) = self.retry_after {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -260,12 +288,13 @@ impl From<Failure> for Fault {
 
 impl From<BodyError> for Fault {
     fn from(err: BodyError) -> Self {
-        let kind = match err {
-            BodyError::TooLarge { .. } => Kind::TooLarge,
-            BodyError::TimedOut(_) => Kind::Slow,
-            BodyError::Broken(_) => Kind::Request,
-        };
-        Self::new(kind, err.to_string())
+        let fault = |kind| Self::new(kind, err.to_string());
+        match err {
+            BodyError::TooLarge { .. } => fault(Kind::TooLarge),
+            BodyError::Full(_) => fault(Kind::Unavailable).with_retry(RETRY_AFTER),
+            BodyError::TimedOut(_) => fault(Kind::Slow),
+            BodyError::Broken(_) => fault(Kind::Request),
+        }
     }
 }
 

@@ -7,18 +7,25 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use bytes::Bytes;
 use photon_region::AgentName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Kind};
+use crate::body::Held;
 use crate::names::Invalid;
 use crate::{Front, body, names};
 
 const VERSION: HeaderName = HeaderName::from_static("a2a-version");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What may stand in any query instead of a header.
+const SERVICE_PARAMS: [&str; 2] = [::a2a::SVC_PARAM_VERSION, ::a2a::SVC_PARAM_EXTENSIONS];
+/// What may stand in any query instead of the path, and is passed over there, too.
+const TENANT: &str = "tenant";
+/// Characters of an unknown field that are repeated to the client.
+const FIELD_CHARS_MAX: usize = 64;
 
 /// Whose address a call came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +53,10 @@ pub(super) struct Incoming {
     pub(super) task: String,
     front: Front,
     name: Option<String>,
-    query: Vec<(String, String)>,
+    query: Result<Vec<(String, String)>, Fault>,
     headers: HeaderMap,
-    body: Result<Bytes, Fault>,
+    /// Until it is parsed; then its memory is others' to use.
+    body: Option<Result<Held, Fault>>,
 }
 
 impl FromRequest<Front> for Incoming {
@@ -65,8 +73,10 @@ impl FromRequest<Front> for Incoming {
                 _ => {}
             }
         }
-        let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it).unwrap_or_default();
+        let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it);
+        let query = query.map_err(|err| Fault::field("query", err.body_text()));
         let body = body::read(front, &parts.headers, body).await.map_err(Fault::from);
+        let body = Some(body);
         let headers = parts.headers;
         Ok(Self { task, front: front.clone(), name, query, headers, body })
     }
@@ -79,9 +89,10 @@ async fn path_of(parts: &mut Parts, front: &Front) -> Vec<(String, String)> {
 }
 
 impl Incoming {
-    /// Returns what all operations need to know of the call.
-    pub(super) fn call(&self) -> Result<Call, Fault> {
+    /// Returns what all operations need to know of the call. The query may hold these fields.
+    pub(super) fn call(&self, fields: &[&str]) -> Result<Call, Fault> {
         self.check_version()?;
+        self.check_query(fields)?;
         let door = match &self.name {
             Some(name) => Door::Agent(names::agent_name("name", name).map_err(|it| no_agent(&it))?),
             None => Door::Router,
@@ -94,12 +105,10 @@ impl Incoming {
         Ok(Call { front: self.front.clone(), door, idempotency_key, resume_after })
     }
 
-    /// Parses the body as JSON; an empty one is an empty object.
-    pub(super) fn json(&self) -> Result<Value, Fault> {
-        let body = self.body.as_ref().map_err(Clone::clone)?;
-        if body.is_empty() {
-            return Ok(Value::Object(Map::new()));
-        }
+    /// Takes the body and parses it as JSON; an empty one is an empty object.
+    pub(super) fn json(&mut self) -> Result<Value, Fault> {
+        let body = self.body.take().transpose()?.filter(|body| !body.is_empty());
+        let Some(body) = body else { return Ok(Value::Object(Map::new())) };
         // A web page may send any other type to any host without asking first.
         let media_type = self.header(&header::CONTENT_TYPE)?.unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -107,8 +116,31 @@ impl Incoming {
             let help = "send the body as `application/json` or `application/a2a+json`";
             return Err(Fault::new(Kind::ContentType, help));
         }
-        serde_json::from_slice(body)
+        serde_json::from_slice(&body)
             .map_err(|err| Fault::new(Kind::Parse, format!("the body is not JSON: {err}")))
+    }
+
+    /// Refuses what is not understood: passed over, it would be answered as if it had been done.
+    fn check_query(&self, fields: &[&str]) -> Result<(), Fault> {
+        let query = self.query.as_ref().map_err(Clone::clone)?;
+        let is_service = |key: &str| SERVICE_PARAMS.iter().any(|it| it.eq_ignore_ascii_case(key));
+        for (at, (key, _)) in query.iter().enumerate() {
+            let shown: String = key.chars().take(FIELD_CHARS_MAX).collect();
+            let is_known = fields.contains(&key.as_str()) || key == TENANT || is_service(key);
+            if !is_known {
+                let help = match fields {
+                    [] => "the query takes no such field here".to_owned(),
+                    _ => {
+                        format!("the query takes no such field; use one of: {}", fields.join(", "))
+                    }
+                };
+                return Err(Fault::field(&shown, help));
+            }
+            if query[..at].iter().any(|(it, _)| it.eq_ignore_ascii_case(key)) {
+                return Err(Fault::field(&shown, "the field may be given only once"));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the query as the JSON that it stands for: numbers and booleans where they belong.
@@ -122,13 +154,13 @@ impl Incoming {
             };
             (key.clone(), value)
         };
-        self.query.iter().map(typed).collect::<Map<_, _>>().into()
+        self.query.iter().flatten().map(typed).collect::<Map<_, _>>().into()
     }
 
     /// Accepts version 1.0 and silence. The specification has silence mean 0.3, which Photon does
     /// not speak: to refuse it would help nobody who tries with curl.
     fn check_version(&self) -> Result<(), Fault> {
-        let mut query = self.query.iter();
+        let mut query = self.query.iter().flatten();
         let in_query = query.find(|(key, _)| key.eq_ignore_ascii_case(::a2a::SVC_PARAM_VERSION));
         let in_header = self.header(&VERSION)?;
         let asked = in_header.or(in_query.map(|(_, version)| version.as_str()));

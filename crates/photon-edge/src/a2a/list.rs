@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::incoming::{Call, Door};
 use super::task::{self, HistoryLength};
 use crate::names;
+use crate::page::Page;
 
 /// Tasks on one page, unless the client says otherwise.
 const PAGE_SIZE: i32 = 50;
@@ -60,14 +61,20 @@ impl Call {
         if total == 0 {
             self.check_agent().await?;
         }
-        let mut tasks = Vec::with_capacity(page.tasks.len());
-        for summary in &page.tasks {
+        let (mut tasks, mut next) = (Page::new(), page.next);
+        for (at, summary) in page.tasks.iter().enumerate() {
             tasks.push(match request.include_artifacts {
                 Some(true) => task::whole(&self.detail(summary.id).await?, history),
                 Some(false) | None => task::outline(summary, history),
             });
+            if !tasks.has_room() {
+                // What was found beyond is found again on the next page.
+                next = (at + 1 < page.tasks.len()).then_some(summary.id).or(next);
+                break;
+            }
         }
-        let next_page_token = page.next.map(|it| it.to_string()).unwrap_or_default();
+        let tasks = tasks.into_items();
+        let next_page_token = next.map(|it| it.to_string()).unwrap_or_default();
         let total_size = i32::try_from(total).expect("at most SCAN_MAX");
         Ok(ListTasksResponse { tasks, next_page_token, total_size, ..empty })
     }

@@ -17,10 +17,13 @@ mod sse;
 mod task;
 #[cfg(test)]
 mod tests;
+mod turned;
 mod updates;
 
 use axum::Router;
 use axum::routing::{get, post};
+
+pub(crate) use turned::Form;
 
 use crate::Front;
 

@@ -25,6 +25,21 @@ pub(super) fn routes() -> Router<Front> {
         .route("/extendedAgentCard", get(extended_card))
 }
 
+/// What the query of a list may hold.
+const LIST_FIELDS: [&str; 7] = [
+    "contextId",
+    "status",
+    "pageSize",
+    "pageToken",
+    "historyLength",
+    "statusTimestampAfter",
+    "includeArtifacts",
+];
+/// What the query of a task may hold.
+const TASK_FIELDS: [&str; 1] = ["historyLength"];
+/// What the query of a list of push configurations may hold, if there were any.
+const PUSH_FIELDS: [&str; 2] = ["pageSize", "pageToken"];
+
 /// A fault on its way out through this binding.
 struct RestFault(Fault);
 
@@ -40,27 +55,28 @@ impl IntoResponse for RestFault {
     }
 }
 
-async fn send(incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(answer(incoming.call()?.send(incoming.json()?).await?))
+async fn send(mut incoming: Incoming) -> Result<Response, RestFault> {
+    Ok(answer(incoming.call(&[])?.send(incoming.json()?).await?))
 }
 
-async fn stream(incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(sse::response(incoming.call()?.stream(incoming.json()?).await?, Binding::Rest))
+async fn stream(mut incoming: Incoming) -> Result<Response, RestFault> {
+    Ok(sse::response(incoming.call(&[])?.stream(incoming.json()?).await?, Binding::Rest))
 }
 
 async fn list(incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(answer(incoming.call()?.list(params(incoming.query_json())?).await?))
+    Ok(answer(incoming.call(&LIST_FIELDS)?.list(params(incoming.query_json())?).await?))
 }
 
 /// Serves `GET /tasks/{id}` and `GET /tasks/{id}:subscribe`: routes cannot end in a verb.
 async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
-    let call = incoming.call()?;
     match incoming.task.split_once(':') {
         None => {
+            let call = incoming.call(&TASK_FIELDS)?;
             let given = with_id(incoming.query_json(), &incoming.task);
             Ok(answer(call.task(params(given)?).await?))
         }
         Some((id, "subscribe")) => {
+            let call = incoming.call(&[])?;
             let given = with_id(incoming.query_json(), id);
             Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
         }
@@ -69,15 +85,16 @@ async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
 }
 
 /// Serves `POST /tasks/{id}:cancel` and `POST /tasks/{id}:subscribe`.
-async fn change_task(incoming: Incoming) -> Result<Response, RestFault> {
-    let call = incoming.call()?;
+async fn change_task(mut incoming: Incoming) -> Result<Response, RestFault> {
+    let call = incoming.call(&[])?;
+    let body = incoming.json();
     match incoming.task.split_once(':') {
         Some((id, "cancel")) => {
-            let given = with_id(incoming.json()?, id);
+            let given = with_id(body?, id);
             Ok(answer(call.cancel(params(given)?).await?))
         }
         Some((id, "subscribe")) => {
-            let given = with_id(incoming.json()?, id);
+            let given = with_id(body?, id);
             Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
         }
         Some((_, verb)) => Err(no_verb(verb)),
@@ -86,12 +103,12 @@ async fn change_task(incoming: Incoming) -> Result<Response, RestFault> {
 }
 
 async fn push(incoming: Incoming) -> Result<Response, RestFault> {
-    incoming.call()?;
+    incoming.call(&PUSH_FIELDS)?;
     Err(Fault::no_push().into())
 }
 
 async fn extended_card(incoming: Incoming) -> Result<Response, RestFault> {
-    incoming.call()?;
+    incoming.call(&[])?;
     Err(Fault::no_extended_card().into())
 }
 

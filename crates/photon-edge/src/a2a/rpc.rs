@@ -27,13 +27,13 @@ impl<'a, T> Success<'a, T> {
 }
 
 /// Serves a JSON-RPC request.
-pub(super) async fn serve(incoming: Incoming) -> Response {
-    let request = match Request::read(&incoming) {
+pub(super) async fn serve(mut incoming: Incoming) -> Response {
+    let request = match Request::read(&mut incoming) {
         Ok(request) => request,
         Err((id, fault)) => return fault.rpc(id),
     };
     let id = request.id.clone();
-    match incoming.call() {
+    match incoming.call(&[]) {
         Ok(call) => dispatch(&call, request).await,
         Err(fault) => Err(fault),
     }
@@ -78,7 +78,7 @@ struct Request {
 
 impl Request {
     /// Reads a request; on failure the answer goes to the id, if one could be read.
-    fn read(incoming: &Incoming) -> Result<Self, (JsonRpcId, Fault)> {
+    fn read(incoming: &mut Incoming) -> Result<Self, (JsonRpcId, Fault)> {
         let body = incoming.json().map_err(|fault| (JsonRpcId::Null, fault))?;
         let wrong = |id, help: &str| (id, Fault::new(Kind::Request, help));
         let Value::Object(mut body) = body else {

@@ -4,7 +4,7 @@
 mod stories;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use photon_state::{Now, PlacementId, RegionId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{Front, FrontConfig, FrontLimits, PlanetInfo};
+use crate::{Front, FrontConfig, FrontLimits, PlanetInfo, TokenHash};
 
 /// What the worker does next.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +197,18 @@ fn here() -> RegionId {
     RegionId::try_from("eu-west-1").unwrap()
 }
 
+/// Makes the front door of whatever answers behind a handle.
+fn front(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    let planet = PlanetInfo {
+        name: "test".to_owned(),
+        region: here(),
+        regions: Vec::new(),
+        placements: BTreeMap::new(),
+        version: "0.0.0".to_owned(),
+    };
+    Front::new(FrontConfig { handle, planet, tokens, limits })
+}
+
 /// A client of a region.
 struct Client(Router);
 
@@ -214,17 +226,9 @@ impl Client {
     }
 
     fn with_limits(script: &[Step], region: Limits, limits: FrontLimits) -> Self {
-        let world = Arc::new(Mutex::new(World::new(script, region)));
+        let world = Mutex::new(World::new(script, region));
         let handle = Handle::from_fn(move |command| world.lock().unwrap().ask(command));
-        let planet = PlanetInfo {
-            name: "test".to_owned(),
-            region: here(),
-            regions: Vec::new(),
-            placements: BTreeMap::new(),
-            version: "0.0.0".to_owned(),
-        };
-        let front = Front::new(FrontConfig { handle, planet, tokens: Vec::new(), limits });
-        Self(super::router().with_state(front))
+        Self(super::router().with_state(front(handle, Vec::new(), limits)))
     }
 
     async fn get(&self, path: &str) -> Got {

@@ -16,7 +16,6 @@ use utoipa_axum::routes;
 
 use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::keep;
-use super::page;
 use super::regions::{self, NoParams};
 use super::types::{
     Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Object, Raw, SKILLS_MAX,
@@ -24,6 +23,7 @@ use super::types::{
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
+use crate::page::{self, Page};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 
@@ -73,9 +73,10 @@ async fn list(
     let Reply::Agents { agents, more } = front.submit(command).await? else {
         unreachable!("the region answers `Agents` with agents")
     };
-    let last = agents.last().map(|it| it.spec.name.to_string());
-    let next_cursor = last.filter(|_| more);
-    Ok(Json(Agents { agents: agents.iter().map(|it| agent(it)).collect(), next_cursor }))
+    let page = Page::filled(agents.iter().map(|it| agent(it))).into_items();
+    let goes_on = more || page.len() < agents.len();
+    let next_cursor = page.last().map(|it| it.name.clone()).filter(|_| goes_on);
+    Ok(Json(Agents { agents: page, next_cursor }))
 }
 
 /// Show an agent.

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
-use photon_region::{Command, Event, Note, Outcome, Reply, Requeue, Stamped};
+use photon_region::{Event, Note, Outcome, Requeue, Stamped};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -81,17 +81,20 @@ async fn events(
     let task = parse_id(&id)?;
     let (after, wait) = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
     if wants_json(&headers) {
-        let mut follower = Follower::new(front, task, after)?;
-        let heard = follower.ask(wait).await?.ok_or(Failure::Stopping)?;
+        // Whoever does not wait takes nobody's place.
+        let heard = if wait.is_zero() {
+            Heard::so_far(&front, task, after).await?
+        } else {
+            let slot = front.follower_slot()?;
+            let mut follower = Follower::new(front, slot, task, after);
+            follower.ask(wait).await?.ok_or(Failure::Stopping)?
+        };
         return Ok(Json(encode_all(&heard, after)).into_response());
     }
     // A task that is not there is a problem with a status, not a stream that ends at once.
-    let first = Command::Events { task, after, wait: Duration::ZERO };
-    let Reply::Events { events, state } = front.submit(first).await? else {
-        unreachable!("the region answers `Events` with events")
-    };
-    let first = Heard { events, state };
-    let follower = Follower::new(front, task, after)?.having_heard(&first);
+    let first = Heard::so_far(&front, task, after).await?;
+    let slot = front.follower_slot()?;
+    let follower = Follower::new(front, slot, task, after).having_heard(&first);
     let stream = follow(follower, first);
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("alive");
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())

@@ -19,7 +19,6 @@ use utoipa_axum::routes;
 
 use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::{Given, keep};
-use super::page;
 use super::regions::NoParams;
 use super::types::{
     Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskPost, TaskState, Tasks,
@@ -29,6 +28,7 @@ use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::ids::new_uuid;
 use crate::names::{self, Invalid};
+use crate::page::{self, Page};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 
@@ -182,8 +182,11 @@ async fn list(
     let Reply::Tasks { tasks, more } = front.submit(command).await? else {
         unreachable!("the region answers `Tasks` with tasks")
     };
-    let next_cursor = tasks.last().map(|it| it.id.to_string()).filter(|_| more);
-    Ok(Json(Tasks { tasks: tasks.into_iter().map(encode).collect(), next_cursor }))
+    let found = tasks.len();
+    let page = Page::filled(tasks.into_iter().map(encode)).into_items();
+    let goes_on = more || page.len() < found;
+    let next_cursor = page.last().map(|it| it.id.clone()).filter(|_| goes_on);
+    Ok(Json(Tasks { tasks: page, next_cursor }))
 }
 
 /// Show a task with its artifacts.

@@ -51,10 +51,9 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
 
     let stop_front = CancellationToken::new();
     let serving = async {
-        let served = photon_edge::serve(front, listener, stop_front.clone()).await;
+        photon_edge::serve(front, listener, stop_front.clone()).await;
         // Only when nobody asks any more may the node end: what was accepted is answered.
         stop_node.cancel();
-        served
     };
     let running = async {
         let ran = node.wait().await;
@@ -70,9 +69,8 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         error!(%region, "region ends before all is done: it was asked to twice");
     };
     tokio::select! {
-        (served, ran) = async { tokio::join!(serving, running) } => {
+        ((), ran) = async { tokio::join!(serving, running) } => {
             ran?;
-            served?;
             info!(%region, "region has stopped");
             Ok(Exit::Ok)
         }

@@ -107,6 +107,8 @@ bounded_section! {
     WireLimits in "limits" {
         /// Bytes of a request's body; a larger one gets 413.
         body_bytes_max: ByteSize = ByteSize::mib(2), ByteSize::kib(1) => ByteSize::mib(64);
+        /// Bytes of the bodies of all requests at the same time; more get 503.
+        bodies_bytes_max: ByteSize = ByteSize::mib(256), ByteSize::mib(64) => ByteSize::mib(65_536);
         /// Bytes of a request's headers; larger ones get 431.
         header_bytes_max: ByteSize = ByteSize::kib(32), ByteSize::kib(8) => ByteSize::mib(1);
         /// Open connections; further ones get 503 and are closed.

@@ -48,6 +48,7 @@ silent_after = "1m"
 registered_max = 50
 [limits]
 body_bytes_max = "65537B"
+bodies_bytes_max = "64MiB"
 header_bytes_max = "8KiB"
 connections_max = 100
 followers_max = 10
@@ -104,6 +105,7 @@ fn every_key_of_a_full_configuration_has_its_meaning() {
     assert_eq!(config.placements.len(), 3);
     assert_eq!(config.tasks.open_max, 1_000);
     assert_eq!(config.limits.body_bytes_max, ByteSize(65_537));
+    assert_eq!(config.limits.bodies_bytes_max, ByteSize::mib(64));
     assert_eq!(config.data_folder(region("moon")).unwrap(), Path::new("/var/lib/photon \"1\""));
     assert!(!format!("{config:?}").contains("battery"), "the secret is printed");
 }
@@ -121,6 +123,7 @@ fn a_typo_gets_the_key_that_was_meant() {
     hint("[links]\n\nsecrte = ''", 10, "links.secrte", "links.secret");
     hint("[tasks]\nleese_ttl = '1s'", 9, "tasks.leese_ttl", "tasks.lease_ttl");
     hint("[agents]\nsilent_afetr = '1s'", 9, "agents.silent_afetr", "agents.silent_after");
+    hint("[limits]\nbodies_byte_max = 1", 9, "limits.bodies_byte_max", "limits.bodies_bytes_max");
     hint("[limits]\nin_fligth_max = 1", 9, "limits.in_fligth_max", "limits.in_flight_max");
     hint("[log]\nsegment_byte = ''", 9, "log.segment_byte", "log.segment_bytes");
     let root = "p.toml:1: unknown key `plant`, did you mean `planet`?";

@@ -1,6 +1,8 @@
 //! What a client may count on.
 //! Must not look behind the wire.
 
+use std::sync::{Arc, OnceLock};
+
 use super::Step::{Begin, Claim, End, Go, Hang, Say};
 use super::*;
 
@@ -209,6 +211,32 @@ async fn a_list_comes_in_pages_of_the_youngest_first() {
 }
 
 #[tokio::test]
+async fn a_page_ends_early_when_it_is_heavy() {
+    let client = Client::new(&[]);
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.insert(0, client.submit(&"x".repeat(900_000)).await);
+    }
+    for artifacts in [false, true] {
+        let (mut found, mut token, mut sizes) = (Vec::new(), String::new(), Vec::new());
+        loop {
+            let query = format!("pageSize=6&includeArtifacts={artifacts}&pageToken={token}");
+            let page = client.get(&format!("/a2a/tasks?{query}")).await.json();
+            let tasks = page["tasks"].as_array().unwrap();
+            assert_eq!((&page["totalSize"], &page["pageSize"]), (&json!(8), &json!(6)));
+            sizes.push(tasks.len());
+            found.extend(tasks.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            token = page["nextPageToken"].as_str().unwrap().to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(found, ids);
+        assert_eq!(sizes, [5, 3]);
+    }
+}
+
+#[tokio::test]
 async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     let client = Client::new(&[]);
     let card = client.get("/agents/shout/.well-known/agent-card.json").await;
@@ -230,6 +258,22 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     }
     let got = client.get("/agents/nobody/.well-known/agent-card.json").await;
     check_rest(&got, 404, "INVALID_PARAMS");
+}
+
+#[tokio::test]
+async fn only_a_card_that_everybody_may_have_is_for_everybody_s_cache() {
+    for (tokens, cache) in
+        [(Vec::new(), "public, max-age=60"), (vec![TokenHash::of("x")], "private, max-age=60")]
+    {
+        let world = Mutex::new(World::new(&[], Limits::default()));
+        let handle = Handle::from_fn(move |command| world.lock().unwrap().ask(command));
+        let front = front(handle, tokens, FrontLimits::default());
+        let client = Client(super::super::router().with_state(front));
+        for path in ["", "/a2a", "/agents/shout"] {
+            let got = client.get(&format!("{path}/.well-known/agent-card.json")).await;
+            assert_eq!(got.headers["cache-control"], cache, "{path}: {got:?}");
+        }
+    }
 }
 
 fn check_addresses(card: &Value, url: &str) {
@@ -359,6 +403,38 @@ async fn rest_names_what_it_does_not_do() {
 }
 
 #[tokio::test]
+async fn a_query_is_understood_or_refused() {
+    let client = Client::new(&[]);
+    let id = client.submit("hello").await;
+    let one = format!("/a2a/tasks/{id}");
+    for (method, path, field) in [
+        ("GET", "/a2a/tasks?pageSzie=2".to_owned(), "pageSzie"),
+        ("GET", "/a2a/tasks?page_size=2".to_owned(), "page_size"),
+        ("GET", "/a2a/tasks?pageSize=2&pageSize=3".to_owned(), "pageSize"),
+        ("GET", "/a2a/tasks?a2a-version=1.0&A2A-Version=1.0".to_owned(), "A2A-Version"),
+        ("GET", "/a2a/tasks?includeArtifacts=yes".to_owned(), "includeArtifacts"),
+        ("GET", "/a2a/tasks?contextId=%ff".to_owned(), "contextId"),
+        ("GET", "/a2a/tasks?%ff=1".to_owned(), "\u{fffd}"),
+        ("GET", format!("{one}?id=x"), "id"),
+        ("GET", format!("{one}?historyLength=1&includeArtifacts=true"), "includeArtifacts"),
+        ("GET", format!("{one}:subscribe?historyLength=1"), "historyLength"),
+        ("POST", format!("{one}:cancel?force=true"), "force"),
+        ("POST", "/agents/shout/message:send?blocking=true".to_owned(), "blocking"),
+        ("POST", "/agents/shout/message:stream?blocking=true".to_owned(), "blocking"),
+    ] {
+        let got = client.call(method, &path, &[], Value::Null).await;
+        check_rest(&got, 400, "INVALID_PARAMS");
+        let found = &got.json()["error"]["details"][0]["fieldViolations"][0]["field"];
+        assert_eq!(found, field, "{path}: {got:?}");
+    }
+    let body = client.rpc("/a2a?pageSize=2", "ListTasks", json!({})).await;
+    assert_eq!(body["error"]["code"], -32602, "{body}");
+    assert!(body["error"]["message"].as_str().unwrap().contains("pageSize"), "{body}");
+    let good = "/a2a/tasks?tenant=t&a2a-version=1.0&A2A-Extensions=x&pageSize=1";
+    assert_eq!(client.get(good).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn only_version_1_0_is_spoken_and_silence_means_it() {
     let client = Client::new(&[]);
     let id = client.submit("hello").await;
@@ -399,6 +475,30 @@ async fn whoever_comes_too_many_is_told_when_to_return() {
     assert_eq!(got.json()["task"]["status"]["state"], "TASK_STATE_WORKING", "{got:?}");
     let got = client.post("/agents/shout/message:send", message(&"x".repeat(1_000))).await;
     check_rest(&got, 413, "INVALID_PARAMS");
+}
+
+#[tokio::test]
+async fn whoever_streams_keeps_its_place_while_its_task_is_made() {
+    let door = Arc::new(OnceLock::<Front>::new());
+    let (asked, places) = (door.clone(), Arc::new(Mutex::new(Vec::new())));
+    let (world, free) = (Mutex::new(World::new(SHOUT, Limits::default())), places.clone());
+    let handle = Handle::from_fn(move |command| {
+        if matches!(command, Command::Submit(_)) {
+            free.lock().unwrap().push(asked.get().unwrap().follower_slot().is_ok());
+        }
+        world.lock().unwrap().ask(command)
+    });
+    let limits = FrontLimits { followers_max: 1, ..FrontLimits::default() };
+    let front = front(handle, Vec::new(), limits);
+    door.set(front.clone()).unwrap();
+    let client = Client(super::super::router().with_state(front));
+    let key = [("idempotency-key", "k")];
+    let stream = "/agents/shout/message:stream";
+    for last in ["6:completed", "6:task/completed"] {
+        let got = client.call("POST", stream, &key, message("hello")).await;
+        assert!(told(&got.events()).ends_with(last), "{got:?}");
+    }
+    assert_eq!(*places.lock().unwrap(), [false, false], "another could take the place");
 }
 
 impl Client {
