@@ -9,6 +9,7 @@ use ::a2a::{
     AgentCapabilities, AgentCard, AgentInterface, AgentProvider, AgentSkill,
     TRANSPORT_PROTOCOL_HTTP_JSON, TRANSPORT_PROTOCOL_JSONRPC,
 };
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
 use axum::http::uri::Authority;
@@ -44,11 +45,14 @@ pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> R
 /// Serves the card of an agent.
 pub(super) async fn of_agent(
     State(front): State<Front>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let base = base_url(&front, &request);
-    let card = agent_card(&front, &name, &base).await;
+    let card = match name {
+        Ok(Path(name)) => agent_card(&front, &name, &base).await,
+        Err(err) => Err(Fault::field("path", err.body_text())),
+    };
     answer(&front, request.headers(), card)
 }
 

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use photon_region::AgentName;
 use serde::de::DeserializeOwned;
@@ -52,7 +51,7 @@ pub(super) struct Incoming {
     /// The task that the path names, with the verb after it; empty when it names none.
     pub(super) task: String,
     front: Front,
-    name: Option<String>,
+    name: Result<Option<String>, Fault>,
     query: Result<Vec<(String, String)>, Fault>,
     headers: HeaderMap,
     /// Until it is parsed; then its memory is others' to use.
@@ -64,14 +63,19 @@ impl FromRequest<Front> for Incoming {
 
     async fn from_request(request: Request, front: &Front) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let (mut name, mut task) = (None, String::new());
+        let (mut name, mut task) = (Ok(None), String::new());
         // The tenant is passed over: Photon declares none, so there is nothing to tell apart.
-        for (key, value) in path_of(&mut parts, front).await {
-            match &*key {
-                "name" => name = Some(value),
-                "task" => task = value,
-                _ => {}
+        match RawPathParams::from_request_parts(&mut parts, front).await {
+            Ok(path) => {
+                for (key, value) in &path {
+                    match key {
+                        "name" => name = Ok(Some(value.to_owned())),
+                        "task" => value.clone_into(&mut task),
+                        _ => {}
+                    }
+                }
             }
+            Err(err) => name = Err(Fault::field("path", err.body_text())),
         }
         let query = Query::try_from_uri(&parts.uri).map(|Query(it)| it);
         let query = query.map_err(|err| Fault::field("query", err.body_text()));
@@ -82,18 +86,12 @@ impl FromRequest<Front> for Incoming {
     }
 }
 
-async fn path_of(parts: &mut Parts, front: &Front) -> Vec<(String, String)> {
-    let params = RawPathParams::from_request_parts(parts, front).await;
-    let Ok(params) = params else { return Vec::new() };
-    params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
 impl Incoming {
     /// Returns what all operations need to know of the call. The query may hold these fields.
     pub(super) fn call(&self, fields: &[&str]) -> Result<Call, Fault> {
         self.check_version()?;
         self.check_query(fields)?;
-        let door = match &self.name {
+        let door = match self.name.as_ref().map_err(Clone::clone)? {
             Some(name) => Door::Agent(names::agent_name("name", name).map_err(|it| no_agent(&it))?),
             None => Door::Router,
         };

@@ -1,6 +1,7 @@
 //! Stories of clients, told to a real region whose time is imagined and whose one worker follows a
 //! script: it takes its next step whenever everybody else waits.
 
+mod cards;
 mod stories;
 
 use std::collections::{BTreeMap, VecDeque};
