@@ -67,11 +67,7 @@ pub(crate) async fn read(
         return Err(BodyError::TooLarge { max });
     }
     let mut share = front.bodies().share();
-    let announced = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    if let Err(full) = share.grow_to(announced) {
-        front.swallow(body);
-        return Err(full.into());
-    }
+    // What is only announced holds no room: else a few who never send it would keep out all others.
     let gathered = tokio::time::timeout(patience, gather(&mut body, max, &mut share)).await;
     let gathered = gathered.unwrap_or(Err(BodyError::TimedOut(patience)));
     if matches!(gathered, Err(BodyError::TooLarge { .. } | BodyError::Full(_))) {
