@@ -21,7 +21,7 @@ use tracing::{Instrument as _, info, info_span};
 use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
 use crate::links::{LinkOptions, LinkTable, Links};
-use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered};
+use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
 
 /// Commands that wait for the driver; more are refused.
 const COMMANDS_MAX: usize = 8_192;
@@ -141,7 +141,7 @@ pub enum RunError {
     #[error(
         "{0}: the disk has lost what it had made durable, or an older copy of the data folder was \
          put back; move the folder away and start again: the other regions give back what they \
-         have, under a new incarnation"
+         have. Submit the tasks of this home anew that had not ended"
     )]
     WentBack(WentBack),
     /// The driver has died.
@@ -169,7 +169,7 @@ impl Node {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let link_addr = listener.local_addr().map_err(listen)?;
 
-        let NodeConfig { planet, region: own, links, .. } = config.clone();
+        let NodeConfig { planet, region: own, data, links, .. } = config.clone();
         let peers = config.regions.keys().copied().filter(|it| *it != own).collect();
         let shared = Arc::<Shared>::default();
         let opened = {
@@ -189,7 +189,8 @@ impl Node {
         let inlets = Inlets { commands: commands_rx, links: link_events_rx, log: log_events_rx };
 
         let (tasks, stop) = (TaskTracker::new(), stop.child_token());
-        let run = driver.run(inlets, stop.clone()).instrument(info_span!("node", region = %own));
+        let run = run(driver, inlets, data, stop.clone());
+        let run = run.instrument(info_span!("node", region = %own));
         let driver = tasks.spawn(Box::pin(run));
         let options = LinkOptions { planet, region: own, peers, secret: links.secret };
         let dial = links.dial.into_iter().filter(|(peer, _)| own < *peer);
@@ -226,6 +227,20 @@ impl Node {
         self.tasks.wait().await;
         ended.unwrap_or(Err(RunError::Died))
     }
+}
+
+/// Runs the driver, and remembers on disk if the region may not start from there again.
+async fn run(
+    driver: Driver,
+    inlets: Inlets,
+    data: PathBuf,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let ended = driver.run(inlets, stop).await;
+    if let Err(RunError::WentBack(why)) = &ended {
+        mark_halted(&data, &why.to_string())?;
+    }
+    ended
 }
 
 /// Checks that every region that this one dials has an address.

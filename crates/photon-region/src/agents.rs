@@ -161,9 +161,12 @@ impl Region {
         let Some(token) = task.current() else { return };
         let (claim, home) = (Claim { task: id, token }, task.home());
         let here = self.config.region;
-        let entry = self.registry.get(agent);
-        let is_here = entry.is_some_and(|it| it.region == here && it.is_online);
-        if !is_here && home != here && self.is_reachable(home) {
+        let placement = task.placement();
+        let takes_it = self.registry.get(agent).is_some_and(|it| {
+            let may_know = self.registry.may_know_of(it.spec.placement, placement);
+            it.region == here && it.is_online && may_know
+        });
+        if !takes_it && home != here && self.is_reachable(home) {
             self.ask(home, None, AtHome::Decline(claim));
             return;
         }

@@ -46,6 +46,7 @@ impl Region {
     ) -> u64 {
         let change = Change::Append { index, entry: encode_event(&event) };
         let op = self.make_op(placement, TASKS, task_key(id), change);
+        debug_assert_eq!(decode_event(&encode_event(&event)).as_ref(), Ok(&event));
         let follows = self.tasks.follows(id, &event, op.stream, index);
         self.take_own(&op, follows.then_some(Meaning::Task(id, event)))
     }

@@ -72,18 +72,21 @@ pub enum Output {
         /// About how many bytes are wanted at most.
         bytes_max: usize,
     },
-    /// Stop for good: whatever is written from now on would be lost.
+    /// Stop for good: what is written here is lost to the other regions. Nothing follows.
     Halt(WentBack),
 }
 
 /// A log that has lost what was durable: a backup was restored, or the disk forgot what it had
 /// synced. Its numbers would be given a second time, and peers pass over what they have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log holds {here} ops of stream {stream:?}, but `{peer}` has {there} of them")]
+#[error(
+    "the log began this life with {here} ops of `{}` for placement `{}`, but `{peer}` has {there}",
+    .stream.origin, .stream.placement
+)]
 pub struct WentBack {
     /// The stream, which is written here alone.
     pub stream: StreamId,
-    /// The last number here.
+    /// The last number that was here before any of this life was sent; the last one afterwards.
     pub here: u64,
     /// Who has more.
     pub peer: RegionId,

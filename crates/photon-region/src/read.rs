@@ -83,7 +83,8 @@ impl Region {
         let log = self.store.log(&task_record(task.placement(), id));
         let entries = log.map_or(&[][..], |log| log.after(after));
         (after.saturating_add(1)..).zip(entries).map(|(generation, entry)| {
-            let event = decode_event(&entry.bytes).expect("it was decoded when it was applied");
+            let event = decode_event(&entry.bytes)
+                .expect("it was decoded, or encoded here, when it was applied");
             Stamped { generation, at: entry.at, event }
         })
     }

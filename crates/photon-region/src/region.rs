@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Store, StreamId};
+use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 
 use crate::ask::Asks;
 use crate::config::Config;
@@ -71,6 +71,10 @@ pub struct Region {
     /// Claims for agents that are attached here, not yet handed to a worker.
     pub(crate) inboxes: BTreeMap<AgentName, VecDeque<crate::task::Claim>>,
     beat_at: Duration,
+    /// What was seen at the start, until ops are sent to anybody.
+    pub(crate) at_start: Option<Seen>,
+    /// Whether the region must do nothing more.
+    pub(crate) is_halted: bool,
     pub(crate) counters: Counters,
     pub(crate) outputs: VecDeque<Output>,
     #[cfg(feature = "planted-bugs")]
@@ -151,6 +155,8 @@ impl Region {
             heard: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             beat_at: Duration::ZERO,
+            at_start: None,
+            is_halted: false,
             counters: Counters::default(),
             outputs: VecDeque::new(),
             #[cfg(feature = "planted-bugs")]
@@ -174,6 +180,7 @@ impl Region {
     pub fn start(&mut self, now: Now) {
         self.now = now;
         self.beat_at = now.mono;
+        self.at_start = Some(self.store.seen().clone());
         self.resume_home();
         self.resume_agents();
     }
@@ -181,6 +188,9 @@ impl Region {
     /// Takes one input. Never blocks, never fails: refusals are outputs.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
+        if self.is_halted {
+            return;
+        }
         match input {
             Input::Command(ticket, command) => self.on_command(ticket, command, Patience::Fresh),
             Input::Abandon(ticket) => drop(self.desk.unpark(ticket)),

@@ -180,19 +180,21 @@ impl Registry {
             Target::Skill(skill) => skill,
             Target::Agent(name) => {
                 let entry = self.agents.get(name)?;
-                let may = may(entry.region) && self.may_know_of(entry.spec.placement, placement);
-                return (may && entry.pooled.is_some()).then(|| (name.clone(), entry.region));
+                let is_fit = entry.pooled.is_some()
+                    && may(entry.region)
+                    && self.may_know_of(entry.spec.placement, placement);
+                return is_fit.then(|| (name.clone(), entry.region));
             }
         };
-        let pools = self.pools.get(skill)?;
+        let fit = self.pools.get(skill)?.iter();
+        let fit = fit.filter(|(its, _)| self.may_know_of(**its, placement)).map(|(_, it)| it);
         let mut second = None;
         for (near, region) in (0_u16..).zip(&self.near) {
             if !may(*region) {
                 continue;
             }
             let first = (near, 0, self.least.clone());
-            let fit = pools.iter().filter(|(its, _)| self.may_know_of(**its, placement));
-            let here = fit.flat_map(|(_, pool)| {
+            let here = fit.clone().flat_map(|pool| {
                 pool.free.range(&first..).take_while(|rank| rank.0 == near).take(2)
             });
             let (avoided, best) = here.fold((None, None), |(avoided, best), rank| {
@@ -222,7 +224,8 @@ impl Registry {
         }
     }
 
-    /// Whether anybody, free or not, could do what is asked under a placement.
+    /// Whether anybody who offers what is asked, free or not, may be named under a placement;
+    /// wherever it is attached now, it may come to be attached there.
     pub(crate) fn knows_within(&self, target: &Target, placement: PlacementId) -> bool {
         match target {
             Target::Skill(skill) => {

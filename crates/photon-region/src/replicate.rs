@@ -38,6 +38,7 @@ impl Region {
 
     pub(crate) fn on_message(&mut self, from: RegionId, message: Message) {
         if let Some(why) = self.went_back(from, &message) {
+            self.is_halted = true;
             return self.output(Output::Halt(why));
         }
         let now = self.now.mono;
@@ -69,11 +70,14 @@ impl Region {
         }
     }
 
-    /// Whether a peer says that it has more of what is written here alone than is here.
+    /// Whether a peer says that it has more of what is written here alone than is here. Until
+    /// something of this life was sent, it can have no more than was here at the start.
     fn went_back(&self, peer: RegionId, message: &Message) -> Option<WentBack> {
         let check = |stream: &StreamId, there: u64| {
-            let here = self.store.seen().of(stream);
-            let is_own = *stream == self.own_stream(stream.placement);
+            let placement = stream.placement;
+            let is_own = *stream == self.own_stream(placement) && self.may_hold(peer, placement);
+            let before = self.at_start.as_ref().unwrap_or(self.store.seen());
+            let here = before.of(stream);
             (is_own && here < there).then_some(WentBack { stream: *stream, here, peer, there })
         };
         match message {
@@ -214,6 +218,7 @@ impl Region {
                         return;
                     }
                     self.counters.sent += batch.len() as u64;
+                    self.at_start.take_if(|_| stream.origin == self.config.region);
                     self.outputs.push_back(Output::Send(to, Message::Ops(batch)));
                 }
                 Tail::InLog => {
@@ -241,6 +246,7 @@ impl Region {
                 continue; // The log has nothing: the next beat asks again.
             }
             self.counters.sent += batch.len() as u64;
+            self.at_start.take_if(|_| stream.origin == self.config.region);
             self.output(Output::Send(to, Message::Ops(batch)));
             self.pump(to, stream);
         }

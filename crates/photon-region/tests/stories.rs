@@ -344,10 +344,16 @@ fn a_region_whose_log_went_back_halts() {
     older.start(planet.now);
     planet.regions.insert("eu", older);
     planet.appended.remove("eu");
+    // What it writes before it hears of its peers must not hide what it has lost.
+    for name in ["shout", "other", "third"] {
+        planet.register("eu", name, 1);
+    }
     planet.link("eu");
-    let (name, why) = planet.halted[0];
+    let [(name, why)] = planet.halted[..] else { panic!("{:?}", planet.halted) };
     assert_eq!((name, why.here), ("eu", 0));
     assert!(0 < why.there, "{why}");
+    let known = |planet: &Planet, name: &str| planet.regions[name].store().seen().of(&why.stream);
+    assert_eq!(known(&planet, "us"), why.there, "nothing of its second life is sent");
 }
 
 #[test]

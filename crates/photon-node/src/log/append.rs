@@ -106,7 +106,7 @@ impl Appender {
     fn roll(&mut self, bytes: u64) -> Result<(), LogError> {
         let needed = self.segment_bytes.max(SEGMENT_HEADER_BYTES as u64 + bytes);
         let mut spare = match self.spare.take() {
-            Some(filling) => filling.finish()?,
+            Some(filling) => filling.finish(),
             None => Spare::create(&self.log, needed, &self.room)?,
         };
         spare.grow(needed, &self.room)?;

@@ -77,6 +77,14 @@ pub enum LogError {
         /// The file that is missing.
         path: PathBuf,
     },
+    /// A region that wrote here has halted, and may not start from here again.
+    #[error("`{}` says that the region halted: {why}; choose another data folder", path.display())]
+    Halted {
+        /// The file that says so.
+        path: PathBuf,
+        /// Why it halted.
+        why: String,
+    },
     /// The log is damaged where no crash can have damaged it.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),

@@ -50,6 +50,10 @@ impl Folder {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&log);
         made.at("make the folder", &log)?;
         let lock = lock(&options.path.join("lock"))?;
+        let halted = options.path.join(HALTED);
+        if let Ok(why) = fs::read_to_string(&halted) {
+            return Err(LogError::Halted { path: halted, why: why.trim().to_owned() });
+        }
         let meta = options.path.join("photon.meta");
         let incarnation = match fs::read_to_string(&meta) {
             Ok(text) => parse(&meta, &text, options)?,
@@ -66,6 +70,17 @@ impl Folder {
     pub(crate) fn incarnation(&self) -> u64 {
         self.owner.incarnation
     }
+}
+
+/// The file that says why a region must not start from this folder again.
+const HALTED: &str = "halted";
+
+/// Sees to it that no region starts from a data folder again.
+pub(crate) fn mark_halted(data: &Path, why: &str) -> Result<(), LogError> {
+    let path = data.join(HALTED);
+    let mut file = File::create(&path).at("create", &path)?;
+    file.write_all(why.as_bytes()).and_then(|()| file.sync_all()).at("write", &path)?;
+    Ok(segment::sync_folder(data)?)
 }
 
 /// Takes the lock; the operating system gives it back when the process ends, however it ends.

@@ -32,7 +32,7 @@ use index::Index;
 use read::LogReader;
 
 pub use error::{Corrupt, DiskFailed, LogError};
-pub(crate) use folder::{Folder, FolderOptions};
+pub(crate) use folder::{Folder, FolderOptions, mark_halted};
 pub use recover::{Recovered, Torn};
 
 use crate::stats::LogCounters;
@@ -102,11 +102,12 @@ impl ReadLog {
         let (appender, index) = tail.into_appender(&folder);
         let index = Arc::new(Mutex::new(index));
         let reader = LogReader::new(folder.log.clone(), folder.owner, Arc::clone(&index));
-        let reader_events = events.clone();
+        let (reader_events, until_unlocked) = (events.clone(), events.clone());
         let writer = Writer { appender, index, counters, events, durable: 0, disk: Disk::Ready };
         thread::Builder::new().name("photon-log".into()).spawn(move || {
             writer.run(&batches_rx);
-            drop(folder); // The lock is held until the last write.
+            drop(folder); // The lock is held until the last write,
+            drop(until_unlocked); // and who waits for the end may open the folder again.
         })?;
         thread::Builder::new()
             .name("photon-fetch".into())

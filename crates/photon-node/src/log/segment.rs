@@ -11,18 +11,21 @@ use std::thread::{self, JoinHandle};
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
+use tracing::warn;
 
 use super::error::{At as _, Corrupt, DiskFailed, LogError};
 use super::format::{Owner, SEGMENT_HEADER_BYTES};
 
-/// What is written at once: so long may a group, or a roll, wait for the filling of a spare.
-static ZEROS: Zeros = Zeros([0; 256 << 10]);
+/// How much is overwritten at once: so long may a group, or a roll, wait for a spare to be filled.
+const WIPED_AT_ONCE: usize = 256 << 10;
+/// What is written where zeros are wanted.
+static ZEROS: Zeros = Zeros([0; WIPED_AT_ONCE]);
 /// What a file system reads and writes at once. A write of whole pages need not read them first.
 pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// Zeros, aligned as writes past the page cache have to be.
 #[repr(align(4096))]
-struct Zeros([u8; 256 << 10]);
+struct Zeros([u8; WIPED_AT_ONCE]);
 
 /// Returns the path of the segment that begins with group `first`.
 pub(super) fn path(log: &Path, first: u64) -> PathBuf {
@@ -130,34 +133,50 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Spare {
     file: File,
+    /// The same, for writes past the page cache; `None` where the file system has no such writes.
+    direct: Option<File>,
     path: PathBuf,
     bytes: u64,
 }
 
-/// A spare that is being filled with zeros, on a thread of its own.
+/// A spare that is being filled with zeros, on a thread of its own. Dropping it ends the thread.
 #[derive(Debug)]
 pub(super) struct Filling {
-    spare: Arc<Spare>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: Option<JoinHandle<Spare>>,
 }
 
 impl Filling {
     /// Begins to fill a spare.
     pub(super) fn start(spare: Spare) -> io::Result<Self> {
-        let (spare, stop) = (Arc::new(spare), Arc::new(AtomicBool::new(false)));
-        let (ours, until) = (Arc::clone(&spare), Arc::clone(&stop));
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stop);
         let name = thread::Builder::new().name("photon-spare".into());
-        let thread = name.spawn(move || ours.fill(&until))?;
-        Ok(Self { spare, stop, thread })
+        let thread = name.spawn(move || {
+            if let Err(error) = spare.fill(&until) {
+                // Its room is reserved all the same; only syncs will be slower.
+                warn!(%error, "the next segment of the log could not be filled with zeros");
+            }
+            spare
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
     }
 
     /// Stops, and returns the spare as far as it is filled: reserved is all of it.
-    pub(super) fn finish(self) -> Result<Spare, LogError> {
+    pub(super) fn finish(mut self) -> Spare {
         self.stop.store(true, Ordering::Relaxed);
-        let path = self.spare.path.clone();
-        self.thread.join().expect("filling does not panic").at("fill", &path)?;
-        Ok(Arc::into_inner(self.spare).expect("the thread has ended"))
+        let thread = self.thread.take().expect("it is taken here and when dropped");
+        thread.join().expect("filling does not panic")
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Whoever opens the folder next must be the only one who writes there.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -178,7 +197,10 @@ impl Spare {
         let path = log.join("next.tmp");
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).open(&path);
-        let mut spare = Self { file: file.at("create", &path)?, path, bytes: 0 };
+        let file = file.at("create", &path)?;
+        let direct = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+        let direct = OpenOptions::new().write(true).custom_flags(direct).open(&path).ok();
+        let mut spare = Self { file, direct, path, bytes: 0 };
         match spare.grow(bytes, room) {
             Ok(()) => Ok(spare),
             Err(error) => {
@@ -217,13 +239,10 @@ impl Spare {
     /// room is in use, with each sync; a write over zeros syncs its own bytes alone. The zeros go
     /// past the page cache and in small pieces, because groups are committed at the same time.
     fn fill(&self, stop: &AtomicBool) -> io::Result<()> {
-        let direct = rustix::fs::OFlags::DIRECT.bits().cast_signed();
-        let Ok(file) = OpenOptions::new().write(true).custom_flags(direct).open(&self.path) else {
-            return Ok(()); // A file system without such writes is left to itself.
-        };
+        let Some(file) = &self.direct else { return Ok(()) };
         let (mut at, to) = (0, self.bytes - self.bytes % PAGE_BYTES);
         while at < to && !stop.load(Ordering::Relaxed) {
-            at += match wipe_some(&file, at, to) {
+            at += match wipe_some(file, at, to) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
                 wiped => wiped?,
             };

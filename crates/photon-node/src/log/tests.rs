@@ -262,6 +262,39 @@ fn what_is_written_is_for_its_owner_alone() {
 }
 
 #[test]
+fn segments_that_were_filled_ahead_are_read_back_and_cut_like_any_other() {
+    let fixture = Fixture::new(64 << 10);
+    let group = |n: u64| ops(50 * n + 1..50 * n + 51);
+    let last = {
+        let mut open = fixture.open().unwrap();
+        let commit = |n| {
+            let committed = open.appender.commit(&group(n)).unwrap();
+            assert_eq!(open.appender.reserve().unwrap(), Disk::Ready);
+            committed
+        };
+        (0..40).map(commit).last().unwrap()
+    };
+    assert!(3 < last.at.segment, "segments follow on each other: {last:?}");
+    fixture.check(40 * 50, Tail::Whole);
+    let file = fixture.segment(last.at.segment);
+    fixture.damage(&file, |bytes| bytes[range(&last).end] = 1); // In the rest of its last page.
+    fixture.check(40 * 50, Tail::Torn);
+    fixture.open().unwrap().appender.commit(&group(40)).unwrap();
+    fixture.check(41 * 50, Tail::Whole);
+}
+
+#[test]
+fn a_folder_whose_region_halted_is_not_used_again() {
+    let fixture = Fixture::new(600);
+    fixture.write(&[1..2]);
+    mark_halted(&fixture.options.path, "it went back").unwrap();
+    match fixture.open().map(|open| open.recovered) {
+        Err(LogError::Halted { why, .. }) => assert_eq!(why, "it went back"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_group_larger_than_a_segment_gets_one_of_its_own_size() {
     let fixture = Fixture::new(600);
     let groups = fixture.write(&[1..2, 2..100, 100..101]);
