@@ -20,6 +20,10 @@ use crate::names::Invalid;
 use crate::problem::{Declined, Kind, Stood};
 use crate::v1::types::Object;
 
+/// What of each body is not counted, so that workers are heard while large bodies are turned away:
+/// connections bound it.
+const SMALL_BYTES: usize = 16 << 10;
+
 /// Why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -67,7 +71,7 @@ pub(crate) async fn read(
         return Err(BodyError::TooLarge { max });
     }
     let mut share = front.bodies().share();
-    // What is only announced holds no room: else a few who never send it would keep out all others.
+    // What is only announced holds no room: else a few who never send it would keep out others.
     let gathered = tokio::time::timeout(patience, gather(&mut body, max, &mut share)).await;
     let gathered = gathered.unwrap_or(Err(BodyError::TimedOut(patience)));
     if matches!(gathered, Err(BodyError::TooLarge { .. } | BodyError::Full(_))) {
@@ -86,7 +90,7 @@ async fn gather(body: &mut Body, max: usize, share: &mut Share) -> Result<Bytes,
         if max < len {
             return Err(BodyError::TooLarge { max });
         }
-        share.grow_to(len)?;
+        share.grow_to(len.saturating_sub(SMALL_BYTES))?;
         // Most bodies come in one piece, which needs no copy.
         if first.is_empty() && rest.is_empty() {
             first = data;

@@ -42,6 +42,8 @@ pub struct PlanetInfo {
     pub name: String,
     /// The region that this door belongs to.
     pub region: RegionId,
+    /// What clients are told to connect to, if not the address by which they came.
+    pub url: Option<String>,
     /// All regions, this one too.
     pub regions: Vec<RegionInfo>,
     /// The regions of each placement, `global` too.

@@ -248,6 +248,7 @@ mod tests {
         let planet = PlanetInfo {
             name: "test".to_owned(),
             region: RegionId::try_from("eu-west-1").unwrap(),
+            url: None,
             regions: Vec::new(),
             placements: BTreeMap::new(),
             version: "0.0.0".to_owned(),

@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use http_body_util::BodyExt;
 use photon_edge::{Front, FrontLimits, TokenHash, token};
 use serde_json::{Value, json};
+use tokio::sync::oneshot::{self, Sender};
 use tower::ServiceExt;
 
 async fn send(front: &Front, request: Request<Body>) -> Response<Body> {
@@ -233,31 +234,39 @@ async fn a_body_of_another_type_or_size_is_refused() {
     assert_eq!(send(&front, request).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
-/// Checks that a body under way keeps its room, and gives it back once it has been understood.
-async fn check_room(announces_length: bool) {
+/// What of a body is not counted.
+const SMALL: usize = 16 << 10;
+
+/// Begins a request whose body arrives in two parts, the second when it is sent.
+fn slow(front: &Front, begin: &str) -> (impl Future<Output = Response<Body>>, Sender<String>) {
+    let (go, gone) = oneshot::channel::<String>();
+    let chunks = stream::iter([Ok(begin.to_owned())]).chain(stream::once(gone));
+    let request = Request::post("/v1/tasks").header("content-type", "application/json");
+    let request = request.header("content-length", 2 * SMALL).body(Body::from_stream(chunks));
+    (send(front, request.unwrap()), go)
+}
+
+#[tokio::test]
+async fn all_bodies_together_have_a_bound() {
     let limits = FrontLimits { bodies_bytes_max: 100, ..FrontLimits::default() };
     let front = region::front(Vec::new(), limits);
     call(&front, "PUT", "/v1/agents/a", json!({"skills": ["a"]})).await;
-    let whole = json!({"skill": "a", "text": "x".repeat(40)}).to_string();
-    let (begin, end) = whole.split_at(55);
-    let (go, gone) = tokio::sync::oneshot::channel::<String>();
-    let chunks = stream::iter([Ok(begin.to_owned())]).chain(stream::once(gone));
-    let mut slow = Request::post("/v1/tasks").header("content-type", "application/json");
-    if announces_length {
-        slow = slow.header("content-length", whole.len());
-    }
-    let slow = send(&front, slow.body(Body::from_stream(chunks)).unwrap());
-    let post = json!({"skill": "a", "text": "x".repeat(40)});
+    let post = json!({"skill": "a", "text": "x".repeat(SMALL + 40)});
+    let whole = post.to_string();
+    let (begin, end) = whole.split_at(SMALL + 55);
+    let (slow, go) = slow(&front, begin);
     let other = async {
         let response = send(&front, request("POST", "/v1/tasks", &post)).await;
         assert_eq!(response.headers()["retry-after"], "1");
         let problem = read(response).await;
         assert_eq!((&problem["status"], &problem["max"]), (&json!(503), &json!(100)), "{problem}");
         assert_eq!(problem["type"], "/problems/too-many-bodies");
-        let small = Request::post("/a2a").body(Body::from(vec![b' '; 60])).unwrap();
-        let response = send(&front, small).await;
+        let large = Request::post("/a2a").body(Body::from(vec![b' '; SMALL + 60])).unwrap();
+        let response = send(&front, large).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(read(response).await["error"]["code"], -32603);
+        let small = json!({"skill": "a", "text": "x"});
+        assert_eq!(call(&front, "POST", "/v1/tasks", small).await.0, 201, "small ones are heard");
         go.send(end.to_owned()).unwrap();
     };
     let (slow, ()) = tokio::join!(slow, other);
@@ -266,9 +275,41 @@ async fn check_room(announces_length: bool) {
 }
 
 #[tokio::test]
-async fn all_bodies_together_have_a_bound() {
-    check_room(true).await;
-    check_room(false).await;
+async fn a_body_that_is_only_announced_holds_no_room() {
+    let limits = FrontLimits { bodies_bytes_max: 100, ..FrontLimits::default() };
+    let front = region::front(Vec::new(), limits);
+    call(&front, "PUT", "/v1/agents/a", json!({"skills": ["a"]})).await;
+    let (silent, go) = slow(&front, "{");
+    let other = async {
+        let post = json!({"skill": "a", "text": "x".repeat(SMALL + 40)});
+        assert_eq!(call(&front, "POST", "/v1/tasks", post).await.0, 201);
+        go.send(String::new()).unwrap();
+    };
+    assert_eq!(tokio::join!(silent, other).0.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn who_prefers_little_is_told_where_the_task_is_and_no_more() {
+    let front = front_with_agent().await;
+    let check = async |prefer: &str, status: u16| {
+        let mut post = request("POST", "/v1/tasks", &json!({"skill": "text.upper", "text": "x"}));
+        post.headers_mut().insert("prefer", prefer.parse().unwrap());
+        let response = send(&front, post).await;
+        assert_eq!(response.status(), status, "{prefer}");
+        let path = response.headers()["location"].to_str().unwrap().to_owned();
+        let applied = response.headers().get("preference-applied").cloned();
+        assert_eq!(applied.is_some_and(|it| it == "return=minimal"), status == 204, "{prefer}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.is_empty(), status == 204, "{prefer}");
+        let (_, task) = call(&front, "GET", &path, Value::Null).await;
+        assert_eq!(task["message"]["parts"], json!([{"text": "x"}]));
+    };
+    for prefer in ["return=minimal", "wait=1, Return = \"minimal\"; x=1", "return=minimal, a"] {
+        check(prefer, 204).await;
+    }
+    for prefer in ["return=representation", "respond-async", "return=a, return=minimal", "=", ""] {
+        check(prefer, 201).await;
+    }
 }
 
 #[tokio::test]

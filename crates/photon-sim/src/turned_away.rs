@@ -22,6 +22,7 @@ impl Crowd {
                 let submission = &mut self.submissions[*index as usize];
                 let is_final = match refusal {
                     Refusal::OutsidePlacement { .. }
+                    | Refusal::Confined { .. }
                     | Refusal::TooLarge { .. }
                     | Refusal::KeyReused { .. } => true,
                     Refusal::Overloaded { .. }
@@ -30,7 +31,6 @@ impl Crowd {
                     | Refusal::NoSuchSkill(_)
                     | Refusal::NoSuchTask(_)
                     | Refusal::NoSuchPlacement(_)
-                    | Refusal::Confined { .. }
                     | Refusal::AttachedElsewhere { .. }
                     | Refusal::StaleToken { .. }
                     | Refusal::Ended { .. }

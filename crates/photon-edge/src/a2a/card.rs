@@ -2,7 +2,6 @@
 //! that of Photon itself. Must not know how an operation is served at those addresses.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ::a2a::{
@@ -16,12 +15,13 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::{Agent, Command, Reply, Skill};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
-use crate::{Front, names, page};
+use crate::{Front, gate, names};
 
 /// How long a card may be used before asking anew, by anybody.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
@@ -32,13 +32,15 @@ const CACHE_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=60
 const SKILLS_MAX: usize = 256;
 /// Agents that are looked at for them; further ones are left out.
 const AGENTS_MAX: usize = 1_000;
-/// Bytes of the skills as their agents describe them; further ones are only named.
-const DESCRIBED_BYTES_MAX: usize = 1 << 20;
+/// Bytes of agents' cards that are read for descriptions; skills of further ones are only named.
+const CARD_BYTES_MAX: usize = 1 << 20;
 
 /// Serves the card of Photon itself.
 pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> Response {
     let base = base_url(&front, &request);
-    let card = photon_card(&front, &base).await;
+    // Strangers may learn where to ask; what the planet can do is for those who may ask.
+    let tells_skills = gate::is_known(&front, request.headers());
+    let card = photon_card(&front, &base, tells_skills).await;
     answer(&front, request.headers(), card)
 }
 
@@ -126,8 +128,9 @@ fn interfaces(base: &str, door: &Door) -> [AgentInterface; 2] {
         .map(|binding| AgentInterface::new(url.clone(), binding))
 }
 
-async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
-    let command = Command::Agents { skill: None, region: None, after: None, limit: AGENTS_MAX };
+async fn photon_card(front: &Front, base: &str, tells_skills: bool) -> Result<Value, Fault> {
+    let limit = if tells_skills { AGENTS_MAX } else { 0 };
+    let command = Command::Agents { skill: None, region: None, after: None, limit };
     let Reply::Agents { agents, more: _ } = front.submit(command).await? else {
         unreachable!("the region answers `Agents` with agents")
     };
@@ -164,30 +167,31 @@ async fn photon_card(front: &Front, base: &str) -> Result<Value, Fault> {
 fn all_skills(agents: &[Arc<Agent>]) -> Vec<AgentSkill> {
     let mut skills: BTreeMap<Skill, AgentSkill> = BTreeMap::new();
     let mut bytes = 0;
-    let each = agents.iter().flat_map(|agent| agent.spec.skills.iter().map(move |it| (it, agent)));
-    for (skill, agent) in each {
-        if SKILLS_MAX <= skills.len() {
-            break;
-        }
-        let Entry::Vacant(entry) = skills.entry(skill.clone()) else { continue };
-        let described = described_skill(skill, agent);
-        let described_bytes = page::json_len(&described);
-        if DESCRIBED_BYTES_MAX < bytes + described_bytes {
-            entry.insert(plain_skill(skill));
+    for agent in agents {
+        let is_new = |skill: &&Skill| !skills.contains_key(*skill);
+        let fresh: Vec<Skill> = agent.spec.skills.iter().filter(is_new).cloned().collect();
+        if fresh.is_empty() {
             continue;
         }
-        bytes += described_bytes;
-        entry.insert(described);
+        bytes += agent.spec.card.0.len();
+        let is_read = bytes <= CARD_BYTES_MAX;
+        let card = if is_read { serde_json::from_slice(&agent.spec.card.0).ok() } else { None };
+        for skill in fresh {
+            if SKILLS_MAX <= skills.len() {
+                return skills.into_values().collect();
+            }
+            let described = described_skill(&skill, card.as_ref());
+            skills.insert(skill, described);
+        }
     }
     skills.into_values().collect()
 }
 
 /// Returns a skill as the card of an agent describes it.
-fn described_skill(skill: &Skill, agent: &Agent) -> AgentSkill {
-    let card = serde_json::from_slice::<Value>(&agent.spec.card.0).unwrap_or_default();
-    let skills = card.get("skills").and_then(Value::as_array);
+fn described_skill(skill: &Skill, card: Option<&Value>) -> AgentSkill {
+    let skills = card.and_then(|it| it.get("skills")?.as_array());
     let described = skills.into_iter().flatten().find(|it| it["id"] == **skill);
-    let described = described.and_then(|it| serde_json::from_value::<AgentSkill>(it.clone()).ok());
+    let described = described.and_then(|it| AgentSkill::deserialize(it).ok());
     let mut described = described.unwrap_or_else(|| plain_skill(skill));
     described.security_requirements = None;
     described
@@ -206,19 +210,20 @@ fn plain_skill(skill: &Skill) -> AgentSkill {
     }
 }
 
-/// Returns the address by which the client came in, or else the one that the planet is told.
+/// Returns the address that clients are to be told: the one that is configured for that, or else
+/// the one by which this client came in.
 fn base_url(front: &Front, request: &Request) -> String {
-    let api = front.region_info(front.region()).map(|it| it.api.trim_end_matches('/'));
+    if let Some(url) = &front.planet().url {
+        return url.clone();
+    }
     let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
     let host = host.or(request.uri().authority().map(Authority::as_str));
     // What is not a host and a port must not get into an address that others will follow.
     let host =
         host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'));
-    let is_tls = api.is_some_and(|it| it.starts_with("https:"));
-    match (host, api) {
-        (Some(host), _) if is_tls => format!("https://{host}"),
-        (Some(host), _) => format!("http://{host}"),
-        (None, api) => api.unwrap_or_default().to_owned(),
+    match host {
+        Some(host) => format!("http://{host}"),
+        None => front.region_info(front.region()).map(|it| it.api.clone()).unwrap_or_default(),
     }
 }
 
@@ -238,7 +243,7 @@ fn answer(front: &Front, asked: &HeaderMap, card: Result<Value, Fault>) -> Respo
     let headers = response.headers_mut();
     let cache = if front.tokens().is_empty() { CACHE } else { CACHE_PRIVATE };
     headers.insert(CACHE_CONTROL, cache);
-    headers.insert(VARY, HeaderValue::from_static("host"));
+    headers.insert(VARY, HeaderValue::from_static("authorization, host"));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
     if !is_known {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -275,6 +280,6 @@ mod tests {
         };
         let skills = all_skills(&(0..10).map(agent).collect::<Vec<_>>());
         let described = skills.iter().filter(|it| it.description == description).count();
-        assert_eq!((skills.len(), described), (10, 5));
+        assert_eq!((skills.len(), described), (10, 5), "a MiB of cards is read");
     }
 }

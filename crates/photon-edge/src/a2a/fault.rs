@@ -176,6 +176,11 @@ impl Fault {
         Self::new(Kind::Params, "").about(field, description)
     }
 
+    /// Whether a task is not known, or not to this address.
+    pub(super) fn is_no_task(&self) -> bool {
+        self.kind == Kind::TaskNotFound
+    }
+
     /// Makes the fault of a task that is not known, or not to this address.
     pub(super) fn no_task(id: &str) -> Self {
         // What a client sent is repeated only as far as a name of a task can reach.

@@ -64,7 +64,12 @@ impl Call {
         let (mut tasks, mut next) = (Page::new(), page.next);
         for (at, summary) in page.tasks.iter().enumerate() {
             tasks.push(match request.include_artifacts {
-                Some(true) => task::whole(&self.detail(summary.id).await?, history),
+                Some(true) => match self.detail(summary.id).await {
+                    Ok(detail) => task::whole(&detail, history),
+                    // It was forgotten, or given to another agent, since it was listed.
+                    Err(fault) if fault.is_no_task() => continue,
+                    Err(fault) => return Err(fault),
+                },
                 Some(false) | None => task::outline(summary, history),
             });
             if !tasks.has_room() {

@@ -200,9 +200,20 @@ fn here() -> RegionId {
 
 /// Makes the front door of whatever answers behind a handle.
 fn front(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    front_at(None, handle, tokens, limits)
+}
+
+/// Makes the same, with a URL that clients are told.
+fn front_at(
+    url: Option<String>,
+    handle: Handle,
+    tokens: Vec<TokenHash>,
+    limits: FrontLimits,
+) -> Front {
     let planet = PlanetInfo {
         name: "test".to_owned(),
         region: here(),
+        url,
         regions: Vec::new(),
         placements: BTreeMap::new(),
         version: "0.0.0".to_owned(),

@@ -24,7 +24,8 @@ macro_rules! problems {
 problems! {
     /// Any operation.
     Always: "400" "A parameter is invalid", "401" "A bearer token is needed",
-        "429" "The region is overloaded; try again", "503" "The region cannot help at present"
+        "403" "It was meant for another host", "429" "The region is overloaded; try again",
+        "503" "The region cannot help at present"
 }
 problems! {
     /// An operation that takes a body.

@@ -83,12 +83,16 @@ async fn submit(
 /// The preference for a reply without a body (RFC 7240).
 const MINIMAL: &str = "return=minimal";
 
-/// Whether a client prefers a reply without a body. Other preferences are passed over, as they
-/// have to be.
+/// Whether a client prefers a reply without a body. Of several answers to that question the first
+/// counts; other preferences are passed over, as they have to be.
 fn prefers_minimal(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").iter().filter_map(|it| it.to_str().ok());
-    let mut preferences = values.flat_map(|it| it.split(',')).map(str::trim);
-    preferences.any(|it| it.eq_ignore_ascii_case(MINIMAL))
+    let preferences = values.flat_map(|it| it.split(','));
+    let mut returns = preferences.filter_map(|it| {
+        let (name, value) = it.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"'))
+    });
+    returns.next().is_some_and(|it| it.eq_ignore_ascii_case("minimal"))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<std::sync::Arc<str>>, Invalid> {

@@ -102,6 +102,7 @@ pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimi
     let planet = PlanetInfo {
         name: "test".to_owned(),
         region: id(HERE),
+        url: None,
         regions: vec![info(HERE), info(THERE)],
         placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
         version: "0.1.0".to_owned(),

@@ -2,7 +2,7 @@
 //! Must not know of files or the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use photon_edge::TokenHash;
@@ -108,6 +108,9 @@ fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, C
         let site = site(name, &section)?;
         for (key, address) in [("api", site.api), ("link", site.link)] {
             let key = format!("regions.{name}.{key}");
+            if address.ip().is_unspecified() {
+                continue; // Of whichever machine the region runs on: two need not be the same.
+            }
             if let Some(other) = taken.insert(address, key.clone()) {
                 return Err(section.error(ConfigProblem::AddressTwice { key, other, address }));
             }
@@ -226,6 +229,16 @@ fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Link
 fn check_guards(site: &Site, section: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
     let is_open = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
     let line = |key| section.require(key, "an address");
+    let is_remote = |url: &Url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback());
+        host != "localhost" && !is_here
+    };
+    if let Some(url) = site.url.as_ref().filter(|it| is_remote(it) && config.tokens.is_empty()) {
+        let (value, url) = (line("url")?, url.to_string());
+        let key = value.path().to_owned();
+        return Err(value.error(ConfigProblem::TokenNeededForUrl { key, url }));
+    }
     if is_open(site.api) && config.tokens.is_empty() {
         let (value, address) = (line("api")?, site.api);
         let key = value.path().to_owned();

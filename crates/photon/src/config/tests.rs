@@ -269,6 +269,13 @@ fn an_address_that_is_open_to_others_must_be_guarded() {
     let token = "p.toml:9: `regions.us-west-2.api` is `192.0.2.7:7500`, which is not loopback: \
         run `photon token new` and put the hash that it prints into `listen.tokens`";
     check(open, token);
+    let proxied = "[regions.us-west-2]\nurl = 'https://a.example'\napi = '127.0.0.1:7500'\nlink = \
+        '127.0.0.1:7501'";
+    let url = "p.toml:9: `regions.us-west-2.url` is `https://a.example/`, which is not loopback: \
+        run `photon token new` and put the hash that it prints into `listen.tokens`";
+    check(proxied, url);
+    Config::parse("p.toml", &format!("{GOOD}{}", proxied.replace("a.example", "localhost:1")))
+        .unwrap();
     let open = "[regions.us-west-2]\napi = '127.0.0.1:7500'\nlink = '10.0.0.1:7501'";
     let secret = "p.toml:10: `regions.us-west-2.link` is `10.0.0.1:7501`, which is not loopback: \
         set `links.secret` to the same 16 characters or more in all regions";

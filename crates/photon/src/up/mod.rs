@@ -74,7 +74,7 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
 
     let looked_after = async {
         planet.start_all()?;
-        let exit = become_ready(&mut planet, &mut happenings, &mut signals).await?;
+        let exit = become_ready(&mut planet, &mut happenings, &mut signals, report).await?;
         if let Some(exit) = exit {
             return Ok(exit);
         }
@@ -98,6 +98,7 @@ async fn become_ready(
     planet: &mut Planet,
     happenings: &mut mpsc::Receiver<Happening>,
     signals: &mut Signals,
+    report: Report,
 ) -> Result<Option<Exit>> {
     while !planet.is_ready() {
         let happening = tokio::select! {
@@ -105,7 +106,11 @@ async fn become_ready(
             () = signals.next() => return Ok(Some(Exit::Failed)),
         };
         // A region that was ready may end before the others are.
-        if handle(planet, happening)? == Fate::NeverReady || planet.missing().is_some() {
+        let fate = handle(planet, happening)?;
+        if fate == Fate::Told && planet.lacks_one() {
+            report.remark("a region ended before the planet was ready");
+        }
+        if fate == Fate::NeverReady || planet.lacks_one() {
             return Ok(Some(Exit::Failed));
         }
     }

@@ -102,9 +102,9 @@ impl Planet {
         self.members.values().all(Member::is_up)
     }
 
-    /// Returns a region that does not run.
-    pub(super) fn missing(&self) -> Option<RegionId> {
-        self.members.iter().find(|(_, it)| it.running().is_none()).map(|(region, _)| *region)
+    /// Whether a region does not run.
+    pub(super) fn lacks_one(&self) -> bool {
+        self.members.values().any(|it| it.running().is_none())
     }
 
     pub(super) fn is_down(&self) -> bool {

@@ -44,6 +44,21 @@ async fn only_a_card_that_everybody_may_have_is_for_everybody_s_cache() {
     }
 }
 
+#[tokio::test]
+async fn a_stranger_learns_where_to_ask_and_not_what_for() {
+    let world = Mutex::new(World::new(&[], Limits::default()));
+    let handle = Handle::from_fn(move |command| world.lock().unwrap().ask(command));
+    let url = Some("https://eu.example".to_owned());
+    let front = front_at(url, handle, vec![TokenHash::of("x")], FrontLimits::default());
+    let client = Client(super::super::router().with_state(front));
+    let path = "/.well-known/agent-card.json";
+    let card = client.get(path).await.json();
+    check_addresses(&card, "https://eu.example/a2a");
+    assert_eq!(card["skills"], json!([]), "{card}");
+    let known = client.call("GET", path, &[("authorization", "Bearer x")], Value::Null).await;
+    assert_eq!(known.json()["skills"].as_array().unwrap().len(), 2);
+}
+
 fn check_addresses(card: &Value, url: &str) {
     let binding =
         |name: &str| json!({ "url": url, "protocolBinding": name, "protocolVersion": "1.0" });
