@@ -132,6 +132,14 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
     read().with_context(|| format!("`{path}` says nothing about memory"))
 }
 
+/// Returns how many bytes of memory are free on this machine; 0 when it does not say.
+pub(crate) fn free_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = text.lines().find_map(|it| it.strip_prefix("MemAvailable:"));
+    let kib = kib.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
 /// Returns the words that a process was started with.
 pub(crate) fn words(id: u32) -> Vec<String> {
     let bytes = std::fs::read(Path::new("/proc").join(id.to_string()).join("cmdline"));

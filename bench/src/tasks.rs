@@ -33,10 +33,10 @@ pub(crate) struct Options {
     /// How many seconds each work is done before anything is measured
     #[arg(long, default_value_t = 2.0)]
     warm_up: f64,
-    /// How many GiB of memory are used and given back before the start: a hypervisor that backs
-    /// memory only once it is used would else be measured too
+    /// How many GiB of memory are used and given back before the start, half of what is free at
+    /// most: a hypervisor that backs memory only once it is used would else be measured too
     #[arg(long, default_value_t = 6)]
-    warm_memory: usize,
+    warm_memory_gib: u64,
 }
 
 /// The four works of one round.
@@ -62,7 +62,7 @@ impl Pair {
 /// Measures both, turn by turn.
 pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Result<Report> {
     let mut report = Report::begin("tasks");
-    warm_memory(options.warm_memory << 30);
+    let warmed_gib = warm_memory(options.warm_memory_gib);
     disk::measure(&places.folder, &mut report)?;
     let mut photon = Photon::start(places, options.clients).await?;
     let mut peer = Peer::start(places, options.clients).await?;
@@ -79,7 +79,7 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
     let memory = process::memory(photon.process())?;
     report.row("Photon, memory at the end", (memory.resident, "MiB"), Target::None);
     note_rounds(&mut report, &rounds);
-    note_method(&mut report, options, &peer).await?;
+    note_method(&mut report, options, warmed_gib, &peer).await?;
     Ok(report)
 }
 
@@ -126,12 +126,17 @@ fn note_rounds(report: &mut Report, rounds: &[Four]) {
     report.note(text);
 }
 
-async fn note_method(report: &mut Report, options: &Options, peer: &Peer) -> anyhow::Result<()> {
+async fn note_method(
+    report: &mut Report,
+    options: &Options,
+    warmed_gib: u64,
+    peer: &Peer,
+) -> anyhow::Result<()> {
     let settings = peer.settings().await?;
-    let Options { clients, rounds, seconds, warm_memory, .. } = options;
+    let Options { clients, rounds, seconds, .. } = options;
     report.note(format!(
         "{clients} clients in one thread, {PAYLOAD_BYTES} bytes a task; medians of {rounds} rounds \
-         of {seconds} s for each work, turn by turn, after {warm_memory} GiB of memory were used \
+         of {seconds} s for each work, turn by turn, after {warmed_gib} GiB of memory were used \
          and given back. Photon: one region, HTTP/1.1 over loopback, replies without a body \
          (`prefer: return=minimal`), as PostgreSQL returns the id alone. {settings}, TCP over \
          loopback, prepared statements, no index but the primary key where tasks are only \
@@ -140,13 +145,12 @@ async fn note_method(report: &mut Report, options: &Options, peer: &Peer) -> any
     Ok(())
 }
 
-/// Uses memory, and gives it back.
-fn warm_memory(bytes: usize) {
-    let mut memory: Vec<u8> = Vec::new();
-    if memory.try_reserve_exact(bytes).is_ok() {
-        memory.resize(bytes, 1); // Zeros would be had for nothing.
-        std::hint::black_box(&memory);
-    }
+/// Uses memory, and gives it back; returns how many GiB.
+fn warm_memory(gib: u64) -> u64 {
+    let gib = gib.min(process::free_memory() >> 31);
+    let bytes = usize::try_from(gib << 30).expect("it fits this machine");
+    std::hint::black_box(vec![1_u8; bytes]); // Zeros would be had without any use.
+    gib
 }
 
 /// Makes payloads that do not compress.
