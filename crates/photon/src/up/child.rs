@@ -2,7 +2,7 @@
 //! Must not decide what its end means.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::Happening;
+use crate::config::Config;
 
 /// Signals that wait to be sent; there are hardly ever two, and what exceeds them is dropped.
 const SIGNALS_MAX: usize = 8;
@@ -31,8 +32,9 @@ const SHOWN_LINES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     pub(super) region: RegionId,
-    pub(super) config: PathBuf,
-    pub(super) log: PathBuf,
+    /// Where its state, its configuration and its log are.
+    pub(super) folder: PathBuf,
+    pub(super) config: Config,
 }
 
 /// How the process of a region ended, in words.
@@ -62,6 +64,14 @@ pub(super) struct Running {
 }
 
 impl Recipe {
+    /// Writes what the region is told, at each start anew: somebody may have moved its folder away.
+    fn write_config(&self, path: &Path) -> Result<()> {
+        let text = self.config.to_toml()?;
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| write_private(path, &text))
+            .with_context(|| format!("failed to write the configuration `{}`", path.display()))
+    }
+
     /// Starts the region; its end is told as a [`Happening`].
     ///
     /// Must be called on the main thread: the kernel ends the child when the thread that made it
@@ -71,15 +81,17 @@ impl Recipe {
         tasks: &TaskTracker,
         happenings: mpsc::Sender<Happening>,
     ) -> Result<Running> {
-        let shown = self.log.display();
-        let open = || OpenOptions::new().create(true).append(true).open(&self.log);
+        let (config, log_path) = (self.folder.join("photon.toml"), self.folder.join("photon.log"));
+        self.write_config(&config)?;
+        let shown = log_path.display();
+        let open = || OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().with_context(|| format!("failed to open `{shown}`"))?;
         let log_from = log.metadata().map_or(0, |it| it.len());
         let photon = own_binary().context("failed to find the binary of photon")?;
         let (region, parent) = (self.region, std::process::id().to_string());
         let child = Command::new(photon)
             .args(["serve", "--region", region.as_str(), "--die-with-parent", &parent, "--config"])
-            .arg(&self.config)
+            .arg(&config)
             .stdin(Stdio::null())
             .stdout(log.try_clone().with_context(|| format!("failed to share `{shown}`"))?)
             .stderr(log)
@@ -95,7 +107,7 @@ impl Recipe {
             // Nobody listens only when `up` itself is ending.
             let _ = happenings.send(Happening::Ended { region, pid, end }).await;
         });
-        Ok(Running { pid, signals, log: self.log.clone(), log_from })
+        Ok(Running { pid, signals, log: log_path, log_from })
     }
 }
 
@@ -158,4 +170,13 @@ impl Running {
         log.take(SHOWN_BYTES_MAX).read_to_end(&mut text)?;
         Ok(text)
     }
+}
+
+/// Writes a file that only its owner may read: there is a secret in it.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }

@@ -219,7 +219,7 @@ async fn relay(
     Ok(plan.order.iter().map(|it| (*it, relay.via(*it))).collect())
 }
 
-/// Writes what each region is told into its folder.
+/// Says how each region is started.
 fn members(
     plan: &Plan,
     folder: &Folder,
@@ -227,25 +227,10 @@ fn members(
 ) -> Result<BTreeMap<RegionId, Member>> {
     let mut members = BTreeMap::new();
     for region in &plan.order {
-        let path = folder.region(*region);
-        let (config, log) = (path.join("photon.toml"), path.join("photon.log"));
-        let text = plan.config_of(*region, folder, via.remove(region).unwrap_or_default());
-        let text = text.to_toml()?;
-        fs::create_dir_all(&path)
-            .and_then(|()| write_private(&config, &text))
-            .with_context(|| format!("failed to write the configuration `{}`", config.display()))?;
+        let config = plan.config_of(*region, folder, via.remove(region).unwrap_or_default());
         let endpoint: Endpoint = format!("http://{}", plan.site_of(*region).api).parse()?;
-        let recipe = Recipe { region: *region, config, log };
+        let recipe = Recipe { region: *region, folder: folder.region(*region), config };
         members.insert(*region, Member::new(recipe, Client::new(endpoint, None)));
     }
     Ok(members)
-}
-
-/// Writes a file that only its owner may read: there is a secret in it.
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
