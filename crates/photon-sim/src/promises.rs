@@ -94,11 +94,18 @@ pub(crate) struct Known {
 pub(crate) struct Ledger {
     disks: Disks,
     tasks: BTreeMap<TaskId, Known>,
+    /// Where each agent may be known, one bit for each site.
+    agents: BTreeMap<AgentName, u32>,
 }
 
 impl Ledger {
     pub(crate) fn new(disks: Disks) -> Self {
-        Self { disks, tasks: BTreeMap::new() }
+        Self { disks, tasks: BTreeMap::new(), agents: BTreeMap::new() }
+    }
+
+    /// Takes note of where an agent may be known.
+    pub(crate) fn confine(&mut self, agent: AgentName, members: u32) {
+        self.agents.insert(agent, members);
     }
 
     pub(crate) fn is_strict(&self) -> bool {
@@ -211,6 +218,11 @@ impl Ledger {
         let members = atlas.members(task.spec.placement);
         Promise::Residency.holds(members >> here & 1 == 1, || {
             format!("{} showed task {} of {}", atlas.ids[here], task.id, task.spec.placement)
+        })?;
+        let worker = task.worker.as_ref().map(|(agent, _)| agent);
+        let known = worker.and_then(|it| self.agents.get(it)).copied().unwrap_or(u32::MAX);
+        Promise::Residency.holds(members & !known == 0, || {
+            format!("task {} of {} names {worker:?}", task.id, task.spec.placement)
         })?;
         let home = atlas.site(task.home);
         let known = self.learn(task.id, home, members);

@@ -64,6 +64,9 @@ impl Fleet {
             let chosen: Vec<Skill> = skills.iter().filter(|_| rng.bool()).cloned().collect();
             agents.push(draw_agent(&format!("agent-{index}"), place, chosen, rng));
         }
+        for agent in &agents {
+            stage.ledger.confine(agent.spec.name.clone(), agent.members);
+        }
         for index in 0..agents.len() {
             let index = u32::try_from(index).expect("a handful of agents");
             stage.later(rng.u64(0..300 * MS), Turn::Enlist(index));
