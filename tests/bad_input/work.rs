@@ -37,12 +37,18 @@ async fn a_worker_that_was_silent_for_too_long_is_refused_from_then_on() {
     api.lives_on().await;
 }
 
+/// Starts a region that wants a token; returns the token, too.
+async fn guarded_region() -> (Region, String) {
+    let made = run(photon(&["token", "new", "--output", "json"]), SOON).await.json();
+    let config = format!("[listen]\ntokens = [\"{}\"]", text(&made["hash"]));
+    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    (region, text(&made["token"]).to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_token_nobody_comes_in_and_with_it_all_is_as_ever() {
-    let made = run(photon(&["token", "new", "--output", "json"]), SOON).await.json();
-    let (token, hash) = (text(&made["token"]), text(&made["hash"]));
-    let config = format!("[listen]\ntokens = [\"{hash}\"]");
-    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    let (region, token) = guarded_region().await;
+    let token = token.as_str();
     for path in ["/v1/tasks", "/v1/openapi.json", "/metrics", "/nothing"] {
         let refused = region.api.get(path).await;
         assert_eq!(refused.headers["www-authenticate"], "Bearer realm=\"photon\"");
@@ -59,10 +65,8 @@ async fn without_the_token_nobody_comes_in_and_with_it_all_is_as_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_is_not_told_the_token_that_its_agent_needs() {
-    let made = run(photon(&["token", "new", "--output", "json"]), SOON).await.json();
-    let (token, hash) = (text(&made["token"]), text(&made["hash"]));
-    let config = format!("[listen]\ntokens = [\"{hash}\"]");
-    let region = Region::start(&RegionOptions { config, ..RegionOptions::default() }).await;
+    let (region, token) = guarded_region().await;
+    let token = token.as_str();
     let (api, url) = (region.api.as_bearer(token), region.api.base());
     let program = ["--", "sh", "-c", "echo token: ${PHOTON_TOKEN-none}"];
     let args = ["--url", url, "agent", "run", "--name", "show", "--skill", "show.token"];

@@ -65,7 +65,7 @@ impl<T: Serialize> Page<T> {
 }
 
 /// Returns how many bytes a value is as JSON.
-pub(crate) fn json_len(value: &impl Serialize) -> usize {
+fn json_len(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, value).expect("our own types can be written as json");
     counter.0

@@ -44,9 +44,10 @@ impl Region {
         index: u64,
         event: Event,
     ) -> u64 {
-        let change = Change::Append { index, entry: encode_event(&event) };
+        let entry = encode_event(&event);
+        debug_assert_eq!(decode_event(&entry).as_ref(), Ok(&event));
+        let change = Change::Append { index, entry };
         let op = self.make_op(placement, TASKS, task_key(id), change);
-        debug_assert_eq!(decode_event(&encode_event(&event)).as_ref(), Ok(&event));
         let follows = self.tasks.follows(id, &event, op.stream, index);
         self.take_own(&op, follows.then_some(Meaning::Task(id, event)))
     }

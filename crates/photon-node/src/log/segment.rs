@@ -164,19 +164,20 @@ impl Filling {
 
     /// Stops, and returns the spare as far as it is filled: reserved is all of it.
     pub(super) fn finish(mut self) -> Spare {
+        let ended = self.end().expect("only this and the drop end it");
+        ended.expect("filling does not panic")
+    }
+
+    fn end(&mut self) -> Option<thread::Result<Spare>> {
         self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("it is taken here and when dropped");
-        thread.join().expect("filling does not panic")
+        self.thread.take().map(JoinHandle::join)
     }
 }
 
 impl Drop for Filling {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // Whoever opens the folder next must be the only one who writes there.
-            let _ = thread.join();
-        }
+        // Whoever opens the folder next must be the only one who writes there.
+        let _ = self.end();
     }
 }
 

@@ -132,27 +132,16 @@ pub enum ConfigProblem {
         /// The address.
         address: SocketAddr,
     },
-    /// A URL is open to others, and anybody could use it.
+    /// An address or a URL is open to others, and anybody could use it.
     #[error(
-        "`{key}` is `{url}`, which is not loopback: \
-        run `photon token new` and put the hash that it prints into `listen.tokens`"
-    )]
-    TokenNeededForUrl {
-        /// The key.
-        key: String,
-        /// The URL.
-        url: String,
-    },
-    /// An address is open to others, and anybody could use it.
-    #[error(
-        "`{key}` is `{address}`, which is not loopback: \
+        "`{key}` is `{target}`, which is not loopback: \
          run `photon token new` and put the hash that it prints into `listen.tokens`"
     )]
     TokenNeeded {
         /// The key.
         key: String,
-        /// The address.
-        address: SocketAddr,
+        /// The address or URL.
+        target: String,
     },
     /// An address is open to others, and anybody could pose as a region.
     #[error(

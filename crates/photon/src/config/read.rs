@@ -225,26 +225,23 @@ fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Link
     Ok(Links { secret, via })
 }
 
-/// Checks that an address which is open to others is guarded.
+/// Checks that what is open to others is guarded.
 fn check_guards(site: &Site, section: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
-    let is_open = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
-    let line = |key| section.require(key, "an address");
-    let is_remote = |url: &Url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_here = host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback());
-        host != "localhost" && !is_here
+    let is_open = |ip: IpAddr| !ip.to_canonical().is_loopback();
+    let is_open_url = |url: &Url| {
+        let host = url.host_str().unwrap_or_default();
+        host != "localhost" && host.trim_matches(['[', ']']).parse().map_or(true, is_open)
     };
-    if let Some(url) = site.url.as_ref().filter(|it| is_remote(it) && config.tokens.is_empty()) {
-        let (value, url) = (line("url")?, url.to_string());
+    let line = |key| section.require(key, "an address");
+    let open_api = is_open(site.api.ip()).then(|| ("api", site.api.to_string()));
+    let open_url = site.url.as_ref().filter(|it| is_open_url(it));
+    let open = open_api.or(open_url.map(|it| ("url", it.to_string())));
+    if let Some((key, target)) = open.filter(|_| config.tokens.is_empty()) {
+        let value = line(key)?;
         let key = value.path().to_owned();
-        return Err(value.error(ConfigProblem::TokenNeededForUrl { key, url }));
+        return Err(value.error(ConfigProblem::TokenNeeded { key, target }));
     }
-    if is_open(site.api) && config.tokens.is_empty() {
-        let (value, address) = (line("api")?, site.api);
-        let key = value.path().to_owned();
-        return Err(value.error(ConfigProblem::TokenNeeded { key, address }));
-    }
-    if is_open(site.link) && config.links.secret.is_none() {
+    if is_open(site.link.ip()) && config.links.secret.is_none() {
         let (value, address) = (line("link")?, site.link);
         let key = value.path().to_owned();
         return Err(value.error(ConfigProblem::SecretNeeded { key, address }));
