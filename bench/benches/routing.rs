@@ -76,6 +76,7 @@ impl Planet {
             incarnation: 1,
             regions: places.clone(),
             placements: BTreeMap::new(),
+            datasets: vec![],
             limits: limits.clone(),
             seed: 1,
         };

@@ -205,6 +205,7 @@ impl Front {
     pub async fn submit(&self, command: Command) -> Result<Reply, Failure> {
         let asked = match &command {
             Command::Events { wait, .. } | Command::Acquire { wait, .. } => *wait,
+            Command::Data(command) => command.wait(),
             Command::Register(_)
             | Command::Deregister(_)
             | Command::Agent(_)

@@ -4,6 +4,7 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use photon_region::data::DataRefusal;
 use photon_region::{Large, Refusal, TaskId};
 use photon_state::RegionId;
 
@@ -32,6 +33,8 @@ pub(crate) enum Kind {
     NoSuchRegion,
     NoSuchAgent,
     NoSuchTask,
+    NoSuchDataset,
+    NoSuchRecord,
     MethodNotAllowed,
     BodyTimeout,
     AttachedElsewhere,
@@ -39,16 +42,29 @@ pub(crate) enum Kind {
     Ended,
     KeyReused,
     NoteGap,
+    DeclaredOtherwise,
+    NotEmpty,
+    Overdrawn,
+    PositionTooOld,
+    Unexpected,
     TooLarge,
     UnsupportedMediaType,
     OutsidePlacement,
+    NotMaster,
     InvalidBody,
     NoSuchSkill,
     NoSuchPlacement,
     Confined,
+    NoSuchTenant,
+    WrongType,
+    DoesNotFit,
     Overloaded,
     DiskFull,
     HomeUnreachable,
+    MasterMoves,
+    LevelNotReached,
+    ReadNotReached,
+    DeciderUnreachable,
     TooManyFollowers,
     TooManyConnections,
     TooManyBodies,
@@ -59,7 +75,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 46] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -69,6 +85,8 @@ impl Kind {
         Self::NoSuchRegion,
         Self::NoSuchAgent,
         Self::NoSuchTask,
+        Self::NoSuchDataset,
+        Self::NoSuchRecord,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::AttachedElsewhere,
@@ -76,16 +94,29 @@ impl Kind {
         Self::Ended,
         Self::KeyReused,
         Self::NoteGap,
+        Self::DeclaredOtherwise,
+        Self::NotEmpty,
+        Self::Overdrawn,
+        Self::PositionTooOld,
+        Self::Unexpected,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::OutsidePlacement,
+        Self::NotMaster,
         Self::InvalidBody,
         Self::NoSuchSkill,
         Self::NoSuchPlacement,
         Self::Confined,
+        Self::NoSuchTenant,
+        Self::WrongType,
+        Self::DoesNotFit,
         Self::Overloaded,
         Self::DiskFull,
         Self::HomeUnreachable,
+        Self::MasterMoves,
+        Self::LevelNotReached,
+        Self::ReadNotReached,
+        Self::DeciderUnreachable,
         Self::TooManyFollowers,
         Self::TooManyConnections,
         Self::TooManyBodies,
@@ -106,6 +137,8 @@ impl Kind {
             Self::NoSuchRegion => (S::NOT_FOUND, "no-such-region", "No such region"),
             Self::NoSuchAgent => (S::NOT_FOUND, "no-such-agent", "No such agent"),
             Self::NoSuchTask => (S::NOT_FOUND, "no-such-task", "No such task"),
+            Self::NoSuchDataset => (S::NOT_FOUND, "no-such-dataset", "No such dataset"),
+            Self::NoSuchRecord => (S::NOT_FOUND, "no-such-record", "No such record"),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }
@@ -115,6 +148,11 @@ impl Kind {
             Self::Ended => (S::CONFLICT, "ended", "Task has ended"),
             Self::KeyReused => (S::CONFLICT, "key-reused", "Idempotency key reused"),
             Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
+            Self::DeclaredOtherwise => (S::CONFLICT, "declared-otherwise", "Declared otherwise"),
+            Self::NotEmpty => (S::CONFLICT, "not-empty", "Dataset is not empty"),
+            Self::Overdrawn => (S::CONFLICT, "overdrawn", "Counter overdrawn"),
+            Self::PositionTooOld => (S::GONE, "position-too-old", "Position too old"),
+            Self::Unexpected => (S::PRECONDITION_FAILED, "unexpected", "Precondition failed"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type")
@@ -122,16 +160,34 @@ impl Kind {
             Self::OutsidePlacement => {
                 (S::MISDIRECTED_REQUEST, "outside-placement", "Outside the placement")
             }
+            Self::NotMaster => (S::MISDIRECTED_REQUEST, "not-master", "Not the master"),
             Self::InvalidBody => (S::UNPROCESSABLE_ENTITY, "invalid-body", "Invalid body"),
             Self::NoSuchSkill => (S::UNPROCESSABLE_ENTITY, "no-such-skill", "No such skill"),
             Self::NoSuchPlacement => {
                 (S::UNPROCESSABLE_ENTITY, "no-such-placement", "No such placement")
             }
             Self::Confined => (S::UNPROCESSABLE_ENTITY, "confined", "Agent confined"),
+            Self::NoSuchTenant => {
+                (S::UNPROCESSABLE_ENTITY, "no-such-tenant", "No placement for the tenant")
+            }
+            Self::WrongType => (S::UNPROCESSABLE_ENTITY, "wrong-type", "Wrong type of change"),
+            Self::DoesNotFit => {
+                (S::UNPROCESSABLE_ENTITY, "does-not-fit", "Does not fit the dataset")
+            }
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
             Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "Disk full"),
             Self::HomeUnreachable => {
                 (S::SERVICE_UNAVAILABLE, "home-unreachable", "Home unreachable")
+            }
+            Self::MasterMoves => (S::SERVICE_UNAVAILABLE, "master-moves", "Master moves"),
+            Self::LevelNotReached => {
+                (S::SERVICE_UNAVAILABLE, "level-not-reached", "Consistency level not reached")
+            }
+            Self::ReadNotReached => {
+                (S::SERVICE_UNAVAILABLE, "read-not-reached", "Read level not reached")
+            }
+            Self::DeciderUnreachable => {
+                (S::SERVICE_UNAVAILABLE, "decider-unreachable", "Deciding region unreachable")
             }
             Self::TooManyFollowers => {
                 (S::SERVICE_UNAVAILABLE, "too-many-followers", "Too many followers")
@@ -224,10 +280,55 @@ impl From<Refusal> for Problem {
                     Large::Message => "message",
                     Large::Card => "card",
                     Large::Note | Large::Task => "notes",
+                    Large::Key => "key",
+                    Large::Content => "value",
+                    Large::Fields => "fields",
+                    Large::Batch => "writes",
                 };
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }
             Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
+            Refusal::Data(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<DataRefusal> for Problem {
+    fn from(refusal: DataRefusal) -> Self {
+        let detail = refusal.to_string();
+        let at = |kind: Kind, region: RegionId| Problem {
+            region: Some(region.to_string()),
+            ..kind.problem(detail.clone())
+        };
+        let field = |kind: Kind, field: &str| Problem {
+            field: Some(field.to_owned()),
+            ..kind.problem(detail.clone())
+        };
+        match refusal {
+            DataRefusal::NoSuchDataset(_) => Kind::NoSuchDataset.problem(detail),
+            DataRefusal::DeclaredOtherwise { what, dataset: _ } => {
+                field(Kind::DeclaredOtherwise, what)
+            }
+            DataRefusal::NotEmpty(_) => Kind::NotEmpty.problem(detail),
+            DataRefusal::NoSuchTenant { .. } => field(Kind::NoSuchTenant, "key"),
+            DataRefusal::WrongKind { .. } => Kind::WrongType.problem(detail),
+            DataRefusal::NotMaster { master, dataset: _ } => at(Kind::NotMaster, master),
+            DataRefusal::MasterMoves { to, dataset: _ } => at(Kind::MasterMoves, to),
+            DataRefusal::Unexpected { found: _ } => Kind::Unexpected.problem(detail),
+            DataRefusal::Overdrawn { value, asked: _ } => {
+                Problem { max: Some(value), ..Kind::Overdrawn.problem(detail) }
+            }
+            DataRefusal::LevelNotReached { durable_in, members, level: _ } => Problem {
+                durable_in: Some(durable_in as u64),
+                of: Some(members as u64),
+                ..Kind::LevelNotReached.problem(detail)
+            },
+            DataRefusal::ReadNotReached { .. } => Kind::ReadNotReached.problem(detail),
+            DataRefusal::DeciderUnreachable { region, was_sent: _ } => {
+                at(Kind::DeciderUnreachable, region)
+            }
+            DataRefusal::PositionTooOld => field(Kind::PositionTooOld, "position"),
+            DataRefusal::Senseless { field: name, why: _ } => field(Kind::DoesNotFit, name),
         }
     }
 }

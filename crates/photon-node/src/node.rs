@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use photon_region::data::DatasetSpec;
 use photon_region::{Config, Limits, Place, Region, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
@@ -67,6 +68,8 @@ pub struct NodeConfig {
     pub regions: BTreeMap<RegionId, Place>,
     /// The regions of each placement; `global` is always all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    /// The datasets that the configuration declares.
+    pub datasets: Vec<DatasetSpec>,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// The size of the log's segments: one or two of them are reserved on disk at any time.
@@ -268,6 +271,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         incarnation: folder.incarnation(),
         regions: config.regions,
         placements: config.placements,
+        datasets: config.datasets,
         limits: config.limits,
         seed: crate::random::number(),
     });

@@ -61,6 +61,7 @@ fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeConfig {
         region: region(own),
         regions: BTreeMap::from(["a", "b"].map(|name| (region(name), place))),
         placements: BTreeMap::new(),
+        datasets: vec![],
         limits: Limits::default(),
         segment_bytes: 1 << 20,
         links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())) },

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_state::{Change, PlacementId, RegionId};
 
+use crate::ask::Asker;
 use crate::codec::encode_agent;
 use crate::contract::{AgentSpec, AtHome, Disk, Lease, Reply};
 use crate::desk::Bell;
@@ -167,7 +168,7 @@ impl Region {
             it.region == here && it.is_online && may_know
         });
         if !takes_it && home != here && self.is_reachable(home) {
-            self.ask(home, None, AtHome::Decline(claim));
+            self.ask_home(home, Asker::Nobody, AtHome::Decline(claim));
             return;
         }
         self.inboxes.entry(agent.clone()).or_default().push_back(claim);

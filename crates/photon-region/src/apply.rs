@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId};
 
-use crate::codec::{decode_agent, decode_event, encode_event};
+use crate::codec::{decode_agent, decode_dataset, decode_event, encode_event};
 use crate::contract::Output;
+use crate::data::{DATA, DATASETS, DatasetName, dataset_of, split_key};
 use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
@@ -19,6 +20,10 @@ enum Meaning {
     Agent(AgentName),
     /// The next event of a task.
     Task(TaskId, Event),
+    /// Something about a dataset.
+    Dataset(DatasetName),
+    /// A change of a record of a dataset.
+    Record(DatasetName),
 }
 
 impl Region {
@@ -93,6 +98,9 @@ impl Region {
         self.outputs.push_back(Output::Append(op.clone()));
         self.streams.appended(self.appended, op.clone());
         self.index(op, meaning, applied, self.appended);
+        for waiter in self.desk.ring_seen(op.stream, op.seq) {
+            self.look_again(waiter);
+        }
         true
     }
 
@@ -109,6 +117,18 @@ impl Region {
 
     /// An op without a meaning counts as seen, so that its stream goes on, and changes nothing.
     fn apply(&mut self, op: &Op, meaning: Option<&Meaning>) -> Applied {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::ForgetRemovals)
+            && let Change::Update(update) = &op.change
+            && let photon_state::crdt::Delta::Fields(changes) = &update.delta
+        {
+            let (placement, seen) = (op.stream.placement, self.store.seen());
+            let mut update = update.clone();
+            let mut changes = changes.clone();
+            changes.iter_mut().for_each(|it| it.replaces.retain(|dot| dot.is_in(seen, placement)));
+            update.delta = photon_state::crdt::Delta::Fields(changes);
+            return self.store.apply(&Op { change: Change::Update(update), ..op.clone() });
+        }
         match meaning {
             Some(_) => self.store.apply(op),
             None => self.store.pass_over(op),
@@ -132,7 +152,20 @@ impl Region {
             (AGENTS, Change::Delete) | (PRESENCE, Change::Put(_) | Change::Delete) => {
                 agent_of(&op.record()).map(Meaning::Agent)
             }
-            (_, Change::Put(_) | Change::Delete | Change::Append { .. }) => None,
+            (DATASETS, Change::Put(value)) => {
+                let (name, spec) = (dataset_of(op)?, decode_dataset(value).ok()?);
+                (spec.name == name).then_some(Meaning::Dataset(name))
+            }
+            (DATASETS, Change::Delete) => dataset_of(op).map(Meaning::Dataset),
+            (DATA, Change::Update(_)) => split_key(&op.key).map(|(name, _)| Meaning::Record(name)),
+            (
+                _,
+                Change::Put(_)
+                | Change::Delete
+                | Change::Append { .. }
+                | Change::Update(_)
+                | Change::Unknown { .. },
+            ) => None,
         }
     }
 
@@ -156,8 +189,16 @@ impl Region {
                 let from = Origin { stream: op.stream, at: op.at, append, bytes };
                 self.index_task(id, event, from);
             }
-            (Applied::Superseded, Some(_)) => {}
-            (Applied::Changed | Applied::Superseded, None)
+            (Applied::Changed, Some(Meaning::Dataset(name))) => self.index_dataset(&name),
+            (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
+                self.index_record(op, &name, applied, append);
+            }
+            (Applied::Superseded, Some(_))
+            | (
+                Applied::Beside { .. },
+                Some(Meaning::Agent(_) | Meaning::Task(..) | Meaning::Dataset(_)),
+            ) => {}
+            (Applied::Changed | Applied::Beside { .. } | Applied::Superseded, None)
             | (Applied::Misplaced | Applied::Repeated | Applied::Early, _) => {
                 self.counters.misplaced += 1;
             }
@@ -183,9 +224,7 @@ impl Region {
             self.dispatch_to(&agent);
         }
         if append != 0 {
-            for waiter in self.desk.ring_all(&Bell::Task(id)) {
-                self.look_again(waiter);
-            }
+            self.ring(&Bell::Task(id));
         }
     }
 

@@ -1,12 +1,13 @@
-//! Questions to the homes of tasks that are decided elsewhere.
+//! Questions to other regions: to the homes of tasks, and about records that are decided elsewhere.
 //! Must not decide for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::RegionId;
 
-use crate::contract::{AtHome, Message, Output, Reply, Ticket};
+use crate::contract::{Answer, AtHome, Message, Output, Question, Reply, Ticket};
+use crate::data::DataRefusal;
 use crate::desk::Held;
 use crate::refusal::Refusal;
 use crate::region::{Region, Verdict};
@@ -18,14 +19,26 @@ pub(crate) struct Asks {
     /// The last number used. The first is random: answers to an earlier life fit no question.
     last: u64,
     open: BTreeMap<u64, Ask>,
+    deadlines: BTreeSet<(Duration, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     to: RegionId,
-    /// Who waits for the answer, if anybody.
-    ticket: Option<Ticket>,
+    asker: Asker,
     until: Duration,
+    is_about_task: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Nobody.
+    Nobody,
+    /// A command.
+    Command(Ticket),
+    /// A read that gathers the states of several regions, by its ticket.
+    Gather(Ticket),
 }
 
 impl Asks {
@@ -33,7 +46,7 @@ impl Asks {
     const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
-        Self { last: rng.u64(..) >> 1, open: BTreeMap::new() }
+        Self { last: rng.u64(..) >> 1, open: BTreeMap::new(), deadlines: BTreeSet::new() }
     }
 
     /// Returns how many questions are open.
@@ -41,9 +54,15 @@ impl Asks {
         self.open.len()
     }
 
-    /// Returns when the oldest question is given up: all have the same patience.
+    /// Returns when the next question is given up.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.open.first_key_value().map(|(_, ask)| ask.until)
+        self.deadlines.first().map(|(until, _)| *until)
+    }
+
+    fn close(&mut self, number: u64) -> Option<Ask> {
+        let ask = self.open.remove(&number)?;
+        self.deadlines.remove(&(ask.until, number));
+        Some(ask)
     }
 }
 
@@ -62,7 +81,7 @@ impl Region {
         if !self.is_reachable(home) {
             return Refusal::HomeUnreachable { region: home }.into();
         }
-        self.ask(home, Some(ticket), ask.clone());
+        self.ask_home(home, Asker::Command(ticket), ask.clone());
         Verdict::Asked
     }
 
@@ -82,48 +101,81 @@ impl Region {
         self.config.regions.keys().find(|it| region_tag(**it) == id.birth_tag()).copied()
     }
 
-    pub(crate) fn ask(&mut self, to: RegionId, ticket: Option<Ticket>, ask: AtHome) {
+    /// Asks the home of a task.
+    pub(crate) fn ask_home(&mut self, to: RegionId, asker: Asker, ask: AtHome) {
+        self.ask(to, asker, Question::Task(ask), Asks::ANSWER_WITHIN);
+    }
+
+    /// Asks a region, and gives up after a while.
+    pub(crate) fn ask(
+        &mut self,
+        to: RegionId,
+        asker: Asker,
+        question: Question,
+        patience: Duration,
+    ) {
         self.asks.last += 1;
-        let until = self.now.mono + Asks::ANSWER_WITHIN;
-        self.asks.open.insert(self.asks.last, Ask { to, ticket, until });
-        self.output(Output::Send(to, Message::Ask(self.asks.last, ask)));
+        let (number, until) = (self.asks.last, self.now.mono.saturating_add(patience));
+        let is_about_task = matches!(question, Question::Task(_));
+        self.asks.open.insert(number, Ask { to, asker, until, is_about_task });
+        self.asks.deadlines.insert((until, number));
+        self.output(Output::Send(to, Message::Ask(number, question)));
     }
 
     pub(crate) fn on_answer(
         &mut self,
         from: RegionId,
         number: u64,
-        answer: Result<(TaskState, u64), Refusal>,
+        answer: Result<Answer, Refusal>,
     ) {
         if self.asks.open.get(&number).is_some_and(|ask| ask.to == from) {
-            self.close_ask(number, answer.map(standing));
+            self.close_ask(number, answer);
         }
     }
 
-    fn close_ask(&mut self, number: u64, reply: Result<Reply, Refusal>) {
-        let Some(ask) = self.asks.open.remove(&number) else { return };
-        if let Some(ticket) = ask.ticket {
-            self.counters.refused += u64::from(reply.is_err());
-            self.say(0, Held::Reply(ticket, reply));
+    fn close_ask(&mut self, number: u64, answer: Result<Answer, Refusal>) {
+        let Some(ask) = self.asks.close(number) else { return };
+        match ask.asker {
+            Asker::Nobody => {}
+            Asker::Command(ticket) => {
+                let reply = match answer {
+                    Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
+                    Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),
+                    Ok(Answer::State(..)) => return, // Nobody asked for it.
+                    Err(refusal) => Err(refusal),
+                };
+                self.counters.refused += u64::from(reply.is_err());
+                self.say(0, Held::Reply(ticket, reply));
+            }
+            Asker::Gather(ticket) => self.gathered(ticket, answer),
         }
     }
 
-    /// Gives up the questions to a region: whether they were heard is not known.
+    /// Gives up a question: whether it was heard is not known.
+    fn fail_ask(&mut self, number: u64) {
+        let Some(ask) = self.asks.open.get(&number) else { return };
+        let region = ask.to;
+        let refusal = if ask.is_about_task {
+            Refusal::HomeUnreachable { region }
+        } else {
+            DataRefusal::DeciderUnreachable { region, was_sent: true }.into()
+        };
+        self.close_ask(number, Err(refusal));
+    }
+
+    /// Gives up the questions to a region.
     pub(crate) fn fail_asks_to(&mut self, region: RegionId) {
         let open = self.asks.open.iter().filter(|(_, ask)| ask.to == region);
         let numbers: Vec<u64> = open.map(|(number, _)| *number).collect();
-        for number in numbers {
-            self.close_ask(number, Err(Refusal::HomeUnreachable { region }));
-        }
+        numbers.into_iter().for_each(|number| self.fail_ask(number));
     }
 
     pub(crate) fn give_up_asks(&mut self) {
-        while let Some((number, ask)) = self.asks.open.first_key_value() {
-            if self.now.mono < ask.until {
+        while let Some((until, number)) = self.asks.deadlines.first().copied() {
+            if self.now.mono < until {
                 return;
             }
-            let (number, region) = (*number, ask.to);
-            self.close_ask(number, Err(Refusal::HomeUnreachable { region }));
+            self.fail_ask(number);
         }
     }
 }

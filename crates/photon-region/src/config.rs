@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
 
+use crate::data::DatasetSpec;
+
 /// A point on the Earth, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
@@ -38,6 +40,8 @@ pub struct Config {
     pub regions: BTreeMap<RegionId, Place>,
     /// The regions of each placement; `global` is always all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    /// The datasets that the configuration declares; they cannot be changed otherwise.
+    pub datasets: Vec<DatasetSpec>,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// Where its randomness begins: another one in each life of the process.
@@ -74,6 +78,14 @@ pub struct Limits {
     pub retention: Duration,
     /// Bytes of ended tasks that are kept in memory; the oldest go first.
     pub kept_bytes_max: usize,
+    /// Bytes of all records of datasets; while there are more, writes that add are refused.
+    pub data_bytes_max: usize,
+    /// Bytes that are written to a record at once; more are refused.
+    pub value_bytes_max: usize,
+    /// Fields of one record; more are refused.
+    pub fields_max: usize,
+    /// Datasets of the planet; more are refused.
+    pub datasets_max: usize,
 }
 
 impl Default for Limits {
@@ -92,6 +104,10 @@ impl Default for Limits {
             task_bytes_max: 4 << 20,
             retention: Duration::from_secs(24 * 3600),
             kept_bytes_max: 128 << 20,
+            data_bytes_max: 1 << 30,
+            value_bytes_max: 1 << 20,
+            fields_max: 10_000,
+            datasets_max: 1_000,
         }
     }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use photon_state::crdt::Value;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
+use crate::data::{DataCommand, DataReply, DatasetName};
 use crate::refusal::Refusal;
 use crate::task::{
     AgentName, Artifact, Claim, Event, Json, Note, Outcome, Skill, Spec, TaskId, TaskState, Token,
@@ -147,6 +150,8 @@ pub enum Command {
     },
     /// Do something that only the task's home can decide; forwarded to it when it is elsewhere.
     AtHome(AtHome),
+    /// Ask something of the data.
+    Data(DataCommand),
 }
 
 /// What only the home of a task can decide. All of it may safely be said twice.
@@ -241,6 +246,8 @@ pub enum Reply {
         /// Its generation.
         generation: u64,
     },
+    /// To `Data`.
+    Data(Box<DataReply>),
 }
 
 /// An event with its place in the task's log.
@@ -358,14 +365,53 @@ pub enum Message {
     Ops(Vec<Arc<Op>>),
     /// Everything of this stream up to this number is durable here.
     Ack(StreamId, u64),
-    /// Decide this, please: you are its home.
-    Ask(u64, AtHome),
+    /// Decide this, please.
+    Ask(u64, Question),
     /// What was decided.
-    Answer(u64, Result<(TaskState, u64), Refusal>),
+    Answer(u64, Result<Answer, Refusal>),
     /// Send this back, to measure the round trip (the sender's clock, in microseconds).
     Ping(u64),
     /// What was sent.
     Pong(u64),
+}
+
+/// What one region may ask of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Of the home of a task.
+    Task(AtHome),
+    /// What a client wants that has turned to the wrong region.
+    Data(Box<DataCommand>),
+    /// The state of a record, to be merged with that of others.
+    State {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The record.
+        key: Bytes,
+    },
+}
+
+/// What a region answers to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Where a task stands: its state and its generation.
+    Standing(TaskState, u64),
+    /// What the client shall hear.
+    Data(Box<DataReply>),
+    /// What a record is there, if it is, and what was seen of its placement.
+    State(Option<Value>, Seen),
+}
+
+impl Answer {
+    /// Returns about how many bytes it takes on a link.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Standing(..) | Self::State(None, _) => 0,
+            Self::Data(reply) => reply.weight(),
+            Self::State(Some(value), _) => value.weight(),
+        }
+    }
 }
 
 /// A worker's token beside the one that is in force.

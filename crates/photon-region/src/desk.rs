@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
-use crate::contract::{Command, Message, Output, Reply, Ticket};
+use crate::contract::{Answer, Command, Reply, Ticket};
+use crate::data::DatasetName;
 use crate::refusal::Refusal;
-use crate::task::{AgentName, TaskId, TaskState};
+use crate::task::{AgentName, TaskId};
 
 /// Something that is said only once an append is durable.
 #[derive(Debug)]
@@ -17,16 +18,7 @@ pub(crate) enum Held {
     /// To a client.
     Reply(Ticket, Result<Reply, Refusal>),
     /// To a region that asked.
-    Answer(RegionId, u64, Result<(TaskState, u64), Refusal>),
-}
-
-impl Held {
-    pub(crate) fn into_output(self) -> Output {
-        match self {
-            Self::Reply(ticket, reply) => Output::Reply(ticket, reply),
-            Self::Answer(to, number, answer) => Output::Send(to, Message::Answer(number, answer)),
-        }
-    }
+    Answer(RegionId, u64, Result<Answer, Refusal>),
 }
 
 /// What a command waits for.
@@ -36,6 +28,12 @@ pub(crate) enum Bell {
     Task(TaskId),
     /// Work for the agent.
     Agent(AgentName),
+    /// An op of a stream.
+    Seen(StreamId, u64),
+    /// A change of a dataset.
+    Dataset(DatasetName),
+    /// News of what a peer has.
+    Peers,
 }
 
 /// A command that waits.
@@ -115,6 +113,13 @@ impl Desk {
             Some((ticket, parked))
         };
         tickets.into_iter().filter_map(take).collect()
+    }
+
+    /// Takes all commands that wait for an op of a stream up to a number.
+    pub(crate) fn ring_seen(&mut self, stream: StreamId, seq: u64) -> Vec<(Ticket, Parked)> {
+        let due = self.waiting.range(Bell::Seen(stream, 0)..=Bell::Seen(stream, seq));
+        let bells: Vec<Bell> = due.map(|(bell, _)| bell.clone()).collect();
+        bells.iter().flat_map(|bell| self.ring_all(bell)).collect()
     }
 
     /// Takes a command whose wait is over.

@@ -7,6 +7,7 @@ mod ask;
 mod codec;
 mod config;
 mod contract;
+pub mod data;
 mod desk;
 mod home;
 mod links;
@@ -23,8 +24,8 @@ mod view;
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
-    Agent, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply, Stamped,
-    TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
+    Agent, AgentSpec, Answer, AtHome, Command, Disk, Input, Lease, Message, Output, Question,
+    Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
@@ -44,4 +45,10 @@ pub enum PlantedBug {
     ApplyTwice,
     /// Lets a worker write that has lost its lease.
     AcceptStaleToken,
+    /// Counts this region twice among those in which a write is durable.
+    CountTwice,
+    /// Forgets a removal that came before the write that it removes.
+    ForgetRemovals,
+    /// Passes the ops of other regions on to whoever is linked, member of their placement or not.
+    RelayOutside,
 }

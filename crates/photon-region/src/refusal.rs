@@ -6,6 +6,7 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::contract::TokenPair;
+use crate::data::DataRefusal;
 use crate::task::{AgentName, Skill, TaskId, TaskState};
 
 /// Why a command was turned down. Nothing of it was done, unless it says so.
@@ -114,6 +115,9 @@ pub enum Refusal {
         /// The home.
         region: RegionId,
     },
+    /// It is about datasets and their records.
+    #[error(transparent)]
+    Data(#[from] DataRefusal),
 }
 
 /// A queue that can be full.
@@ -129,6 +133,10 @@ pub enum Queue {
     Agents,
     /// Bytes of the cards of agents.
     AgentBytes,
+    /// Bytes of the records of datasets.
+    DataBytes,
+    /// Datasets.
+    Datasets,
 }
 
 impl std::fmt::Display for Queue {
@@ -139,6 +147,8 @@ impl std::fmt::Display for Queue {
             Self::OpenBytes => "the room for open tasks, in bytes,",
             Self::Agents => "the registry of agents",
             Self::AgentBytes => "the room for cards of agents, in bytes,",
+            Self::DataBytes => "the room for records, in bytes,",
+            Self::Datasets => "the list of datasets",
         })
     }
 }
@@ -154,6 +164,14 @@ pub enum Large {
     Note,
     /// The notes of one attempt together.
     Task,
+    /// A record's key.
+    Key,
+    /// What is written to a record at once.
+    Content,
+    /// How many fields a record has.
+    Fields,
+    /// How many writes or records a request has.
+    Batch,
 }
 
 impl std::fmt::Display for Large {
@@ -163,6 +181,10 @@ impl std::fmt::Display for Large {
             Self::Card => "a card",
             Self::Note => "a note",
             Self::Task => "an attempt with all its notes",
+            Self::Key => "a key",
+            Self::Content => "a record's content",
+            Self::Fields => "a record with all its fields, in fields,",
+            Self::Batch => "a batch",
         })
     }
 }

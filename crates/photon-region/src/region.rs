@@ -13,7 +13,8 @@ use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 
 use crate::ask::Asks;
 use crate::config::Config;
-use crate::contract::{Command, Disk, Input, Output, Reply, Ticket};
+use crate::contract::{Command, Disk, Input, Message, Output, Reply, Ticket};
+use crate::data::{Data, Pending, into_answer, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
@@ -38,6 +39,7 @@ use crate::view::{Counters, PeerView, View};
 ///     incarnation: 1,
 ///     regions: BTreeMap::from([(id, place)]),
 ///     placements: BTreeMap::new(),
+///     datasets: vec![],
 ///     limits: Limits::default(),
 ///     seed: 7,
 /// });
@@ -66,6 +68,7 @@ pub struct Region {
     pub(crate) home: Home,
     pub(crate) asks: Asks,
     pub(crate) desk: Desk,
+    pub(crate) data: Data,
     /// When each agent that is attached here was heard of last.
     pub(crate) heard: BTreeMap<AgentName, Duration>,
     /// Claims for agents that are attached here, not yet handed to a worker.
@@ -89,6 +92,8 @@ pub(crate) enum Verdict {
     Wait(Bell, Duration),
     /// Another region decides; its answer is the reply.
     Asked,
+    /// Answer it once the writes have reached their level.
+    Level(Box<Pending>),
 }
 
 impl From<Refusal> for Verdict {
@@ -152,6 +157,7 @@ impl Region {
             home: Home::default(),
             asks,
             desk: Desk::default(),
+            data: Data::new(&config),
             heard: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             beat_at: Duration::ZERO,
@@ -193,7 +199,7 @@ impl Region {
         }
         match input {
             Input::Command(ticket, command) => self.on_command(ticket, command, Patience::Fresh),
-            Input::Abandon(ticket) => drop(self.desk.unpark(ticket)),
+            Input::Abandon(ticket) => self.forget_asker(ticket),
             Input::Linked(peer) => self.on_linked(peer),
             Input::Unlinked(peer) => self.on_unlinked(peer),
             Input::Message(from, message) => self.on_message(from, message),
@@ -217,6 +223,7 @@ impl Region {
             self.home.next_lapse().filter(|_| self.disk == Disk::Ready).map(|at| (at, "lease")),
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
+            self.data.next_deadline().map(|at| (at, "data")),
         ];
         candidates.into_iter().flatten().min().expect("the beat never ends")
     }
@@ -239,6 +246,9 @@ impl Region {
             waiting: self.home.waiting(),
             in_flight: self.in_flight(),
             kept_bytes: self.tasks.kept_bytes(),
+            datasets: self.data.conflicts().count(),
+            data_bytes: self.store.value_bytes(),
+            conflicts: self.data.conflicts().filter(|(_, count)| 0 < *count).collect(),
             counters: self.counters,
         }
     }
@@ -268,6 +278,7 @@ impl Region {
             }
             Verdict::Wait(bell, until) => self.desk.park(ticket, command, bell, until),
             Verdict::Asked => {}
+            Verdict::Level(pending) => self.await_level(ticket, *pending),
         }
     }
 
@@ -285,11 +296,15 @@ impl Region {
             | Command::Tasks { .. }
             | Command::Events { .. }
             | Command::Acquire { .. }
-            | Command::AtHome(_) => self.config.limits.in_flight_max,
+            | Command::AtHome(_)
+            | Command::Data(_) => self.config.limits.in_flight_max,
         };
         let retry_after = Duration::from_secs(1);
         let may_wait = match command {
-            Command::Events { .. } | Command::Acquire { .. } | Command::Task(_) => true,
+            Command::Events { .. }
+            | Command::Acquire { .. }
+            | Command::Task(_)
+            | Command::Data(_) => true,
             Command::Register(_)
             | Command::Deregister(_)
             | Command::Agent(_)
@@ -310,7 +325,7 @@ impl Region {
     }
 
     fn in_flight(&self) -> usize {
-        self.desk.held() + self.asks.len()
+        self.desk.held() + self.asks.len() + self.data.waiting()
     }
 
     fn decide(&mut self, ticket: Ticket, command: &Command, patience: Patience) -> Verdict {
@@ -329,6 +344,7 @@ impl Region {
             }
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask),
+            Command::Data(command) => self.decide_data(ticket, command, patience),
         }
     }
 
@@ -343,9 +359,29 @@ impl Region {
         #[cfg(feature = "planted-bugs")]
         let is_durable = is_durable || self.planted == Some(crate::PlantedBug::ReplyBeforeDurable);
         if is_durable {
-            self.outputs.push_back(held.into_output());
+            self.speak(held);
         } else {
             self.desk.hold(append, held);
+        }
+    }
+
+    /// Says something now.
+    pub(crate) fn speak(&mut self, held: Held) {
+        let output = match held {
+            Held::Answer(to, number, answer) => Output::Send(to, Message::Answer(number, answer)),
+            Held::Reply(ticket, reply) if is_guest(ticket) => {
+                let Some((to, number)) = self.data.leaves(ticket) else { return };
+                Output::Send(to, Message::Answer(number, reply.map(into_answer)))
+            }
+            Held::Reply(ticket, reply) => Output::Reply(ticket, reply),
+        };
+        self.outputs.push_back(output);
+    }
+
+    /// Looks again at all commands that wait for a bell.
+    pub(crate) fn ring(&mut self, bell: &Bell) {
+        for waiter in self.desk.ring_all(bell) {
+            self.look_again(waiter);
         }
     }
 
@@ -395,12 +431,14 @@ impl Region {
         assert!(number <= self.appended, "the log claims more than was appended");
         self.durable = number.max(self.durable);
         for held in self.desk.release(self.durable) {
-            self.outputs.push_back(held.into_output());
+            self.speak(held);
         }
         for stream in self.streams.synced(self.durable) {
             self.acknowledge(stream);
             self.pump_to_all(stream);
+            self.settle(stream);
         }
+        self.on_durable_data(self.durable);
     }
 
     fn on_disk(&mut self, disk: Disk) {
@@ -416,6 +454,8 @@ impl Region {
             self.on_command(ticket, parked.command, Patience::Spent);
         }
         self.give_up_asks();
+        self.give_up_levels();
+        self.ring_watchers();
         self.lapse_leases();
         if self.now.mono < self.beat_at {
             return;
@@ -424,5 +464,6 @@ impl Region {
         self.beat_peers();
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
+        self.remove_expired();
     }
 }

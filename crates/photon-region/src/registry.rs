@@ -111,6 +111,11 @@ impl Registry {
         self.rank(name);
     }
 
+    /// Iterates over all regions, the nearest first.
+    pub(crate) fn near(&self) -> impl Iterator<Item = &RegionId> + Clone {
+        self.near.iter()
+    }
+
     fn remove(&mut self, name: &AgentName) {
         self.unrank(name);
         let Some(entry) = self.agents.remove(name) else { return };

@@ -24,6 +24,12 @@ pub struct View {
     pub in_flight: usize,
     /// Bytes of ended tasks that are kept.
     pub kept_bytes: usize,
+    /// Datasets known.
+    pub datasets: usize,
+    /// Bytes of the records of datasets.
+    pub data_bytes: usize,
+    /// Conflicts of each dataset since the start.
+    pub conflicts: Vec<(crate::data::DatasetName, u64)>,
     /// Counts since the start.
     pub counters: Counters,
 }
@@ -62,6 +68,14 @@ pub struct Counters {
     pub sent: u64,
     /// Ops of peers that were put off because their clock runs ahead.
     pub skewed: u64,
+    /// Writes of records.
+    pub written: u64,
+    /// Writes that met another one that their author had not seen.
+    pub conflicts: u64,
+    /// Requests for data that were handed on to another region.
+    pub forwarded: u64,
+    /// Quorum reads that found regions with the same ops and another state: damage.
+    pub mismatched: u64,
     /// Ops that broke the rules of their record or could not be decoded.
     pub misplaced: u64,
 }

@@ -187,6 +187,7 @@ fn empty(name: &str) -> Region {
         incarnation: 1,
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
         placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
+        datasets: vec![],
         limits: Limits::default(),
         seed: 1,
     })

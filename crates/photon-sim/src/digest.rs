@@ -2,8 +2,8 @@
 //! Must not leave out anything by which they may differ, short of the middle of large values.
 
 use photon_region::{
-    Agent, AtHome, Claim, Command, Event, Input, Message, Note, Output, Refusal, Reply, Stamped,
-    TaskSummary, WentBack,
+    Agent, Answer, AtHome, Claim, Command, Event, Input, Message, Note, Output, Question, Refusal,
+    Reply, Stamped, TaskSummary, WentBack,
 };
 use photon_state::{Change, Hlc, Op, Seen, StreamId};
 
@@ -69,7 +69,17 @@ impl Digest {
                 self.number(*index);
                 self.bytes(entry);
             }
+            Change::Update(update) => self.words(update),
+            Change::Unknown { tag, body } => {
+                self.number((*tag).into());
+                self.bytes(body);
+            }
         }
+    }
+
+    /// Takes in whatever can be put into words: slow, and complete.
+    fn words(&mut self, what: &impl std::fmt::Debug) {
+        self.bytes(format!("{what:?}").as_bytes());
     }
 
     fn seen(&mut self, seen: &Seen) {
@@ -135,12 +145,22 @@ impl Digest {
             }
             Message::Ask(number, ask) => {
                 self.number(*number);
-                self.ask(ask);
+                match ask {
+                    Question::Task(ask) => self.ask(ask),
+                    Question::Data(command) => self.words(command),
+                    Question::State { key, .. } => self.bytes(key),
+                }
             }
-            Message::Answer(number, Ok((state, generation))) => {
+            Message::Answer(number, Ok(answer)) => {
                 self.number(*number);
-                self.number(*state as u64);
-                self.number(*generation);
+                match answer {
+                    Answer::Standing(state, generation) => {
+                        self.number(*state as u64);
+                        self.number(*generation);
+                    }
+                    Answer::Data(reply) => self.words(reply),
+                    Answer::State(value, _) => self.words(value),
+                }
             }
             Message::Answer(number, Err(refusal)) => {
                 self.number(*number);
@@ -168,6 +188,7 @@ impl Digest {
                 self.number(*limit as u64);
             }
             Command::AtHome(ask) => self.ask(ask),
+            Command::Data(command) => self.words(command),
         }
     }
 
@@ -250,6 +271,7 @@ impl Digest {
                 self.number(*state as u64);
                 self.number(*generation);
             }
+            Reply::Data(reply) => self.words(reply),
         }
     }
 

@@ -24,6 +24,7 @@ mod planet;
 mod promises;
 mod queue;
 mod readers;
+mod records;
 mod run;
 mod site;
 mod tasklog;

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use photon_region::{
-    AgentName, AgentSpec, Claim, Event, Lease, Message, Stamped, TaskDetail, TaskId, TaskState,
-    TaskSummary, Token,
+    AgentName, AgentSpec, Claim, Event, Lease, Message, Question, Stamped, TaskDetail, TaskId,
+    TaskState, TaskSummary, Token,
 };
 use photon_state::{Op, StreamId};
 
@@ -371,7 +371,8 @@ pub(crate) fn check_send(
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
         Message::Ack(stream, seq) => durable(stream, *seq),
-        Message::Ask(_, ask) => {
+        Message::Ask(_, Question::Data(_) | Question::State { .. }) => Ok(()),
+        Message::Ask(_, Question::Task(ask)) => {
             let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
             Promise::Residency.holds(known.members >> to & 1 == 1, || {
                 format!("{} asked {} about task {}", atlas.ids[here], atlas.ids[to], ask.task())

@@ -95,6 +95,7 @@ impl Atlas {
             incarnation,
             regions: self.ids.iter().copied().zip(self.places.iter().copied()).collect(),
             placements,
+            datasets: crate::records::datasets(self),
             limits: self.limits.clone(),
             seed,
         }

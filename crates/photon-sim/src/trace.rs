@@ -138,7 +138,8 @@ fn brief(command: &Command) -> String {
         | Command::Tasks { .. }
         | Command::Events { .. }
         | Command::Acquire { .. }
-        | Command::AtHome(_) => format!("{command:?}"),
+        | Command::AtHome(_)
+        | Command::Data(_) => format!("{command:?}"),
     }
 }
 

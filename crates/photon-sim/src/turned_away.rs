@@ -35,6 +35,7 @@ impl Crowd {
                     | Refusal::StaleToken { .. }
                     | Refusal::Ended { .. }
                     | Refusal::NoteGap { .. }
+                    | Refusal::Data(_)
                     | Refusal::HomeUnreachable { .. } => false,
                 };
                 submission.is_over |= is_final;
@@ -113,6 +114,7 @@ impl Crowd {
             | Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }
             | Refusal::NoteGap { .. }
+            | Refusal::Data(_)
             | Refusal::TooLarge { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
         }

@@ -230,6 +230,7 @@ impl Fleet {
             | Refusal::Ended { .. }
             | Refusal::KeyReused { .. }
             | Refusal::NoteGap { .. }
+            | Refusal::Data(_)
             | Refusal::TooLarge { .. }
             | Refusal::HomeUnreachable { .. } => {}
         }
@@ -396,7 +397,8 @@ impl Fleet {
                 );
                 return Promise::Acknowledged.holds(!stage.ledger.is_strict(), || what);
             }
-            Refusal::StaleToken { .. }
+            Refusal::Data(_)
+            | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }
             | Refusal::NoSuchTask(_)
             | Refusal::TooLarge { .. }

@@ -6,6 +6,8 @@
 
 use bytes::Bytes;
 
+mod value;
+
 use crate::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, Seen, StreamId};
 
 /// The version of this form. A log or a peer of another version is refused, not guessed at.
@@ -126,6 +128,16 @@ impl Writer {
                 self.tag(3);
                 self.uint(*index);
                 self.bytes(entry);
+            }
+            Change::Update(update) => {
+                self.tag(4);
+                let mut body = Self::default();
+                body.update(op.stream.source(), update);
+                self.bytes(body.written());
+            }
+            Change::Unknown { tag, body } => {
+                self.tag(*tag);
+                self.bytes(body);
             }
         }
     }
@@ -283,7 +295,15 @@ impl<'a> Reader<'a> {
             1 => Change::Put(self.owned()?),
             2 => Change::Delete,
             3 => Change::Append { index: self.uint()?, entry: self.owned()? },
-            _ => return Err(self.malformed("change")),
+            // From here on every kind has a body with its length, so that the kinds of later
+            // versions can be kept and passed on.
+            4 => {
+                let (at, body) = (self.at, self.owned()?);
+                let update = Reader::sharing(&body).whole_update(stream.source());
+                Change::Update(Box::new(update.map_err(|it| DecodeError { at: at + it.at, ..it })?))
+            }
+            0 => return Err(self.malformed("change")),
+            tag => Change::Unknown { tag, body: self.owned()? },
         };
         Ok(Op { stream, seq, at, dataset, key: Key::new(key), change })
     }
@@ -320,8 +340,12 @@ mod tests {
     #[test]
     fn an_op_comes_back_and_every_truncation_is_refused() {
         let entry = Bytes::from_static(b"entry");
-        let changes =
-            [Change::Put(entry.clone()), Change::Delete, Change::Append { index: 200, entry }];
+        let changes = [
+            Change::Put(entry.clone()),
+            Change::Delete,
+            Change::Append { index: 200, entry: entry.clone() },
+            Change::Unknown { tag: 77, body: entry },
+        ];
         for op in changes.map(sample) {
             let bytes = encode(&op);
             assert_eq!(decode(&bytes), Ok(op));

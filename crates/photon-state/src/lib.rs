@@ -2,14 +2,19 @@
 //! Pure and deterministic; must not know of agents, routing, files or sockets.
 
 pub mod codec;
+pub mod crdt;
+mod dot;
+mod hash;
 mod name;
 mod op;
 mod seen;
 mod store;
 mod time;
 
+pub use dot::{Dot, Source};
+pub use hash::StableHash;
 pub use name::{NameError, PlacementId, RegionId};
-pub use op::{Change, Dataset, Key, Op, Record, StreamId};
+pub use op::{Change, Dataset, Key, Op, Record, StreamId, Update};
 pub use seen::Seen;
-pub use store::{Applied, Entry, Log, Register, Store};
+pub use store::{Applied, Content, Entry, Log, Register, Store};
 pub use time::{Hlc, HlcError, Now};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Hlc, PlacementId, RegionId};
+use crate::crdt::Delta;
+use crate::{Hlc, PlacementId, RegionId, Seen};
 
 /// Names a stream: the ops that one region made under one placement, numbered 1, 2, 3 without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +83,26 @@ pub enum Change {
         /// The entry.
         entry: Bytes,
     },
+    /// Changes a value that many regions may change at once.
+    Update(Box<Update>),
+    /// Something that a later version of Photon wrote. It is kept and passed on as it is, and
+    /// means what it means once this region runs that version and reads its log again.
+    Unknown {
+        /// The kind of change.
+        tag: u8,
+        /// What it says.
+        body: Bytes,
+    },
+}
+
+/// A change of a value that many regions may change at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// What it does.
+    pub delta: Delta,
+    /// What its author had seen of other streams that every reader of this one may know of:
+    /// who has seen the update without these has seen the effect before the cause.
+    pub needs: Seen,
 }
 
 /// One change of one record. Immutable.
@@ -115,6 +136,8 @@ impl Op {
             Change::Put(value) => value.len(),
             Change::Append { entry, .. } => entry.len(),
             Change::Delete => 0,
+            Change::Update(update) => update.delta.weight() + 48 * update.needs.len(),
+            Change::Unknown { body, .. } => body.len(),
         };
         128 + self.key.as_bytes().len() + value
     }

@@ -22,6 +22,23 @@ impl Seen {
         *seen = seq.max(*seen);
     }
 
+    /// Returns how many streams it tells of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Raises every stream to where `other` is.
+    pub fn join(&mut self, other: &Self) {
+        other.iter().for_each(|(stream, seq)| self.raise(*stream, seq));
+    }
+
     /// Whether everything that `other` has seen is seen here too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

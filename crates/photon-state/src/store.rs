@@ -1,10 +1,16 @@
 //! The store: every record of one region, and how far it has seen each stream.
 //! Must not know where ops come from or who reads the records.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use crate::{Change, Hlc, Op, Record, RegionId, Seen};
+use crate::crdt::{Arrival, Met, Shape, Value};
+use crate::{
+    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, Source, Update,
+};
 
 /// A last-writer-wins register.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +64,13 @@ impl Log {
 pub enum Applied {
     /// It changed its record.
     Changed,
+    /// It changed its record, beside a write that its author had not seen.
+    Beside {
+        /// The other write; one of them, if there are several.
+        other: Dot,
+        /// When the other was made.
+        at: Hlc,
+    },
     /// It counts as seen, but a later write had already won.
     Superseded,
     /// It was applied before; nothing changed.
@@ -73,7 +86,7 @@ impl Applied {
     #[must_use]
     pub fn is_new(self) -> bool {
         match self {
-            Self::Changed | Self::Superseded | Self::Misplaced => true,
+            Self::Changed | Self::Beside { .. } | Self::Superseded | Self::Misplaced => true,
             Self::Repeated | Self::Early => false,
         }
     }
@@ -84,7 +97,24 @@ impl Applied {
 pub struct Store {
     registers: FxHashMap<Record, Register>,
     logs: FxHashMap<Record, Log>,
+    values: BTreeMap<Shelf, BTreeMap<Key, Value>>,
+    /// Bytes of the values.
+    value_bytes: usize,
     seen: Seen,
+}
+
+/// Where values lie that are read together. Those of different shapes never meet.
+type Shelf = (PlacementId, Dataset, Shape);
+
+/// What a record holds, for those who compare regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A register.
+    Register(&'a Register),
+    /// A log.
+    Log(&'a Log),
+    /// A value that many regions may change.
+    Value(&'a Value),
 }
 
 impl Store {
@@ -130,6 +160,25 @@ impl Store {
                 log.entries.push(Entry { at: op.at, bytes: entry.clone() });
                 Applied::Changed
             }
+            Change::Update(update) => self.update(op, update),
+            Change::Unknown { .. } => Applied::Misplaced,
+        }
+    }
+
+    fn update(&mut self, op: &Op, update: &Update) -> Applied {
+        let shape = update.delta.shape();
+        let shelf = self.values.entry((op.stream.placement, op.dataset, shape)).or_default();
+        let value = shelf.entry(op.key.clone()).or_insert_with(|| Value::empty(shape));
+        let arrival = Arrival { stream: op.stream, seq: op.seq, at: op.at, seen: &self.seen };
+        let before = value.weight();
+        let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
+        self.value_bytes = self.value_bytes + value.weight() - before;
+        if value.is_empty() {
+            shelf.remove(&op.key);
+        }
+        match met {
+            Met::Nothing => Applied::Changed,
+            Met::Concurrent { other, at } => Applied::Beside { other, at },
         }
     }
 
@@ -174,14 +223,48 @@ impl Store {
         self.logs.remove(record);
     }
 
+    /// Returns a value that many regions may change.
+    #[must_use]
+    pub fn state(&self, record: &Record, shape: Shape) -> Option<&Value> {
+        self.values.get(&(record.placement, record.dataset, shape))?.get(&record.key)
+    }
+
+    /// Returns about how many bytes the values take in memory, their contents above all.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        self.value_bytes
+    }
+
+    /// Iterates over the values of a kind from a key on, by key.
+    pub fn states(
+        &self,
+        (placement, dataset, shape): (PlacementId, Dataset, Shape),
+        from: Bound<&Key>,
+    ) -> impl Iterator<Item = (&Key, &Value)> {
+        let shelf = self.values.get(&(placement, dataset, shape));
+        shelf.into_iter().flat_map(move |it| it.range((from, Bound::Unbounded)))
+    }
+
+    /// Whether an op of a placement was seen.
+    #[must_use]
+    pub fn has_seen(&self, source: Source, seq: u64, placement: PlacementId) -> bool {
+        Dot { source, seq }.is_in(&self.seen, placement)
+    }
+
     /// Returns every record with what it holds, in order: equal for regions that saw the same.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the order is made good by sorting")]
-    pub fn contents(&self) -> Vec<(&Record, Option<&Register>, Option<&Log>)> {
-        let registers = self.registers.iter().map(|(record, it)| (record, Some(it), None));
-        let logs = self.logs.iter().map(|(record, it)| (record, None, Some(it)));
-        let mut all: Vec<_> = registers.chain(logs).collect();
-        all.sort_by_key(|(record, ..)| *record);
+    pub fn contents(&self) -> Vec<(Record, Content<'_>)> {
+        let registers =
+            self.registers.iter().map(|(record, it)| (record.clone(), Content::Register(it)));
+        let logs = self.logs.iter().map(|(record, it)| (record.clone(), Content::Log(it)));
+        let values = self.values.iter().flat_map(|((placement, dataset, _), shelf)| {
+            let record =
+                |key: &Key| Record { placement: *placement, dataset: *dataset, key: key.clone() };
+            shelf.iter().map(move |(key, it)| (record(key), Content::Value(it)))
+        });
+        let mut all: Vec<_> = registers.chain(logs).chain(values).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
     }
 }
@@ -191,7 +274,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Dataset, Key, PlacementId, StreamId};
+    use crate::StreamId;
 
     fn stream(origin: &str) -> StreamId {
         let origin = RegionId::try_from(origin).unwrap();

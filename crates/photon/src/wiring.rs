@@ -21,6 +21,7 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
         region,
         regions: config.regions.iter().map(|(name, site)| (*name, site.place)).collect(),
         placements: config.placements.clone(),
+        datasets: Vec::new(),
         limits: limits(config),
         segment_bytes: config.log.segment_bytes.0,
         links: LinkConfig {

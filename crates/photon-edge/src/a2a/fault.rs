@@ -343,7 +343,9 @@ impl From<Refusal> for Fault {
             // Only workers are told these, and workers do not speak A2A.
             Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }
-            | Refusal::NoteGap { .. } => fault(Kind::Internal),
+            | Refusal::NoteGap { .. }
+            // Nor do those who ask for records.
+            | Refusal::Data(_) => fault(Kind::Internal),
         }
     }
 }

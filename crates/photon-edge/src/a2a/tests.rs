@@ -61,6 +61,7 @@ impl World {
                 incarnation: 1,
                 regions: BTreeMap::from([(region, place)]),
                 placements: BTreeMap::new(),
+                datasets: vec![],
                 limits,
                 seed: 7,
             }),

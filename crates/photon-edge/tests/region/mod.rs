@@ -32,6 +32,7 @@ impl Imagined {
             incarnation: 1,
             regions: BTreeMap::from([(id(HERE), place), (id(THERE), place)]),
             placements: BTreeMap::from([(PlacementId::try_from("us").unwrap(), us)]),
+            datasets: vec![],
             limits: Limits::default(),
             seed: 7,
         });

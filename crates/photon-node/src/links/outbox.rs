@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
-use photon_region::Message;
+use photon_region::{Message, Question};
 use tokio::sync::Notify;
 
 /// The most bytes that wait; at it messages are dropped, because a message may be lost.
@@ -32,7 +32,9 @@ pub(crate) struct Dropped;
 fn weight(message: &Message) -> usize {
     match message {
         Message::Ops(ops) => ops.iter().map(|op| op.weight()).sum(),
-        Message::Ask(_, ask) => match ask {
+        Message::Ask(_, Question::Data(command)) => command.weight(),
+        Message::Ask(_, Question::State { key, .. }) => key.len(),
+        Message::Ask(_, Question::Task(ask)) => match ask {
             photon_region::AtHome::Note { notes, .. } => notes.iter().map(note_weight).sum(),
             photon_region::AtHome::Finish { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {
@@ -41,7 +43,8 @@ fn weight(message: &Message) -> usize {
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,
         },
         Message::Seen { seen, .. } => 64 * seen.iter().count(),
-        Message::Ack(..) | Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => 0,
+        Message::Answer(_, Ok(answer)) => answer.weight(),
+        Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
     }
     .saturating_add(64)
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use super::data::{read_command, read_dataset, read_reply, write_command, write_reply};
 use super::record::{read_note, write_note};
+use super::refusal::{read_refusal, write_refusal};
 use super::{
     OUTCOMES, STATES, read_claim, read_json, read_of, read_task, write_claim, write_json, write_of,
 };
-use crate::contract::{AtHome, Message, TokenPair};
-use crate::refusal::{Large, Queue, Refusal};
-use crate::task::{TaskState, Token};
+use crate::contract::{Answer, AtHome, Message, Question};
 
 /// Encodes a message for a link.
 #[must_use]
@@ -40,13 +40,12 @@ pub fn encode_message(message: &Message) -> Bytes {
         Message::Ask(number, ask) => {
             writer.tag(4);
             writer.uint(*number);
-            write_ask(&mut writer, ask);
+            write_question(&mut writer, ask);
         }
-        Message::Answer(number, Ok((state, generation))) => {
+        Message::Answer(number, Ok(answer)) => {
             writer.tag(5);
             writer.uint(*number);
-            write_of(&mut writer, &STATES, state);
-            writer.uint(*generation);
+            write_answer(&mut writer, answer);
         }
         Message::Answer(number, Err(refusal)) => {
             writer.tag(6);
@@ -82,12 +81,8 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
             Message::Ops(ops.collect::<Result<_, _>>()?)
         }
         3 => Message::Ack(reader.stream()?, reader.uint()?),
-        4 => Message::Ask(reader.uint()?, read_ask(&mut reader)?),
-        5 => {
-            let number = reader.uint()?;
-            let state = read_of(&mut reader, &STATES, "state")?;
-            Message::Answer(number, Ok((state, reader.uint()?)))
-        }
+        4 => Message::Ask(reader.uint()?, read_question(&mut reader)?),
+        5 => Message::Answer(reader.uint()?, Ok(read_answer(&mut reader)?)),
         6 => Message::Answer(reader.uint()?, Err(read_refusal(&mut reader)?)),
         7 => Message::Ping(reader.uint()?),
         8 => Message::Pong(reader.uint()?),
@@ -95,6 +90,61 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     };
     reader.end()?;
     Ok(message)
+}
+
+fn write_question(writer: &mut Writer, question: &Question) {
+    match question {
+        Question::Task(ask) => {
+            writer.tag(1);
+            write_ask(writer, ask);
+        }
+        Question::Data(command) => {
+            writer.tag(2);
+            write_command(writer, command);
+        }
+        Question::State { dataset, key } => {
+            writer.tag(3);
+            writer.text(dataset.as_str());
+            writer.bytes(key);
+        }
+    }
+}
+
+fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
+    Ok(match reader.tag()? {
+        1 => Question::Task(read_ask(reader)?),
+        2 => Question::Data(Box::new(read_command(reader)?)),
+        3 => Question::State { dataset: read_dataset(reader)?, key: reader.owned()? },
+        _ => return Err(reader.malformed("question")),
+    })
+}
+
+fn write_answer(writer: &mut Writer, answer: &Answer) {
+    match answer {
+        Answer::Standing(state, generation) => {
+            writer.tag(1);
+            write_of(writer, &STATES, state);
+            writer.uint(*generation);
+        }
+        Answer::Data(reply) => {
+            writer.tag(2);
+            write_reply(writer, reply);
+        }
+        Answer::State(value, seen) => {
+            writer.tag(3);
+            writer.option(value.as_ref(), Writer::value);
+            writer.seen(seen);
+        }
+    }
+}
+
+fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
+    Ok(match reader.tag()? {
+        1 => Answer::Standing(read_of(reader, &STATES, "state")?, reader.uint()?),
+        2 => Answer::Data(Box::new(read_reply(reader)?)),
+        3 => Answer::State(reader.option(Reader::value)?, reader.seen()?),
+        _ => return Err(reader.malformed("answer")),
+    })
 }
 
 fn write_ask(writer: &mut Writer, ask: &AtHome) {
@@ -144,96 +194,5 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
         4 => AtHome::Decline(read_claim(reader)?),
         5 => AtHome::Cancel { task: read_task(reader)?, message: reader.option(read_json)? },
         _ => return Err(reader.malformed("question")),
-    })
-}
-
-const QUEUES: [Queue; 5] =
-    [Queue::InFlight, Queue::OpenTasks, Queue::Agents, Queue::OpenBytes, Queue::AgentBytes];
-const LARGES: [Large; 4] = [Large::Message, Large::Card, Large::Task, Large::Note];
-
-/// Writes what a home may answer to another region.
-fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
-    match refusal {
-        Refusal::Overloaded { what, max, retry_after } => {
-            writer.tag(1);
-            write_of(writer, &QUEUES, what);
-            writer.uint(*max);
-            writer.uint(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX));
-        }
-        Refusal::DiskFull { region } => {
-            writer.tag(2);
-            writer.text(region.as_str());
-        }
-        Refusal::NoSuchTask(task) => {
-            writer.tag(3);
-            writer.fixed(&task.to_bytes());
-        }
-        Refusal::StaleToken { task, tokens } => {
-            writer.tag(4);
-            writer.fixed(&task.to_bytes());
-            writer.uint(tokens.shown.0);
-            writer.option(tokens.current, |writer, token| writer.uint(token.0));
-        }
-        Refusal::Ended { task, state } => {
-            writer.tag(5);
-            writer.fixed(&task.to_bytes());
-            write_of(writer, &STATES, state);
-        }
-        Refusal::NoteGap { first, expected } => {
-            writer.tag(6);
-            writer.uint(*first);
-            writer.uint(*expected);
-        }
-        Refusal::TooLarge { what, bytes, max } => {
-            writer.tag(7);
-            write_of(writer, &LARGES, what);
-            writer.uint(*bytes);
-            writer.uint(*max);
-        }
-        Refusal::HomeUnreachable { region } => {
-            writer.tag(8);
-            writer.text(region.as_str());
-        }
-        Refusal::NoSuchAgent(_)
-        | Refusal::NoSuchSkill(_)
-        | Refusal::NoSuchPlacement(_)
-        | Refusal::Confined { .. }
-        | Refusal::OutsidePlacement { .. }
-        | Refusal::AttachedElsewhere { .. }
-        | Refusal::KeyReused { .. } => {
-            unreachable!("a home answers none of these to another region: {refusal:?}")
-        }
-    }
-}
-
-fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeError> {
-    Ok(match reader.tag()? {
-        1 => Refusal::Overloaded {
-            what: read_of(reader, &QUEUES, "queue")?,
-            max: reader.uint()?,
-            retry_after: std::time::Duration::from_millis(reader.uint()?),
-        },
-        2 => Refusal::DiskFull { region: reader.region()? },
-        3 => Refusal::NoSuchTask(read_task(reader)?),
-        4 => Refusal::StaleToken {
-            task: read_task(reader)?,
-            tokens: TokenPair {
-                shown: Token(reader.uint()?),
-                current: reader.option(|reader| reader.uint().map(Token))?,
-            },
-        },
-        5 => {
-            let task = read_task(reader)?;
-            let state: TaskState = read_of(reader, &STATES, "state")?;
-            Refusal::Ended { task, state }
-        }
-        6 => Refusal::NoteGap { first: reader.uint()?, expected: reader.uint()? },
-        7 => Refusal::TooLarge {
-            what: read_of(reader, &LARGES, "size")?,
-            bytes: reader.uint()?,
-            max: reader.uint()?,
-        },
-        8 => Refusal::HomeUnreachable { region: reader.region()? },
-        _ => return Err(reader.malformed("refusal")),
     })
 }

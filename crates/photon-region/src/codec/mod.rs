@@ -1,11 +1,16 @@
 //! The binary form of what regions tell each other, and of what records hold.
 //! Must not decide anything: it is total, and refuses what it does not know.
 
+mod data;
 mod message;
 mod record;
+mod refusal;
 
+pub(crate) use data::{decode_dataset, encode_dataset};
 pub use message::{decode_message, encode_message};
 pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
+
+use std::time::Duration;
 
 use photon_state::codec::{DecodeError, Reader, Writer};
 
@@ -57,4 +62,13 @@ fn read_of<T: Copy>(
 ) -> Result<T, DecodeError> {
     let place = reader.uint32()? as usize;
     all.get(place).copied().ok_or(reader.malformed(what))
+}
+
+/// Writes a duration in microseconds.
+fn write_duration(writer: &mut Writer, duration: Duration) {
+    writer.uint(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+}
+
+fn read_duration(reader: &mut Reader<'_>) -> Result<Duration, DecodeError> {
+    reader.uint().map(Duration::from_micros)
 }

@@ -52,6 +52,14 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub max: Option<u64>,
+    /// In how many regions the write is durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub durable_in: Option<u64>,
+    /// Of how many regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub of: Option<u64>,
     /// When to try again, in milliseconds; the `Retry-After` header has it in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

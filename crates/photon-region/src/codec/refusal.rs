@@ -1,0 +1,302 @@
+//! The binary form of what a region may refuse another one.
+//! Must not know why.
+
+use photon_state::codec::{DecodeError, Reader, Writer};
+
+use super::data::read_dataset;
+use super::{STATES, read_duration, read_of, read_task, write_duration, write_of};
+use crate::contract::TokenPair;
+use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
+use crate::refusal::{Large, Queue, Refusal};
+use crate::task::{TaskState, Token};
+
+const QUEUES: [Queue; 7] = [
+    Queue::InFlight,
+    Queue::OpenTasks,
+    Queue::Agents,
+    Queue::OpenBytes,
+    Queue::AgentBytes,
+    Queue::DataBytes,
+    Queue::Datasets,
+];
+const LARGES: [Large; 8] = [
+    Large::Message,
+    Large::Card,
+    Large::Task,
+    Large::Note,
+    Large::Key,
+    Large::Content,
+    Large::Fields,
+    Large::Batch,
+];
+/// What a refusal may name; others are told in general words.
+const WORDS: [&str; 20] = [
+    "type",
+    "rule",
+    "put",
+    "add",
+    "fields",
+    "replace",
+    "delete",
+    "key",
+    "consistency",
+    "ttl",
+    "prefix",
+    "limit",
+    "amount",
+    "writes",
+    "master",
+    "wait",
+    "dataset",
+    "if-match",
+    "position",
+    "request",
+];
+
+/// Writes what a home may answer to another region.
+pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
+    match refusal {
+        Refusal::Overloaded { what, max, retry_after } => {
+            writer.tag(1);
+            write_of(writer, &QUEUES, what);
+            writer.uint(*max);
+            write_duration(writer, *retry_after);
+        }
+        Refusal::DiskFull { region } => {
+            writer.tag(2);
+            writer.text(region.as_str());
+        }
+        Refusal::NoSuchTask(task) => {
+            writer.tag(3);
+            writer.fixed(&task.to_bytes());
+        }
+        Refusal::StaleToken { task, tokens } => {
+            writer.tag(4);
+            writer.fixed(&task.to_bytes());
+            writer.uint(tokens.shown.0);
+            writer.option(tokens.current, |writer, token| writer.uint(token.0));
+        }
+        Refusal::Ended { task, state } => {
+            writer.tag(5);
+            writer.fixed(&task.to_bytes());
+            write_of(writer, &STATES, state);
+        }
+        Refusal::NoteGap { first, expected } => {
+            writer.tag(6);
+            writer.uint(*first);
+            writer.uint(*expected);
+        }
+        Refusal::TooLarge { what, bytes, max } => {
+            writer.tag(7);
+            write_of(writer, &LARGES, what);
+            writer.uint(*bytes);
+            writer.uint(*max);
+        }
+        Refusal::HomeUnreachable { region } => {
+            writer.tag(8);
+            writer.text(region.as_str());
+        }
+        Refusal::Data(refusal) => write_data_refusal(writer, refusal),
+        Refusal::OutsidePlacement { region, placement, members } => {
+            writer.tag(19);
+            writer.text(region.as_str());
+            writer.text(placement.as_str());
+            writer.uint(members.len() as u64);
+            members.iter().for_each(|it| writer.text(it.as_str()));
+        }
+        Refusal::NoSuchPlacement(placement) => {
+            writer.tag(22);
+            writer.text(placement.as_str());
+        }
+        Refusal::NoSuchAgent(_)
+        | Refusal::NoSuchSkill(_)
+        | Refusal::Confined { .. }
+        | Refusal::AttachedElsewhere { .. }
+        | Refusal::KeyReused { .. } => {
+            unreachable!("a home answers none of these to another region: {refusal:?}")
+        }
+    }
+}
+
+pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeError> {
+    Ok(match reader.tag()? {
+        1 => Refusal::Overloaded {
+            what: read_of(reader, &QUEUES, "queue")?,
+            max: reader.uint()?,
+            retry_after: read_duration(reader)?,
+        },
+        2 => Refusal::DiskFull { region: reader.region()? },
+        3 => Refusal::NoSuchTask(read_task(reader)?),
+        4 => Refusal::StaleToken {
+            task: read_task(reader)?,
+            tokens: TokenPair {
+                shown: Token(reader.uint()?),
+                current: reader.option(|reader| reader.uint().map(Token))?,
+            },
+        },
+        5 => {
+            let task = read_task(reader)?;
+            let state: TaskState = read_of(reader, &STATES, "state")?;
+            Refusal::Ended { task, state }
+        }
+        6 => Refusal::NoteGap { first: reader.uint()?, expected: reader.uint()? },
+        7 => Refusal::TooLarge {
+            what: read_of(reader, &LARGES, "size")?,
+            bytes: reader.uint()?,
+            max: reader.uint()?,
+        },
+        8 => Refusal::HomeUnreachable { region: reader.region()? },
+        19 => Refusal::OutsidePlacement {
+            region: reader.region()?,
+            placement: reader.placement()?,
+            members: (0..reader.count()?).map(|_| reader.region()).collect::<Result<_, _>>()?,
+        },
+        22 => Refusal::NoSuchPlacement(reader.placement()?),
+        tag => Refusal::Data(read_data_refusal(reader, tag)?),
+    })
+}
+
+fn write_word(writer: &mut Writer, word: &'static str) {
+    let last = WORDS.len() - 1;
+    let place = WORDS.iter().position(|it| *it == word).unwrap_or(last);
+    writer.uint(place as u64);
+}
+
+fn write_gap(writer: &mut Writer, gap: &ReadGap) {
+    match gap {
+        ReadGap::Session => writer.tag(1),
+        ReadGap::Answers { got, needed } => {
+            writer.tag(2);
+            writer.uint(*got as u64);
+            writer.uint(*needed as u64);
+        }
+        ReadGap::Stale(age) => {
+            writer.tag(3);
+            writer.option(*age, write_duration);
+        }
+    }
+}
+
+fn read_gap(reader: &mut Reader<'_>) -> Result<ReadGap, DecodeError> {
+    Ok(match reader.tag()? {
+        1 => ReadGap::Session,
+        2 => {
+            let (got, needed) = (reader.uint32()? as usize, reader.uint32()? as usize);
+            ReadGap::Answers { got, needed }
+        }
+        3 => ReadGap::Stale(reader.option(read_duration)?),
+        _ => return Err(reader.malformed("gap")),
+    })
+}
+
+fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
+    match refusal {
+        DataRefusal::NoSuchDataset(dataset) => {
+            writer.tag(9);
+            writer.text(dataset.as_str());
+        }
+        DataRefusal::NoSuchTenant { dataset, tenant } => {
+            writer.tag(10);
+            writer.text(dataset.as_str());
+            writer.text(tenant);
+        }
+        DataRefusal::WrongKind { dataset, kind, edit } => {
+            writer.tag(11);
+            writer.text(dataset.as_str());
+            write_of(writer, &Kind::ALL, kind);
+            write_word(writer, edit);
+        }
+        DataRefusal::NotMaster { dataset, master } => {
+            writer.tag(12);
+            writer.text(dataset.as_str());
+            writer.text(master.as_str());
+        }
+        DataRefusal::Unexpected { found } => {
+            writer.tag(13);
+            writer.option(*found, Writer::uint);
+        }
+        DataRefusal::Overdrawn { asked, value } => {
+            writer.tag(14);
+            writer.uint(*asked);
+            writer.uint(*value);
+        }
+        DataRefusal::LevelNotReached { level, durable_in, members } => {
+            writer.tag(15);
+            write_of(writer, &WriteLevel::ALL, level);
+            writer.uint(*durable_in as u64);
+            writer.uint(*members as u64);
+        }
+        DataRefusal::ReadNotReached { level, why } => {
+            writer.tag(16);
+            write_of(writer, &ReadLevel::ALL, level);
+            write_gap(writer, why);
+        }
+        DataRefusal::DeciderUnreachable { region, was_sent } => {
+            writer.tag(17);
+            writer.text(region.as_str());
+            writer.tag(u8::from(*was_sent));
+        }
+        DataRefusal::PositionTooOld => writer.tag(18),
+        DataRefusal::Senseless { field, .. } => {
+            writer.tag(20);
+            write_word(writer, field);
+        }
+        DataRefusal::MasterMoves { dataset, to } => {
+            writer.tag(21);
+            writer.text(dataset.as_str());
+            writer.text(to.as_str());
+        }
+        DataRefusal::DeclaredOtherwise { dataset, what } => {
+            writer.tag(23);
+            writer.text(dataset.as_str());
+            write_word(writer, what);
+        }
+        DataRefusal::NotEmpty(dataset) => {
+            writer.tag(24);
+            writer.text(dataset.as_str());
+        }
+    }
+}
+
+fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, DecodeError> {
+    Ok(match tag {
+        9 => DataRefusal::NoSuchDataset(read_dataset(reader)?),
+        10 => DataRefusal::NoSuchTenant {
+            dataset: read_dataset(reader)?,
+            tenant: reader.text()?.into(),
+        },
+        11 => DataRefusal::WrongKind {
+            dataset: read_dataset(reader)?,
+            kind: read_of(reader, &Kind::ALL, "kind")?,
+            edit: read_of(reader, &WORDS, "word")?,
+        },
+        12 => DataRefusal::NotMaster { dataset: read_dataset(reader)?, master: reader.region()? },
+        13 => DataRefusal::Unexpected { found: reader.option(Reader::uint)? },
+        14 => DataRefusal::Overdrawn { asked: reader.uint()?, value: reader.uint()? },
+        15 => DataRefusal::LevelNotReached {
+            level: read_of(reader, &WriteLevel::ALL, "level")?,
+            durable_in: reader.uint32()? as usize,
+            members: reader.uint32()? as usize,
+        },
+        16 => DataRefusal::ReadNotReached {
+            level: read_of(reader, &ReadLevel::ALL, "level")?,
+            why: read_gap(reader)?,
+        },
+        17 => DataRefusal::DeciderUnreachable {
+            region: reader.region()?,
+            was_sent: read_of(reader, &[false, true], "flag")?,
+        },
+        18 => DataRefusal::PositionTooOld,
+        20 => {
+            let field = read_of(reader, &WORDS, "word")?;
+            DataRefusal::Senseless { field, why: "it does not fit the dataset" }
+        }
+        21 => DataRefusal::MasterMoves { dataset: read_dataset(reader)?, to: reader.region()? },
+        23 => DataRefusal::DeclaredOtherwise {
+            dataset: read_dataset(reader)?,
+            what: read_of(reader, &WORDS, "word")?,
+        },
+        24 => DataRefusal::NotEmpty(read_dataset(reader)?),
+        _ => return Err(reader.malformed("refusal")),
+    })
+}

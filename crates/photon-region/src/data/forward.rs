@@ -1,0 +1,120 @@
+//! Requests that another region must decide: handed on, or taken in from a peer.
+//! Must not keep anything of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use photon_state::{PlacementId, RegionId};
+
+use super::refusal::DataRefusal;
+use super::{DataCommand, DatasetSpec, Outside};
+use crate::ask::Asker;
+use crate::contract::{Answer, Command, Question, Reply, Ticket};
+use crate::refusal::Refusal;
+use crate::region::{Patience, Region, Verdict};
+
+/// Tickets from here on are those of peers; the shell's are lower.
+const GUESTS_FROM: Ticket = 1 << 63;
+
+/// Commands that peers have handed on, and that wait here.
+#[derive(Debug, Default)]
+pub(super) struct Guests {
+    last: Ticket,
+    waiting: BTreeMap<Ticket, (RegionId, u64)>,
+}
+
+/// Whether a command was handed on by a peer: it is not handed on a second time.
+pub(crate) fn is_guest(ticket: Ticket) -> bool {
+    GUESTS_FROM <= ticket
+}
+
+/// Turns what a guest hears into what its region is answered.
+pub(crate) fn into_answer(reply: Reply) -> Answer {
+    match reply {
+        Reply::Data(reply) => Answer::Data(reply),
+        Reply::Done
+        | Reply::Agent(_)
+        | Reply::Agents { .. }
+        | Reply::Submitted { .. }
+        | Reply::Task(_)
+        | Reply::Tasks { .. }
+        | Reply::Events { .. }
+        | Reply::Leases(_)
+        | Reply::Standing { .. } => unreachable!("guests ask for data only"),
+    }
+}
+
+impl super::Data {
+    /// Returns where the answer to a guest goes.
+    pub(crate) fn leaves(&mut self, ticket: Ticket) -> Option<(RegionId, u64)> {
+        self.guests.waiting.remove(&ticket)
+    }
+}
+
+impl Region {
+    /// How much longer than the client another region is waited for: its own deadline comes first.
+    const GRACE: Duration = Duration::from_secs(2);
+
+    /// Takes in a command that a peer hands on.
+    pub(crate) fn welcome(&mut self, from: RegionId, number: u64, command: DataCommand) {
+        let guests = &mut self.data.guests;
+        guests.last += 1;
+        let ticket = GUESTS_FROM | guests.last;
+        guests.waiting.insert(ticket, (from, number));
+        self.on_command(ticket, Command::Data(command), Patience::Fresh);
+    }
+
+    /// Forgets the commands of a peer: their answers would not arrive.
+    pub(crate) fn dismiss_guests_of(&mut self, peer: RegionId) {
+        let all = self.data.guests.waiting.iter().filter(|(_, (from, _))| *from == peer);
+        let tickets: Vec<Ticket> = all.map(|(ticket, _)| *ticket).collect();
+        for ticket in tickets {
+            self.data.guests.waiting.remove(&ticket);
+            self.forget_asker(ticket);
+        }
+    }
+
+    /// Takes in that nobody waits for a reply any more. What was written stays.
+    pub(crate) fn forget_asker(&mut self, ticket: Ticket) {
+        drop(self.desk.unpark(ticket));
+        self.data.levels.forget(ticket);
+        self.data.gathers.remove(&ticket);
+    }
+
+    /// Hands a command on to the region that decides it.
+    pub(super) fn hand_on(
+        &mut self,
+        ticket: Ticket,
+        to: RegionId,
+        command: &DataCommand,
+        wait: Duration,
+    ) -> Result<Verdict, Refusal> {
+        if is_guest(ticket) || !self.is_reachable(to) {
+            return Err(DataRefusal::DeciderUnreachable { region: to, was_sent: false }.into());
+        }
+        self.counters.forwarded += 1;
+        let question = Question::Data(Box::new(command.clone()));
+        self.ask(to, Asker::Command(ticket), question, wait.saturating_add(Self::GRACE));
+        Ok(Verdict::Asked)
+    }
+
+    /// Returns the region that answers for a placement: this one, or the nearest that is linked.
+    pub(super) fn answers_for(
+        &self,
+        spec: &DatasetSpec,
+        placement: PlacementId,
+    ) -> Result<RegionId, Refusal> {
+        let here = self.config.region;
+        if self.may_hold(here, placement) {
+            return Ok(here);
+        }
+        if spec.outside == Outside::Refuse {
+            self.check_placement(placement)?;
+        }
+        let members = self.registry.near().filter(|it| self.may_hold(**it, placement));
+        let mut members = members.copied();
+        let nearest = members.clone().next();
+        let linked = members.find(|it| self.is_reachable(*it));
+        linked.or(nearest).ok_or(Refusal::NoSuchPlacement(placement))
+    }
+}

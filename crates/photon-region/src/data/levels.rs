@@ -1,0 +1,141 @@
+//! Writes that are acknowledged only once they are durable in several regions: a consistency level
+//! is a condition over what the regions of the placement have seen.
+//! Must not know what was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use photon_state::StreamId;
+
+use super::refusal::DataRefusal;
+use super::{DataReply, WriteLevel, Written};
+use crate::contract::{Reply, Ticket};
+use crate::desk::Held;
+use crate::region::Region;
+
+/// Writes that wait for their level.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The last op of each stream that was written.
+    pub(super) marks: Vec<(StreamId, u64)>,
+    pub(super) level: WriteLevel,
+    pub(super) written: Written,
+    pub(super) until: Duration,
+}
+
+/// All writes that wait.
+#[derive(Debug, Default)]
+pub(super) struct Levels {
+    /// By the first mark that has not reached the level.
+    waiting: BTreeMap<(StreamId, u64, Ticket), Pending>,
+    keys: BTreeMap<Ticket, (StreamId, u64)>,
+    deadlines: BTreeSet<(Duration, Ticket)>,
+}
+
+impl Levels {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(until, _)| *until)
+    }
+
+    fn wait(&mut self, ticket: Ticket, (stream, seq): (StreamId, u64), pending: Pending) {
+        self.deadlines.insert((pending.until, ticket));
+        self.keys.insert(ticket, (stream, seq));
+        self.waiting.insert((stream, seq, ticket), pending);
+    }
+
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Pending> {
+        let (stream, seq) = self.keys.remove(&ticket)?;
+        let pending = self.waiting.remove(&(stream, seq, ticket))?;
+        self.deadlines.remove(&(pending.until, ticket));
+        Some(pending)
+    }
+}
+
+impl Region {
+    /// Lets writes wait until they have reached their level; they may have already.
+    pub(crate) fn await_level(&mut self, ticket: Ticket, pending: Pending) {
+        let unmet = pending.marks.iter().copied().find(|(stream, seq)| {
+            let members = self.config.placements[&stream.placement].len();
+            self.durable_in(*stream, *seq) < pending.level.needs(members)
+        });
+        if let Some(mark) = unmet {
+            self.data.levels.wait(ticket, mark, pending);
+            return;
+        }
+        let durable_in = self.reached(&pending);
+        let written = Written { durable_in, ..pending.written };
+        let reply = Reply::Data(Box::new(DataReply::Written(written)));
+        self.say(0, Held::Reply(ticket, Ok(reply)));
+    }
+
+    /// Returns in how many regions of the placement all of the writes are known to be durable.
+    fn reached(&self, pending: &Pending) -> usize {
+        let all = pending.marks.iter().map(|(stream, seq)| self.durable_in(*stream, *seq));
+        all.min().unwrap_or(0)
+    }
+
+    /// Returns in how many regions of its placement an op of this region is known to be durable.
+    fn durable_in(&self, stream: StreamId, seq: u64) -> usize {
+        let here = self.streams.get(&stream).is_some_and(|it| seq <= it.durable);
+        let there = self.peers.iter().filter(|(region, peer)| {
+            let has = peer.theirs.as_ref().is_some_and(|seen| seq <= seen.of(&stream));
+            has && self.may_hold(**region, stream.placement)
+        });
+        let count = usize::from(here) + there.count();
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::CountTwice) {
+            return count + usize::from(here);
+        }
+        count
+    }
+
+    /// Looks at the writes that wait for a stream: more of it is durable somewhere.
+    pub(crate) fn settle(&mut self, stream: StreamId) {
+        if self.data.levels.waiting.is_empty() || stream != self.own_stream(stream.placement) {
+            return;
+        }
+        // Whoever waits for a later op waits on if the first region that could count lacks it.
+        let members = self.config.placements[&stream.placement].len();
+        let least = WriteLevel::Quorum.needs(members);
+        let range = (stream, 0, 0)..=(stream, u64::MAX, Ticket::MAX);
+        let tickets: Vec<Ticket> = self
+            .data
+            .levels
+            .waiting
+            .range(range)
+            .take_while(|((_, seq, _), _)| least <= self.durable_in(stream, *seq))
+            .map(|((.., ticket), _)| *ticket)
+            .collect();
+        for ticket in tickets {
+            let pending = self.data.levels.forget(ticket).expect("it was just found");
+            self.await_level(ticket, pending);
+        }
+    }
+
+    /// Looks at all writes that wait: a peer has said what it has.
+    pub(crate) fn settle_all(&mut self) {
+        let placements: Vec<_> = self.config.placements.keys().copied().collect();
+        for placement in placements {
+            self.settle(self.own_stream(placement));
+        }
+    }
+
+    /// Refuses the writes whose level was not reached in time, and says what was.
+    pub(crate) fn give_up_levels(&mut self) {
+        while let Some((until, ticket)) = self.data.levels.deadlines.first().copied() {
+            if self.now.mono < until {
+                return;
+            }
+            let pending = self.data.levels.forget(ticket).expect("it has a deadline");
+            let (level, members) = (pending.level, pending.written.members);
+            let durable_in = self.reached(&pending);
+            let refusal = DataRefusal::LevelNotReached { level, durable_in, members }.into();
+            self.counters.refused += 1;
+            self.say(0, Held::Reply(ticket, Err(refusal)));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The data: datasets that are declared, and their records.
+//! Must not know of agents and tasks, nor what the content of a record means.
+//!
+//! `write`, `read` and `watch` decide what a client hears; `levels` holds back what must first be
+//! durable elsewhere; `gather` asks several regions at once; `declare` keeps the list of datasets.
+
+mod contract;
+mod declare;
+mod forward;
+mod gather;
+mod levels;
+mod read;
+mod refusal;
+mod show;
+mod spec;
+mod watch;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen};
+use rustc_hash::FxHashMap;
+
+pub use contract::{
+    Change, Conflict, Conflicts, Content, DataCommand, DataReply, Edit, Expect, FieldEdit, Found,
+    ReadHow, Shown, Write, Written,
+};
+pub(crate) use forward::{into_answer, is_guest};
+pub(crate) use levels::Pending;
+pub use refusal::{DataRefusal, ReadGap};
+pub use spec::{
+    DatasetName, DatasetNameError, DatasetSpec, Kind, Mode, Outside, PlacementRule, Policy,
+    ReadLevel, WriteLevel,
+};
+
+use crate::config::Config;
+use crate::contract::Ticket;
+use crate::region::{Patience, Region, Verdict};
+use forward::Guests;
+use gather::Gather;
+use levels::Levels;
+
+/// Records of datasets: a register by name, in the placement `global`.
+pub(crate) const DATASETS: Dataset = Dataset(4);
+/// Records of all datasets: a value by the name of the dataset and the key.
+pub(crate) const DATA: Dataset = Dataset(5);
+
+/// The longest key of a record, in bytes: with the dataset's name it fits a [`Key`].
+const KEY_BYTES_MAX: usize = Key::BYTES_MAX - 64;
+
+/// Returns the key under which a record is stored.
+fn data_key(dataset: &DatasetName, key: &[u8]) -> Key {
+    let name = dataset.as_str().as_bytes();
+    let mut bytes = Vec::with_capacity(1 + name.len() + key.len());
+    bytes.push(u8::try_from(name.len()).expect("a name has at most 63 bytes"));
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(key);
+    Key::new(&bytes)
+}
+
+/// Returns the dataset and the key of a record.
+pub(crate) fn split_key(key: &Key) -> Option<(DatasetName, &[u8])> {
+    let (len, rest) = key.as_bytes().split_first()?;
+    let (name, key) = rest.split_at_checked(usize::from(*len))?;
+    let name = DatasetName::try_from(std::str::from_utf8(name).ok()?).ok()?;
+    Some((name, key))
+}
+
+/// Returns the dataset that an op of [`DATASETS`] is about, if it may be about it.
+pub(crate) fn dataset_of(op: &Op) -> Option<DatasetName> {
+    let is_global = op.stream.placement == PlacementId::global();
+    let name = std::str::from_utf8(op.key.as_bytes()).ok().filter(|_| is_global)?;
+    DatasetName::try_from(name).ok()
+}
+
+/// A dataset that is known here.
+#[derive(Debug)]
+struct Entry {
+    spec: Arc<DatasetSpec>,
+    /// Whether the configuration declares it.
+    is_configured: bool,
+    /// The append that declares it.
+    append: u64,
+    conflicts: Conflicts,
+    /// The region that its master moves to.
+    moving: Option<RegionId>,
+}
+
+/// What a region knows of the data beyond the records.
+#[derive(Debug)]
+pub(crate) struct Data {
+    datasets: BTreeMap<DatasetName, Entry>,
+    /// What the writes that were applied under each placement depend on.
+    horizon: BTreeMap<PlacementId, Seen>,
+    /// Records that were changed by appends that are not yet durable.
+    unsynced: FxHashMap<Record, u64>,
+    unsynced_order: VecDeque<(u64, Record)>,
+    /// When contents cease to be, in milliseconds since 1970.
+    expiries: BTreeSet<(u64, Record)>,
+    levels: Levels,
+    gathers: BTreeMap<Ticket, Gather>,
+    guests: Guests,
+    /// How fresh what is known of each peer is.
+    freshness: BTreeMap<(RegionId, PlacementId), Freshness>,
+    /// Datasets with changes of which watchers have not heard.
+    dirty: BTreeSet<DatasetName>,
+    /// When watchers were rung last.
+    rung: Duration,
+}
+
+/// What a peer had at some time, and up to what time everything of it is here.
+#[derive(Debug, Default)]
+struct Freshness {
+    /// What it had: the number of its last op, and when it said so.
+    marks: VecDeque<(Dot, Duration)>,
+    as_of: Option<Duration>,
+}
+
+impl Data {
+    /// Watchers hear of changes together that come within this time.
+    const RING_EVERY: Duration = Duration::from_millis(5);
+    /// Words of a peer about what it has that wait until all of it is here.
+    const MARKS_MAX: usize = 8;
+    /// Conflicts of a dataset that are kept to be shown.
+    const CONFLICTS_MAX: usize = 100;
+
+    pub(crate) fn new(config: &Config) -> Self {
+        let entry = |spec: &DatasetSpec| {
+            let spec = Arc::new(spec.clone());
+            let name = spec.name.clone();
+            (name, Entry::new(spec, true, 0))
+        };
+        let here = config.region;
+        let held = config.placements.iter().filter(|(_, members)| members.contains(&here));
+        let peers = held.flat_map(|(placement, members)| {
+            let others = members.iter().filter(|it| **it != here);
+            others.map(|it| ((*it, *placement), Freshness::default()))
+        });
+        Self {
+            freshness: peers.collect(),
+            datasets: config.datasets.iter().map(entry).collect(),
+            horizon: BTreeMap::new(),
+            unsynced: FxHashMap::default(),
+            unsynced_order: VecDeque::new(),
+            expiries: BTreeSet::new(),
+            levels: Levels::default(),
+            gathers: BTreeMap::new(),
+            guests: Guests::default(),
+            dirty: BTreeSet::new(),
+            rung: Duration::ZERO,
+        }
+    }
+
+    /// Iterates over the datasets with the conflicts that were seen of each.
+    pub(crate) fn conflicts(&self) -> impl Iterator<Item = (DatasetName, u64)> {
+        self.datasets.iter().map(|(name, it)| (name.clone(), it.conflicts.count))
+    }
+
+    /// Returns how many commands wait for other regions.
+    pub(crate) fn waiting(&self) -> usize {
+        self.levels.len() + self.gathers.len()
+    }
+
+    /// Returns when to look after what is overdue.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let ring = (!self.dirty.is_empty()).then_some(self.rung + Self::RING_EVERY);
+        [self.levels.next_deadline(), ring].into_iter().flatten().min()
+    }
+
+    /// Returns the append that must be durable before a record is shown.
+    fn append_of(&self, record: &Record) -> u64 {
+        self.unsynced.get(record).copied().unwrap_or(0)
+    }
+
+    /// Takes in what a peer says that it has, as of a time.
+    pub(crate) fn peer_had(&mut self, peer: RegionId, incarnation: u64, seen: &Seen, at: Duration) {
+        let fresh = self.freshness.iter_mut().filter(|((it, _), _)| *it == peer);
+        for ((_, placement), fresh) in fresh {
+            let source = photon_state::Source { origin: peer, incarnation };
+            let seq = seen.of(&source.stream(*placement));
+            if fresh.marks.len() < Self::MARKS_MAX {
+                fresh.marks.push_back((Dot { source, seq }, at));
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(spec: Arc<DatasetSpec>, is_configured: bool, append: u64) -> Self {
+        Self { spec, is_configured, append, conflicts: Conflicts::default(), moving: None }
+    }
+}
+
+impl Region {
+    pub(crate) fn decide_data(
+        &mut self,
+        ticket: Ticket,
+        command: &DataCommand,
+        patience: Patience,
+    ) -> Verdict {
+        let verdict = match command {
+            DataCommand::Declare(spec) => self.declare(spec),
+            DataCommand::Drop(name) => self.drop_dataset(name),
+            DataCommand::Dataset(name) => self.show_dataset(name),
+            DataCommand::Datasets => self.list_datasets(),
+            DataCommand::Conflicts(name) => self.show_conflicts(name),
+            DataCommand::MoveMaster { .. } => self.move_master(ticket, command, patience),
+            DataCommand::Write { .. } => self.write_records(ticket, command, patience),
+            DataCommand::Read { .. } => self.read_record(ticket, command, patience),
+            DataCommand::Scan { .. } => self.scan_records(ticket, command, patience),
+            DataCommand::Watch { .. } => self.watch_records(ticket, command, patience),
+        };
+        verdict.unwrap_or_else(Verdict::from)
+    }
+
+    /// Lets the indexes follow a change of a record. Append 0 means that it was replayed.
+    pub(crate) fn index_record(
+        &mut self,
+        op: &Op,
+        dataset: &DatasetName,
+        applied: photon_state::Applied,
+        append: u64,
+    ) {
+        let photon_state::Change::Update(update) = &op.change else { return };
+        if !update.needs.is_empty() {
+            self.data.horizon.entry(op.stream.placement).or_default().join(&update.needs);
+        }
+        if let photon_state::crdt::Delta::Fields(changes) = &update.delta {
+            let ends = changes.iter().filter_map(|it| it.written.as_ref()?.expires_ms);
+            self.data.expiries.extend(ends.max().map(|at| (at, op.record())));
+        }
+        if append == 0 {
+            return;
+        }
+        self.data.unsynced.insert(op.record(), append);
+        self.data.unsynced_order.push_back((append, op.record()));
+        if let photon_state::Applied::Beside { other, at } = applied {
+            self.note_conflict(op, dataset, (other, at));
+        }
+    }
+
+    fn note_conflict(&mut self, op: &Op, dataset: &DatasetName, held: (Dot, Hlc)) {
+        self.counters.conflicts += 1;
+        let Some(entry) = self.data.datasets.get_mut(dataset) else { return };
+        let Some((_, key)) = split_key(&op.key) else { return };
+        let conflict = Conflict {
+            key: bytes::Bytes::copy_from_slice(key),
+            placement: op.stream.placement,
+            policy: entry.spec.policy,
+            arrived: (op.dot(), op.at),
+            held,
+        };
+        entry.conflicts.count += 1;
+        entry.conflicts.last.insert(0, conflict);
+        entry.conflicts.last.truncate(Data::CONFLICTS_MAX);
+    }
+
+    /// Takes in that appends are durable: their records may be shown, and watchers hear of them.
+    pub(crate) fn on_durable_data(&mut self, durable: u64) {
+        let data = &mut self.data;
+        while let Some((append, record)) =
+            data.unsynced_order.pop_front_if(|(append, _)| *append <= durable)
+        {
+            if data.unsynced.get(&record) == Some(&append) {
+                data.unsynced.remove(&record);
+            }
+            data.dirty.extend(split_key(&record.key).map(|(name, _)| name));
+        }
+        if !self.data.dirty.is_empty() && self.data.rung + Data::RING_EVERY <= self.now.mono {
+            self.ring_watchers();
+        }
+    }
+}

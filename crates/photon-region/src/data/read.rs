@@ -1,0 +1,252 @@
+//! Reading records, one by one or many by key.
+//! Must not change anything.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use photon_state::{Key, PlacementId, RegionId, Seen};
+
+use super::declare::reply;
+use super::refusal::{DataRefusal, ReadGap};
+use super::write::check_key;
+use super::{
+    DATA, DataCommand, DataReply, DatasetSpec, Found, PlacementRule, ReadHow, ReadLevel, Shown,
+    data_key,
+};
+use crate::contract::Ticket;
+use crate::desk::Bell;
+use crate::refusal::Refusal;
+use crate::region::{Patience, Region, Verdict};
+
+impl Region {
+    /// Records in one page.
+    const PAGE_MAX: usize = 1_000;
+    /// Bytes of records in one page, short of one record that is larger.
+    const PAGE_BYTES_MAX: usize = 4 << 20;
+
+    pub(super) fn read_record(
+        &mut self,
+        ticket: Ticket,
+        command: &DataCommand,
+        patience: Patience,
+    ) -> Result<Verdict, Refusal> {
+        let DataCommand::Read { dataset, key, how } = command else {
+            unreachable!("the caller has matched")
+        };
+        let spec = self.dataset(dataset)?;
+        check_key(key)?;
+        let placement = self.place(&spec, key)?;
+        let mut from = self.answers_for(&spec, placement)?;
+        let level = how.level.unwrap_or(spec.read_level);
+        if level == ReadLevel::Linearizable {
+            from = self.home_of_record(&spec, placement, key);
+        }
+        if from != self.config.region {
+            return self.hand_on(ticket, from, command, how.wait);
+        }
+        let record = Self::record_of(&spec, placement, key);
+        if level == ReadLevel::Quorum {
+            return Ok(self.gather(ticket, &spec, &record, how));
+        }
+        if let Some(verdict) = self.await_freshness(&spec, level, how, &[placement], patience)? {
+            return Ok(verdict);
+        }
+        let (append, session) = self.session_of(level, how, &[placement]);
+        let found = Found {
+            record: self.show_record(&spec, &record),
+            region: self.config.region,
+            asked: 1,
+            staleness: self.staleness(placement),
+            session,
+        };
+        Ok(reply(append.max(self.data.append_of(&record)), DataReply::Found(found)))
+    }
+
+    /// Returns what the session has seen after a read, and the append that must be durable first.
+    fn session_of(
+        &self,
+        level: ReadLevel,
+        how: &ReadHow,
+        placements: &[PlacementId],
+    ) -> (u64, Seen) {
+        let mut session = how.session.clone();
+        if level == ReadLevel::Eventual {
+            return (0, session);
+        }
+        let seen = self.store.seen().iter().filter(|(it, _)| placements.contains(&it.placement));
+        seen.for_each(|(stream, seq)| session.raise(*stream, seq));
+        if level == ReadLevel::Causal {
+            let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
+            deps.for_each(|it| session.join(it));
+        }
+        (self.appended(), session)
+    }
+
+    /// Waits until what the level demands is here, or says that it was not in time.
+    fn await_freshness(
+        &mut self,
+        spec: &DatasetSpec,
+        level: ReadLevel,
+        how: &ReadHow,
+        placements: &[PlacementId],
+        patience: Patience,
+    ) -> Result<Option<Verdict>, Refusal> {
+        let until = patience.until(self.now, how.wait);
+        let now = self.now.mono;
+        let wait = |bell: Bell, why: ReadGap| {
+            if now < until {
+                Ok(Some(Verdict::Wait(bell, until)))
+            } else {
+                Err(DataRefusal::ReadNotReached { level, why }.into())
+            }
+        };
+        if level == ReadLevel::Linearizable && spec.mode.master().is_none() && 1 < placements.len()
+        {
+            let why = "records of several homes cannot be read linearizably at once";
+            return Err(DataRefusal::Senseless { field: "consistency", why }.into());
+        }
+        if ReadLevel::Session <= level {
+            let mut wanted = how.session.clone();
+            if level == ReadLevel::Causal {
+                let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
+                deps.for_each(|it| wanted.join(it));
+            }
+            if let Some(bell) = self.first_unseen(&wanted, placements.iter().copied()) {
+                return wait(bell, ReadGap::Session);
+            }
+        }
+        if let Some(max) = how.staleness_max {
+            placements.iter().for_each(|it| self.freshen(*it));
+            let stale = placements.iter().map(|it| self.staleness(*it));
+            let worst = stale.map(|it| it.unwrap_or(Duration::MAX)).max().unwrap_or_default();
+            if max < worst {
+                let worst = (worst < Duration::MAX).then_some(worst);
+                return wait(Bell::Peers, ReadGap::Stale(worst));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes note of how much of what peers had is here.
+    fn freshen(&mut self, placement: PlacementId) {
+        let seen = self.store.seen();
+        for ((_, it), fresh) in &mut self.data.freshness {
+            while *it == placement
+                && let Some((_, at)) =
+                    fresh.marks.pop_front_if(|(dot, _)| dot.is_in(seen, placement))
+            {
+                fresh.as_of = Some(at);
+            }
+        }
+    }
+
+    /// Returns how long ago a change of another region may have been made that is not here yet;
+    /// nothing if a region has not been heard of.
+    fn staleness(&self, placement: PlacementId) -> Option<Duration> {
+        let peers = self.data.freshness.iter().filter(|((_, it), _)| *it == placement);
+        let mut worst = Duration::ZERO;
+        for (_, fresh) in peers {
+            worst = worst.max(self.now.mono.saturating_sub(fresh.as_of?));
+        }
+        Some(worst)
+    }
+
+    /// Returns the placements of a dataset that live here, as far as keys with a prefix may have
+    /// them.
+    pub(super) fn placements_here(
+        &self,
+        spec: &DatasetSpec,
+        prefix: &[u8],
+    ) -> Result<(Vec<PlacementId>, RegionId), Refusal> {
+        let here = self.config.region;
+        let has_tenant = prefix.contains(&b'/');
+        if has_tenant || matches!(spec.rule, PlacementRule::Fixed(_)) {
+            let placement = self.place(spec, prefix)?;
+            return Ok((vec![placement], self.answers_for(spec, placement)?));
+        }
+        let all = self.placements_of(spec);
+        let held: Vec<_> = all.iter().copied().filter(|it| self.may_hold(here, *it)).collect();
+        match all.first() {
+            Some(first) if held.is_empty() => Ok((vec![*first], self.answers_for(spec, *first)?)),
+            Some(_) | None => Ok((held, here)),
+        }
+    }
+
+    pub(super) fn scan_records(
+        &mut self,
+        ticket: Ticket,
+        command: &DataCommand,
+        patience: Patience,
+    ) -> Result<Verdict, Refusal> {
+        let DataCommand::Scan { dataset, prefix, after, limit, how } = command else {
+            unreachable!("the caller has matched")
+        };
+        let spec = self.dataset(dataset)?;
+        let level = how.level.unwrap_or(spec.read_level);
+        let (placements, mut from) = self.placements_here(&spec, prefix)?;
+        match level {
+            ReadLevel::Quorum => {
+                let why = "a scan cannot be read at `quorum`: read the records one by one";
+                return Err(DataRefusal::Senseless { field: "consistency", why }.into());
+            }
+            ReadLevel::Linearizable => match spec.mode.master() {
+                Some(master) => from = master,
+                None => {
+                    let why = "every record has a home of its own: read them one by one";
+                    return Err(DataRefusal::Senseless { field: "consistency", why }.into());
+                }
+            },
+            ReadLevel::Eventual | ReadLevel::Session | ReadLevel::Causal => {}
+        }
+        if from != self.config.region {
+            return self.hand_on(ticket, from, command, how.wait);
+        }
+        if let Some(verdict) = self.await_freshness(&spec, level, how, &placements, patience)? {
+            return Ok(verdict);
+        }
+        let (_, session) = self.session_of(level, how, &placements);
+        let limit = (*limit).clamp(1, Self::PAGE_MAX);
+        let from = after.as_ref().filter(|it| prefix <= *it);
+        let start = data_key(dataset, from.unwrap_or(prefix));
+        let start = match from {
+            Some(_) => Bound::Excluded(&start),
+            None => Bound::Included(&start),
+        };
+        let (records, more) = self.page(&spec, &placements, start, (prefix, limit));
+        Ok(reply(self.appended(), DataReply::Page { records, more, session }))
+    }
+
+    /// Returns the records of some placements from a key on, by key, and whether there are more.
+    fn page(
+        &self,
+        spec: &DatasetSpec,
+        placements: &[PlacementId],
+        start: Bound<&Key>,
+        (prefix, limit): (&[u8], usize),
+    ) -> (Vec<(bytes::Bytes, Shown)>, bool) {
+        let name_bytes = 1 + spec.name.as_str().len();
+        let begin = data_key(&spec.name, prefix);
+        let mut records = Vec::new();
+        for placement in placements {
+            let shelf = (*placement, DATA, spec.kind.shape());
+            let within = self.store.states(shelf, start);
+            let within = within.take_while(|(it, _)| it.as_bytes().starts_with(begin.as_bytes()));
+            let shown = within.filter_map(|(key, value)| {
+                let shown = self.show_value(spec, *placement, value)?;
+                Some((bytes::Bytes::copy_from_slice(&key.as_bytes()[name_bytes..]), shown))
+            });
+            records.extend(shown.take(limit + 1));
+        }
+        records.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut bytes = 0;
+        let fits = |(key, shown): &&(bytes::Bytes, Shown)| {
+            let is_first = bytes == 0;
+            bytes += key.len() + shown.weight();
+            is_first || bytes <= Self::PAGE_BYTES_MAX
+        };
+        let count = records.iter().take(limit).take_while(fits).count();
+        let more = count < records.len();
+        records.truncate(count);
+        (records, more)
+    }
+}

@@ -1,0 +1,148 @@
+//! Why a command about datasets or records is turned down. Each says what can be done about it.
+//! Must not know of status codes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use photon_state::RegionId;
+
+use super::{DatasetName, Kind, ReadLevel, WriteLevel};
+
+/// Why a command about data was turned down. Nothing of it was done, unless it says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DataRefusal {
+    /// No such dataset is declared, as far as is known here.
+    #[error("no dataset is named `{0}`; declare it first")]
+    NoSuchDataset(DatasetName),
+    /// The dataset is declared otherwise.
+    #[error("dataset `{dataset}` is declared with another {what}, which cannot be changed")]
+    DeclaredOtherwise {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The dataset still has records.
+    #[error("dataset `{0}` has records: delete them first")]
+    NotEmpty(DatasetName),
+    /// The key's tenant has no placement.
+    #[error("dataset `{dataset}` has no placement for the tenant `{tenant}`")]
+    NoSuchTenant {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The part of the key in front of the first `/`.
+        tenant: Arc<str>,
+    },
+    /// The edit does not fit what the dataset's records hold.
+    #[error("dataset `{dataset}` holds records of type {kind}: they cannot be changed by {edit}")]
+    WrongKind {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What it holds.
+        kind: Kind,
+        /// What was tried.
+        edit: &'static str,
+    },
+    /// Only another region writes.
+    #[error("dataset `{dataset}` is written in `{master}` only")]
+    NotMaster {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The region that writes.
+        master: RegionId,
+    },
+    /// The dataset's master moves to another region: no region writes meanwhile.
+    #[error("dataset `{dataset}` moves to `{to}`, and cannot be written meanwhile; try again")]
+    MasterMoves {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The region that will write it.
+        to: RegionId,
+    },
+    /// The record is not what the write expects.
+    #[error("the record is not what the write expects")]
+    Unexpected {
+        /// Its fingerprint; `None` if there is no record.
+        found: Option<u64>,
+    },
+    /// The bounded counter does not hold as much, as far as is known here.
+    #[error("{asked} cannot be taken: {value} are left, as far as is known here")]
+    Overdrawn {
+        /// How much was to be taken.
+        asked: u64,
+        /// What is left.
+        value: u64,
+    },
+    /// The writes are durable here, but the level was not reached in time. They stay, and reach
+    /// the other regions when these can be reached.
+    #[error(
+        "{} was not reached in time: durable in {durable_in} of {members}. The write stays and          will spread; do not repeat it unless it may be done twice", .level.as_str()
+    )]
+    LevelNotReached {
+        /// The level.
+        level: WriteLevel,
+        /// In how many regions the writes are durable.
+        durable_in: usize,
+        /// How many regions the placement has.
+        members: usize,
+    },
+    /// What the read must not miss has not arrived in time.
+    #[error("{} was not reached in time: {why}", .level.as_str())]
+    ReadNotReached {
+        /// The level.
+        level: ReadLevel,
+        /// What is missing.
+        why: ReadGap,
+    },
+    /// The region that must decide cannot be reached, or did not answer in time. Whether a write
+    /// was done is not known.
+    #[error("region `{region}`, which decides this, cannot be reached{}", fate(.was_sent))]
+    DeciderUnreachable {
+        /// The region.
+        region: RegionId,
+        /// Whether it may have heard of it.
+        was_sent: bool,
+    },
+    /// The changes after a watcher's position are no longer at hand.
+    #[error("the changes after this position are no longer kept: scan, and watch from now on")]
+    PositionTooOld,
+    /// What was asked for makes no sense for this dataset.
+    #[error("{field}: {why}")]
+    Senseless {
+        /// The field of the request.
+        field: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// What a read still misses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadGap {
+    /// Something that the session has seen has not arrived here.
+    Session,
+    /// So many regions of the placement have answered, of so many that must.
+    Answers {
+        /// Those that have answered, this region too.
+        got: usize,
+        /// Those that must.
+        needed: usize,
+    },
+    /// What is known of the other regions is this old.
+    Stale(Option<Duration>),
+}
+
+impl std::fmt::Display for ReadGap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session => f.write_str("something that the session has seen is not here yet"),
+            Self::Answers { got, needed } => write!(f, "{got} regions answered, {needed} must"),
+            Self::Stale(Some(age)) => write!(f, "what is here may be {} ms old", age.as_millis()),
+            Self::Stale(None) => f.write_str("a region of the placement has not been heard of"),
+        }
+    }
+}
+
+fn fate(was_sent: &bool) -> &'static str {
+    if *was_sent { "; whether it was done is not known" } else { "; nothing was done" }
+}

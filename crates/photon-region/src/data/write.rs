@@ -1,0 +1,469 @@
+//! Writing records: who decides, whether it may be, and the ops that come of it.
+//! Must not wait for other regions: that is `levels`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_state::crdt::{
+    Delta, EscrowDelta, Field, FieldChange, Fields, Shape, Value, Version, Written as WrittenField,
+};
+use photon_state::{Change, PlacementId, Record, RegionId, Seen, StreamId, Update};
+
+use super::declare::reply;
+use super::refusal::{DataRefusal, ReadGap};
+use super::{
+    Content, DATA, DataCommand, DataReply, DatasetSpec, Edit, Expect, FieldEdit, KEY_BYTES_MAX,
+    Kind, Mode, Outside, Pending, PlacementRule, Shown, Write, WriteLevel, Written, is_guest,
+};
+use crate::contract::Ticket;
+use crate::desk::Bell;
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
+use crate::region::{Patience, Region, Verdict};
+
+impl Edit {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::Add(_) => "add",
+            Self::Fields(_) => "fields",
+            Self::Replace(_) => "replace",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn fits(&self, kind: Kind) -> bool {
+        match self {
+            Self::Put(_) => kind == Kind::Register,
+            Self::Add(_) => matches!(kind, Kind::Counter | Kind::BoundedCounter),
+            Self::Fields(_) | Self::Replace(_) => {
+                matches!(kind, Kind::Set | Kind::Map | Kind::Document)
+            }
+            Self::Delete => kind.shape() == Shape::Fields,
+        }
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Put(bytes) => bytes.len(),
+            Self::Add(_) | Self::Delete => 0,
+            Self::Fields(edits) => edits.iter().map(FieldEdit::weight).sum(),
+            Self::Replace(fields) => fields.iter().map(|(a, b)| a.len() + b.len()).sum(),
+        }
+    }
+
+    /// Whether it only makes room.
+    fn only_removes(&self) -> bool {
+        match self {
+            Self::Delete => true,
+            Self::Fields(edits) => edits.iter().all(|it| !matches!(it, FieldEdit::Set(..))),
+            Self::Replace(fields) => fields.is_empty(),
+            Self::Put(_) | Self::Add(_) => false,
+        }
+    }
+}
+
+impl FieldEdit {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Set(field, content) => field.len() + content.len(),
+            Self::Remove(field) | Self::RemoveUnder(field) => field.len(),
+        }
+    }
+}
+
+impl Region {
+    /// Writes in one request.
+    const WRITES_MAX: usize = 1_000;
+    /// The longest life of a content: what is longer is meant to be for ever.
+    const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+    pub(super) fn write_records(
+        &mut self,
+        ticket: Ticket,
+        command: &DataCommand,
+        patience: Patience,
+    ) -> Result<Verdict, Refusal> {
+        let DataCommand::Write { dataset, writes, level, session, wait } = command else {
+            unreachable!("the caller has matched")
+        };
+        let spec = self.dataset(dataset)?;
+        self.check_writes(&spec, writes)?;
+        let mut deciders = BTreeSet::new();
+        let mut targets = Vec::with_capacity(writes.len());
+        for write in writes {
+            let placement = self.place(&spec, &write.key)?;
+            deciders.insert(self.decider_of(&spec, placement, write)?);
+            targets.push((Self::record_of(&spec, placement, &write.key), write));
+        }
+        let decider = deciders.first().copied().expect("there is a write: checked above");
+        if 1 < deciders.len() {
+            let why = "the writes of one request must be decided in one region";
+            return Err(DataRefusal::Senseless { field: "writes", why }.into());
+        }
+        if decider != self.config.region {
+            return self.hand_on(ticket, decider, command, *wait);
+        }
+        if let Some(to) = self.data.datasets[dataset].moving {
+            return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
+        }
+        if writes.iter().any(|it| it.expect.is_some())
+            && let Some(bell) =
+                self.first_unseen(session, targets.iter().map(|(it, _)| it.placement))
+        {
+            let until = patience.until(self.now, *wait);
+            if self.now.mono < until {
+                return Ok(Verdict::Wait(bell, until));
+            }
+            let why = ReadGap::Session;
+            return Err(
+                DataRefusal::ReadNotReached { level: super::ReadLevel::Session, why }.into()
+            );
+        }
+        self.check_room(writes)?;
+        for (record, write) in &targets {
+            self.check_expectation(&spec, record, write)?;
+        }
+        if let Some((asked, value, richest)) = self.overdrawn(&spec, &targets) {
+            let Some(richest) = richest.filter(|_| writes.len() == 1 && !is_guest(ticket)) else {
+                return Err(DataRefusal::Overdrawn { asked, value }.into());
+            };
+            return self.hand_on(ticket, richest, command, *wait);
+        }
+        let level = level.unwrap_or(spec.write_level);
+        let until = patience.until(self.now, *wait);
+        Ok(self.write_all(&spec, &targets, (level, until), session))
+    }
+
+    fn check_writes(&self, spec: &DatasetSpec, writes: &[Write]) -> Result<(), Refusal> {
+        if writes.is_empty() {
+            return Err(DataRefusal::Senseless {
+                field: "writes",
+                why: "there must be one at least",
+            }
+            .into());
+        }
+        check_size(Large::Batch, writes.len(), Self::WRITES_MAX)?;
+        let keys: BTreeSet<&Bytes> = writes.iter().map(|it| &it.key).collect();
+        if keys.len() < writes.len() {
+            let why = "a key may be named once in a request";
+            return Err(DataRefusal::Senseless { field: "key", why }.into());
+        }
+        for write in writes {
+            check_key(&write.key)?;
+            if !write.edit.fits(spec.kind) {
+                let (dataset, kind) = (spec.name.clone(), spec.kind);
+                return Err(
+                    DataRefusal::WrongKind { dataset, kind, edit: write.edit.name() }.into()
+                );
+            }
+            check_size(Large::Content, write.edit.weight(), self.config.limits.value_bytes_max)?;
+            let is_odd = write.ttl.is_some_and(|it| it.is_zero() || Self::TTL_MAX < it);
+            if is_odd || (write.ttl.is_some() && spec.kind.shape() != Shape::Fields) {
+                let why = "it must be above zero and below 100 years, and counters have none";
+                return Err(DataRefusal::Senseless { field: "ttl", why }.into());
+            }
+            if let Edit::Add(i64::MIN) = write.edit {
+                return Err(
+                    DataRefusal::Senseless { field: "amount", why: "it is out of bounds" }.into()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, writes: &[Write]) -> Result<(), Refusal> {
+        self.check_disk()?;
+        let max = self.config.limits.data_bytes_max;
+        let bytes: usize = writes.iter().map(|it| it.edit.weight()).sum();
+        let only_removes = writes.iter().all(|it| it.edit.only_removes());
+        if !only_removes && max < self.store.value_bytes() + bytes {
+            let (max, retry_after) = (max as u64, Duration::from_secs(60));
+            return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
+        }
+        Ok(())
+    }
+
+    /// Returns where a record of a dataset may live.
+    pub(super) fn place(&self, spec: &DatasetSpec, key: &[u8]) -> Result<PlacementId, Refusal> {
+        let placement = match &spec.rule {
+            PlacementRule::Fixed(placement) => *placement,
+            PlacementRule::ByTenant { tenants, others } => {
+                let tenant = key.split(|byte| *byte == b'/').next().unwrap_or(key);
+                let tenant = String::from_utf8_lossy(tenant);
+                let found = tenants.get(&*tenant).or(others.as_ref()).copied();
+                found.ok_or_else(|| {
+                    Refusal::from(DataRefusal::NoSuchTenant {
+                        dataset: spec.name.clone(),
+                        tenant: tenant.chars().take(100).collect::<String>().into(),
+                    })
+                })?
+            }
+        };
+        if self.config.placements.contains_key(&placement) {
+            Ok(placement)
+        } else {
+            Err(Refusal::NoSuchPlacement(placement))
+        }
+    }
+
+    /// Returns the region that decides about a write.
+    fn decider_of(
+        &self,
+        spec: &DatasetSpec,
+        placement: PlacementId,
+        write: &Write,
+    ) -> Result<RegionId, Refusal> {
+        let here = self.config.region;
+        if let Mode::SingleMaster { master, elsewhere: Outside::Refuse } = spec.mode
+            && master != here
+        {
+            return Err(DataRefusal::NotMaster { dataset: spec.name.clone(), master }.into());
+        }
+        let nearest = self.answers_for(spec, placement)?;
+        if write.expect.is_some() || spec.mode.master().is_some() {
+            return Ok(self.home_of_record(spec, placement, &write.key));
+        }
+        Ok(nearest)
+    }
+
+    fn check_expectation(
+        &self,
+        spec: &DatasetSpec,
+        record: &Record,
+        write: &Write,
+    ) -> Result<(), Refusal> {
+        let shown = self.show_record(spec, record);
+        if let Some(expect) = &write.expect {
+            let found = shown.as_ref().map(|it| it.fingerprint);
+            let is_met = match expect {
+                Expect::Fingerprint(all) => found.is_some_and(|it| all.contains(&it)),
+                Expect::Present => found.is_some(),
+                Expect::Absent => found.is_none(),
+            };
+            if !is_met {
+                return Err(DataRefusal::Unexpected { found }.into());
+            }
+        }
+        let held = match &shown {
+            Some(Shown { content: Content::Fields(fields), .. }) => fields.len(),
+            Some(_) | None => 0,
+        };
+        let fields = match &write.edit {
+            Edit::Fields(edits) => {
+                held + edits.iter().filter(|it| matches!(it, FieldEdit::Set(..))).count()
+            }
+            Edit::Replace(fields) => fields.len(),
+            Edit::Put(_) | Edit::Add(_) | Edit::Delete => 0,
+        };
+        check_size(Large::Fields, fields, self.config.limits.fields_max)
+    }
+
+    /// Returns what cannot be taken here, what is left, and another region that may have it.
+    fn overdrawn(
+        &self,
+        spec: &DatasetSpec,
+        targets: &[(Record, &Write)],
+    ) -> Option<(u64, u64, Option<RegionId>)> {
+        targets.iter().find_map(|(record, write)| {
+            let Edit::Add(by @ ..0) = write.edit else { return None };
+            if spec.kind != Kind::BoundedCounter {
+                return None;
+            }
+            let asked = by.unsigned_abs();
+            let state = self.store.state(record, Shape::Escrow);
+            let Some(Value::Escrow(escrow)) = state else { return Some((asked, 0, None)) };
+            if u128::from(asked) <= escrow.rights(self.source()) {
+                return None;
+            }
+            let others = escrow.holders().filter(|(source, rights)| {
+                let is_other = source.origin != self.config.region;
+                let peer = self.peers.get(&source.origin);
+                let is_alive = peer.is_some_and(|it| it.incarnation == source.incarnation);
+                is_other
+                    && is_alive
+                    && self.is_reachable(source.origin)
+                    && u128::from(asked) <= *rights
+            });
+            let richest = others.max_by_key(|(source, rights)| (*rights, source.origin));
+            let left = u64::try_from(escrow.value().max(0)).unwrap_or(u64::MAX);
+            Some((asked, left, richest.map(|(source, _)| source.origin)))
+        })
+    }
+
+    /// Makes the ops: everything was checked.
+    fn write_all(
+        &mut self,
+        spec: &DatasetSpec,
+        targets: &[(Record, &Write)],
+        (level, until): (WriteLevel, Duration),
+        session: &Seen,
+    ) -> Verdict {
+        let mut session = session.clone();
+        let mut marks: Vec<(StreamId, u64)> = Vec::new();
+        for (record, write) in targets {
+            let Some(delta) = self.delta_of(spec, record, write) else { continue };
+            let stream = self.own_stream(record.placement);
+            let needs = self.needs_of(&session, stream);
+            let change = Change::Update(Box::new(Update { delta, needs }));
+            self.write(record.placement, DATA, record.key.clone(), change);
+            let seq = self.store.seen().of(&stream);
+            match marks.iter_mut().find(|(it, _)| *it == stream) {
+                Some(mark) => mark.1 = seq,
+                None => marks.push((stream, seq)),
+            }
+        }
+        self.counters.written += targets.len() as u64;
+        marks.iter().for_each(|(stream, seq)| session.raise(*stream, *seq));
+        let empty =
+            |placement| Shown { content: Content::Fields(vec![]), fingerprint: 0, placement };
+        let records = targets.iter().map(|(record, _)| {
+            self.show_record(spec, record).unwrap_or_else(|| empty(record.placement))
+        });
+        let members = targets.iter().map(|(it, _)| self.config.placements[&it.placement].len());
+        let written = Written {
+            records: records.collect(),
+            region: self.config.region,
+            durable_in: 1,
+            members: members.max().unwrap_or(1),
+            session,
+        };
+        // A write that changes nothing stands on what was there: that must be durable, too.
+        if level == WriteLevel::Eventual || marks.is_empty() {
+            return reply(self.appended(), DataReply::Written(written));
+        }
+        Verdict::Level(Box::new(Pending { marks, level, written, until }))
+    }
+
+    /// Returns what a write of a stream depends on, as far as every reader of the stream may know
+    /// of it: nothing else may be told in it.
+    fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+        let known = session.iter().filter(|(it, seq)| {
+            **it != stream && 0 < *seq && self.registry.may_know_of(it.placement, stream.placement)
+        });
+        known.map(|(it, seq)| (*it, seq)).collect()
+    }
+
+    /// Returns what a write does to the record as it is here; nothing if it changes nothing.
+    fn delta_of(&self, spec: &DatasetSpec, record: &Record, write: &Write) -> Option<Delta> {
+        let ttl = write.ttl.or(spec.ttl);
+        let expires_ms = ttl.map(|ttl| {
+            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            self.now.wall_ms.saturating_add(ttl)
+        });
+        let none = Fields::default();
+        let held = match self.store.state(record, Shape::Fields) {
+            Some(Value::Fields(fields)) => fields,
+            Some(Value::Counter(_) | Value::Escrow(_)) | None => &none,
+        };
+        let set = |field: &Field, content: &Bytes| FieldChange {
+            field: field.clone(),
+            replaces: dots(held.of(field)),
+            written: Some(WrittenField { bytes: content.clone(), expires_ms }),
+        };
+        let remove = |field: &Field, versions: &[(Field, Version)]| FieldChange {
+            field: field.clone(),
+            replaces: dots(versions),
+            written: None,
+        };
+        let changes: Vec<FieldChange> = match &write.edit {
+            Edit::Add(0) => return None,
+            Edit::Add(by) if spec.kind == Kind::BoundedCounter => {
+                let amount = by.unsigned_abs();
+                let is_grant = 0 < *by;
+                return Some(Delta::Escrow(if is_grant {
+                    EscrowDelta::Grant(amount)
+                } else {
+                    EscrowDelta::Spend(amount)
+                }));
+            }
+            Edit::Add(by) => return Some(Delta::Add(*by)),
+            Edit::Put(content) => vec![set(&Field::new(), content)],
+            Edit::Delete => held.iter().map(|(field, all)| remove(field, all)).collect(),
+            Edit::Fields(edits) => edits
+                .iter()
+                .flat_map(|edit| match edit {
+                    FieldEdit::Set(field, content) => vec![set(field, content)],
+                    FieldEdit::Remove(field) => vec![remove(field, held.of(field))],
+                    FieldEdit::RemoveUnder(prefix) => {
+                        let under = held.iter().filter(|(it, _)| it.starts_with(prefix));
+                        under.map(|(field, all)| remove(field, all)).collect()
+                    }
+                })
+                .filter(|it| it.written.is_some() || !it.replaces.is_empty())
+                .collect(),
+            Edit::Replace(fields) => {
+                let named: BTreeSet<&Field> = fields.iter().map(|(field, _)| field).collect();
+                let others = held.iter().filter(|(field, _)| !named.contains(field));
+                let removed = others.map(|(field, all)| remove(field, all));
+                removed.chain(fields.iter().map(|(field, content)| set(field, content))).collect()
+            }
+        };
+        (!changes.is_empty()).then_some(Delta::Fields(changes))
+    }
+
+    /// Removes contents that have ceased to be, where this region decides about the record.
+    pub(crate) fn remove_expired(&mut self) {
+        /// Records that are looked at each time; more wait for the next.
+        const AT_ONCE_MAX: usize = 10_000;
+        for _ in 0..AT_ONCE_MAX {
+            let now = self.now.wall_ms;
+            let is_due = |it: &&(u64, Record)| it.0 <= now;
+            let Some((at, record)) = self.data.expiries.first().filter(is_due).cloned() else {
+                return;
+            };
+            if self.check_disk().is_err() {
+                return;
+            }
+            self.data.expiries.remove(&(at, record.clone()));
+            let Some((name, key)) = super::split_key(&record.key) else { continue };
+            let Ok(spec) = self.dataset(&name) else { continue };
+            if self.home_of_record(&spec, record.placement, key) != self.config.region {
+                continue;
+            }
+            let Some(Value::Fields(fields)) = self.store.state(&record, Shape::Fields) else {
+                continue;
+            };
+            let over = |(field, all): (&Field, &[(Field, Version)])| {
+                let over = all.iter().filter(|(_, it)| it.written.is_over(now));
+                let replaces: Vec<_> = over.map(|(_, it)| it.dot).collect();
+                let is_any = !replaces.is_empty();
+                is_any.then(|| FieldChange { field: field.clone(), replaces, written: None })
+            };
+            let changes: Vec<FieldChange> = fields.iter().filter_map(over).collect();
+            if !changes.is_empty() {
+                let update = Update { delta: Delta::Fields(changes), needs: Seen::default() };
+                let change = Change::Update(Box::new(update));
+                self.write(record.placement, DATA, record.key.clone(), change);
+            }
+        }
+    }
+}
+
+fn dots(versions: &[(Field, Version)]) -> Vec<photon_state::Dot> {
+    versions.iter().map(|(_, it)| it.dot).collect()
+}
+
+/// Checks that a key can name a record.
+pub(super) fn check_key(key: &[u8]) -> Result<(), Refusal> {
+    if key.is_empty() {
+        return Err(DataRefusal::Senseless { field: "key", why: "it must not be empty" }.into());
+    }
+    check_size(Large::Key, key.len(), KEY_BYTES_MAX)
+}
+
+impl Region {
+    /// Returns what to wait for if something that a session has seen of some placements is not
+    /// here yet.
+    pub(super) fn first_unseen(
+        &self,
+        session: &Seen,
+        placements: impl Iterator<Item = PlacementId>,
+    ) -> Option<Bell> {
+        let placements: BTreeSet<PlacementId> = placements.collect();
+        let mut wanted = session.iter().filter(|(it, _)| placements.contains(&it.placement));
+        let missing = wanted.find(|(stream, seq)| self.store.seen().of(stream) < *seq);
+        missing.map(|(stream, seq)| Bell::Seen(*stream, seq))
+    }
+}

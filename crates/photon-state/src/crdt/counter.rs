@@ -1,0 +1,60 @@
+//! A counter: the sum of what every source has added.
+//! Must not know a bound.
+
+use std::collections::BTreeMap;
+
+use crate::{Dot, Source};
+
+/// A PN-counter. Streams are applied once and in order, so that one sum for each source suffices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counter(BTreeMap<Source, Part>);
+
+/// What one source has added, up to one of its ops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Part {
+    seq: u64,
+    sum: i128,
+}
+
+impl Counter {
+    /// Returns the sum.
+    #[must_use]
+    pub fn sum(&self) -> i128 {
+        self.0.values().map(|part| part.sum).sum()
+    }
+
+    /// Adds what an op adds; an op that is known already changes nothing.
+    pub(super) fn add(&mut self, dot: Dot, by: i64) {
+        let part = self.0.entry(dot.source).or_default();
+        if part.seq < dot.seq {
+            *part = Part { seq: dot.seq, sum: part.sum + i128::from(by) };
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (source, theirs) in &other.0 {
+            let ours = self.0.entry(*source).or_default();
+            if ours.seq < theirs.seq {
+                *ours = *theirs;
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> {
+        self.0.iter().map(|(source, part)| Dot { source: *source, seq: part.seq })
+    }
+
+    /// Iterates over the last op and the sum of each source.
+    pub(crate) fn parts(&self) -> impl ExactSizeIterator<Item = (Dot, i128)> {
+        self.0.iter().map(|(source, part)| (Dot { source: *source, seq: part.seq }, part.sum))
+    }
+
+    pub(crate) fn from_parts(parts: impl IntoIterator<Item = (Dot, i128)>) -> Self {
+        let part = |(dot, sum): (Dot, i128)| (dot.source, Part { seq: dot.seq, sum });
+        Self(parts.into_iter().map(part).collect())
+    }
+}
