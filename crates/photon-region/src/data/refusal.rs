@@ -76,7 +76,8 @@ pub enum DataRefusal {
     /// The writes are durable here, but the level was not reached in time. They stay, and reach
     /// the other regions when these can be reached.
     #[error(
-        "{} was not reached in time: durable in {durable_in} of {members}. The write stays and          will spread; do not repeat it unless it may be done twice", .level.as_str()
+        "{} was not reached in time: durable in {durable_in} of {members}. The write stays and \
+         will spread; do not repeat it unless it may be done twice", .level.as_str()
     )]
     LevelNotReached {
         /// The level.

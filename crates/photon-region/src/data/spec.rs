@@ -1,4 +1,4 @@
-//! What a dataset is: what its records hold, where they may live, and how they are read and written.
+//! What a dataset is: what its records hold, where they may live, how they are read and written.
 //! Must not know any record.
 
 use std::collections::BTreeMap;

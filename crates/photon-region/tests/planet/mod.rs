@@ -1,0 +1,136 @@
+//! Regions over a perfect net and disk, for stories that are told step by step.
+//! Must not know what the stories are about.
+
+#![allow(dead_code, reason = "no story needs all of it")]
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use photon_region::{
+    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
+};
+use photon_state::{Now, PlacementId, RegionId};
+
+/// Regions whose messages arrive at once and whose disks sync at once.
+pub(crate) struct Planet {
+    pub(crate) regions: BTreeMap<&'static str, Region>,
+    pub(crate) appended: BTreeMap<&'static str, u64>,
+    pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
+    pub(crate) cut: BTreeSet<&'static str>,
+    pub(crate) halted: Vec<(&'static str, WentBack)>,
+    pub(crate) now: Now,
+    pub(crate) last_ticket: Ticket,
+}
+
+pub(crate) const NAMES: [&str; 3] = ["ap", "eu", "us"];
+
+impl Planet {
+    pub(crate) fn new() -> Self {
+        let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
+        let mut planet = Self {
+            regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
+            appended: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            halted: Vec::new(),
+            now,
+            last_ticket: 0,
+        };
+        planet.regions.values_mut().for_each(|region| region.start(now));
+        NAMES.iter().for_each(|name| planet.link(name));
+        planet
+    }
+
+    pub(crate) fn link(&mut self, name: &'static str) {
+        self.cut.remove(name);
+        for peer in NAMES.into_iter().filter(|peer| *peer != name) {
+            let both = [(name, Input::Linked(id(peer))), (peer, Input::Linked(id(name)))];
+            self.inputs(both.into());
+        }
+    }
+
+    pub(crate) fn cut(&mut self, name: &'static str) {
+        self.cut.insert(name);
+        for peer in NAMES.into_iter().filter(|peer| *peer != name) {
+            self.input(name, Input::Unlinked(id(peer)));
+            self.input(peer, Input::Unlinked(id(name)));
+        }
+    }
+
+    pub(crate) fn input(&mut self, name: &'static str, input: Input) {
+        self.inputs(VecDeque::from([(name, input)]));
+    }
+
+    /// Feeds inputs in order, and then all that follows from them.
+    pub(crate) fn inputs(&mut self, mut inputs: VecDeque<(&'static str, Input)>) {
+        while let Some((name, input)) = inputs.pop_front() {
+            let region = self.regions.get_mut(name).unwrap();
+            region.handle(self.now, input);
+            let mut appends = 0;
+            while let Some(output) = region.poll() {
+                match output {
+                    Output::Append(_) => appends += 1,
+                    Output::Send(to, message) => {
+                        let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
+                        if !self.cut.contains(name) && !self.cut.contains(to) {
+                            inputs.push_back((to, Input::Message(id(name), message)));
+                        }
+                    }
+                    Output::Reply(ticket, reply) => {
+                        assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
+                    }
+                    Output::Fetch { .. } => panic!("everything fits in memory"),
+                    Output::Halt(why) => self.halted.push((name, why)),
+                }
+            }
+            if 0 < appends {
+                let appended = self.appended.entry(name).or_default();
+                *appended += appends;
+                inputs.push_front((name, Input::Durable(*appended)));
+            }
+        }
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now.mono + time;
+        while self.now.mono < end {
+            self.now.mono += Duration::from_millis(500);
+            self.now.wall_ms += 500;
+            NAMES.into_iter().for_each(|name| self.input(name, Input::Tick));
+        }
+    }
+
+    pub(crate) fn ask(&mut self, name: &'static str, command: Command) -> Ticket {
+        self.last_ticket += 1;
+        self.input(name, Input::Command(self.last_ticket, command));
+        self.last_ticket
+    }
+
+    pub(crate) fn get(&mut self, name: &'static str, command: Command) -> Result<Reply, Refusal> {
+        let ticket = self.ask(name, command);
+        self.replies.remove(&ticket).expect("an answer at once")
+    }
+}
+
+pub(crate) fn id(name: &str) -> RegionId {
+    RegionId::try_from(name).unwrap()
+}
+
+pub(crate) fn eu_only() -> PlacementId {
+    PlacementId::try_from("eu-only").unwrap()
+}
+
+/// Makes a region that has seen nothing.
+pub(crate) fn empty(name: &str) -> Region {
+    let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
+    Region::new(Config {
+        region: id(name),
+        incarnation: 1,
+        regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
+        placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
+        datasets: vec![],
+        limits: Limits::default(),
+        seed: 1,
+    })
+}
