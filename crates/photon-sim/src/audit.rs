@@ -102,7 +102,11 @@ impl Planet<'_, '_> {
             self.run_until(self.now + Self::LOOK_EVERY)?;
             Promise::Calm.holds(self.now < deadline, || "events are not answered".into())?;
         }
-        if self.ledger.is_strict() { self.check_tasks() } else { Ok(()) }
+        if !self.ledger.is_strict() {
+            return Ok(());
+        }
+        self.crowd.scribes.audit(&self.atlas, &self.sites)?;
+        self.check_tasks()
     }
 
     /// The members of a placement hold the same streams, op by op, and outsiders hold none of it.

@@ -26,6 +26,7 @@ mod queue;
 mod readers;
 mod records;
 mod run;
+mod scribes;
 mod site;
 mod tasklog;
 mod trace;

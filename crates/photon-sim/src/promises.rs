@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use photon_region::{
     AgentName, AgentSpec, Claim, Event, Lease, Message, Question, Stamped, TaskDetail, TaskId,
-    TaskState, TaskSummary, Token,
+    TaskState, TaskSummary, Token, encode_message,
 };
 use photon_state::{Op, StreamId};
 
 use crate::digest::Digest;
 use crate::faults::Disks;
+use crate::records::{CANARY, placement_of};
 use crate::site::{Atlas, Site};
 
 /// What Photon promises.
@@ -26,6 +27,12 @@ pub enum Promise {
     Residency,
     /// 4: a task ends once, its generations have no gap, and a lost lease cannot write.
     OneEnding,
+    /// 5: a session reads its own writes, and causality is never seen backwards.
+    Session,
+    /// A quota is never overspent.
+    Quota,
+    /// Of conditional writes of one record, each has seen all that were done before.
+    Linearizable,
     /// 10: the same seed gives the same run.
     SameSeed,
     /// Once all faults are over, every task ends and all regions agree within a bounded time.
@@ -43,6 +50,11 @@ impl fmt::Display for Promise {
             Self::SameOps => "promise 2: regions that have seen the same ops hold the same",
             Self::Residency => "promise 3: nothing of a record exists outside its placement",
             Self::OneEnding => "promise 4: a task ends once, has no gap, and fences lost leases",
+            Self::Session => {
+                "promise 5: a session reads its own writes, and no effect before its cause"
+            }
+            Self::Quota => "a quota is never overspent",
+            Self::Linearizable => "conditional writes of a record are done one after the other",
             Self::SameSeed => "promise 10: the same seed gives the same run",
             Self::Calm => "calm: without faults every task ends and all regions agree",
             Self::Contract => "contract: a region keeps to its contract with the shell",
@@ -356,6 +368,13 @@ pub(crate) fn check_send(
             format!("{here} told {to} of {stream:?} {seq} before it had it durably")
         })
     };
+    let secrets = placement_of(atlas, "secrets");
+    if !atlas.may_hold(secrets, to) {
+        let bytes = encode_message(message);
+        let is_told = bytes.windows(CANARY.len()).any(|it| it == CANARY);
+        Promise::Residency
+            .holds(!is_told, || format!("{} told {} a secret", atlas.ids[here], atlas.ids[to]))?;
+    }
     match message {
         Message::Ops(ops) => {
             let Some(first) = ops.first() else { return Ok(()) };

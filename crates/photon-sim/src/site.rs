@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use photon_region::data::DatasetSpec;
 use photon_region::{Config, Limits, Place, Region};
 use photon_state::{PlacementId, RegionId};
 
 use crate::clock::{Clock, Micros};
 use crate::disk::Disk;
 use crate::faults::{Fault, Weather};
+use crate::records::draw_datasets;
 
 /// A region with its disk and its clocks; dead while it has no machine.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Atlas {
     pub(crate) places: Vec<Place>,
     /// Each placement with its members, one bit for each site.
     pub(crate) placements: Vec<(PlacementId, u32)>,
+    /// The datasets that every region is told of.
+    pub(crate) datasets: Vec<DatasetSpec>,
     pub(crate) limits: Limits,
 }
 
@@ -64,7 +68,9 @@ impl Atlas {
             let members = (members | 1 << rng.usize(0..count)) & everywhere;
             placements.push((name.try_into().expect("a constant that parses"), members));
         }
-        Self { ids, places, placements, limits: draw_limits(weather, rng) }
+        let limits = draw_limits(weather, rng);
+        let datasets = draw_datasets(&ids, &placements, rng);
+        Self { ids, places, placements, datasets, limits }
     }
 
     /// Returns the site of a region.
@@ -95,7 +101,7 @@ impl Atlas {
             incarnation,
             regions: self.ids.iter().copied().zip(self.places.iter().copied()).collect(),
             placements,
-            datasets: crate::records::datasets(self),
+            datasets: self.datasets.clone(),
             limits: self.limits.clone(),
             seed,
         }

@@ -69,6 +69,10 @@ impl Crowd {
                 Ok(())
             }
             Asked::Work(asking) => self.fleet.refused(stage, asking, refusal, &mut self.rng),
+            Asked::Scribe(index, step) => {
+                self.scribes.refused(stage, (*index, step), refusal, &mut self.rng);
+                Ok(())
+            }
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => Ok(()),
         }
     }

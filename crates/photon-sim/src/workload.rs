@@ -15,6 +15,7 @@ use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
 use crate::readers::{Follower, Lister};
+use crate::records::{Scribes, Step};
 use crate::site::{Atlas, Site, pick};
 use crate::worker::{Asking, Fleet};
 
@@ -35,6 +36,8 @@ pub(crate) enum Turn {
     Poll(u32),
     /// A worker goes on with a task.
     Work(u32),
+    /// A client writes or reads records.
+    Scribe(u32),
     /// The operator of an agent has an idea.
     Wander,
 }
@@ -52,6 +55,7 @@ pub(crate) enum Asked {
     Retire,
     Poll(u32),
     Work(Asking),
+    Scribe(u32, Step),
 }
 
 impl Asked {
@@ -66,7 +70,8 @@ impl Asked {
             | Self::Cancel(_)
             | Self::Enlist(_)
             | Self::Retire
-            | Self::Work(_) => true,
+            | Self::Work(_)
+            | Self::Scribe(..) => true,
         }
     }
 }
@@ -127,6 +132,7 @@ pub(crate) struct Crowd {
     pub(crate) followers: Vec<Follower>,
     pub(crate) listers: Vec<Lister>,
     pub(crate) fleet: Fleet,
+    pub(crate) scribes: Scribes,
     tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
     until: Micros,
@@ -144,7 +150,9 @@ impl Crowd {
         mut rng: fastrand::Rng,
     ) -> Self {
         let fleet = Fleet::draw(stage, &mut rng);
+        let scribes = Scribes::draw(stage, until, &mut rng);
         let mut crowd = Self {
+            scribes,
             rng,
             submissions: Vec::new(),
             followers: Vec::new(),
@@ -213,6 +221,7 @@ impl Crowd {
             Turn::Enlist(index) => self.fleet.enlist(stage, index, &mut self.rng),
             Turn::Poll(index) => self.fleet.poll(stage, index, &mut self.rng),
             Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
+            Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
             Turn::Wander => {
                 if !stage.is_calm {
                     stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
@@ -298,6 +307,7 @@ impl Crowd {
             Asked::Enlist(index) => stage.later(delay, Turn::Enlist(*index)),
             Asked::Poll(index) => stage.later(delay, Turn::Poll(*index)),
             Asked::Work(asking) => stage.later(delay, Turn::Work(asking.job)),
+            Asked::Scribe(index, step) => self.scribes.lost(stage, *index, step, delay),
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => {}
         }
     }
@@ -356,6 +366,9 @@ impl Crowd {
             (Asked::Work(asking), Reply::Standing { state, generation }) => {
                 self.fleet.stands(stage, asking, (state, generation), &mut self.rng)
             }
+            (Asked::Scribe(index, step), Reply::Data(reply)) => {
+                self.scribes.heard(stage, here, (index, &step), &reply, &mut self.rng)
+            }
             (asked, reply) => {
                 Err(Promise::Contract.broken(format!("{asked:?} was answered by {reply:?}")))
             }
@@ -394,7 +407,9 @@ impl Crowd {
 
     /// Whether every client has its answer or has given up, and no worker is busy.
     pub(crate) fn is_idle(&self) -> bool {
-        self.submissions.iter().all(|it| it.is_over) && self.fleet.is_idle()
+        self.submissions.iter().all(|it| it.is_over)
+            && self.fleet.is_idle()
+            && self.scribes.is_idle()
     }
 
     /// Returns how many tasks clients were promised.

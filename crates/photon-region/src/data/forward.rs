@@ -1,7 +1,7 @@
 //! Requests that another region must decide: handed on, or taken in from a peer.
 //! Must not keep anything of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
@@ -21,6 +21,27 @@ const GUESTS_FROM: Ticket = 1 << 63;
 pub(super) struct Guests {
     last: Ticket,
     waiting: BTreeMap<Ticket, (RegionId, u64)>,
+    /// The last questions of each peer in this session, and the number up to which older ones are
+    /// passed over: a message may come twice, and not everything may be done twice.
+    heard: BTreeMap<RegionId, (u64, BTreeSet<u64>)>,
+}
+
+impl Guests {
+    /// Questions of a peer that are remembered. One that comes later than so many others that were
+    /// asked after it is passed over: its region gives it up.
+    const HEARD_MAX: usize = 4_096;
+
+    /// Whether a question of a peer comes for the first time.
+    fn hears(&mut self, from: RegionId, number: u64) -> bool {
+        let (floor, heard) = self.heard.entry(from).or_default();
+        if number <= *floor || !heard.insert(number) {
+            return false;
+        }
+        if Self::HEARD_MAX < heard.len() {
+            *floor = heard.pop_first().expect("it is not empty");
+        }
+        true
+    }
 }
 
 /// Whether a command was handed on by a peer: it is not handed on a second time.
@@ -58,6 +79,9 @@ impl Region {
     /// Takes in a command that a peer hands on.
     pub(crate) fn welcome(&mut self, from: RegionId, number: u64, command: DataCommand) {
         let guests = &mut self.data.guests;
+        if !guests.hears(from, number) {
+            return;
+        }
         guests.last += 1;
         let ticket = GUESTS_FROM | guests.last;
         guests.waiting.insert(ticket, (from, number));
@@ -68,6 +92,7 @@ impl Region {
     pub(crate) fn dismiss_guests_of(&mut self, peer: RegionId) {
         let all = self.data.guests.waiting.iter().filter(|(_, (from, _))| *from == peer);
         let tickets: Vec<Ticket> = all.map(|(ticket, _)| *ticket).collect();
+        self.data.guests.heard.remove(&peer);
         for ticket in tickets {
             self.data.guests.waiting.remove(&ticket);
             self.forget_asker(ticket);

@@ -108,10 +108,8 @@ impl Region {
         if let Some(to) = self.data.datasets[dataset].moving {
             return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
         }
-        if writes.iter().any(|it| it.expect.is_some())
-            && let Some(bell) =
-                self.first_unseen(session, targets.iter().map(|(it, _)| it.placement))
-        {
+        // Who writes after what a session has seen is later than it, in whatever region.
+        if let Some(bell) = self.first_unseen(session, targets.iter().map(|(it, _)| it.placement)) {
             let until = patience.until(self.now, *wait);
             if self.now.mono < until {
                 return Ok(Verdict::Wait(bell, until));

@@ -1,0 +1,336 @@
+//! What scribes must find: every answer is checked against what was promised before.
+//! Must not change the world.
+
+use std::collections::BTreeMap;
+
+use photon_region::Refusal;
+use photon_region::data::{DataRefusal, DataReply, WriteLevel, Written};
+use photon_state::crdt::{Shape, Value};
+use photon_state::{Dataset, Key, PlacementId, Record, Seen};
+
+use crate::clock::{MS, SECOND};
+use crate::promises::{Broken, Promise};
+use crate::records::{Role, Scribes, Step, number_of, placement_of};
+use crate::site::{Atlas, Site};
+use crate::workload::Stage;
+
+/// Records of datasets in a store, as their key in the log begins.
+const DATA: Dataset = Dataset(5);
+
+impl Scribes {
+    /// Takes in an answer.
+    pub(crate) fn heard(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        (index, step): (u32, &Step),
+        reply: &DataReply,
+        rng: &mut fastrand::Rng,
+    ) -> Result<(), Broken> {
+        let is_strict = stage.ledger.is_strict();
+        match reply {
+            DataReply::Written(written) => self.wrote(stage, index, step, written)?,
+            DataReply::Found(found) => {
+                let old =
+                    std::mem::replace(&mut self.all[index as usize].session, found.session.clone());
+                Promise::Session.holds(found.session.covers(&old), || {
+                    format!("scribe {index}: a read took something out of its session")
+                })?;
+                if is_strict {
+                    self.read(stage, here, (index, step), reply)?;
+                }
+            }
+            DataReply::Changes { changes, position } => {
+                let Role::Watcher { position: mine, start, heard } =
+                    &mut self.all[index as usize].role
+                else {
+                    return Err(Promise::Contract.broken("changes for nobody"));
+                };
+                if mine.is_none() {
+                    *start = position.clone();
+                }
+                *mine = Some(position.clone());
+                for change in changes {
+                    *heard.entry(change.dot).or_default() += 1;
+                }
+            }
+            DataReply::Dataset(_)
+            | DataReply::Datasets(_)
+            | DataReply::Dropped
+            | DataReply::Conflicts(_)
+            | DataReply::Page { .. } => {
+                return Err(Promise::Contract.broken(format!("{step:?}: {reply:?}")));
+            }
+        }
+        self.rest(stage, index, rng.u64(1..400) * MS);
+        Ok(())
+    }
+
+    fn wrote(
+        &mut self,
+        stage: &Stage<'_>,
+        index: u32,
+        step: &Step,
+        written: &Written,
+    ) -> Result<(), Broken> {
+        let scribe = &mut self.all[index as usize];
+        let level = scribe.level.unwrap_or(WriteLevel::Eventual);
+        let old = std::mem::replace(&mut scribe.session, written.session.clone());
+        let marks = written.session.iter().filter(|(stream, seq)| old.of(stream) < *seq);
+        for (stream, seq) in marks {
+            self.acked.insert((*stream, seq));
+            let members = stage.atlas.members(stream.placement);
+            let has = |site: &usize| {
+                members >> site & 1 == 1 && stage.sites[*site].disk.has_synced(stream, seq)
+            };
+            let durable_in = (0..stage.sites.len()).filter(has).count();
+            let needed = level.needs(members.count_ones() as usize);
+            let is_kept = needed <= durable_in || !stage.ledger.is_strict();
+            Promise::Acknowledged.holds(is_kept, || {
+                format!(
+                    "{stream:?} {seq} was acknowledged at {}, and is durable in {durable_in}",
+                    level.as_str()
+                )
+            })?;
+        }
+        match (step, &mut self.all[index as usize].role) {
+            (Step::Count, Role::Counter { acked, .. }) => *acked += 1,
+            (Step::PutCause(_), Role::Author { cause_done, .. }) => *cause_done = true,
+            (Step::PutEffect(_), Role::Author { next, cause_done, .. }) => {
+                (*next, *cause_done) = (*next + 1, false);
+            }
+            (Step::Grant { key, by }, _) => self.quotas.entry(*key).or_default().granted += by,
+            (Step::Spend { key, by }, _) => {
+                let quota = self.quotas.entry(*key).or_default();
+                quota.spent += by;
+                let quota = *quota;
+                Promise::Quota.holds(quota.spent <= quota.granted_tried, || {
+                    format!("quota {key} is overspent: {quota:?}")
+                })?;
+            }
+            (Step::AddElement(it), Role::Tagger { elements }) => {
+                elements.push(*it);
+                self.elements[*it as usize].added = true;
+            }
+            (Step::RemoveElement(it), _) => self.elements[*it as usize].removed = true,
+            (Step::TakeSeat { key, number }, _) => {
+                let is_first = self.seats.entry(*key).or_default().insert(*number);
+                Promise::Linearizable.holds(is_first || !stage.ledger.is_strict(), || {
+                    format!("seat {key} was taken as {number} twice")
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        stage: &Stage<'_>,
+        here: usize,
+        (index, step): (u32, &Step),
+        reply: &DataReply,
+    ) -> Result<(), Broken> {
+        let name = stage.atlas.ids[here];
+        let number = number_of(reply);
+        let scribe = &mut self.all[index as usize];
+        let seen = |found: u64, least: u64, what: &str| {
+            Promise::Session.holds(least <= found, || {
+                format!("{name} showed scribe {index} {what} {found}, and it knows of {least}")
+            })
+        };
+        match (step, &mut scribe.role) {
+            (Step::ReadCount, Role::Counter { tried, acked, floor }) => {
+                let (found, _) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
+                seen(found, *acked.max(floor), "a count of")?;
+                Promise::SameOps.holds(found <= *tried, || {
+                    format!("{name} counts {found} of {tried} for scribe {index}")
+                })?;
+                *floor = found;
+            }
+            (Step::ReadEffect, Role::Reader { effect, floor, .. }) => {
+                let (found, _) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
+                seen(found, floor[1], "an effect of")?;
+                (floor[1], *effect) = (found, Some(found));
+            }
+            (Step::ReadCause { least }, Role::Reader { floor, .. }) => {
+                let (found, _) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
+                seen(found, floor[0], "a cause of")?;
+                Promise::Session.holds(*least <= found, || {
+                    format!("{name} showed scribe {index} the effect {least} and the cause {found}")
+                })?;
+                floor[0] = found;
+            }
+            (Step::ReadSeat { key, taken }, Role::Sitter { seat }) => {
+                let (found, print) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
+                Promise::Linearizable.holds(*taken <= found, || {
+                    format!("{name} read {found} of seat {key}, which was taken as {taken} before")
+                })?;
+                *seat = Some((*key, found, print));
+            }
+            (Step::ReadSecret, _) => {
+                let placement = placement_of(stage.atlas, "secrets");
+                Promise::Residency.holds(stage.atlas.may_hold(placement, here), || {
+                    format!("{name} showed a secret of {placement}")
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in a refusal: what it says must be so.
+    pub(crate) fn refused(
+        &mut self,
+        stage: &mut Stage<'_>,
+        (index, step): (u32, &Step),
+        refusal: &Refusal,
+        rng: &mut fastrand::Rng,
+    ) {
+        let is_unknown = matches!(
+            refusal,
+            Refusal::Data(
+                DataRefusal::LevelNotReached { .. }
+                    | DataRefusal::DeciderUnreachable { was_sent: true, .. }
+            )
+        );
+        match (step, &mut self.all[index as usize].role) {
+            _ if is_unknown => self.unknown(index, step),
+            // Nothing was done: what was counted as tried was not.
+            (Step::Count, Role::Counter { tried, .. }) => *tried -= 1,
+            (Step::Grant { key, by }, _) => {
+                self.quotas.entry(*key).or_default().granted_tried -= by;
+            }
+            (Step::Spend { key, by }, _) => self.quotas.entry(*key).or_default().spent_tried -= by,
+            (Step::RemoveElement(it), Role::Tagger { elements }) => elements.push(*it),
+            (Step::Watch, Role::Watcher { position, heard, .. })
+                if *refusal == DataRefusal::PositionTooOld.into() =>
+            {
+                (*position, *heard) = (None, BTreeMap::new());
+            }
+            _ => {}
+        }
+        self.rest(stage, index, rng.u64(50 * MS..SECOND));
+    }
+
+    /// Compares what the regions hold at the end with what was promised.
+    pub(crate) fn audit(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
+        for (stream, seq) in &self.acked {
+            for here in members(atlas, stream.placement) {
+                Promise::Acknowledged.holds(sites[here].disk.op(stream, *seq).is_some(), || {
+                    format!("{} lacks {stream:?} {seq}, which was promised", atlas.ids[here])
+                })?;
+            }
+        }
+        for (key, quota) in &self.quotas {
+            let least = i128::from(quota.granted) - i128::from(quota.spent_tried);
+            let most = i128::from(quota.granted_tried) - i128::from(quota.spent);
+            for here in members(atlas, placement_of(atlas, "quota")) {
+                let value = match state(atlas, &sites[here], "quota", &format!("q{key}")) {
+                    Some(Value::Escrow(escrow)) => escrow.value(),
+                    _ => 0,
+                };
+                Promise::Quota.holds(0 <= value && least <= value && value <= most, || {
+                    format!("{} holds {value} of quota {key}: {quota:?}", atlas.ids[here])
+                })?;
+            }
+        }
+        for (it, element) in (0_u32..).zip(&self.elements) {
+            for here in members(atlas, placement_of(atlas, "tags")) {
+                let key = format!("t{}", it % 3);
+                let field = format!("e{it}");
+                let held = match state(atlas, &sites[here], "tags", &key) {
+                    Some(Value::Fields(fields)) => !fields.of(field.as_bytes()).is_empty(),
+                    _ => false,
+                };
+                let name = atlas.ids[here];
+                Promise::Acknowledged
+                    .holds(held || !element.added || element.removal_tried, || {
+                        format!("{name} lacks element {it}, which was added")
+                    })?;
+                Promise::SameOps.holds(!held || !element.removed, || {
+                    format!("{name} holds element {it}, which was removed")
+                })?;
+            }
+        }
+        self.audit_watchers(atlas, sites)
+    }
+
+    /// Watchers have heard of every change after their start, of each once.
+    fn audit_watchers(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
+        let placement = placement_of(atlas, "notes");
+        let Some(here) = members(atlas, placement).next() else { return Ok(()) };
+        let prefix = data_key("notes", "");
+        for scribe in &self.all {
+            let Role::Watcher { position: Some(position), start, heard } = &scribe.role else {
+                continue;
+            };
+            let is_wanted = |op: &photon_state::Op| {
+                let at = |seen: &Seen| seen.of(&op.stream) < op.seq;
+                op.stream.placement == placement
+                    && op.dataset == DATA
+                    && op.key.as_bytes().starts_with(prefix.as_bytes())
+                    && at(start)
+                    && !at(position)
+            };
+            let due = sites[here].disk.ops().iter().filter(|op| is_wanted(op));
+            for op in due.clone() {
+                let times = heard.get(&op.dot()).copied().unwrap_or(0);
+                Promise::Session.holds(times == 1, || {
+                    format!("a watcher heard of {:?} {times} times", op.dot())
+                })?;
+            }
+            let due = due.count();
+            Promise::Session.holds(due == heard.len(), || {
+                format!("a watcher heard of {} changes where {due} are due", heard.len())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn members(atlas: &Atlas, placement: PlacementId) -> impl Iterator<Item = usize> {
+    let members = atlas.members(placement);
+    (0..atlas.ids.len()).filter(move |it| members >> it & 1 == 1)
+}
+
+fn data_key(dataset: &str, key: &str) -> Key {
+    let len = u8::try_from(dataset.len()).expect("a short name");
+    Key::new(&[&[len], dataset.as_bytes(), key.as_bytes()].concat())
+}
+
+fn state<'a>(atlas: &Atlas, site: &'a Site, dataset: &str, key: &str) -> Option<&'a Value> {
+    let placement = placement_of(atlas, dataset);
+    let record = Record { placement, dataset: DATA, key: data_key(dataset, key) };
+    let store = site.machine.as_ref()?.store();
+    [Shape::Fields, Shape::Counter, Shape::Escrow]
+        .into_iter()
+        .find_map(|shape| store.state(&record, shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_region::data::Content;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_from_every_content() {
+        let shown = |content| photon_region::data::Shown {
+            content,
+            fingerprint: 7,
+            placement: PlacementId::global(),
+        };
+        let found = |content| {
+            DataReply::Found(photon_region::data::Found {
+                record: Some(shown(content)),
+                region: "amber".parse().unwrap(),
+                asked: 1,
+                staleness: None,
+                session: Seen::default(),
+            })
+        };
+        assert_eq!(number_of(&found(Content::Number(5))), Some((5, Some(7))));
+        assert_eq!(number_of(&found(Content::Quota { value: 3, rights: 1 })), Some((3, Some(7))));
+    }
+}
