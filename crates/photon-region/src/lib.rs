@@ -49,6 +49,12 @@ pub enum PlantedBug {
     CountTwice,
     /// Forgets a removal that came before the write that it removes.
     ForgetRemovals,
+    /// Takes from a quota without the right to.
+    SpendWithoutRights,
+    /// Reads and writes whatever the session has seen.
+    IgnoreSession,
+    /// Does not say what a write depends on.
+    ForgetCauses,
     /// Passes the ops of other regions on to whoever is linked, member of their placement or not.
     RelayOutside,
 }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_region::{Input, Message, Output, Region, Ticket, decode_message, encode_message};
+use photon_region::{
+    Input, Message, Output, Region, Reply, Ticket, decode_message, encode_message,
+};
 use photon_state::StreamId;
 
 use crate::clock::{Clock, MS, Micros, SECOND};
@@ -346,6 +348,7 @@ impl<'a, 's> Planet<'a, 's> {
                 };
                 assert_eq!(pending.site, here, "a ticket is known to one region only");
                 self.report.replies += 1;
+                self.report.records += u64::from(matches!(reply, Ok(Reply::Data(_))));
                 let (crowd, mut stage) = self.stage();
                 crowd.replied(&mut stage, here, pending.asked, reply)
             }

@@ -41,6 +41,8 @@ pub struct Report {
     pub virtual_time: Duration,
     /// Tasks that clients were promised.
     pub tasks: usize,
+    /// Writes and reads of records that were answered.
+    pub records: u64,
     /// Commands that were answered.
     pub replies: u64,
     /// Regions that crashed.
@@ -60,12 +62,12 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
-        let Self { lapsed, stale, .. } = self;
+        let Self { lapsed, stale, records, .. } = self;
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
-             {replies} replies, {crashes} crashes, {lapsed} leases lapsed, {stale} stale, \
+             {records} records, {replies} replies, {crashes} crashes, {lapsed} leases lapsed, {stale} stale, \
              {lost} messages lost, digest {digest:016x}"
         )
     }

@@ -5,9 +5,10 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 2] = [
+const ONCE_BROKEN: [(u64, &str); 3] = [
     (11, "a repeated registration was acknowledged before the first one was durable"),
     (549, "the answer to a question of an earlier life was taken for that of a later one"),
+    (90, "a question that arrived twice was decided twice"),
 ];
 
 /// How many seeds a planted bug may hide from.
@@ -64,9 +65,10 @@ fn the_same_seed_gives_the_same_run_line_by_line() {
 
 #[test]
 fn a_hundred_planets_see_every_kind_of_trouble() {
-    let reports: Vec<_> = (0..100).map(|it| run(it, &Profile::default()).unwrap()).collect();
+    let reports: Vec<_> = (200..300).map(|it| run(it, &Profile::default()).unwrap()).collect();
     let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     assert!(1_000 < sum(|it| it.tasks as u64));
+    assert!(2_000 < sum(|it| it.records));
     assert!(100 < sum(|it| it.crashes));
     assert!(1_000 < sum(|it| it.lapsed));
     assert!(100 < sum(|it| it.stale));
@@ -96,4 +98,40 @@ fn an_op_applied_twice_is_found() {
 fn a_stale_token_that_is_accepted_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::AcceptStaleToken);
     check_planted("AcceptStaleToken", prepare, &[Promise::OneEnding, Promise::Acknowledged]);
+}
+
+#[test]
+fn a_region_that_counts_itself_twice_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::CountTwice);
+    check_planted("CountTwice", prepare, &[Promise::Acknowledged]);
+}
+
+#[test]
+fn a_removal_that_is_forgotten_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ForgetRemovals);
+    check_planted("ForgetRemovals", prepare, &[Promise::SameOps]);
+}
+
+#[test]
+fn a_relay_outside_the_placement_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::RelayOutside);
+    check_planted("RelayOutside", prepare, &[Promise::Residency]);
+}
+
+#[test]
+fn a_quota_that_is_overspent_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::SpendWithoutRights);
+    check_planted("SpendWithoutRights", prepare, &[Promise::Quota]);
+}
+
+#[test]
+fn a_session_that_is_ignored_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreSession);
+    check_planted("IgnoreSession", prepare, &[Promise::Session]);
+}
+
+#[test]
+fn a_cause_that_is_forgotten_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ForgetCauses);
+    check_planted("ForgetCauses", prepare, &[Promise::Session]);
 }

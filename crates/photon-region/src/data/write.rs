@@ -264,6 +264,10 @@ impl Region {
         spec: &DatasetSpec,
         targets: &[(Record, &Write)],
     ) -> Option<(u64, u64, Option<RegionId>)> {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::SpendWithoutRights) {
+            return None;
+        }
         targets.iter().find_map(|(record, write)| {
             let Edit::Add(by @ ..0) = write.edit else { return None };
             if spec.kind != Kind::BoundedCounter {
@@ -337,6 +341,10 @@ impl Region {
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
     /// of it: nothing else may be told in it.
     fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::ForgetCauses) {
+            return Seen::default();
+        }
         let known = session.iter().filter(|(it, seq)| {
             **it != stream && 0 < *seq && self.registry.may_know_of(it.placement, stream.placement)
         });
@@ -459,6 +467,10 @@ impl Region {
         session: &Seen,
         placements: impl Iterator<Item = PlacementId>,
     ) -> Option<Bell> {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::IgnoreSession) {
+            return None;
+        }
         let placements: BTreeSet<PlacementId> = placements.collect();
         let mut wanted = session.iter().filter(|(it, _)| placements.contains(&it.placement));
         let missing = wanted.find(|(stream, seq)| self.store.seen().of(stream) < *seq);
