@@ -79,7 +79,7 @@ impl Region {
 
     /// Takes in an op if it is the next of its stream; says whether it did.
     pub(crate) fn accept(&mut self, op: &Arc<Op>) -> bool {
-        let meaning = self.meaning(op);
+        let meaning = if self.covers.hold(op) { None } else { self.meaning(op) };
         self.take_in(op, meaning)
     }
 
@@ -96,6 +96,7 @@ impl Region {
         self.appended += 1;
         self.counters.appended += 1;
         self.outputs.push_back(Output::Append(op.clone()));
+        self.compaction.logged(op);
         self.streams.appended(self.appended, op.clone());
         self.index(op, meaning, applied, self.appended);
         for waiter in self.desk.ring_seen(op.stream, op.seq) {
@@ -106,7 +107,7 @@ impl Region {
 
     /// Takes back an op of its own log; says whether it fitted.
     pub(crate) fn accept_again(&mut self, op: Arc<Op>) -> bool {
-        let meaning = self.meaning(&op);
+        let meaning = if self.covers.hold(&op) { None } else { self.meaning(&op) };
         let applied = self.apply(&op, meaning.as_ref());
         if applied.is_new() {
             self.index(&op, meaning, applied, 0);
@@ -117,6 +118,9 @@ impl Region {
 
     /// An op without a meaning counts as seen, so that its stream goes on, and changes nothing.
     fn apply(&mut self, op: &Op, meaning: Option<&Meaning>) -> Applied {
+        if self.covers.hold(op) {
+            return self.store.pass_over(op, Applied::Covered);
+        }
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetRemovals)
             && let Change::Update(update) = &op.change
@@ -130,8 +134,13 @@ impl Region {
             return self.store.apply(&Op { change: Change::Update(update), ..op.clone() });
         }
         match meaning {
-            Some(_) => self.store.apply(op),
-            None => self.store.pass_over(op),
+            Some(_) if self.covers.is_empty() => self.store.apply(op),
+            Some(_) => {
+                let position = op.position();
+                let beyond = position.map(|it| self.covers.beyond(&it)).unwrap_or_default();
+                self.store.apply_knowing(op, &beyond)
+            }
+            None => self.store.pass_over(op, Applied::Misplaced),
         }
     }
 
@@ -164,6 +173,7 @@ impl Region {
                 | Change::Delete
                 | Change::Append { .. }
                 | Change::Update(_)
+                | Change::State(_)
                 | Change::Unknown { .. },
             ) => None,
         }
@@ -193,7 +203,8 @@ impl Region {
             (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
                 self.index_record(op, &name, applied, append);
             }
-            (Applied::Superseded, Some(_))
+            (Applied::Covered, _)
+            | (Applied::Superseded, Some(_))
             | (
                 Applied::Beside { .. },
                 Some(Meaning::Agent(_) | Meaning::Task(..) | Meaning::Dataset(_)),
@@ -205,12 +216,12 @@ impl Region {
         }
     }
 
-    fn index_agent(&mut self, name: &AgentName) {
+    pub(crate) fn index_agent(&mut self, name: &AgentName) {
         self.registry.refresh(name, &self.store, self.config.placements.keys());
         self.dispatch_to(name);
     }
 
-    fn index_task(&mut self, id: TaskId, event: Event, from: Origin) {
+    pub(crate) fn index_task(&mut self, id: TaskId, event: Event, from: Origin) {
         let append = from.append;
         let Effects { taken, put_down } = self.tasks.apply(id, event, from);
         if let Some((agent, region)) = taken {

@@ -78,6 +78,13 @@ pub struct Limits {
     pub retention: Duration,
     /// Bytes of ended tasks that are kept in memory; the oldest go first.
     pub kept_bytes_max: usize,
+    /// Bytes of ops of each stream that are kept in memory for peers; older ones are read back.
+    pub recent_bytes_max: usize,
+    /// Bytes of the log after which the state is written into it, so that older ops can go: this
+    /// many at the least, and twice as many as the state.
+    pub compact_after_bytes: usize,
+    /// How long ops are kept for a region that lacks them; later it is sent the state.
+    pub log_retention: Duration,
     /// Bytes of all records of datasets; while there are more, writes that add are refused.
     pub data_bytes_max: usize,
     /// Bytes that are written to a record at once; more are refused.
@@ -104,6 +111,9 @@ impl Default for Limits {
             task_bytes_max: 4 << 20,
             retention: Duration::from_secs(24 * 3600),
             kept_bytes_max: 128 << 20,
+            recent_bytes_max: 4 << 20,
+            compact_after_bytes: 256 << 20,
+            log_retention: Duration::from_secs(3_600),
             data_bytes_max: 1 << 30,
             value_bytes_max: 1 << 20,
             fields_max: 10_000,

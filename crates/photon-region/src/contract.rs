@@ -75,6 +75,13 @@ pub enum Output {
         /// About how many bytes are wanted at most.
         bytes_max: usize,
     },
+    /// Let go of the log before an op of it: what follows stands for all that was before.
+    Truncate {
+        /// The stream of the op.
+        stream: StreamId,
+        /// Its number.
+        seq: u64,
+    },
     /// Stop for good: what is written here is lost to the other regions. Nothing follows.
     Halt(WentBack),
 }
@@ -369,6 +376,22 @@ pub enum Message {
     Ask(u64, Question),
     /// What was decided.
     Answer(u64, Result<Answer, Refusal>),
+    /// Part `index` of the sender's state: it has no log any more of what the receiver lacks.
+    State {
+        /// Tells this state from others that were sent before.
+        number: u64,
+        /// The number of the part: 0, 1, 2 ..
+        index: u64,
+        /// The part.
+        part: Bytes,
+    },
+    /// The part is durable here.
+    Took {
+        /// Of which state.
+        number: u64,
+        /// Which part.
+        index: u64,
+    },
     /// Send this back, to measure the round trip (the sender's clock, in microseconds).
     Ping(u64),
     /// What was sent.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use photon_state::{RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
-use crate::contract::{Answer, Command, Reply, Ticket};
+use crate::contract::{Answer, Command, Message, Reply, Ticket};
 use crate::data::DatasetName;
 use crate::refusal::Refusal;
 use crate::task::{AgentName, TaskId};
@@ -19,6 +19,8 @@ pub(crate) enum Held {
     Reply(Ticket, Result<Reply, Refusal>),
     /// To a region that asked.
     Answer(RegionId, u64, Result<Answer, Refusal>),
+    /// To a region.
+    Send(RegionId, Message),
 }
 
 /// What a command waits for.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use photon_state::{Op, RegionId, Seen, StreamId};
 
+use crate::snapshot::Transfer;
+
 /// A peer and the session with it.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
@@ -19,6 +21,10 @@ pub(crate) struct Peer {
     pub(crate) incarnation: u64,
     pub(crate) round_trip: Option<Duration>,
     flights: BTreeMap<StreamId, Flight>,
+    /// What it had durably when it spoke last, in whatever session.
+    pub(crate) kept: Seen,
+    /// The state that it is being sent.
+    pub(crate) transfer: Option<Transfer>,
 }
 
 /// The ops of one stream that are on their way to a peer.
@@ -45,7 +51,8 @@ impl Peer {
 
     /// Begins a session, or ends it: nothing is known of the other side.
     pub(crate) fn reset(&mut self, is_linked: bool) {
-        *self = Self { is_linked, round_trip: self.round_trip, ..Self::default() };
+        let kept = std::mem::take(&mut self.kept);
+        *self = Self { is_linked, round_trip: self.round_trip, kept, ..Self::default() };
     }
 
     /// Takes in what the peer says that it has.
@@ -53,6 +60,7 @@ impl Peer {
         for (stream, flight) in &mut self.flights {
             flight.acknowledge(seen.of(stream), now);
         }
+        self.kept.clone_from(&seen);
         self.theirs = Some(seen);
     }
 
@@ -60,6 +68,7 @@ impl Peer {
     pub(crate) fn acknowledged(&mut self, stream: StreamId, seq: u64, now: Duration) {
         let Some(theirs) = &mut self.theirs else { return };
         theirs.raise(stream, seq);
+        self.kept.raise(stream, seq);
         self.flights.entry(stream).or_default().acknowledge(seq, now);
     }
 

@@ -20,6 +20,7 @@ use crate::home::Home;
 use crate::links::Peer;
 use crate::refusal::{Queue, Refusal};
 use crate::registry::Registry;
+use crate::snapshot::{Compaction, Covers, Incoming};
 use crate::streams::Streams;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
@@ -69,6 +70,11 @@ pub struct Region {
     pub(crate) asks: Asks,
     pub(crate) desk: Desk,
     pub(crate) data: Data,
+    pub(crate) compaction: Compaction,
+    pub(crate) covers: Covers,
+    pub(crate) incoming: BTreeMap<RegionId, Incoming>,
+    /// While the log is read: ops that did not follow on what was seen by then.
+    early: Seen,
     /// When each agent that is attached here was heard of last.
     pub(crate) heard: BTreeMap<AgentName, Duration>,
     /// Claims for agents that are attached here, not yet handed to a worker.
@@ -148,7 +154,7 @@ impl Region {
             disk: Disk::Ready,
             clock: Hlc::default(),
             store: Store::default(),
-            streams: Streams::default(),
+            streams: Streams::new(config.limits.recent_bytes_max),
             appended: 0,
             durable: 0,
             registry: Registry::new(&config),
@@ -158,6 +164,10 @@ impl Region {
             asks,
             desk: Desk::default(),
             data: Data::new(&config),
+            compaction: Compaction::default(),
+            covers: Covers::default(),
+            incoming: BTreeMap::new(),
+            early: Seen::default(),
             heard: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             beat_at: Duration::ZERO,
@@ -175,15 +185,31 @@ impl Region {
     pub fn replay(&mut self, op: Arc<Op>) {
         assert_eq!(self.appended, 0, "a region replays before it starts");
         self.clock = self.clock.max(op.at);
+        if op.stream.is_local() {
+            return self.replay_local(&op);
+        }
+        self.compaction.logged(&op);
+        let (stream, seq) = (op.stream, op.seq);
         if !self.accept_again(op) {
-            self.counters.misplaced += 1;
+            self.early.raise(stream, seq); // A state that follows may stand for it.
             return;
         }
         self.forget_ended(self.clock.wall_ms);
     }
 
+    /// Returns a stream of which the log that was replayed lacks something, with the number of an
+    /// op that it holds and that does not follow.
+    #[must_use]
+    pub fn lacks(&self) -> Option<(StreamId, u64)> {
+        let seen = self.store.seen();
+        let mut early = self.early.iter().filter(|(stream, seq)| seen.of(stream) < *seq);
+        early.next().map(|(stream, seq)| (*stream, seq))
+    }
+
     /// Begins to live: what was replayed is durable.
     pub fn start(&mut self, now: Now) {
+        self.counters.misplaced = 0; // What the log lacks is told by `lacks`.
+        self.covers.prune(self.store.seen());
         self.now = now;
         self.beat_at = now.mono;
         self.at_start = Some(self.store.seen().clone());
@@ -369,6 +395,7 @@ impl Region {
     pub(crate) fn speak(&mut self, held: Held) {
         let output = match held {
             Held::Answer(to, number, answer) => Output::Send(to, Message::Answer(number, answer)),
+            Held::Send(to, message) => Output::Send(to, message),
             Held::Reply(ticket, reply) if is_guest(ticket) => {
                 let Some((to, number)) = self.data.leaves(ticket) else { return };
                 Output::Send(to, Message::Answer(number, reply.map(into_answer)))
@@ -417,6 +444,11 @@ impl Region {
         self.config.placements.get(&placement).is_some_and(|it| it.contains(&region))
     }
 
+    /// Returns up to which number appends are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
     /// Returns the number of the last append: once it is durable, a crash undoes nothing.
     pub(crate) fn appended(&self) -> u64 {
         self.appended
@@ -439,6 +471,7 @@ impl Region {
             self.settle(stream);
         }
         self.on_durable_data(self.durable);
+        self.go_on_compacting();
     }
 
     fn on_disk(&mut self, disk: Disk) {
@@ -465,5 +498,7 @@ impl Region {
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
         self.remove_expired();
+        self.resend_parts();
+        self.bound_log();
     }
 }

@@ -26,6 +26,7 @@ impl Region {
         session.reset(false);
         self.fail_asks_to(peer);
         self.dismiss_guests_of(peer);
+        self.incoming.remove(&peer);
     }
 
     /// Whether work can be sent to a region: it is here, or there is a link.
@@ -49,6 +50,7 @@ impl Region {
                 let sent = now.saturating_sub(peer.round_trip.unwrap_or_default());
                 self.data.peer_had(from, incarnation, &seen, sent);
                 peer.heard(seen, now);
+                self.drop_needless_transfer(from);
                 self.pump_all_to(from);
                 self.settle_all();
                 self.ring(&Bell::Peers);
@@ -63,6 +65,8 @@ impl Region {
                 self.on_question(from, number, ask);
             }
             Message::Answer(number, answer) => self.on_answer(from, number, answer),
+            Message::State { number, index, part } => self.on_state(from, number, index, &part),
+            Message::Took { number, index } => self.on_took(from, number, index),
             Message::Ping(sent) => self.output(Output::Send(from, Message::Pong(sent))),
             Message::Pong(sent) => {
                 let sent = Duration::from_micros(sent);
@@ -87,6 +91,8 @@ impl Region {
             Message::Ops(_)
             | Message::Ask(..)
             | Message::Answer(..)
+            | Message::State { .. }
+            | Message::Took { .. }
             | Message::Ping(_)
             | Message::Pong(_) => None,
         }
@@ -127,7 +133,7 @@ impl Region {
             let is_own = op.stream == self.own_stream(placement);
             let may_travel =
                 self.may_hold(self.config.region, placement) && self.may_hold(from, placement);
-            if is_own || !may_travel {
+            if is_own || !may_travel || op.stream.is_local() {
                 self.counters.misplaced += 1;
                 return;
             }
@@ -229,6 +235,7 @@ impl Region {
             return;
         }
         let now = self.now.mono;
+        let is_sending_state = self.is_sending_state(to);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         let Some(held) = self.streams.get(&stream) else { return };
         while let Some(after) = peer.next_after(&stream) {
@@ -242,6 +249,8 @@ impl Region {
                     self.at_start.take_if(|_| stream.origin == self.config.region);
                     self.outputs.push_back(Output::Send(to, Message::Ops(batch)));
                 }
+                // The state that is under way stands for what the log may not hold.
+                Tail::InLog if is_sending_state => return,
                 Tail::InLog => {
                     let (from, bytes_max) = (after + 1, Peer::BATCH_BYTES_MAX);
                     peer.fetching(stream, from);
@@ -259,6 +268,11 @@ impl Region {
             let may_send = self.sends(to, stream);
             let Some(peer) = self.peers.get_mut(&to) else { continue };
             if !peer.fetched(&stream, from) || !may_send {
+                continue;
+            }
+            let lacks_it = from <= durable && ops.first().is_none_or(|op| op.seq != from);
+            if lacks_it {
+                self.begin_transfer(to);
                 continue;
             }
             let durable_ops = ops.iter().take_while(|op| op.seq <= durable);

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use photon_state::{Op, StreamId};
 
 /// The streams of a region.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Streams {
+    /// Bytes of ops of each stream that are kept in memory for peers.
+    recent_bytes_max: usize,
     streams: BTreeMap<StreamId, Stream>,
     /// Appends that are not yet durable: their number, and what becomes durable with them.
     unsynced: VecDeque<(u64, StreamId, u64)>,
@@ -33,13 +35,11 @@ pub(crate) enum Tail<'a> {
 }
 
 impl Stream {
-    /// Bytes of ops kept in memory for peers; older ones are read back from the log.
-    const RECENT_BYTES_MAX: usize = 4 << 20;
-
-    fn push(&mut self, op: Arc<Op>) {
+    /// Keeps an op, and lets go of the oldest beyond some bytes: they are read back from the log.
+    fn push(&mut self, op: Arc<Op>, bytes_max: usize) {
         self.recent_bytes += op.weight();
         self.recent.push_back(op);
-        while Self::RECENT_BYTES_MAX < self.recent_bytes {
+        while bytes_max < self.recent_bytes {
             let oldest = self.recent.pop_front().expect("its bytes were counted");
             self.recent_bytes -= oldest.weight();
         }
@@ -63,17 +63,34 @@ impl Stream {
 }
 
 impl Streams {
+    pub(crate) fn new(recent_bytes_max: usize) -> Self {
+        let (streams, unsynced) = (BTreeMap::new(), VecDeque::new());
+        Self { recent_bytes_max, streams, unsynced }
+    }
+
     /// Takes in an op that was appended under a number.
     pub(crate) fn appended(&mut self, number: u64, op: Arc<Op>) {
         self.unsynced.push_back((number, op.stream, op.seq));
-        self.streams.entry(op.stream).or_default().push(op);
+        self.streams.entry(op.stream).or_default().push(op, self.recent_bytes_max);
     }
 
     /// Takes in an op that the log gave back.
     pub(crate) fn replayed(&mut self, op: Arc<Op>) {
         let stream = self.streams.entry(op.stream).or_default();
         stream.durable = op.seq;
-        stream.push(op);
+        stream.push(op, self.recent_bytes_max);
+    }
+
+    /// Goes on behind an op of a stream: what comes before it is not known here, but its effect.
+    /// That counts as durable with an append; 0 means that it is.
+    pub(crate) fn jumped(&mut self, id: StreamId, seq: u64, append: u64) {
+        let stream = self.streams.entry(id).or_default();
+        (stream.recent, stream.recent_bytes) = (VecDeque::new(), 0);
+        if append == 0 {
+            stream.durable = seq;
+        } else {
+            self.unsynced.push_back((append, id, seq));
+        }
     }
 
     /// Takes note that every append up to a number is durable; returns the streams that gained.

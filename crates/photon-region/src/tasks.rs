@@ -1,10 +1,10 @@
 //! The tasks in memory: where each stands, folded from its log.
 //! Must not decide: what an event may be is `home`'s to say, what it means is said here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, StreamId};
+use photon_state::{Dataset, Entry, Hlc, Key, PlacementId, Record, RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
@@ -101,8 +101,8 @@ pub(crate) struct Tasks {
     tasks: BTreeMap<TaskId, Box<Task>>,
     by_context: BTreeSet<(Arc<str>, TaskId)>,
     keys: FxHashMap<Arc<str>, TaskId>,
-    /// Ended tasks in the order in which they ended here, with the time.
-    ended: VecDeque<(u64, TaskId)>,
+    /// Ended tasks in the order of their ends.
+    ended: BTreeSet<(u64, TaskId)>,
     kept_bytes: usize,
     /// Bytes of tasks that have not ended.
     open_bytes: usize,
@@ -176,7 +176,7 @@ impl Tasks {
         if after.is_terminal() {
             self.open_bytes -= bytes;
             self.kept_bytes += bytes;
-            self.ended.push_back((from.at.wall_ms, id));
+            self.ended.insert((from.at.wall_ms, id));
         }
         effects
     }
@@ -217,19 +217,38 @@ impl Tasks {
 
     /// Takes the ended task that is to be forgotten next: too old, or one too many.
     pub(crate) fn forget_next(&mut self, ended_before_ms: u64, bytes_max: usize) -> Option<Record> {
-        let (ended_ms, id) = *self.ended.front()?;
+        let (ended_ms, id) = *self.ended.first()?;
         if ended_before_ms <= ended_ms && self.kept_bytes <= bytes_max {
             return None;
         }
-        self.ended.pop_front();
+        self.ended.pop_first();
         let task = self.tasks.remove(&id).expect("an ended task is kept until it is forgotten");
         self.kept_bytes -= task.bytes;
+        self.unlist(id, &task);
+        Some(task_record(task.placement(), id))
+    }
+
+    fn unlist(&mut self, id: TaskId, task: &Task) {
         self.by_context.remove(&(task.context.clone(), id));
         *self.counts.entry(task.state).or_default() -= 1;
         if let Some(key) = task.key.as_ref().filter(|key| self.keys.get(*key) == Some(&id)) {
             self.keys.remove(key);
         }
-        Some(task_record(task.placement(), id))
+    }
+
+    /// Takes a task out, because what its log holds is read anew; returns the agent that worked
+    /// on it.
+    pub(crate) fn remove(&mut self, id: TaskId) -> Option<AgentName> {
+        let task = self.tasks.remove(&id)?;
+        if task.state.is_terminal() {
+            self.kept_bytes -= task.bytes;
+            self.ended.remove(&(task.changed.wall_ms, id));
+        } else {
+            self.open_bytes -= task.bytes;
+        }
+        self.unlist(id, &task);
+        task.current()?;
+        task.worker.map(|(agent, _)| agent)
     }
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Task> {
@@ -276,6 +295,11 @@ impl Tasks {
     pub(crate) fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }
+}
+
+/// Returns about how many bytes an entry of a log takes as an op.
+pub(crate) fn entry_weight(entry: &Entry) -> usize {
+    128 + 16 + entry.bytes.len()
 }
 
 pub(crate) fn task_record(placement: PlacementId, id: TaskId) -> Record {

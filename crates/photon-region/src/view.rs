@@ -72,6 +72,8 @@ pub struct Counters {
     pub written: u64,
     /// Writes that met another one that their author had not seen.
     pub conflicts: u64,
+    /// Times that a peer was sent the state, because no log held what it lacked.
+    pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
     /// Quorum reads that found regions with the same ops and another state: damage.

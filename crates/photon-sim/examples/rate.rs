@@ -23,13 +23,22 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 6];
+    let mut sums = [0; 9];
     for seed in first..last {
         match run(seed, &profile) {
             Ok(it) => {
                 events += it.events;
-                let counts =
-                    [it.tasks as u64, it.crashes, it.lapsed, it.stale, it.fetched, it.lost];
+                let counts = [
+                    it.tasks as u64,
+                    it.crashes,
+                    it.lapsed,
+                    it.stale,
+                    it.fetched,
+                    it.lost,
+                    it.truncated,
+                    it.transfers,
+                    it.records,
+                ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
             Err(failure) => {
@@ -38,7 +47,9 @@ fn main() {
             }
         }
     }
-    println!("tasks, crashes, lapsed, stale, fetched, lost: {sums:?}");
+    println!(
+        "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records: {sums:?}"
+    );
     let took = began.elapsed();
     let rate = events as f64 / took.as_secs_f64();
     println!("{events} events in {took:?}: {rate:.0} events/s; {failed} seeds failed");

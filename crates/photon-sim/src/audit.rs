@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use photon_region::{Event as TaskEvent, Region};
-use photon_state::PlacementId;
+use photon_state::codec::Writer;
+use photon_state::{Op, PlacementId};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::planet::Planet;
 use crate::promises::{Broken, Promise};
+use crate::records::{CANARY, placement_of};
 use crate::site::Site;
 use crate::tasklog::check_log;
 
@@ -88,6 +90,7 @@ impl Planet<'_, '_> {
             self.check_streams(self.atlas.placements[index])?;
         }
         self.check_all_contents()?;
+        self.check_secrets()?;
         let deadline = self.now + Self::AUDIT_MAX;
         let (crowd, mut stage) = self.stage();
         crowd.begin_lists(&mut stage);
@@ -109,6 +112,27 @@ impl Planet<'_, '_> {
         self.check_tasks()
     }
 
+    /// No byte of a secret is on a disk outside its placement.
+    fn check_secrets(&self) -> Result<(), Broken> {
+        let placement = placement_of(&self.atlas, "secrets");
+        for (here, site) in self.sites.iter().enumerate() {
+            if self.atlas.may_hold(placement, here) {
+                continue;
+            }
+            let mut writer = Writer::default();
+            let mut holds = |op: &Op| {
+                writer.clear();
+                writer.op(op);
+                writer.written().windows(CANARY.len()).any(|it| it == CANARY)
+            };
+            let stray = site.disk.written().find(|op| holds(op));
+            Promise::Residency.holds(stray.is_none(), || {
+                format!("the log of {} holds a secret: {stray:?}", self.atlas.ids[here])
+            })?;
+        }
+        Ok(())
+    }
+
     /// The members of a placement hold the same streams, op by op, and outsiders hold none of it.
     fn check_streams(&self, (placement, members): (PlacementId, u32)) -> Result<(), Broken> {
         let mut first: Option<usize> = None;
@@ -126,7 +150,8 @@ impl Planet<'_, '_> {
             for (stream, len) in streams {
                 let differs = (1..=len).find(|seq| {
                     let (ours, theirs) = (&self.sites[here].disk, &self.sites[there].disk);
-                    ours.op(stream, *seq) != theirs.op(stream, *seq)
+                    let both = ours.op(stream, *seq).zip(theirs.op(stream, *seq));
+                    both.is_some_and(|(ours, theirs)| ours != theirs)
                 });
                 Promise::SameOps.holds(differs.is_none(), || {
                     let (here, there) = (self.atlas.ids[here], self.atlas.ids[there]);

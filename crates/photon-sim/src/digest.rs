@@ -70,6 +70,7 @@ impl Digest {
                 self.bytes(entry);
             }
             Change::Update(update) => self.words(update),
+            Change::State(body) => self.bytes(body),
             Change::Unknown { tag, body } => {
                 self.number((*tag).into());
                 self.bytes(body);
@@ -166,6 +167,15 @@ impl Digest {
                 self.number(*number);
                 self.refusal(refusal);
             }
+            Message::State { number, index, part } => {
+                self.number(*number);
+                self.number(*index);
+                self.bytes(part);
+            }
+            Message::Took { number, index } => {
+                self.number(*number);
+                self.number(*index);
+            }
             Message::Ping(sent) | Message::Pong(sent) => self.number(*sent),
         }
     }
@@ -238,6 +248,10 @@ impl Digest {
                 self.stream(stream);
                 self.number(*from);
                 self.number(*bytes_max as u64);
+            }
+            Output::Truncate { stream, seq } => {
+                self.stream(stream);
+                self.number(*seq);
             }
             Output::Halt(WentBack { stream, here, peer, there }) => {
                 self.stream(stream);

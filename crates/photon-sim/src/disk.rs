@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use photon_region::TaskId;
-use photon_state::{Change, Hlc, Op, StreamId};
+use photon_region::{TaskId, seen_after};
+use photon_state::{Change, Hlc, Op, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 /// A log in the order of its writes, with the indexes that the checks need.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     log: Vec<Arc<Op>>,
-    /// Where each op of a stream stands in the log: op `seq` at index `seq - 1`.
-    streams: BTreeMap<StreamId, Vec<u32>>,
+    /// Where each op of a stream stands in the log.
+    streams: BTreeMap<StreamId, Run>,
     /// Where each event of a task stands in the log: generation `n` at index `n - 1`.
     events: FxHashMap<TaskId, Vec<u32>>,
     /// How many ops of the log survive any crash.
@@ -22,27 +22,80 @@ pub(crate) struct Disk {
     base: usize,
     /// How many will be synced by the sync that is under way.
     syncing: Option<usize>,
+    /// Where the log begins: older ops are let go of.
+    start: usize,
     /// Whether the region was told that there is no room.
     pub(crate) is_full: bool,
+}
+
+/// The ops of one stream that a log holds, without gaps.
+#[derive(Debug, Default)]
+struct Run {
+    /// The op after which they begin: a state stands for it and all before it.
+    base: u64,
+    /// Where that state is complete in the log.
+    based_at: Option<u32>,
+    /// Where each op stands: op `base + 1` at index 0.
+    places: Vec<u32>,
+    /// What the log held before the state came.
+    older: Option<Box<Run>>,
+}
+
+impl Run {
+    fn last(&self) -> u64 {
+        self.base + self.places.len() as u64
+    }
+
+    fn place(&self, seq: u64) -> Option<u32> {
+        if seq <= self.base {
+            return self.older.as_ref()?.place(seq);
+        }
+        let index = usize::try_from(seq - self.base - 1).ok()?;
+        self.places.get(index).copied()
+    }
+
+    /// Whether the log up to an end holds an op, or a state that stands for it.
+    fn has_within(&self, seq: u64, end: usize) -> bool {
+        let is_within = |at: Option<u32>| at.is_some_and(|at| (at as usize) < end);
+        let is_based = seq <= self.base && is_within(self.based_at);
+        let was_held = || self.older.as_ref().is_some_and(|it| it.has_within(seq, end));
+        is_based || is_within(self.place(seq)) || was_held()
+    }
 }
 
 impl Disk {
     /// Writes an op, not yet for ever. Says what is wrong if its stream has a gap or a repeat.
     pub(crate) fn append(&mut self, op: &Arc<Op>) -> Result<(), String> {
         let at = u32::try_from(self.log.len()).expect("a run writes less than 2^32 ops");
-        let stream = self.streams.entry(op.stream).or_default();
-        let next = stream.len() as u64 + 1;
+        self.note(op, at)?;
+        self.log.push(op.clone());
+        Ok(())
+    }
+
+    /// Takes an op into the indexes.
+    fn note(&mut self, op: &Op, at: u32) -> Result<(), String> {
+        if op.stream.is_local() {
+            for (stream, seq) in seen_after(op).iter().flat_map(Seen::iter) {
+                let run = self.streams.entry(*stream).or_default();
+                if run.last() < seq {
+                    let older = Some(Box::new(std::mem::take(run)));
+                    *run = Run { base: seq, based_at: Some(at), places: Vec::new(), older };
+                }
+            }
+            return Ok(());
+        }
+        let run = self.streams.entry(op.stream).or_default();
+        let next = run.last() + 1;
         if op.seq != next {
             return Err(format!("{:?} {} was appended where {next} is due", op.stream, op.seq));
         }
-        stream.push(at);
+        run.places.push(at);
         if let Some((task, index)) = event_of(op) {
             let events = self.events.entry(task).or_default();
             if index == events.len() as u64 + 1 {
                 events.push(at);
             }
         }
-        self.log.push(op.clone());
         Ok(())
     }
 
@@ -69,16 +122,10 @@ impl Disk {
     /// Loses what was not synced, but for the first `kept` ops of it; they now count as synced.
     pub(crate) fn crash(&mut self, kept: usize) {
         let len = self.synced + kept.min(self.unsynced());
-        for op in self.log.drain(len..).rev() {
-            let stream = self.streams.get_mut(&op.stream).expect("an op in the log has a stream");
-            stream.pop();
-            let Some((task, index)) = event_of(&op) else { continue };
-            if let Some(events) = self.events.get_mut(&task)
-                && index == events.len() as u64
-                && events.last().is_some_and(|at| len <= *at as usize)
-            {
-                events.pop();
-            }
+        self.log.truncate(len);
+        (self.streams, self.events) = (BTreeMap::new(), FxHashMap::default());
+        for (at, op) in (0..).zip(self.log.clone()) {
+            self.note(&op, at).expect("it was noted before");
         }
         self.synced = len;
         self.base = len;
@@ -91,30 +138,40 @@ impl Disk {
         *self = Self::default();
     }
 
-    /// Returns all ops in the order of the log.
+    /// Lets go of the log before an op.
+    pub(crate) fn truncate(&mut self, stream: &StreamId, seq: u64) {
+        let is_it = |op: &Arc<Op>| op.stream == *stream && op.seq == seq;
+        let at = self.log.iter().position(is_it).expect("a region truncates what it wrote");
+        assert!(at < self.synced, "what stands for older ops is durable");
+        self.start = self.start.max(at);
+    }
+
+    /// Returns all ops that are left, in the order of the log.
     pub(crate) fn ops(&self) -> &[Arc<Op>] {
-        &self.log
+        &self.log[self.start..]
     }
 
-    /// Returns the streams that the log holds, in order, with how many ops each has.
+    /// Iterates over all ops that were ever written here and survived, in the order of the log.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Op> + Clone {
+        self.log.iter().map(|op| &**op)
+    }
+
+    /// Returns the streams of which the log holds anything, in order, with the last op of each.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamId, u64)> {
-        self.streams.iter().map(|(stream, ops)| (stream, ops.len() as u64))
+        self.streams.iter().map(|(stream, run)| (stream, run.last()))
     }
 
-    /// Returns an op.
+    /// Returns an op, even one that the log has let go of: for those who compare.
     pub(crate) fn op(&self, stream: &StreamId, seq: u64) -> Option<&Arc<Op>> {
-        let index = usize::try_from(seq.checked_sub(1)?).ok()?;
-        let at = self.streams.get(stream)?.get(index)?;
-        self.log.get(*at as usize)
+        self.log.get(self.streams.get(stream)?.place(seq)? as usize)
     }
 
     /// Whether a stream survives a crash up to this number.
     pub(crate) fn has_synced(&self, stream: &StreamId, seq: u64) -> bool {
-        let Some(index) = seq.checked_sub(1).and_then(|it| usize::try_from(it).ok()) else {
+        if seq == 0 {
             return true;
-        };
-        let at = self.streams.get(stream).and_then(|it| it.get(index));
-        at.is_some_and(|at| (*at as usize) < self.synced)
+        }
+        self.streams.get(stream).is_some_and(|run| run.has_within(seq, self.synced))
     }
 
     /// Whether an event of a task survives a crash.
@@ -133,12 +190,13 @@ impl Disk {
 
     /// Reads ops back: as many as fit the bound, but one at least if there is one.
     pub(crate) fn fetch(&self, stream: &StreamId, from: u64, bytes_max: usize) -> Vec<Arc<Op>> {
-        let Some(places) = self.streams.get(stream) else { return Vec::new() };
-        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(run) = self.streams.get(stream) else { return Vec::new() };
+        let skipped = usize::try_from(from.saturating_sub(run.base + 1)).unwrap_or(usize::MAX);
         let mut bytes = 0;
         let mut ops = Vec::new();
-        for at in places.iter().skip(skipped) {
-            let op = &self.log[*at as usize];
+        let places = run.places.iter().skip(skipped).map(|at| *at as usize);
+        for at in places.filter(|at| self.start <= *at) {
+            let op = &self.log[at];
             bytes += op.weight();
             if bytes_max < bytes && !ops.is_empty() {
                 break;

@@ -45,6 +45,7 @@ impl Planet<'_, '_> {
         let counters = machine.view().counters;
         self.report.lapsed += counters.lapsed;
         self.report.stale += counters.stale;
+        self.report.transfers += counters.transfers;
         Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
             format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
         })
@@ -63,6 +64,10 @@ impl Planet<'_, '_> {
         let mut machine = Region::new(site.config.clone());
         (self.prepare)(&mut machine);
         site.disk.ops().iter().for_each(|op| machine.replay(op.clone()));
+        let lacks = machine.lacks();
+        Promise::Acknowledged.holds(lacks.is_none(), || {
+            format!("the log of {} lacks what comes before {lacks:?}", self.atlas.ids[here])
+        })?;
         machine.start(site.clock.read(self.now));
         site.machine = Some(machine);
         let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());

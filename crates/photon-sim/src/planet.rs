@@ -336,6 +336,11 @@ impl<'a, 's> Planet<'a, 's> {
                 self.queue.put(at, fetched);
                 Ok(())
             }
+            Output::Truncate { stream, seq } => {
+                self.report.truncated += 1;
+                self.sites[here].disk.truncate(&stream, seq);
+                Ok(())
+            }
             // The disks of this planet keep what they have synced.
             Output::Halt(why) => {
                 Err(Promise::Acknowledged.broken(format!("{}: {why}", self.atlas.ids[here])))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use photon_region::{
     AgentName, AgentSpec, Claim, Event, Lease, Message, Question, Stamped, TaskDetail, TaskId,
-    TaskState, TaskSummary, Token, encode_message,
+    TaskState, TaskSummary, Token, encode_message, inspect_part,
 };
 use photon_state::{Op, StreamId};
 
@@ -397,6 +397,16 @@ pub(crate) fn check_send(
                 format!("{} asked {} about task {}", atlas.ids[here], atlas.ids[to], ask.task())
             })
         }
-        Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
+        Message::State { part, .. } => {
+            let (placements, seen) = inspect_part(part)
+                .ok_or_else(|| Promise::Contract.broken("a part of a state is malformed"))?;
+            for placement in placements {
+                Promise::Residency.holds(atlas.may_hold(placement, to), || {
+                    format!("{} sent {} a state of {placement}", atlas.ids[here], atlas.ids[to])
+                })?;
+            }
+            seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
+        }
+        Message::Took { .. } | Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
     }
 }

@@ -49,6 +49,10 @@ pub struct Report {
     pub crashes: u64,
     /// Messages that were lost.
     pub lost: u64,
+    /// Times that a region let go of the start of its log.
+    pub truncated: u64,
+    /// Times that a region sent another one its state.
+    pub transfers: u64,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.

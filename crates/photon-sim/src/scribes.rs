@@ -217,7 +217,8 @@ impl Scribes {
     pub(crate) fn audit(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
         for (stream, seq) in &self.acked {
             for here in members(atlas, stream.placement) {
-                Promise::Acknowledged.holds(sites[here].disk.op(stream, *seq).is_some(), || {
+                let seen = sites[here].machine.as_ref().map(|it| it.store().seen().of(stream));
+                Promise::Acknowledged.holds(seen.is_some_and(|it| *seq <= it), || {
                     format!("{} lacks {stream:?} {seq}, which was promised", atlas.ids[here])
                 })?;
             }
@@ -259,7 +260,6 @@ impl Scribes {
     /// Watchers have heard of every change after their start, of each once.
     fn audit_watchers(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
         let placement = placement_of(atlas, "notes");
-        let Some(here) = members(atlas, placement).next() else { return Ok(()) };
         let prefix = data_key("notes", "");
         for scribe in &self.all {
             let Role::Watcher { position: Some(position), start, heard } = &scribe.role else {
@@ -273,7 +273,11 @@ impl Scribes {
                     && at(start)
                     && !at(position)
             };
-            let due = sites[here].disk.ops().iter().filter(|op| is_wanted(op));
+            // The origin of an op has had it at some time.
+            let origin =
+                |site: &Site, op: &photon_state::Op| op.stream.origin == site.config.region;
+            let all = sites.iter().flat_map(|it| it.disk.written().map(move |op| (it, op)));
+            let due = all.filter(|(site, op)| origin(site, op) && is_wanted(op)).map(|(_, op)| op);
             for op in due.clone() {
                 let times = heard.get(&op.dot()).copied().unwrap_or(0);
                 Promise::Session.holds(times == 1, || {

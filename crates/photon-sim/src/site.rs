@@ -123,6 +123,13 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
         limits.message_bytes_max = 4_000;
         limits.task_bytes_max = 16_000;
     }
+    if rng.bool() {
+        limits.compact_after_bytes = rng.usize(4_000..200_000);
+        limits.log_retention = Duration::from_millis(rng.u64(500..8_000));
+    }
+    if rng.bool() {
+        limits.recent_bytes_max = rng.usize(0..40_000);
+    }
     limits
 }
 

@@ -87,6 +87,10 @@ impl fmt::Display for Brief<'_> {
             Message::Ack(stream, seq) => write!(f, "ack {stream:?} {seq}"),
             Message::Ask(number, ask) => write!(f, "ask {number} {ask:?}"),
             Message::Answer(number, answer) => write!(f, "answer {number} {answer:?}"),
+            Message::State { number, index, part } => {
+                write!(f, "state {number:x} part {index}, {} bytes", part.len())
+            }
+            Message::Took { number, index } => write!(f, "took {number:x} part {index}"),
             Message::Ping(_) => write!(f, "ping"),
             Message::Pong(_) => write!(f, "pong"),
         }
@@ -162,6 +166,9 @@ pub(crate) fn trace_output(
         }
         Output::Reply(ticket, reply) => {
             trace.line(now, format_args!("{name} -> client {ticket}: {reply:?}"));
+        }
+        Output::Truncate { seq, .. } => {
+            trace.line(now, format_args!("{name} -> log: begins with its state {seq}"));
         }
         Output::Fetch { stream, from, .. } => {
             trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));

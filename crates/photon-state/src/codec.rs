@@ -135,6 +135,10 @@ impl Writer {
                 body.update(op.stream.source(), update);
                 self.bytes(body.written());
             }
+            Change::State(body) => {
+                self.tag(5);
+                self.bytes(body);
+            }
             Change::Unknown { tag, body } => {
                 self.tag(*tag);
                 self.bytes(body);
@@ -302,6 +306,7 @@ impl<'a> Reader<'a> {
                 let update = Reader::sharing(&body).whole_update(stream.source());
                 Change::Update(Box::new(update.map_err(|it| DecodeError { at: at + it.at, ..it })?))
             }
+            5 => Change::State(self.owned()?),
             0 => return Err(self.malformed("change")),
             tag => Change::Unknown { tag, body: self.owned()? },
         };
@@ -344,6 +349,7 @@ mod tests {
             Change::Put(entry.clone()),
             Change::Delete,
             Change::Append { index: 200, entry: entry.clone() },
+            Change::State(entry.clone()),
             Change::Unknown { tag: 77, body: entry },
         ];
         for op in changes.map(sample) {

@@ -29,6 +29,21 @@ impl fmt::Debug for Source {
 }
 
 impl StreamId {
+    /// The incarnation of the stream that a region writes for itself alone.
+    const LOCAL: u64 = 0;
+
+    /// Returns the stream of a region that never leaves its log.
+    #[must_use]
+    pub fn local(origin: RegionId) -> Self {
+        Self { origin, placement: PlacementId::global(), incarnation: Self::LOCAL }
+    }
+
+    /// Whether the stream never leaves the log of its origin.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.incarnation == Self::LOCAL
+    }
+
     /// Returns who writes the stream.
     #[must_use]
     pub fn source(&self) -> Source {

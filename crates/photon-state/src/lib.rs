@@ -16,5 +16,5 @@ pub use hash::StableHash;
 pub use name::{NameError, PlacementId, RegionId};
 pub use op::{Change, Dataset, Key, Op, Record, StreamId, Update};
 pub use seen::Seen;
-pub use store::{Applied, Content, Entry, Log, Register, Store};
+pub use store::{Applied, Content, Entry, Log, Position, Register, Shelf, Store};
 pub use time::{Hlc, HlcError, Now};

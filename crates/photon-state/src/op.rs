@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::crdt::Delta;
-use crate::{Hlc, PlacementId, RegionId, Seen};
+use crate::{Hlc, PlacementId, Position, RegionId, Seen};
 
 /// Names a stream: the ops that one region made under one placement, numbered 1, 2, 3 without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +85,9 @@ pub enum Change {
     },
     /// Changes a value that many regions may change at once.
     Update(Box<Update>),
+    /// A part of the state of the region whose log it is: it stands for older ops that the log,
+    /// or a peer's log, no longer holds. Never leaves the log.
+    State(Bytes),
     /// Something that a later version of Photon wrote. It is kept and passed on as it is, and
     /// means what it means once this region runs that version and reads its log again.
     Unknown {
@@ -123,6 +126,21 @@ pub struct Op {
 }
 
 impl Op {
+    /// Returns where what the op changes stands in the order of a store; nothing if that is not
+    /// known here.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        Some(match &self.change {
+            Change::Put(_) | Change::Delete => Position::Register(self.record()),
+            Change::Append { .. } => Position::Log(self.record()),
+            Change::Update(update) => {
+                let shelf = (self.stream.placement, self.dataset, update.delta.shape());
+                Position::Value(shelf, self.key.clone())
+            }
+            Change::State(_) | Change::Unknown { .. } => return None,
+        })
+    }
+
     /// Returns the record that the op changes.
     #[must_use]
     pub fn record(&self) -> Record {
@@ -137,7 +155,7 @@ impl Op {
             Change::Append { entry, .. } => entry.len(),
             Change::Delete => 0,
             Change::Update(update) => update.delta.weight() + 48 * update.needs.len(),
-            Change::Unknown { body, .. } => body.len(),
+            Change::State(body) | Change::Unknown { body, .. } => body.len(),
         };
         128 + self.key.as_bytes().len() + value
     }

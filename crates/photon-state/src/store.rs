@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
 use crate::{
-    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, Source, Update,
+    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, Source, StreamId,
+    Update,
 };
 
 /// A last-writer-wins register.
@@ -73,6 +73,8 @@ pub enum Applied {
     },
     /// It counts as seen, but a later write had already won.
     Superseded,
+    /// It counts as seen; its effect was there already, as part of a state.
+    Covered,
     /// It was applied before; nothing changed.
     Repeated,
     /// An earlier op of its stream is missing; nothing changed.
@@ -86,7 +88,11 @@ impl Applied {
     #[must_use]
     pub fn is_new(self) -> bool {
         match self {
-            Self::Changed | Self::Beside { .. } | Self::Superseded | Self::Misplaced => true,
+            Self::Changed
+            | Self::Beside { .. }
+            | Self::Superseded
+            | Self::Covered
+            | Self::Misplaced => true,
             Self::Repeated | Self::Early => false,
         }
     }
@@ -95,8 +101,8 @@ impl Applied {
 /// All records of a region.
 #[derive(Debug, Default)]
 pub struct Store {
-    registers: FxHashMap<Record, Register>,
-    logs: FxHashMap<Record, Log>,
+    registers: BTreeMap<Record, Register>,
+    logs: BTreeMap<Record, Log>,
     values: BTreeMap<Shelf, BTreeMap<Key, Value>>,
     /// Bytes of the values.
     value_bytes: usize,
@@ -104,7 +110,7 @@ pub struct Store {
 }
 
 /// Where values lie that are read together. Those of different shapes never meet.
-type Shelf = (PlacementId, Dataset, Shape);
+pub type Shelf = (PlacementId, Dataset, Shape);
 
 /// What a record holds, for those who compare regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,12 +134,27 @@ impl Store {
             return Applied::Early;
         }
         self.seen.raise(op.stream, op.seq);
-        self.change(op)
+        self.change(op, None)
     }
 
-    /// Counts an op as seen if it is the next of its stream, but leaves its record alone: its
-    /// origin broke the rules.
-    pub fn pass_over(&mut self, op: &Op) -> Applied {
+    /// Applies an op like [`apply`](Self::apply), where more is known of its record than was seen:
+    /// what is `beyond`.
+    pub fn apply_knowing(&mut self, op: &Op, beyond: &Seen) -> Applied {
+        let seen = self.seen.of(&op.stream);
+        if op.seq <= seen {
+            return Applied::Repeated;
+        }
+        if op.seq != seen + 1 {
+            return Applied::Early;
+        }
+        self.seen.raise(op.stream, op.seq);
+        let mut known = self.seen.clone();
+        known.join(beyond);
+        self.change(op, Some(&known))
+    }
+
+    /// Counts an op as seen if it is the next of its stream, but leaves its record alone.
+    pub fn pass_over(&mut self, op: &Op, why: Applied) -> Applied {
         let seen = self.seen.of(&op.stream);
         if op.seq <= seen {
             return Applied::Repeated;
@@ -142,10 +163,10 @@ impl Store {
             return Applied::Early;
         }
         self.seen.raise(op.stream, op.seq);
-        Applied::Misplaced
+        why
     }
 
-    fn change(&mut self, op: &Op) -> Applied {
+    fn change(&mut self, op: &Op, known: Option<&Seen>) -> Applied {
         match &op.change {
             Change::Put(value) => self.write(op, Some(value.clone())),
             Change::Delete => self.write(op, None),
@@ -160,19 +181,26 @@ impl Store {
                 log.entries.push(Entry { at: op.at, bytes: entry.clone() });
                 Applied::Changed
             }
-            Change::Update(update) => self.update(op, update),
-            Change::Unknown { .. } => Applied::Misplaced,
+            Change::Update(update) => self.update(op, update, known),
+            Change::State(_) | Change::Unknown { .. } => Applied::Misplaced,
         }
     }
 
-    fn update(&mut self, op: &Op, update: &Update) -> Applied {
+    fn update(&mut self, op: &Op, update: &Update, known: Option<&Seen>) -> Applied {
         let shape = update.delta.shape();
         let shelf = self.values.entry((op.stream.placement, op.dataset, shape)).or_default();
         let value = shelf.entry(op.key.clone()).or_insert_with(|| Value::empty(shape));
-        let arrival = Arrival { stream: op.stream, seq: op.seq, at: op.at, seen: &self.seen };
-        let before = value.weight();
+        let arrival = Arrival {
+            stream: op.stream,
+            seq: op.seq,
+            at: op.at,
+            seen: known.unwrap_or(&self.seen),
+        };
+        // A value that is not there weighs nothing.
+        let before = if value.is_empty() { 0 } else { value.weight() };
         let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
-        self.value_bytes = self.value_bytes + value.weight() - before;
+        let after = if value.is_empty() { 0 } else { value.weight() };
+        self.value_bytes = self.value_bytes + after - before;
         if value.is_empty() {
             shelf.remove(&op.key);
         }
@@ -251,21 +279,111 @@ impl Store {
         Dot { source, seq }.is_in(&self.seen, placement)
     }
 
+    /// Counts everything up to a number of a stream as seen: a state that stands for it was taken
+    /// in.
+    pub fn jump(&mut self, stream: StreamId, seq: u64) {
+        self.seen.raise(stream, seq);
+    }
+
+    /// Iterates over all that is held after a position, in order.
+    pub fn after(
+        &self,
+        position: Option<&Position>,
+    ) -> impl Iterator<Item = (Position, Content<'_>)> {
+        use Bound::{Excluded, Unbounded};
+        let (registers, logs, values) = match position {
+            None => (Some(Unbounded), Some(Unbounded), None),
+            Some(Position::Register(record)) => (Some(Excluded(record)), Some(Unbounded), None),
+            Some(Position::Log(record)) => (None, Some(Excluded(record)), None),
+            Some(Position::Value(shelf, key)) => (None, None, Some((shelf, key))),
+        };
+        let registers = registers.into_iter().flat_map(|from| {
+            let held = self.registers.range::<Record, _>((from, Unbounded));
+            held.map(|(record, it)| (Position::Register(record.clone()), Content::Register(it)))
+        });
+        let logs = logs.into_iter().flat_map(|from| {
+            let held = self.logs.range::<Record, _>((from, Unbounded));
+            held.map(|(record, it)| (Position::Log(record.clone()), Content::Log(it)))
+        });
+        let from = values.map_or(Unbounded, |(shelf, _)| Bound::Included(shelf));
+        let shelves = self.values.range::<Shelf, _>((from, Unbounded));
+        let values = shelves.flat_map(move |(shelf, held)| {
+            let from = match values {
+                Some((first, key)) if first == shelf => Excluded(key),
+                Some(_) | None => Unbounded,
+            };
+            let held = held.range::<Key, _>((from, Unbounded));
+            held.map(|(key, it)| (Position::Value(*shelf, key.clone()), Content::Value(it)))
+        });
+        registers.chain(logs).chain(values)
+    }
+
+    /// Puts a register in place of what is held, or nothing.
+    pub fn set_register(&mut self, record: &Record, register: Option<Register>) {
+        match register {
+            Some(register) => drop(self.registers.insert(record.clone(), register)),
+            None => drop(self.registers.remove(record)),
+        }
+    }
+
+    /// Returns a register, deleted or not.
+    #[must_use]
+    pub fn register(&self, record: &Record) -> Option<&Register> {
+        self.registers.get(record)
+    }
+
+    /// Adds an entry to a log.
+    pub fn push_entry(&mut self, record: &Record, entry: Entry) {
+        self.logs.entry(record.clone()).or_default().entries.push(entry);
+    }
+
+    /// Puts a value in place of what is held, or nothing.
+    pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
+        let held = self.values.entry(shelf).or_default();
+        let before = held.get(key).map_or(0, Value::weight);
+        let after = value.as_ref().map_or(0, Value::weight);
+        self.value_bytes = (self.value_bytes + after).saturating_sub(before);
+        match value.filter(|it| !it.is_empty()) {
+            Some(value) => drop(held.insert(key.clone(), value)),
+            None => drop(held.remove(key)),
+        }
+    }
+
     /// Returns every record with what it holds, in order: equal for regions that saw the same.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the order is made good by sorting")]
     pub fn contents(&self) -> Vec<(Record, Content<'_>)> {
-        let registers =
-            self.registers.iter().map(|(record, it)| (record.clone(), Content::Register(it)));
-        let logs = self.logs.iter().map(|(record, it)| (record.clone(), Content::Log(it)));
-        let values = self.values.iter().flat_map(|((placement, dataset, _), shelf)| {
-            let record =
-                |key: &Key| Record { placement: *placement, dataset: *dataset, key: key.clone() };
-            shelf.iter().map(move |(key, it)| (record(key), Content::Value(it)))
-        });
-        let mut all: Vec<_> = registers.chain(logs).chain(values).collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+        self.after(None).map(|(position, content)| (position.into_record(), content)).collect()
+    }
+}
+
+/// Where something stands in the order of a store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Position {
+    /// A register.
+    Register(Record),
+    /// A log.
+    Log(Record),
+    /// A value that many regions may change.
+    Value(Shelf, Key),
+}
+
+impl Position {
+    /// Returns the placement of what stands there.
+    #[must_use]
+    pub fn placement(&self) -> PlacementId {
+        match self {
+            Self::Register(record) | Self::Log(record) => record.placement,
+            Self::Value((placement, ..), _) => *placement,
+        }
+    }
+
+    /// Returns the record that stands there.
+    #[must_use]
+    pub fn into_record(self) -> Record {
+        match self {
+            Self::Register(record) | Self::Log(record) => record,
+            Self::Value((placement, dataset, _), key) => Record { placement, dataset, key },
+        }
     }
 }
 
@@ -274,7 +392,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::StreamId;
 
     fn stream(origin: &str) -> StreamId {
         let origin = RegionId::try_from(origin).unwrap();

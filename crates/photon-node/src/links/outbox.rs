@@ -44,6 +44,8 @@ fn weight(message: &Message) -> usize {
         },
         Message::Seen { seen, .. } => 64 * seen.iter().count(),
         Message::Answer(_, Ok(answer)) => answer.weight(),
+        Message::State { part, .. } => part.len(),
+        Message::Took { .. } => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
     }
     .saturating_add(64)

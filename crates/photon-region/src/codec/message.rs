@@ -52,6 +52,17 @@ pub fn encode_message(message: &Message) -> Bytes {
             writer.uint(*number);
             write_refusal(&mut writer, refusal);
         }
+        Message::State { number, index, part } => {
+            writer.tag(9);
+            writer.uint(*number);
+            writer.uint(*index);
+            writer.bytes(part);
+        }
+        Message::Took { number, index } => {
+            writer.tag(10);
+            writer.uint(*number);
+            writer.uint(*index);
+        }
         Message::Ping(sent) => {
             writer.tag(7);
             writer.uint(*sent);
@@ -86,6 +97,10 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
         6 => Message::Answer(reader.uint()?, Err(read_refusal(&mut reader)?)),
         7 => Message::Ping(reader.uint()?),
         8 => Message::Pong(reader.uint()?),
+        9 => {
+            Message::State { number: reader.uint()?, index: reader.uint()?, part: reader.owned()? }
+        }
+        10 => Message::Took { number: reader.uint()?, index: reader.uint()? },
         _ => return Err(reader.malformed("message")),
     };
     reader.end()?;

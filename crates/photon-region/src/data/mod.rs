@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use photon_state::crdt::Delta;
 use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen};
 use rustc_hash::FxHashMap;
 
@@ -158,6 +159,26 @@ impl Data {
         self.datasets.iter().map(|(name, it)| (name.clone(), it.conflicts.count))
     }
 
+    /// Takes note of what writes under a placement depend on.
+    pub(crate) fn depend(&mut self, placement: PlacementId, on: &Seen) {
+        self.horizon.entry(placement).or_default().join(on);
+    }
+
+    /// Returns what the writes that were applied under each placement depend on.
+    pub(crate) fn horizon(&self) -> &BTreeMap<PlacementId, Seen> {
+        &self.horizon
+    }
+
+    /// Follows a change of a record: when its contents end, and which append must be durable
+    /// before it is shown. Append 0 means that it is.
+    pub(crate) fn follow(&mut self, record: Record, ends_ms: Option<u64>, append: u64) {
+        self.expiries.extend(ends_ms.map(|at| (at, record.clone())));
+        if append != 0 {
+            self.unsynced.insert(record.clone(), append);
+            self.unsynced_order.push_back((append, record));
+        }
+    }
+
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
         self.levels.len() + self.gathers.len()
@@ -225,17 +246,18 @@ impl Region {
     ) {
         let photon_state::Change::Update(update) = &op.change else { return };
         if !update.needs.is_empty() {
-            self.data.horizon.entry(op.stream.placement).or_default().join(&update.needs);
+            self.data.depend(op.stream.placement, &update.needs);
         }
-        if let photon_state::crdt::Delta::Fields(changes) = &update.delta {
-            let ends = changes.iter().filter_map(|it| it.written.as_ref()?.expires_ms);
-            self.data.expiries.extend(ends.max().map(|at| (at, op.record())));
-        }
+        let ends = match &update.delta {
+            Delta::Fields(changes) => {
+                changes.iter().filter_map(|it| it.written.as_ref()?.expires_ms).max()
+            }
+            Delta::Add(_) | Delta::Escrow(_) => None,
+        };
+        self.data.follow(op.record(), ends, append);
         if append == 0 {
             return;
         }
-        self.data.unsynced.insert(op.record(), append);
-        self.data.unsynced_order.push_back((append, op.record()));
         if let photon_state::Applied::Beside { other, at } = applied {
             self.note_conflict(op, dataset, (other, at));
         }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DecodeError, Reader, Writer};
 use crate::crdt::{
-    Counter, Delta, Escrow, EscrowDelta, FieldChange, Fields, Row, Value, Version, Written,
+    Counter, Delta, Escrow, EscrowDelta, FieldChange, Fields, Row, Shape, Value, Version, Written,
 };
-use crate::{Dot, Source, Update};
+use crate::{Dataset, Dot, Key, Position, Record, Source, Update};
 
 /// The sources that a value names, in the order of their first appearance.
 #[derive(Default)]
@@ -287,5 +287,68 @@ impl Reader<'_> {
             .map(|_| Ok((self.source()?, self.wide()?)))
             .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
         Ok((source, Row { seq, granted, spent, given }))
+    }
+}
+
+/// The tags of the shapes, by their place.
+const SHAPES: [Shape; 3] = [Shape::Fields, Shape::Counter, Shape::Escrow];
+
+impl Writer {
+    /// Writes a position in a store.
+    pub fn position(&mut self, position: &Position) {
+        match position {
+            Position::Register(record) => {
+                self.tag(1);
+                self.record(record);
+            }
+            Position::Log(record) => {
+                self.tag(2);
+                self.record(record);
+            }
+            Position::Value((placement, dataset, shape), key) => {
+                self.tag(3);
+                self.text(placement.as_str());
+                self.tag(dataset.0);
+                let place = SHAPES.iter().position(|it| it == shape);
+                self.tag(u8::try_from(place.expect("every shape is in the table")).expect("few"));
+                self.bytes(key.as_bytes());
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.text(record.placement.as_str());
+        self.tag(record.dataset.0);
+        self.bytes(record.key.as_bytes());
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a position in a store.
+    pub fn position(&mut self) -> Result<Position, DecodeError> {
+        Ok(match self.tag()? {
+            1 => Position::Register(self.record()?),
+            2 => Position::Log(self.record()?),
+            3 => {
+                let (placement, dataset) = (self.placement()?, Dataset(self.tag()?));
+                let shape = SHAPES.get(usize::from(self.tag()?)).copied();
+                let shape = shape.ok_or(self.malformed("shape"))?;
+                Position::Value((placement, dataset, shape), self.key()?)
+            }
+            _ => return Err(self.malformed("position")),
+        })
+    }
+
+    fn record(&mut self) -> Result<Record, DecodeError> {
+        let (placement, dataset) = (self.placement()?, Dataset(self.tag()?));
+        Ok(Record { placement, dataset, key: self.key()? })
+    }
+
+    fn key(&mut self) -> Result<Key, DecodeError> {
+        let key = self.bytes()?;
+        if Key::BYTES_MAX < key.len() {
+            return Err(self.malformed("key"));
+        }
+        Ok(Key::new(key))
     }
 }

@@ -1,0 +1,217 @@
+//! Keeps the log bounded: the region writes its state into it, part by part, and then needs no
+//! older op. Each part waits until the one before is durable, so that clients are not held up.
+//! Must not know of files.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use photon_state::{Change, Content, Dataset, Key, Op, PlacementId, Position, Seen, StreamId};
+
+use super::part::{Item, Part, Range, Step, jump_of};
+use super::{PART_BYTES_MAX, PART_ITEMS_MAX};
+use crate::contract::{Disk, Output};
+use crate::region::Region;
+use crate::tasks::task_of;
+
+/// How far the log is from being bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Compaction {
+    /// The last number of the stream that never leaves the log.
+    local: u64,
+    /// Bytes of the log since the state was begun to be written last.
+    log_bytes: usize,
+    /// Bytes of the state that was written last, as far as it is written.
+    state_bytes: usize,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// The log is short.
+    #[default]
+    Idle,
+    /// The state is being written: after a position, once an append is durable.
+    Writing { head: u64, seen: Seen, after: Option<Position>, append: u64 },
+    /// The state is written; what is older goes once an append is durable, and either all peers
+    /// have it or they have been away for too long.
+    Written { head: u64, seen: Seen, append: u64, since: Duration },
+}
+
+impl Compaction {
+    /// Takes note of an op in the log.
+    pub(crate) fn logged(&mut self, op: &Op) {
+        self.log_bytes += op.weight();
+    }
+}
+
+impl Region {
+    /// Writes an op that never leaves the log; returns the number of the append.
+    pub(crate) fn write_local(&mut self, part: &Part) -> u64 {
+        let body = part.encode();
+        self.compaction.local += 1;
+        let (stream, seq) = (StreamId::local(self.config.region), self.compaction.local);
+        let (dataset, key) = (Dataset(0), Key::new(b""));
+        let op = Op { stream, seq, at: self.clock, dataset, key, change: Change::State(body) };
+        self.appended += 1;
+        self.counters.appended += 1;
+        self.compaction.logged(&op);
+        self.outputs.push_back(Output::Append(std::sync::Arc::new(op)));
+        self.appended
+    }
+
+    /// Reads an op back that never left the log.
+    pub(crate) fn replay_local(&mut self, op: &Op) {
+        let Change::State(body) = &op.change else { return };
+        let Ok(part) = Part::decode(body) else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        self.compaction.local = op.seq;
+        match (&part.from, &part.step) {
+            (None, Step::Head { .. }) => {
+                self.compaction.log_bytes = 0;
+                self.compaction.state_bytes = 0;
+            }
+            (None, Step::Range(_) | Step::End { .. }) => {
+                self.compaction.state_bytes += op.weight();
+            }
+            (Some(_), _) => {}
+        }
+        self.take_part(&part, 0);
+        self.compaction.logged(op);
+    }
+
+    /// Begins to write the state if the log has grown long, and lets go of what is older than the
+    /// state once it may.
+    pub(crate) fn bound_log(&mut self) {
+        let limits = &self.config.limits;
+        match &self.compaction.stage {
+            Stage::Idle => {
+                let due = limits.compact_after_bytes.max(2 * self.compaction.state_bytes);
+                if due <= self.compaction.log_bytes && self.disk == Disk::Ready {
+                    self.begin_state();
+                }
+            }
+            Stage::Writing { .. } => {}
+            Stage::Written { head, seen, append, since } => {
+                let is_durable = *append <= self.durable();
+                let is_patient = self.now.mono < *since + limits.log_retention;
+                if is_durable && (!is_patient || self.peers_have(seen)) {
+                    let (stream, seq) = (StreamId::local(self.config.region), *head);
+                    self.compaction.stage = Stage::Idle;
+                    self.output(Output::Truncate { stream, seq });
+                }
+            }
+        }
+    }
+
+    fn begin_state(&mut self) {
+        self.covers.prune(self.store.seen());
+        let (seen, covers) = (self.store.seen().clone(), self.covers.all().to_vec());
+        self.compaction.log_bytes = 0;
+        self.compaction.state_bytes = 0;
+        let step = Step::Head { seen: seen.clone(), covers };
+        let append = self.write_local(&Part { from: None, step });
+        let head = self.compaction.local;
+        self.compaction.stage = Stage::Writing { head, seen, after: None, append };
+    }
+
+    /// Writes the next part of the state if the one before is durable.
+    pub(crate) fn go_on_compacting(&mut self) {
+        let durable = self.durable();
+        let Stage::Writing { head, seen, after, append } = &mut self.compaction.stage else {
+            return;
+        };
+        if durable < *append || self.disk == Disk::Full {
+            return;
+        }
+        let (head, seen, after) = (*head, std::mem::take(seen), after.take());
+        let range = self.range_after(after, &BTreeSet::new());
+        let upto = range.upto.clone();
+        let append = self.write_local(&Part { from: None, step: Step::Range(range) });
+        if upto.is_some() {
+            self.compaction.state_bytes = self.compaction.log_bytes;
+            self.compaction.stage = Stage::Writing { head, seen, after: upto, append };
+            return;
+        }
+        let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
+        let append = self.write_local(&Part { from: None, step });
+        let since = self.now.mono;
+        self.compaction.state_bytes = self.compaction.log_bytes;
+        self.compaction.stage = Stage::Written { head, seen, append, since };
+    }
+
+    /// Returns all that is held after a position, up to the bounds of a part; of some placements
+    /// only, if any are named.
+    pub(super) fn range_after(
+        &self,
+        after: Option<Position>,
+        placements: &BTreeSet<PlacementId>,
+    ) -> Range {
+        let is_wanted = |it: &PlacementId| placements.is_empty() || placements.contains(it);
+        let bound = self.covers.bound(after.as_ref()).cloned();
+        let (mut items, mut bytes, mut upto) = (Vec::new(), 0, bound.clone());
+        for (looked_at, (position, content)) in self.store.after(after.as_ref()).enumerate() {
+            if bound.as_ref().is_some_and(|bound| *bound < position) {
+                break;
+            }
+            let wanted = is_wanted(&position.placement());
+            let item = if wanted { self.item(position.clone(), content) } else { None };
+            bytes += item.as_ref().map_or(0, Item::weight);
+            items.extend(item);
+            if PART_BYTES_MAX <= bytes || PART_ITEMS_MAX <= looked_at {
+                upto = Some(position);
+                break;
+            }
+        }
+        let mut known = self.covers.beyond_range(after.as_ref(), upto.as_ref());
+        known.join(self.store.seen());
+        let all = known.iter().filter(|(it, _)| is_wanted(&it.placement));
+        let seen = all.map(|(it, seq)| (*it, seq)).collect();
+        Range { after, upto, placements: placements.clone(), seen, items }
+    }
+
+    fn item(&self, position: Position, content: Content<'_>) -> Option<Item> {
+        Some(match (position, content) {
+            (Position::Register(record), Content::Register(it)) => {
+                Item::Register(record, it.clone())
+            }
+            (Position::Log(record), Content::Log(it)) => {
+                // A log whose task is not known here was passed over.
+                let stream = self.tasks.get(task_of(&record.key)?)?.stream;
+                Item::Log(record, stream, it.after(0).to_vec())
+            }
+            (Position::Value(shelf, key), Content::Value(it)) => {
+                Item::Value(shelf, key, it.clone())
+            }
+            (Position::Register(_) | Position::Log(_) | Position::Value(..), _) => {
+                unreachable!("a position tells what it holds")
+            }
+        })
+    }
+
+    /// Whether every region has what it may have of all that is in a state.
+    fn peers_have(&self, seen: &Seen) -> bool {
+        self.peers.iter().all(|(region, peer)| {
+            let needed = seen.iter().filter(|(stream, _)| {
+                let is_its_own = stream.origin == *region && stream.incarnation == peer.incarnation;
+                !is_its_own && self.may_hold(*region, stream.placement)
+            });
+            needed.into_iter().all(|(stream, seq)| seq <= peer.kept.of(stream))
+        })
+    }
+}
+
+/// Tells up to what everything counts as seen once an op of a log counts. For those who keep
+/// logs, real or imagined: the numbers of a stream go on from there.
+#[must_use]
+pub fn seen_after(op: &Op) -> Option<Seen> {
+    match &op.change {
+        Change::State(body) => jump_of(body),
+        Change::Put(_)
+        | Change::Delete
+        | Change::Append { .. }
+        | Change::Update(_)
+        | Change::Unknown { .. } => None,
+    }
+}

@@ -1,0 +1,218 @@
+//! Takes parts of states in: one's own in place of what is there, a peer's merged with it.
+//! Must not ask where a part comes from.
+
+use std::collections::BTreeSet;
+
+use photon_state::crdt::{Fields, Shape, Value};
+use photon_state::{Dot, Entry, Key, Position, Record, Register, Seen, Shelf, StreamId};
+
+use super::cover::Cover;
+use super::part::{Item, Part, Range, Step};
+use crate::codec::decode_event;
+use crate::data::{DATA, DATASETS, DatasetName, split_key};
+use crate::region::Region;
+use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
+use crate::tasks::{Origin, TASKS, task_of};
+
+impl Region {
+    /// Takes a part in. Append 0 means that it is read back from the log.
+    pub(crate) fn take_part(&mut self, part: &Part, append: u64) {
+        let is_own = part.from.is_none();
+        match &part.step {
+            Step::Head { seen, covers } if is_own => {
+                self.jump(seen, 0);
+                self.covers.replace(covers.clone());
+            }
+            Step::Head { .. } => {}
+            Step::Range(range) if is_own => self.put_range(range),
+            Step::Range(range) => self.merge_range(range, append),
+            Step::End { seen, horizon } => {
+                for (placement, deps) in horizon {
+                    self.data.depend(*placement, deps);
+                }
+                if !is_own {
+                    self.jump(seen, append);
+                    self.covers.prune(self.store.seen());
+                }
+            }
+        }
+    }
+
+    /// Counts as seen what a state stands for.
+    fn jump(&mut self, seen: &Seen, append: u64) {
+        for (stream, seq) in seen.iter() {
+            let is_own = append != 0 && *stream == self.own_stream(stream.placement);
+            if is_own || seq <= self.store.seen().of(stream) {
+                continue;
+            }
+            self.store.jump(*stream, seq);
+            self.streams.jumped(*stream, seq, append);
+            for waiter in self.desk.ring_seen(*stream, seq) {
+                self.look_again(waiter);
+            }
+        }
+    }
+
+    /// Puts a range in place of what is there.
+    fn put_range(&mut self, range: &Range) {
+        let held: Vec<Position> = self
+            .store
+            .after(range.after.as_ref())
+            .map(|(position, _)| position)
+            .take_while(|it| range.holds(it))
+            .collect();
+        let mut touched = Touched::default();
+        for position in held {
+            match position {
+                Position::Register(record) => {
+                    self.store.set_register(&record, None);
+                    touched.add(&record);
+                }
+                Position::Log(record) => {
+                    self.store.forget(&record);
+                    let put_down = task_of(&record.key).and_then(|id| self.tasks.remove(id));
+                    if let Some(agent) = put_down {
+                        self.registry.adjust(&agent, Taken::Down);
+                    }
+                }
+                Position::Value(shelf, key) => self.store.set_value(shelf, &key, None),
+            }
+        }
+        for item in &range.items {
+            self.put_item(item, (0, None), &mut touched);
+        }
+        self.index_touched(&touched);
+    }
+
+    /// Merges a range of a peer's state with what is here.
+    fn merge_range(&mut self, range: &Range, append: u64) {
+        let mut touched = Touched::default();
+        let named: BTreeSet<Position> = range.items.iter().map(Item::position).collect();
+        let others: Vec<(Shelf, Key)> = self
+            .store
+            .after(range.after.as_ref())
+            .map(|(position, _)| position)
+            .take_while(|it| range.holds(it))
+            .filter(|it| range.placements.contains(&it.placement()) && !named.contains(it))
+            .filter_map(|it| match it {
+                Position::Value(shelf @ (_, _, Shape::Fields), key) => Some((shelf, key)),
+                Position::Value(..) | Position::Register(_) | Position::Log(_) => None,
+            })
+            .collect();
+        for item in &range.items {
+            self.put_item(item, (append, Some(&range.seen)), &mut touched);
+        }
+        // What the peer has seen and does not hold was removed.
+        for (shelf, key) in others {
+            let gone = Value::Fields(Fields::default());
+            self.merge_value((shelf, &key), &gone, (append, &range.seen));
+        }
+        self.covers.add(Cover {
+            after: range.after.clone(),
+            upto: range.upto.clone(),
+            placements: range.placements.clone(),
+            seen: range.seen.clone(),
+        });
+        self.index_touched(&touched);
+    }
+
+    fn put_item(
+        &mut self,
+        item: &Item,
+        (append, theirs): (u64, Option<&Seen>),
+        touched: &mut Touched,
+    ) {
+        match item {
+            Item::Register(record, register) => self.put_register(record, register, touched),
+            Item::Log(record, stream, entries) => {
+                self.put_log(record, *stream, entries, append);
+            }
+            Item::Value(shelf, key, value) => match theirs {
+                Some(theirs) => self.merge_value((*shelf, key), value, (append, theirs)),
+                None => {
+                    self.store.set_value(*shelf, key, Some(value.clone()));
+                    self.follow_value(*shelf, key, 0);
+                }
+            },
+        }
+    }
+
+    fn put_register(&mut self, record: &Record, register: &Register, touched: &mut Touched) {
+        let held = self.store.register(record);
+        if held.is_none_or(|it| (it.at, it.origin) < (register.at, register.origin)) {
+            self.store.set_register(record, Some(register.clone()));
+            touched.add(record);
+        }
+    }
+
+    fn put_log(&mut self, record: &Record, stream: StreamId, entries: &[Entry], append: u64) {
+        let known = self.store.log(record).map_or(0, photon_state::Log::len);
+        let id = task_of(&record.key).filter(|_| record.dataset == TASKS);
+        let Some(id) = id.filter(|_| known < entries.len() as u64) else { return };
+        // What it held until here was checked when it was applied: the new entries go on from it.
+        for (index, entry) in (1..).zip(entries).skip(usize::try_from(known).unwrap_or(0)) {
+            let Ok(event) = decode_event(&entry.bytes) else { return };
+            if !self.tasks.follows(id, &event, stream, index) {
+                self.counters.misplaced += 1;
+                return;
+            }
+            self.store.push_entry(record, entry.clone());
+            let bytes = crate::tasks::entry_weight(entry);
+            self.index_task(id, event, Origin { stream, at: entry.at, append, bytes });
+        }
+    }
+
+    fn merge_value(
+        &mut self,
+        (shelf, key): (Shelf, &Key),
+        other: &Value,
+        (append, theirs): (u64, &Seen),
+    ) {
+        let (placement, dataset, shape) = shelf;
+        let record = Record { placement, dataset, key: key.clone() };
+        let held = self.store.state(&record, shape);
+        let mut value = held.cloned().unwrap_or(Value::empty(shape));
+        let mut ours = self.covers.beyond(&Position::Value(shelf, key.clone()));
+        ours.join(self.store.seen());
+        let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);
+        value.merge(&|dot| has(&ours, dot), other, &|dot| has(theirs, dot));
+        self.store.set_value(shelf, key, Some(value));
+        self.follow_value(shelf, key, append);
+    }
+
+    fn follow_value(&mut self, (placement, dataset, shape): Shelf, key: &Key, append: u64) {
+        let record = Record { placement, dataset, key: key.clone() };
+        let mut ends = None;
+        if let Some(Value::Fields(fields)) = self.store.state(&record, shape) {
+            ends = fields.versions().filter_map(|(_, it)| it.written.expires_ms).max();
+        }
+        if dataset == DATA && split_key(key).is_some() {
+            self.data.follow(record, ends, append);
+        }
+    }
+
+    fn index_touched(&mut self, touched: &Touched) {
+        touched.agents.iter().for_each(|name| self.index_agent(name));
+        touched.datasets.iter().for_each(|name| self.index_dataset(name));
+    }
+}
+
+/// What registers are about that have changed.
+#[derive(Default)]
+struct Touched {
+    agents: BTreeSet<crate::task::AgentName>,
+    datasets: BTreeSet<DatasetName>,
+}
+
+impl Touched {
+    fn add(&mut self, record: &Record) {
+        match record.dataset {
+            AGENTS | PRESENCE => self.agents.extend(agent_of(record)),
+            DATASETS => {
+                let name = std::str::from_utf8(record.key.as_bytes()).ok();
+                self.datasets.extend(name.and_then(|it| DatasetName::try_from(it).ok()));
+            }
+            _ => {}
+        }
+    }
+}

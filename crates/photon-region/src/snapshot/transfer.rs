@@ -1,0 +1,238 @@
+//! Brings a peer up to date whose next ops no log holds any more: the state, part by part, of the
+//! placements that both regions are in.
+//! Must not send what is not durable here, nor the next part before the last one is durable there.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_state::{PlacementId, Position, RegionId, Seen};
+
+use super::part::{Part, Range, Step};
+use crate::contract::{Disk, Message};
+use crate::desk::Held;
+use crate::region::Region;
+
+/// The state on its way to a peer.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    number: u64,
+    /// The part that is under way, and how it is numbered.
+    index: u64,
+    part: Bytes,
+    sent: Duration,
+    placements: BTreeSet<PlacementId>,
+    seen: Seen,
+    left: Left,
+}
+
+/// What is left to be sent of a state.
+#[derive(Clone, Debug)]
+enum Left {
+    /// Everything after a position.
+    After(Option<Position>),
+    /// The last word.
+    End,
+    /// Nothing.
+    Nothing,
+}
+
+/// A peer's state on its way to this region.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming {
+    number: u64,
+    /// The part that is due.
+    next: u64,
+    /// When the last one came.
+    heard: Duration,
+    is_over: bool,
+}
+
+impl Region {
+    /// How long a part may be under way before it is sent again.
+    const RESEND_PART_AFTER: Duration = Duration::from_secs(2);
+    /// How long a peer's state may stand still before that of another peer is taken.
+    const INCOMING_AFTER: Duration = Duration::from_secs(10);
+
+    /// Begins to send a peer the state: the log no longer has what it lacks.
+    pub(crate) fn begin_transfer(&mut self, to: RegionId) {
+        let shared: BTreeSet<PlacementId> = self
+            .config
+            .placements
+            .iter()
+            .filter(|(_, members)| members.contains(&to) && members.contains(&self.config.region))
+            .map(|(id, _)| *id)
+            .collect();
+        let all = self.store.seen().iter().filter(|(it, _)| shared.contains(&it.placement));
+        let seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        if peer.transfer.is_some() {
+            return;
+        }
+        self.counters.transfers += 1;
+        let head = Part {
+            from: Some(self.config.region),
+            step: Step::Head { seen: seen.clone(), covers: Vec::new() },
+        };
+        peer.transfer = Some(Transfer {
+            number: self.rng.u64(..),
+            index: 0,
+            part: head.encode(),
+            sent: self.now.mono,
+            placements: shared,
+            seen,
+            left: Left::After(None),
+        });
+        self.send_part(to);
+    }
+
+    /// Sends the part that is under way, once all that it holds is durable here.
+    fn send_part(&mut self, to: RegionId) {
+        let now = self.now.mono;
+        let Some(transfer) = self.peers.get_mut(&to).and_then(|it| it.transfer.as_mut()) else {
+            return;
+        };
+        transfer.sent = now;
+        let (number, index, part) = (transfer.number, transfer.index, transfer.part.clone());
+        self.at_start = None; // The peer may tell of this life from here on.
+        self.say(self.appended(), Held::Send(to, Message::State { number, index, part }));
+    }
+
+    /// Gives up a state that a peer has not begun to take, if it has all of it by now.
+    pub(crate) fn drop_needless_transfer(&mut self, to: RegionId) {
+        let Some(peer) = self.peers.get_mut(&to) else { return };
+        let (theirs, incarnation) = (&peer.theirs, peer.incarnation);
+        let has_all = |it: &mut Transfer| {
+            let is_its_own = |stream: &photon_state::StreamId| {
+                stream.origin == to && stream.incarnation == incarnation
+            };
+            let mut lacking = it.seen.iter().filter(|(stream, seq)| {
+                !is_its_own(stream) && theirs.as_ref().is_none_or(|seen| seen.of(stream) < *seq)
+            });
+            it.index == 0 && lacking.next().is_none()
+        };
+        peer.transfer.take_if(has_all);
+    }
+
+    /// Sends parts again that got no answer.
+    pub(crate) fn resend_parts(&mut self) {
+        let now = self.now.mono;
+        let is_late = |(region, peer): (&RegionId, &crate::links::Peer)| {
+            let transfer = peer.transfer.as_ref()?;
+            let patience = Self::RESEND_PART_AFTER + 2 * peer.round_trip.unwrap_or_default();
+            (peer.is_linked && transfer.sent + patience <= now).then_some(*region)
+        };
+        let late: Vec<RegionId> = self.peers.iter().filter_map(is_late).collect();
+        late.into_iter().for_each(|to| self.send_part(to));
+    }
+
+    /// A peer has a part durably: the next one follows.
+    pub(crate) fn on_took(&mut self, from: RegionId, number: u64, index: u64) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let is_due = |it: &mut Transfer| it.number == number && it.index == index;
+        let Some(mut transfer) = peer.transfer.take_if(is_due) else { return };
+        let whose = Some(self.config.region);
+        let (step, left) = match transfer.left {
+            Left::After(after) => {
+                let range = self.range_after(after, &transfer.placements);
+                let left = range.upto.clone().map_or(Left::End, |upto| Left::After(Some(upto)));
+                (Step::Range(range), left)
+            }
+            Left::End => {
+                let all = self.data.horizon().iter();
+                let shared = all.filter(|(it, _)| transfer.placements.contains(it));
+                let horizon = shared.map(|(it, seen)| (*it, seen.clone())).collect();
+                (Step::End { seen: transfer.seen.clone(), horizon }, Left::Nothing)
+            }
+            Left::Nothing => return,
+        };
+        transfer.left = left;
+        transfer.part = Part { from: whose, step }.encode();
+        transfer.index += 1;
+        let peer = self.peers.get_mut(&from).expect("it was there above");
+        peer.transfer = Some(transfer);
+        self.send_part(from);
+    }
+
+    /// Takes a part of a peer's state in.
+    pub(crate) fn on_state(&mut self, from: RegionId, number: u64, index: u64, body: &Bytes) {
+        if self.disk == Disk::Full {
+            return; // The peer sends it again.
+        }
+        let known = self.incoming.get(&from).copied();
+        let next = match known {
+            Some(Incoming { number: known, next, .. }) if known == number => next,
+            Some(_) | None => 0,
+        };
+        if index < next {
+            let append = self.appended();
+            return self.say(append, Held::Send(from, Message::Took { number, index }));
+        }
+        let patience = self.now.mono.saturating_sub(Self::INCOMING_AFTER);
+        let is_busy = |(peer, it): (&RegionId, &Incoming)| {
+            *peer != from && !it.is_over && patience < it.heard
+        };
+        if index == 0 && self.incoming.iter().any(is_busy) {
+            return; // One state at a time: it may hold all that this one does.
+        }
+        let part = Part::decode(body).ok().filter(|it| self.may_take(from, it));
+        let Some(part) = part.filter(|_| index == next) else {
+            self.counters.misplaced += u64::from(index == next);
+            return;
+        };
+        if !self.observe_part(&part) {
+            self.counters.skewed += 1;
+            return; // The peer sends it again, until the clocks agree.
+        }
+        let (heard, is_over) = (self.now.mono, matches!(part.step, Step::End { .. }));
+        self.incoming.insert(from, Incoming { number, next: index + 1, heard, is_over });
+        let append = self.write_local(&part);
+        self.take_part(&part, append);
+        self.say(append, Held::Send(from, Message::Took { number, index }));
+    }
+
+    /// Whether all of a part may be here, and may come from there.
+    fn may_take(&self, from: RegionId, part: &Part) -> bool {
+        let is_shared = |placement: PlacementId| {
+            self.may_hold(from, placement) && self.may_hold(self.config.region, placement)
+        };
+        let are_shared = |seen: &Seen| seen.iter().all(|(it, _)| is_shared(it.placement));
+        part.from == Some(from)
+            && match &part.step {
+                Step::Head { seen, .. } => are_shared(seen),
+                Step::End { seen, horizon } => {
+                    are_shared(seen) && horizon.keys().all(|it| is_shared(*it))
+                }
+                Step::Range(range @ Range { placements, seen, items, .. }) => {
+                    let fits = |it: &super::part::Item| {
+                        let position = it.position();
+                        placements.contains(&position.placement()) && range.holds(&position)
+                    };
+                    are_shared(seen)
+                        && placements.iter().all(|it| is_shared(*it))
+                        && items.iter().all(fits)
+                }
+            }
+    }
+
+    /// Takes in the clocks of all that a part holds, or refuses one that runs ahead.
+    fn observe_part(&mut self, part: &Part) -> bool {
+        use super::part::Item;
+        use photon_state::crdt::Value;
+        let Step::Range(range) = &part.step else { return true };
+        let latest = |item: &Item| match item {
+            Item::Register(_, register) => Some(register.at),
+            Item::Log(_, _, entries) => entries.last().map(|it| it.at),
+            Item::Value(_, _, Value::Fields(fields)) => {
+                fields.versions().map(|(_, it)| it.at).max()
+            }
+            Item::Value(_, _, Value::Counter(_) | Value::Escrow(_)) => None,
+        };
+        range.items.iter().filter_map(latest).max().is_none_or(|at| self.observe(at))
+    }
+
+    /// Whether a peer is being sent the state.
+    pub(crate) fn is_sending_state(&self, to: RegionId) -> bool {
+        self.peers.get(&to).is_some_and(|it| it.transfer.is_some())
+    }
+}
