@@ -285,6 +285,13 @@ impl Region {
         &self.store
     }
 
+    /// Whether records hold the effect of more ops than count as seen: a peer's state is on its
+    /// way.
+    #[must_use]
+    pub fn holds_more_than_seen(&self) -> bool {
+        !self.covers.is_empty()
+    }
+
     /// Plants a bug, so that a simulation can prove that it would find it.
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: crate::PlantedBug) {
@@ -498,6 +505,7 @@ impl Region {
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
         self.remove_expired();
+        self.covers.prune(self.store.seen());
         self.resend_parts();
         self.bound_log();
     }

@@ -41,6 +41,9 @@ impl Planet<'_, '_> {
         }
         for (site, name) in self.sites.iter().zip(&self.atlas.ids) {
             let machine = machine(site);
+            if machine.holds_more_than_seen() {
+                return Some(format!("{name} waits for the rest of a state"));
+            }
             let view = machine.view();
             let is_open = |(state, count): &&(photon_region::TaskState, usize)| {
                 !state.is_terminal() && 0 < *count
@@ -173,6 +176,9 @@ impl Planet<'_, '_> {
         let mut known: BTreeMap<Vec<u64>, (usize, Vec<_>)> = BTreeMap::new();
         for here in (0..self.sites.len()).filter(|it| members >> it & 1 == 1) {
             let Some(machine) = &self.sites[here].machine else { continue };
+            if machine.holds_more_than_seen() {
+                continue;
+            }
             let store = machine.store();
             let seen = store.seen().iter().filter(|(it, _)| it.placement == placement);
             let seen: Vec<_> = seen.map(|(it, seq)| (*it, seq)).collect();
