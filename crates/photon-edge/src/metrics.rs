@@ -164,6 +164,11 @@ fn links(text: &mut String, it: LinkStats) {
     counter("photon_link_messages_dropped_total", help, it.dropped);
     counter("photon_link_sent_bytes_total", "Bytes written to links.", it.sent_bytes);
     counter("photon_link_received_bytes_total", "Bytes read from links.", it.received_bytes);
+    if let Some(secs) = it.certificate_not_after_secs {
+        let name = "photon_link_certificate_not_after_seconds";
+        let help = "When the certificate for links ends, in seconds since 1970.";
+        Family::new(text, name, "gauge", help).sample("", secs);
+    }
 }
 
 fn edge(text: &mut String, front: &Front) {

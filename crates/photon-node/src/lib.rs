@@ -1,6 +1,7 @@
 //! The shell of a region: real time, disk and links around the machine of `photon-region`.
 //! Must not decide anything, nor speak to clients.
 
+mod authority;
 mod driver;
 mod fake;
 mod handle;
@@ -10,7 +11,11 @@ mod node;
 mod random;
 mod stats;
 
+pub use authority::{
+    Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,
+};
 pub use handle::{Handle, SubmitError};
+pub use links::{TlsError, TlsFiles};
 pub use log::{Corrupt, DiskFailed, LogError, Recovered, Torn};
 pub use node::{LinkConfig, Node, NodeConfig, RunError, Secret, StartError};
 pub use stats::{Histogram, LinkStats, LogStats};

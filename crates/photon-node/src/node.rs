@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info, info_span};
 
 use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
-use crate::links::{LinkOptions, LinkTable, Links};
+use crate::links::{LinkOptions, LinkTable, Links, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
 
 /// Commands that wait for the driver; more are refused.
@@ -84,6 +84,8 @@ pub struct LinkConfig {
     pub dial: BTreeMap<RegionId, SocketAddr>,
     /// Proves that a peer belongs to the planet; without it anybody may say so.
     pub secret: Option<Secret>,
+    /// The certificates by which regions recognize each other; without them, no link is encrypted.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why a node did not start.
@@ -111,6 +113,9 @@ pub enum StartError {
         /// This region.
         own: RegionId,
     },
+    /// The certificates of the links cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data folder or its log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -172,6 +177,9 @@ impl Node {
         let NodeConfig { planet, region: own, data, links, .. } = config.clone();
         let peers = config.regions.keys().copied().filter(|it| *it != own).collect();
         let shared = Arc::<Shared>::default();
+        let LinkConfig { dial, secret, tls, .. } = links;
+        let options = LinkOptions { planet, region: own, peers, secret, tls };
+        let greeter = options.greeter(&shared.links)?;
         let opened = {
             let shared = Arc::clone(&shared);
             tokio::task::spawn_blocking(move || open(config, &shared)).await
@@ -192,11 +200,10 @@ impl Node {
         let run = run(driver, inlets, data, stop.clone());
         let run = run.instrument(info_span!("node", region = %own));
         let driver = tasks.spawn(Box::pin(run));
-        let options = LinkOptions { planet, region: own, peers, secret: links.secret };
-        let dial = links.dial.into_iter().filter(|(peer, _)| own < *peer);
+        let dial = dial.into_iter().filter(|(peer, _)| own < *peer);
         let (counters, links_tasks) = (Arc::clone(&shared.links), tasks.clone());
         Links { events: link_events, tasks: links_tasks, stop: stop.clone(), counters }
-            .start(options, listener, dial);
+            .start(greeter, listener, dial);
         let handle = Handle { commands, shared };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })
     }

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use photon_node::{
-    Handle, LinkConfig, LogError, Node, NodeConfig, Secret, StartError, SubmitError,
+    Authority, Credentials, Handle, LinkConfig, LogError, Node, NodeConfig, Secret, StartError,
+    SubmitError, TlsFiles, Validity,
 };
 use photon_region::{
     AgentSpec, Command, Json, Limits, Place, Refusal, Reply, Spec, Target, TaskFilter, TaskId,
@@ -63,7 +64,7 @@ fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeConfig {
         placements: BTreeMap::new(),
         limits: Limits::default(),
         segment_bytes: 1 << 20,
-        links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())) },
+        links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())), tls: None },
     }
 }
 
@@ -198,6 +199,52 @@ async fn a_region_with_another_secret_is_refused() {
     let is_refused = async || b.handle.link_stats().refused > 1;
     eventually(is_refused, "the refusal").await;
     assert_eq!(b.handle.link_stats().linked, 0);
+    a.stop().await;
+    b.stop().await;
+}
+
+/// Gives a region a certificate of an authority.
+fn tls(dir: &Path, own: &str, authority: &Authority, kept: &Credentials) -> TlsFiles {
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let validity = Validity::days(SystemTime::now(), 1);
+    let issued = authority.issue(region(own), validity).unwrap();
+    TlsFiles {
+        certificate: write(&format!("{own}.pem"), &issued.certificate),
+        key: write(&format!("{own}.key"), &issued.key),
+        authority: write("ca.pem", &kept.certificate),
+    }
+}
+
+#[tokio::test]
+async fn two_regions_replicate_over_tls_and_one_without_stays_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let validity = Validity::days(SystemTime::now(), 1);
+    let (authority, kept) = Authority::make("test", validity).unwrap();
+    let secured = |own, peer| {
+        let mut config = config(dir.path(), own, peer);
+        config.links.secret = None;
+        config.links.tls = Some(tls(dir.path(), own, &authority, &kept));
+        config
+    };
+    let b = Running::start(secured("b", None)).await;
+    let plain = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    let is_refused = async || 0 < b.handle.link_stats().refused;
+    eventually(is_refused, "the refusal").await;
+    plain.stop().await;
+    assert_eq!(b.handle.link_stats().linked, 0);
+
+    let a = Running::start(secured("a", Some(b.node.link_addr()))).await;
+    a.register("ours").await;
+    b.register("theirs").await;
+    a.sees("theirs").await;
+    b.sees("ours").await;
+    let not_after = a.handle.link_stats().certificate_not_after_secs.map(Duration::from_secs);
+    let until = validity.until.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(until <= not_after.unwrap() + Duration::from_secs(1));
     a.stop().await;
     b.stop().await;
 }

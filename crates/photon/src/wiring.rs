@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use photon_edge::{FrontLimits, PlanetInfo, RegionInfo};
-use photon_node::{LinkConfig, NodeConfig, Secret};
+use photon_node::{LinkConfig, NodeConfig, Secret, TlsFiles};
 use photon_region::Limits;
 use photon_state::RegionId;
 
 use crate::catalog;
-use crate::config::{Config, Site};
+use crate::config::{Config, Site, TlsPaths};
 
 /// Returns what the node of a region is told. Its state is kept in `data`.
 pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
@@ -27,8 +27,14 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
             listen: config.regions[&region].link,
             dial: dialed(config, region),
             secret: config.links.secret.as_ref().map(|it| Secret::new(it.expose().to_owned())),
+            tls: config.links.tls.as_ref().map(tls_files),
         },
     }
+}
+
+fn tls_files(paths: &TlsPaths) -> TlsFiles {
+    let TlsPaths { certificate, key, authority } = paths.clone();
+    TlsFiles { certificate, key, authority }
 }
 
 /// Returns where each other region is dialed.

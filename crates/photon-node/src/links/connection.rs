@@ -10,8 +10,6 @@ use photon_region::{decode_message, encode_message};
 use photon_state::RegionId;
 use photon_state::codec::DecodeError;
 use tokio::io::{AsyncWriteExt as _, BufReader, BufWriter};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +19,7 @@ use super::Shared;
 use super::frame::{BODY_BYTES_MAX, FrameError, HEADER_BYTES, read_frame, write_frame};
 use super::outbox::Outbox;
 use super::table::{LinkEvent, LinkId, LinkNews};
+use super::wire::{FromWire, ToWire, Wire};
 
 /// How long a peer may be silent, or not listen; the machine pings each second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -48,10 +47,10 @@ pub(super) enum LinkEnd {
 }
 
 /// Carries messages until the connection ends, and tells the driver of both.
-pub(super) async fn live(shared: &Arc<Shared>, peer: RegionId, stream: TcpStream) {
+pub(super) async fn live(shared: &Arc<Shared>, peer: RegionId, wire: Wire) {
     let link = shared.next_link();
     let outbox = Arc::new(Outbox::default());
-    let (from, to) = stream.into_split();
+    let Wire { from, to } = wire;
     // The driver hears of the link before any message on it, and of its end after the last.
     shared.tell(LinkEvent { peer, link, what: LinkNews::Up(Arc::clone(&outbox)) }).await;
     shared.counters.linked.fetch_add(1, Ordering::Relaxed);
@@ -86,7 +85,7 @@ async fn write_until(
     over.run_until_cancelled(write).await
 }
 
-async fn read_all(shared: &Shared, peer: RegionId, link: LinkId, from: OwnedReadHalf) -> LinkEnd {
+async fn read_all(shared: &Shared, peer: RegionId, link: LinkId, from: FromWire) -> LinkEnd {
     match try_read_all(shared, peer, link, from).await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -97,7 +96,7 @@ async fn try_read_all(
     shared: &Shared,
     peer: RegionId,
     link: LinkId,
-    from: OwnedReadHalf,
+    from: FromWire,
 ) -> Result<std::convert::Infallible, LinkEnd> {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
     let window = Arc::new(Semaphore::new(INBOX_BYTES_MAX));
@@ -115,12 +114,7 @@ async fn try_read_all(
     }
 }
 
-async fn write_all(
-    shared: &Shared,
-    peer: RegionId,
-    outbox: &Outbox,
-    to: OwnedWriteHalf,
-) -> LinkEnd {
+async fn write_all(shared: &Shared, peer: RegionId, outbox: &Outbox, to: ToWire) -> LinkEnd {
     let mut to = BufWriter::with_capacity(BUFFER_BYTES, to);
     while outbox.filled().await.is_ok() {
         while let Some(message) = outbox.pop() {

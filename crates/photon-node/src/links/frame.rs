@@ -48,10 +48,10 @@ pub(super) async fn read_frame(
     max: usize,
 ) -> Result<(), FrameError> {
     let bytes = from.read_u32_le().await? as usize;
-    let checksum = from.read_u32_le().await?;
     if max < bytes {
         return Err(FrameError::TooLong { bytes, max });
     }
+    let checksum = from.read_u32_le().await?;
     body.clear();
     body.shrink_to(KEPT_BYTES_MAX);
     // The buffer grows with what arrives: a length alone makes nobody allocate.

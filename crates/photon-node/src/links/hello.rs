@@ -3,8 +3,8 @@
 //!
 //! Each side sends a hello with a nonce, then an HMAC-SHA256 over the role, both names and both
 //! nonces. A proof cannot be replayed (the nonces), reflected (the role), or carried to another
-//! pair of regions (the names). The link is not encrypted: that is the network's business until
-//! Photon has identities.
+//! pair of regions (the names). With TLS all of this is said inside, and the certificate of the
+//! peer must name the region that its hello does.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use photon_state::RegionId;
@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::frame::{FrameError, read_frame, write_frame};
+use super::tls::TlsRefusal;
 use crate::node::Secret;
 
 /// The version of what regions say to each other.
@@ -59,7 +60,9 @@ pub(super) struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HelloError {
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Frame(FrameError),
+    #[error(transparent)]
+    Tls(#[from] TlsRefusal),
     #[error("the peer does not speak as a photon does: {0}")]
     Malformed(#[from] DecodeError),
     #[error("the peer speaks version {found} of the link protocol, and {PROTOCOL} is expected")]
@@ -74,6 +77,23 @@ pub(super) enum HelloError {
     NoSecretHere { peer: RegionId },
     #[error("region `{peer}` does not know this planet's secret for links")]
     WrongSecret { peer: RegionId },
+}
+
+/// The first bytes of what TLS says to somebody who does not: a greeting, or an alert.
+const TLS_STARTS: [usize; 2] = [0x0316, 0x0315];
+
+impl From<FrameError> for HelloError {
+    /// Tells what TLS has to say from a mere end of the connection.
+    fn from(error: FrameError) -> Self {
+        let refusal = match &error {
+            FrameError::Io(error) => TlsRefusal::of(error),
+            FrameError::TooLong { bytes, .. } => {
+                TLS_STARTS.contains(&(bytes & 0xffff)).then_some(TlsRefusal::NoTlsHere)
+            }
+            FrameError::Checksum => None,
+        };
+        refusal.map_or(Self::Frame(error), Self::Tls)
+    }
 }
 
 /// What a side says first.
@@ -135,12 +155,12 @@ fn proof(
     hmac.finalize().into_bytes().into()
 }
 
-/// Introduces both sides to each other, and returns the peer if `expects` it.
+/// Introduces both sides to each other, and returns the peer if `admit` has nothing against it.
 pub(super) async fn shake_hands(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     identity: &Identity,
     role: Role,
-    expects: impl Fn(RegionId) -> bool,
+    admit: impl Fn(RegionId) -> Result<(), HelloError>,
 ) -> Result<RegionId, HelloError> {
     let mut nonce = [0; 32];
     crate::random::fill(&mut nonce);
@@ -148,9 +168,7 @@ pub(super) async fn shake_hands(
     send(stream, &encode(identity, &nonce)).await?;
     read_frame(stream, &mut body, HELLO_BYTES_MAX).await?;
     let peer = decode(identity, &body)?;
-    if !expects(peer.region) {
-        return Err(HelloError::Unexpected { found: peer.region });
-    }
+    admit(peer.region)?;
     let region = peer.region;
     let secret = match (&identity.secret, peer.has_secret) {
         (None, false) => return Ok(region),
@@ -185,17 +203,22 @@ mod tests {
         Identity { planet: planet.into(), region, secret: secret.map(|it| Secret::new(it.into())) }
     }
 
+    fn only(expected: &'static str) -> impl Fn(RegionId) -> Result<(), HelloError> {
+        move |found| match found.as_str() == expected {
+            true => Ok(()),
+            false => Err(HelloError::Unexpected { found }),
+        }
+    }
+
     async fn check(dialer: Identity, listener: Identity, expected: [&str; 2]) {
         let (mut near, mut far) = duplex(1 << 16);
         let dial = async {
-            let result =
-                shake_hands(&mut near, &dialer, Role::Dialer, |it| it.as_str() == "b").await;
+            let result = shake_hands(&mut near, &dialer, Role::Dialer, only("b")).await;
             drop(near);
             result
         };
         let listen = async {
-            let result =
-                shake_hands(&mut far, &listener, Role::Listener, |it| it.as_str() == "a").await;
+            let result = shake_hands(&mut far, &listener, Role::Listener, only("a")).await;
             drop(far);
             result
         };
@@ -234,7 +257,7 @@ mod tests {
             send(&mut far, &body).await.unwrap();
         };
         let (found, ()) =
-            tokio::join!(shake_hands(&mut near, &ours, Role::Dialer, |_| true), mirror);
+            tokio::join!(shake_hands(&mut near, &ours, Role::Dialer, |_| Ok(())), mirror);
         assert!(matches!(found, Err(HelloError::WrongSecret { .. })));
     }
 }

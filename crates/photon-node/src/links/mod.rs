@@ -2,11 +2,17 @@
 //! Must not know what the messages mean.
 
 mod backoff;
+mod certificates;
 mod connection;
 mod frame;
+mod greet;
 mod hello;
 mod outbox;
 mod table;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -23,10 +29,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use backoff::Backoff;
-use hello::{HelloError, Identity, Role, shake_hands};
+use greet::{Greeter, greet};
+use hello::{HelloError, Identity};
+use tls::Tls;
+use wire::Wire;
 
+pub use certificates::{TlsError, TlsFiles};
 pub(crate) use table::{LinkEvent, LinkTable};
 
+use crate::authority::certificate_name;
 use crate::node::Secret;
 use crate::stats::LinkCounters;
 
@@ -48,12 +59,12 @@ pub(crate) struct LinkOptions {
     pub(crate) region: RegionId,
     pub(crate) peers: BTreeSet<RegionId>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// What all connections share.
 struct Shared {
-    identity: Identity,
-    peers: BTreeSet<RegionId>,
+    greeter: Greeter,
     events: mpsc::Sender<LinkEvent>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -72,6 +83,21 @@ impl Shared {
     }
 }
 
+impl LinkOptions {
+    /// Reads the certificates, if there are to be any, and checks them.
+    pub(crate) fn greeter(self, counters: &Arc<LinkCounters>) -> Result<Greeter, TlsError> {
+        let Self { planet, region, peers, secret, tls } = self;
+        let open = |files| {
+            for peer in &peers {
+                certificate_name(&planet, *peer)?; // Said at the start, not when it is dialed.
+            }
+            Tls::open(files, planet.clone(), region, Arc::clone(counters)).map(Arc::new)
+        };
+        let tls = tls.map(open).transpose()?;
+        Ok(Greeter { identity: Identity { planet, region, secret }, peers, tls })
+    }
+}
+
 /// The links of a region. All their tasks run on the tracker and end with the token.
 #[derive(Debug)]
 pub(crate) struct Links {
@@ -85,15 +111,13 @@ impl Links {
     /// Accepts the peers with lesser names, and dials those of `dial`.
     pub(crate) fn start(
         self,
-        options: LinkOptions,
+        greeter: Greeter,
         listener: TcpListener,
         dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
     ) {
-        let LinkOptions { planet, region, peers, secret } = options;
         let Self { events, tasks, stop, counters } = self;
-        let identity = Identity { planet, region, secret };
         let links = AtomicU64::new(1);
-        let shared = Arc::new(Shared { identity, peers, events, tasks, stop, counters, links });
+        let shared = Arc::new(Shared { greeter, events, tasks, stop, counters, links });
         shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
         for (peer, address) in dial {
             shared.tasks.spawn(dial_on(Arc::clone(&shared), peer, address));
@@ -139,13 +163,11 @@ async fn accept_all(shared: Arc<Shared>, listener: TcpListener) {
             };
             let (ours, complaint) = (Arc::clone(&shared), Arc::clone(&complaint));
             shared.tasks.spawn(async move {
-                let own = ours.identity.region;
-                let expects = |peer| peer < own && ours.peers.contains(&peer);
-                let greeted = greet(&ours, stream, Role::Listener, expects);
+                let greeted = in_time(&ours, greet(&ours.greeter, stream, None));
                 let greeted = ours.stop.run_until_cancelled(greeted).await;
                 drop(permit);
                 match greeted {
-                    Some(Ok((peer, stream))) => connection::live(&ours, peer, stream).await,
+                    Some(Ok((peer, wire))) => connection::live(&ours, peer, wire).await,
                     Some(Err(reason)) => {
                         complaint.lock().expect("no holder panics").say(address, reason);
                     }
@@ -163,9 +185,9 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
     let dial = async {
         loop {
             match connect(&shared, peer, address).await {
-                Ok(stream) => {
+                Ok(wire) => {
                     let start = Instant::now();
-                    connection::live(&shared, peer, stream).await;
+                    connection::live(&shared, peer, wire).await;
                     backoff.lived(start.elapsed());
                 }
                 Err(reason) => complaint.say(address, format!("region `{peer}`: {reason}")),
@@ -176,27 +198,20 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
     shared.stop.run_until_cancelled(dial).await;
 }
 
-async fn connect(
-    shared: &Shared,
-    peer: RegionId,
-    address: SocketAddr,
-) -> Result<TcpStream, String> {
+async fn connect(shared: &Shared, peer: RegionId, address: SocketAddr) -> Result<Wire, String> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-    let (_, stream) = greet(shared, stream, Role::Dialer, |it| it == peer).await?;
-    Ok(stream)
+    let (_, wire) = in_time(shared, greet(&shared.greeter, stream, Some(peer))).await?;
+    Ok(wire)
 }
 
-async fn greet(
+/// Gives an introduction its time, and counts who was refused.
+async fn in_time<T>(
     shared: &Shared,
-    mut stream: TcpStream,
-    role: Role,
-    expects: impl Fn(RegionId) -> bool,
-) -> Result<(RegionId, TcpStream), String> {
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let hello = shake_hands(&mut stream, &shared.identity, role, expects);
-    match timeout(HELLO_TIMEOUT, hello).await {
-        Ok(Ok(peer)) => Ok((peer, stream)),
+    greeting: impl Future<Output = Result<T, HelloError>>,
+) -> Result<T, String> {
+    match timeout(HELLO_TIMEOUT, Box::pin(greeting)).await {
+        Ok(Ok(greeted)) => Ok(greeted),
         Ok(Err(HelloError::Frame(error))) => Err(error.to_string()),
         Ok(Err(refusal)) => {
             shared.counters.refused.fetch_add(1, Ordering::Relaxed);
