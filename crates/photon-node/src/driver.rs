@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{Asked, ReplyTo, Shared};
-use crate::links::{LinkEvent, LinkTable};
+use crate::links::{Class, LinkEvent, LinkTable};
 use crate::log::{FetchRequest, Handed, Log, LogError, LogEvent};
 use crate::node::RunError;
 
@@ -243,7 +243,10 @@ impl Driver {
                     self.pending_bytes += op.weight();
                     self.pending.push(op);
                 }
-                Output::Send(peer, message) => self.links.send(peer, message),
+                Output::Send(peer, message) => {
+                    let class = Class::of(&self.region, peer, &message);
+                    self.links.send(peer, class, message);
+                }
                 Output::Reply(ticket, reply) => {
                     if let Some(to) = self.replies.remove(&ticket) {
                         let _ = to.send(reply); // The client may go at any moment.

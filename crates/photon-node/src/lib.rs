@@ -5,6 +5,7 @@ mod authority;
 mod driver;
 mod fake;
 mod handle;
+mod lanes;
 mod links;
 mod log;
 mod node;
@@ -15,7 +16,8 @@ pub use authority::{
     Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,
 };
 pub use handle::{Handle, SubmitError};
+pub use lanes::{Carried, LaneStats};
 pub use links::{TlsError, TlsFiles};
 pub use log::{Corrupt, DiskFailed, LogError, Recovered, Torn};
-pub use node::{LinkConfig, Node, NodeConfig, RunError, Secret, StartError};
+pub use node::{LinkConfig, LinkRates, Node, NodeConfig, RunError, Secret, StartError};
 pub use stats::{Histogram, LinkStats, LogStats};

@@ -86,6 +86,17 @@ pub struct LinkConfig {
     pub secret: Option<Secret>,
     /// The certificates by which regions recognize each other; without them, no link is encrypted.
     pub tls: Option<TlsFiles>,
+    /// How fast it may send.
+    pub rates: LinkRates,
+}
+
+/// How fast a region may send to each peer; what exceeds it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkRates {
+    /// All classes together.
+    pub bytes_per_second_max: Option<u64>,
+    /// Ops that a peer lacks because it was away.
+    pub bulk_bytes_per_second_max: Option<u64>,
 }
 
 /// Why a node did not start.
@@ -175,9 +186,10 @@ impl Node {
         let link_addr = listener.local_addr().map_err(listen)?;
 
         let NodeConfig { planet, region: own, data, links, .. } = config.clone();
-        let peers = config.regions.keys().copied().filter(|it| *it != own).collect();
+        let peers: BTreeSet<_> = config.regions.keys().copied().filter(|it| *it != own).collect();
         let shared = Arc::<Shared>::default();
-        let LinkConfig { dial, secret, tls, .. } = links;
+        shared.links.peers.set(peers.iter().copied());
+        let LinkConfig { dial, secret, tls, rates, .. } = links;
         let options = LinkOptions { planet, region: own, peers, secret, tls };
         let greeter = options.greeter(&shared.links)?;
         let opened = {
@@ -202,7 +214,7 @@ impl Node {
         let driver = tasks.spawn(Box::pin(run));
         let dial = dial.into_iter().filter(|(peer, _)| own < *peer);
         let (counters, links_tasks) = (Arc::clone(&shared.links), tasks.clone());
-        Links { events: link_events, tasks: links_tasks, stop: stop.clone(), counters }
+        Links { events: link_events, tasks: links_tasks, stop: stop.clone(), counters, rates }
             .start(greeter, listener, dial);
         let handle = Handle { commands, shared };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })

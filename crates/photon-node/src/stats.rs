@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::lanes::PeerLanes;
 use crate::log::Recovered;
 
 /// The upper bounds of the buckets of sync times, in microseconds.
@@ -155,6 +156,7 @@ pub(crate) struct LinkCounters {
     pub(crate) sent_bytes: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
     certificate_not_after_secs: AtomicU64,
+    pub(crate) peers: PeerLanes,
 }
 
 impl LinkCounters {

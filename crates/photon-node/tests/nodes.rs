@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use photon_node::{
-    Authority, Credentials, Handle, LinkConfig, LogError, Node, NodeConfig, Secret, StartError,
-    SubmitError, TlsFiles, Validity,
+    Authority, Credentials, Handle, LaneStats, LinkConfig, LinkRates, LogError, Node, NodeConfig,
+    Secret, StartError, SubmitError, TlsFiles, Validity,
 };
 use photon_region::{
     AgentSpec, Command, Json, Limits, Place, Refusal, Reply, Spec, Target, TaskFilter, TaskId,
@@ -64,7 +64,13 @@ fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeConfig {
         placements: BTreeMap::new(),
         limits: Limits::default(),
         segment_bytes: 1 << 20,
-        links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())), tls: None },
+        links: LinkConfig {
+            listen,
+            dial,
+            secret: Some(Secret::new("secret".into())),
+            tls: None,
+            rates: LinkRates::default(),
+        },
     }
 }
 
@@ -167,6 +173,27 @@ async fn a_region_that_returns_after_a_thousand_ops_catches_up_from_the_log_of_i
     let a = Running::start(config(dir.path(), "a", Some(address))).await;
     a.sees("agent-999").await;
     a.sees("agent-0").await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_left_memory_is_caught_up_in_bulk_and_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    for number in 0..40 {
+        let card = format!("{{\"text\":\"{}\"}}", "photon ".repeat(30_000));
+        let card = Json(Bytes::from(card));
+        let spec = AgentSpec { card, ..agent(&format!("agent-{number}")) };
+        b.handle.submit(Command::Register(spec)).await.unwrap();
+    }
+    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    a.sees("agent-39").await;
+    let sent =
+        |stats: Vec<LaneStats>, class| stats.iter().find(|it| it.class == class).unwrap().sent;
+    let bulk = sent(b.handle.lane_stats(), "bulk");
+    assert!(4 << 20 < bulk.raw_bytes && 0 < bulk.messages, "{bulk:?}");
+    assert!(20 * bulk.wire_bytes < bulk.raw_bytes, "{bulk:?}");
     a.stop().await;
     b.stop().await;
 }

@@ -120,6 +120,10 @@ pub struct Links {
     pub secret: Option<Secret>,
     /// The certificates by which regions recognize each other over TLS.
     pub tls: Option<TlsPaths>,
+    /// The most that is sent to each peer in a second.
+    pub bytes_per_second_max: Option<ByteSize>,
+    /// The most of it that a peer gets of what it missed while it was away.
+    pub bulk_bytes_per_second_max: Option<ByteSize>,
     /// Addresses to dial in place of a region's own.
     pub via: BTreeMap<RegionId, SocketAddr>,
 }

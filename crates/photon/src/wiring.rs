@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use photon_edge::{FrontLimits, PlanetInfo, RegionInfo};
-use photon_node::{LinkConfig, NodeConfig, Secret, TlsFiles};
+use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
 use photon_region::Limits;
 use photon_state::RegionId;
 
@@ -28,6 +28,10 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
             dial: dialed(config, region),
             secret: config.links.secret.as_ref().map(|it| Secret::new(it.expose().to_owned())),
             tls: config.links.tls.as_ref().map(tls_files),
+            rates: LinkRates {
+                bytes_per_second_max: config.links.bytes_per_second_max.map(|it| it.0),
+                bulk_bytes_per_second_max: config.links.bulk_bytes_per_second_max.map(|it| it.0),
+            },
         },
     }
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::frame::FrameError;
-use super::hello::{HelloError, Identity, Role, shake_hands};
+use super::hello::{Greeted, HelloError, Identity, Role, shake_hands};
 use super::tls::Tls;
 use super::wire::Wire;
 
@@ -19,6 +19,10 @@ use super::wire::Wire;
 const LAST_WORDS_BYTES_MAX: u64 = 64 << 10;
 /// How long it is listened to.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the kernel may hold that it has not sent, before it takes more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NOT_SENT_BYTES: u32 = 16 << 10;
 
 /// Knows who this region is, and whom it expects.
 #[derive(Debug)]
@@ -44,8 +48,9 @@ pub(super) async fn greet(
     greeter: &Greeter,
     mut stream: TcpStream,
     dialed: Option<RegionId>,
-) -> Result<(RegionId, Wire), HelloError> {
+) -> Result<(Greeted, Wire), HelloError> {
     stream.set_nodelay(true).map_err(FrameError::Io)?;
+    keep_short(&stream);
     let role = if dialed.is_some() { Role::Dialer } else { Role::Listener };
     let expected = |found| greeter.check_expected(dialed, found);
     let Some(tls) = &greeter.tls else {
@@ -76,6 +81,16 @@ pub(super) async fn greet(
         part(&mut stream).await;
     }
     Ok((greeted?, stream.into()))
+}
+
+/// Lets the kernel take little more than it can send at once, so that what is urgent need not wait
+/// behind what it has taken.
+fn keep_short(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // Where this is unknown, urgent messages wait a little longer.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_BYTES);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 /// Ends a refused connection so that the peer can read what it was told last: a socket that is

@@ -2,17 +2,24 @@
 //! Must not know what the messages mean.
 
 mod backoff;
+mod bucket;
 mod certificates;
+mod class;
 mod connection;
 mod frame;
 mod greet;
 mod hello;
 mod outbox;
+mod packing;
+mod squeeze;
 mod table;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
 mod wire;
+mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -30,15 +37,16 @@ use tracing::{debug, warn};
 
 use backoff::Backoff;
 use greet::{Greeter, greet};
-use hello::{HelloError, Identity};
+use hello::{Greeted, HelloError, Identity, PROTOCOLS};
 use tls::Tls;
 use wire::Wire;
 
 pub use certificates::{TlsError, TlsFiles};
+pub(crate) use class::Class;
 pub(crate) use table::{LinkEvent, LinkTable};
 
 use crate::authority::certificate_name;
-use crate::node::Secret;
+use crate::node::{LinkRates, Secret};
 use crate::stats::LinkCounters;
 
 /// How long it may take to connect.
@@ -69,6 +77,7 @@ struct Shared {
     tasks: TaskTracker,
     stop: CancellationToken,
     counters: Arc<LinkCounters>,
+    rates: LinkRates,
     links: AtomicU64,
 }
 
@@ -94,7 +103,11 @@ impl LinkOptions {
             Tls::open(files, planet.clone(), region, Arc::clone(counters)).map(Arc::new)
         };
         let tls = tls.map(open).transpose()?;
-        Ok(Greeter { identity: Identity { planet, region, secret }, peers, tls })
+        Ok(Greeter {
+            identity: Identity { planet, region, secret, versions: PROTOCOLS },
+            peers,
+            tls,
+        })
     }
 }
 
@@ -105,6 +118,7 @@ pub(crate) struct Links {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) counters: Arc<LinkCounters>,
+    pub(crate) rates: LinkRates,
 }
 
 impl Links {
@@ -115,9 +129,9 @@ impl Links {
         listener: TcpListener,
         dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
     ) {
-        let Self { events, tasks, stop, counters } = self;
+        let Self { events, tasks, stop, counters, rates } = self;
         let links = AtomicU64::new(1);
-        let shared = Arc::new(Shared { greeter, events, tasks, stop, counters, links });
+        let shared = Arc::new(Shared { greeter, events, tasks, stop, counters, rates, links });
         shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
         for (peer, address) in dial {
             shared.tasks.spawn(dial_on(Arc::clone(&shared), peer, address));
@@ -167,7 +181,7 @@ async fn accept_all(shared: Arc<Shared>, listener: TcpListener) {
                 let greeted = ours.stop.run_until_cancelled(greeted).await;
                 drop(permit);
                 match greeted {
-                    Some(Ok((peer, wire))) => connection::live(&ours, peer, wire).await,
+                    Some(Ok((greeted, wire))) => connection::live(&ours, greeted, wire).await,
                     Some(Err(reason)) => {
                         complaint.lock().expect("no holder panics").say(address, reason);
                     }
@@ -185,9 +199,9 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
     let dial = async {
         loop {
             match connect(&shared, peer, address).await {
-                Ok(wire) => {
+                Ok((greeted, wire)) => {
                     let start = Instant::now();
-                    connection::live(&shared, peer, wire).await;
+                    connection::live(&shared, greeted, wire).await;
                     backoff.lived(start.elapsed());
                 }
                 Err(reason) => complaint.say(address, format!("region `{peer}`: {reason}")),
@@ -198,11 +212,14 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
     shared.stop.run_until_cancelled(dial).await;
 }
 
-async fn connect(shared: &Shared, peer: RegionId, address: SocketAddr) -> Result<Wire, String> {
+async fn connect(
+    shared: &Shared,
+    peer: RegionId,
+    address: SocketAddr,
+) -> Result<(Greeted, Wire), String> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-    let (_, wire) = in_time(shared, greet(&shared.greeter, stream, Some(peer))).await?;
-    Ok(wire)
+    in_time(shared, greet(&shared.greeter, stream, Some(peer))).await
 }
 
 /// Gives an introduction its time, and counts who was refused.

@@ -74,6 +74,19 @@ impl TlsRefusal {
         Some(known.map_or_else(|| Self::Other(error.clone()), |(_, text)| Self::Ours(text)))
     }
 
+    /// Whether nothing can be said over the connection any more.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        match self {
+            Self::NoTlsThere
+            | Self::NoTlsHere
+            | Self::Theirs(_)
+            | Self::Ours(_)
+            | Self::Unusable(_)
+            | Self::Other(_) => true,
+            Self::NotItsName { .. } | Self::Name(_) | Self::NoCertificate => false,
+        }
+    }
+
     fn of_certificate(error: &CertificateError) -> Self {
         let is_other_name = matches!(
             error,

@@ -88,7 +88,7 @@ async fn meet(a: &Greeter, b: &Greeter) -> [String; 2] {
         greet(b, stream, None).await
     };
     let (near, far) = tokio::join!(Box::pin(dial), Box::pin(listen));
-    [near, far].map(|it| it.map_or_else(|error| error.to_string(), |(peer, _)| peer.to_string()))
+    [near, far].map(|it| it.map_or_else(|error| error.to_string(), |(it, _)| it.peer.to_string()))
 }
 
 async fn check(a: Option<TlsFiles>, b: Option<TlsFiles>, expected: [&str; 2]) {
@@ -123,8 +123,9 @@ async fn a_certificate_that_names_another_region_is_refused() {
     assert!(far.contains("refused this region's certificate, which names another"), "{far}");
 
     (a.tls, b.tls) = (c.tls.clone(), own);
-    let [_, far] = meet(&a, &b).await;
-    assert!(far.contains("does not name region `a`, which it claims to be"), "{far}");
+    let [near, far] = meet(&a, &b).await;
+    let reason = "does not name region `a`, which it claims to be";
+    assert!(far.contains(reason) && near.contains(reason), "{near}; {far}");
 }
 
 #[tokio::test]

@@ -42,6 +42,12 @@ impl Config {
             let authority = quoted(as_text("links.authority", authority)?);
             text += &format!("certificate = {certificate}\nkey = {key}\nauthority = {authority}\n");
         }
+        let (all, bulk) = (self.links.bytes_per_second_max, self.links.bulk_bytes_per_second_max);
+        for (key, rate) in [("bytes_per_second_max", all), ("bulk_bytes_per_second_max", bulk)] {
+            if let Some(rate) = rate {
+                text += &format!("{key} = \"{rate}\"\n");
+            }
+        }
         let via = self.links.via.iter().map(|(name, address)| format!("{name} = \"{address}\""));
         text += &format!("via = {{ {} }}\n", via.collect::<Vec<_>>().join(", "));
         text += &self.tasks.render();

@@ -36,6 +36,8 @@ secret = "correct horse battery \\ staple"
 certificate = "tls/\"eu\".pem"
 key = "/etc/photon/eu.key"
 authority = "tls/ca.pem"
+bytes_per_second_max = "64MiB"
+bulk_bytes_per_second_max = "4MiB"
 via = { moon = "127.0.0.1:9001" }
 [tasks]
 lease_ttl = "90s"
@@ -182,6 +184,9 @@ fn a_value_out_of_bounds_is_told_the_bounds() {
     bounds("[tasks]\nattempts_max = 0", "9: `tasks.attempts_max`", ["0", "1", "1000"]);
     let segment = ["1KiB", "1MiB", "1GiB"];
     bounds("[log]\nsegment_bytes = '1KiB'", "9: `log.segment_bytes`", segment);
+    let rate = ["1KiB", "1MiB", "64GiB"];
+    let text = "[links]\nbytes_per_second_max = '1KiB'";
+    bounds(text, "9: `links.bytes_per_second_max`", rate);
     bounds("latitude = 90.5", "8: `regions.eu-west-1.latitude`", ["90.5", "-90", "90"]);
     check(
         "[limits]\nbody_bytes_max = '1KiB'",
