@@ -9,6 +9,8 @@ mod lanes;
 mod links;
 mod log;
 mod node;
+#[doc(hidden)]
+pub mod probe;
 mod random;
 mod stats;
 

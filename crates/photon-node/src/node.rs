@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info, info_span};
 
 use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
-use crate::links::{LinkOptions, LinkTable, Links, TlsError, TlsFiles};
+use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
 
 /// Commands that wait for the driver; more are refused.
@@ -214,8 +214,16 @@ impl Node {
         let driver = tasks.spawn(Box::pin(run));
         let dial = dial.into_iter().filter(|(peer, _)| own < *peer);
         let (counters, links_tasks) = (Arc::clone(&shared.links), tasks.clone());
-        Links { events: link_events, tasks: links_tasks, stop: stop.clone(), counters, rates }
-            .start(greeter, listener, dial);
+        let squeezing = Squeezing::WhereItPays;
+        Links {
+            events: link_events,
+            tasks: links_tasks,
+            stop: stop.clone(),
+            counters,
+            rates,
+            squeezing,
+        }
+        .start(greeter, listener, dial);
         let handle = Handle { commands, shared };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })
     }

@@ -43,6 +43,7 @@ use wire::Wire;
 
 pub use certificates::{TlsError, TlsFiles};
 pub(crate) use class::Class;
+pub use squeeze::Squeezing;
 pub(crate) use table::{LinkEvent, LinkTable};
 
 use crate::authority::certificate_name;
@@ -78,6 +79,7 @@ struct Shared {
     stop: CancellationToken,
     counters: Arc<LinkCounters>,
     rates: LinkRates,
+    squeezing: Squeezing,
     links: AtomicU64,
 }
 
@@ -119,6 +121,7 @@ pub(crate) struct Links {
     pub(crate) stop: CancellationToken,
     pub(crate) counters: Arc<LinkCounters>,
     pub(crate) rates: LinkRates,
+    pub(crate) squeezing: Squeezing,
 }
 
 impl Links {
@@ -129,9 +132,10 @@ impl Links {
         listener: TcpListener,
         dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
     ) {
-        let Self { events, tasks, stop, counters, rates } = self;
+        let Self { events, tasks, stop, counters, rates, squeezing } = self;
         let links = AtomicU64::new(1);
-        let shared = Arc::new(Shared { greeter, events, tasks, stop, counters, rates, links });
+        let shared = Shared { greeter, events, tasks, stop, counters, rates, squeezing, links };
+        let shared = Arc::new(shared);
         shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
         for (peer, address) in dial {
             shared.tasks.spawn(dial_on(Arc::clone(&shared), peer, address));

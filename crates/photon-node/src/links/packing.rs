@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::class::Class;
 use super::frame::{BODY_BYTES_MAX, FrameError};
-use super::squeeze::{Squeezer, Unsqueezer};
+use super::squeeze::{Squeezer, Squeezing, Unsqueezer};
 
 /// The most bytes of a message in one fragment; a longer message is cut.
 pub(super) const FRAGMENT_BYTES_MAX: usize = 16 << 10;
@@ -29,12 +29,13 @@ const IS_SQUEEZED: u8 = 0b1000;
 
 /// Cuts messages into fragments.
 pub(super) struct Packer {
+    squeezing: Squeezing,
     squeezers: [Squeezer; 3],
 }
 
 impl Packer {
-    pub(super) fn new() -> Self {
-        Self { squeezers: Class::ALL.map(Squeezer::new) }
+    pub(super) fn new(squeezing: Squeezing) -> Self {
+        Self { squeezing, squeezers: Class::ALL.map(Squeezer::new) }
     }
 
     /// Appends to `to` the fragment of a message that begins at `at`, and returns where the next
@@ -50,7 +51,10 @@ impl Packer {
         let raw = &message[at..end];
         let header = to.len();
         to.extend_from_slice(&[0; HEADER_BYTES]);
-        let is_squeezed = self.squeezers[class.index()].squeeze(raw, to)?;
+        let is_squeezed = match self.squeezing {
+            Squeezing::WhereItPays => self.squeezers[class.index()].squeeze(raw, to)?,
+            Squeezing::Never => false,
+        };
         if !is_squeezed {
             to.extend_from_slice(raw);
         }
@@ -167,7 +171,7 @@ mod tests {
 
     /// Packs messages as a link does that takes a fragment of each class in turn.
     fn pack(messages: &[(Class, Vec<u8>)]) -> Vec<u8> {
-        let (mut packer, mut sent) = (Packer::new(), Vec::new());
+        let (mut packer, mut sent) = (Packer::new(Squeezing::WhereItPays), Vec::new());
         let mut lanes = Class::ALL.map(|class| {
             let of_class = messages.iter().filter(move |(it, _)| *it == class);
             (class, of_class.map(|(_, message)| message).peekable(), 0)
@@ -296,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_message_without_an_end_is_refused_at_the_bound() {
-        let (mut packer, mut sent) = (Packer::new(), Vec::new());
+        let (mut packer, mut sent) = (Packer::new(Squeezing::WhereItPays), Vec::new());
         let message = vec![7; BODY_BYTES_MAX + 1];
         let mut at = Some(0);
         while let Some(from) = at {

@@ -29,6 +29,15 @@ fn window_log(class: Class) -> u32 {
     }
 }
 
+/// Whether anything is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Squeezing {
+    /// What becomes smaller by it.
+    WhereItPays,
+    /// Nothing, to measure what it costs.
+    Never,
+}
+
 /// Compresses, where it pays.
 pub(super) struct Squeezer {
     class: Class,

@@ -59,7 +59,7 @@ impl<'a> Writer<'a> {
             outbox,
             shared,
             to,
-            packer: Packer::new(),
+            packer: Packer::new(shared.squeezing),
             sending: [const { None }; 3],
             chunk: Vec::with_capacity(2 * CHUNK_BYTES),
             lanes: shared.counters.peers.of(peer),

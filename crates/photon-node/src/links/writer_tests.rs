@@ -20,6 +20,7 @@ use super::greet::Greeter;
 use super::hello::{Identity, PROTOCOLS};
 use super::outbox::Outbox;
 use super::packing::{Arrived, Unpacker};
+use super::squeeze::Squeezing;
 use super::writer::Writer;
 use crate::lanes::Lanes;
 use crate::node::LinkRates;
@@ -39,6 +40,7 @@ fn shared(rates: LinkRates) -> Shared {
         stop: CancellationToken::new(),
         counters: Arc::<LinkCounters>::default(),
         rates,
+        squeezing: Squeezing::WhereItPays,
         links: AtomicU64::new(0),
     }
 }
