@@ -4,6 +4,7 @@
 mod agents;
 mod disk;
 mod http;
+mod links;
 mod load;
 mod machine;
 mod pickup;
@@ -66,6 +67,8 @@ enum Command {
     Agents(agents::Options),
     /// A planet's start, its idle processor time, its memory; the binary's size
     Up(up::Options),
+    /// What a link between regions carries, and how long a ping takes while it is full
+    Links(links::Options),
     /// The simulator's speed on one core
     Simulate(simulate::Options),
 }
@@ -118,6 +121,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Pickup(options) => pickup::measure(&options, places).await,
         Command::Agents(options) => agents::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
+        Command::Links(options) => Box::pin(links::measure(&options, places)).await,
         Command::Simulate(options) => simulate::measure(&options),
     }
 }

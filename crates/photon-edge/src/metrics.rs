@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use photon_node::{Histogram, LinkStats, LogStats};
+use photon_node::{Histogram, LaneStats, LinkStats, LogStats};
 use photon_region::View;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -77,6 +77,7 @@ fn exposition(front: &Front) -> String {
     peers(&mut text, &view);
     log(&mut text, &front.handle().log_stats());
     links(&mut text, front.handle().link_stats());
+    lanes(&mut text, &front.handle().lane_stats());
     edge(&mut text, front);
     requests(&mut text, front);
     text
@@ -164,6 +165,39 @@ fn links(text: &mut String, it: LinkStats) {
     counter("photon_link_messages_dropped_total", help, it.dropped);
     counter("photon_link_sent_bytes_total", "Bytes written to links.", it.sent_bytes);
     counter("photon_link_received_bytes_total", "Bytes read from links.", it.received_bytes);
+    if let Some(secs) = it.certificate_not_after_secs {
+        let name = "photon_link_certificate_not_after_seconds";
+        let help = "When the certificate for links ends, in seconds since 1970.";
+        Family::new(text, name, "gauge", help).sample("", secs);
+    }
+}
+
+/// What the classes of each link carry: three for each peer, so the labels are bounded.
+fn lanes(text: &mut String, all: &[LaneStats]) {
+    let mut family = |name, kind, help, value: fn(&LaneStats) -> u64| {
+        let mut family = Family::new(text, name, kind, help);
+        for it in all {
+            let labels = format!("{{peer=\"{}\",class=\"{}\"}}", it.peer, it.class);
+            family.sample(&labels, value(it));
+        }
+    };
+    let mut counter = |name, help, value| family(name, "counter", help, value);
+    let help = "Messages sent, by class.";
+    counter("photon_link_lane_sent_messages_total", help, |it| it.sent.messages);
+    let help = "Bytes of messages sent, before compression.";
+    counter("photon_link_lane_sent_raw_bytes_total", help, |it| it.sent.raw_bytes);
+    let help = "Bytes of messages sent, after compression, with headers.";
+    counter("photon_link_lane_sent_wire_bytes_total", help, |it| it.sent.wire_bytes);
+    let help = "Messages received, by class.";
+    counter("photon_link_lane_received_messages_total", help, |it| it.received.messages);
+    let help = "Bytes of messages received, after decompression.";
+    counter("photon_link_lane_received_raw_bytes_total", help, |it| it.received.raw_bytes);
+    let help = "Bytes of messages received, before decompression, with headers.";
+    counter("photon_link_lane_received_wire_bytes_total", help, |it| it.received.wire_bytes);
+    let help = "Messages dropped because no link was up or the queue of their class was full.";
+    counter("photon_link_lane_dropped_total", help, |it| it.dropped);
+    let help = "Bytes of messages that wait to be sent.";
+    family("photon_link_lane_queue_bytes", "gauge", help, |it| it.queue_bytes);
 }
 
 fn edge(text: &mut String, front: &Front) {

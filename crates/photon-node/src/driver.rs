@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{Asked, ReplyTo, Shared};
-use crate::links::{LinkEvent, LinkTable};
-use crate::log::{FetchRequest, Handed, Log, LogError, LogEvent};
+use crate::links::{Class, LinkEvent, LinkTable};
+use crate::log::{FetchRequest, Handed, Log, LogError, LogEvent, ReadRequest};
 use crate::node::RunError;
 
 /// Inputs of each kind that are taken before the log and the readers get their share.
@@ -77,7 +77,7 @@ pub(crate) struct Driver {
     pending: Vec<Arc<Op>>,
     pending_bytes: usize,
     /// Requests that the log is too busy to take. The machine has one for each peer and stream.
-    fetches: VecDeque<FetchRequest>,
+    fetches: VecDeque<ReadRequest>,
     appended: u64,
     durable: u64,
     is_dirty: bool,
@@ -243,14 +243,21 @@ impl Driver {
                     self.pending_bytes += op.weight();
                     self.pending.push(op);
                 }
-                Output::Send(peer, message) => self.links.send(peer, message),
+                Output::Send(peer, message) => {
+                    let class = Class::of(&self.region, peer, &message);
+                    self.links.send(peer, class, message);
+                }
                 Output::Reply(ticket, reply) => {
                     if let Some(to) = self.replies.remove(&ticket) {
                         let _ = to.send(reply); // The client may go at any moment.
                     }
                 }
                 Output::Fetch { stream, from, bytes_max } => {
-                    self.fetches.push_back(FetchRequest { stream, from, bytes_max });
+                    let request = FetchRequest { stream, from, bytes_max };
+                    self.fetches.push_back(ReadRequest::Fetch(request));
+                }
+                Output::Truncate { stream, seq } => {
+                    self.fetches.push_back(ReadRequest::Truncate { stream, seq });
                 }
                 Output::Halt(why) => self.halted = Some(why),
             }
@@ -267,7 +274,7 @@ impl Driver {
             }
         }
         while let Some(request) = self.fetches.pop_front() {
-            match self.log.fetch(request) {
+            match self.log.read(request) {
                 Handed::Taken => {}
                 Handed::Busy(request) => return self.fetches.push_front(request),
                 Handed::Dead => return,

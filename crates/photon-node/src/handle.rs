@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use photon_region::{Command, Refusal, Reply, Ticket, View};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::lanes::LaneStats;
 use crate::stats::{LinkCounters, LinkStats, LogCounters, LogStats};
 
 /// Why a command has no reply.
@@ -124,6 +125,12 @@ impl Handle {
     #[must_use]
     pub fn link_stats(&self) -> LinkStats {
         self.shared.links.read()
+    }
+
+    /// Returns what each class of the link to each peer has carried since the start.
+    #[must_use]
+    pub fn lane_stats(&self) -> Vec<LaneStats> {
+        self.shared.links.peers.read()
     }
 }
 

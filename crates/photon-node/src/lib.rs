@@ -1,16 +1,25 @@
 //! The shell of a region: real time, disk and links around the machine of `photon-region`.
 //! Must not decide anything, nor speak to clients.
 
+mod authority;
 mod driver;
 mod fake;
 mod handle;
+mod lanes;
 mod links;
 mod log;
 mod node;
+#[doc(hidden)]
+pub mod probe;
 mod random;
 mod stats;
 
+pub use authority::{
+    Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,
+};
 pub use handle::{Handle, SubmitError};
+pub use lanes::{Carried, LaneStats};
+pub use links::{TlsError, TlsFiles};
 pub use log::{Corrupt, DiskFailed, LogError, Recovered, Torn};
-pub use node::{LinkConfig, Node, NodeConfig, RunError, Secret, StartError};
+pub use node::{LinkConfig, LinkRates, Node, NodeConfig, RunError, Secret, StartError};
 pub use stats::{Histogram, LinkStats, LogStats};

@@ -21,7 +21,7 @@ use tracing::{Instrument as _, info, info_span};
 
 use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
-use crate::links::{LinkOptions, LinkTable, Links};
+use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
 
 /// Commands that wait for the driver; more are refused.
@@ -87,6 +87,19 @@ pub struct LinkConfig {
     pub dial: BTreeMap<RegionId, SocketAddr>,
     /// Proves that a peer belongs to the planet; without it anybody may say so.
     pub secret: Option<Secret>,
+    /// The certificates by which regions recognize each other; without them, no link is encrypted.
+    pub tls: Option<TlsFiles>,
+    /// How fast it may send.
+    pub rates: LinkRates,
+}
+
+/// How fast a region may send to each peer; what exceeds it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkRates {
+    /// All classes together.
+    pub bytes_per_second_max: Option<u64>,
+    /// Ops that a peer lacks because it was away.
+    pub bulk_bytes_per_second_max: Option<u64>,
 }
 
 /// Why a node did not start.
@@ -114,6 +127,9 @@ pub enum StartError {
         /// This region.
         own: RegionId,
     },
+    /// The certificates of the links cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data folder or its log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -173,8 +189,12 @@ impl Node {
         let link_addr = listener.local_addr().map_err(listen)?;
 
         let NodeConfig { planet, region: own, data, links, .. } = config.clone();
-        let peers = config.regions.keys().copied().filter(|it| *it != own).collect();
+        let peers: BTreeSet<_> = config.regions.keys().copied().filter(|it| *it != own).collect();
         let shared = Arc::<Shared>::default();
+        shared.links.peers.set(peers.iter().copied());
+        let LinkConfig { dial, secret, tls, rates, .. } = links;
+        let options = LinkOptions { planet, region: own, peers, secret, tls };
+        let greeter = options.greeter(&shared.links)?;
         let opened = {
             let shared = Arc::clone(&shared);
             tokio::task::spawn_blocking(move || open(config, &shared)).await
@@ -195,11 +215,18 @@ impl Node {
         let run = run(driver, inlets, data, stop.clone());
         let run = run.instrument(info_span!("node", region = %own));
         let driver = tasks.spawn(Box::pin(run));
-        let options = LinkOptions { planet, region: own, peers, secret: links.secret };
-        let dial = links.dial.into_iter().filter(|(peer, _)| own < *peer);
+        let dial = dial.into_iter().filter(|(peer, _)| own < *peer);
         let (counters, links_tasks) = (Arc::clone(&shared.links), tasks.clone());
-        Links { events: link_events, tasks: links_tasks, stop: stop.clone(), counters }
-            .start(options, listener, dial);
+        let squeezing = Squeezing::WhereItPays;
+        Links {
+            events: link_events,
+            tasks: links_tasks,
+            stop: stop.clone(),
+            counters,
+            rates,
+            squeezing,
+        }
+        .start(greeter, listener, dial);
         let handle = Handle { commands, shared };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })
     }
@@ -277,6 +304,9 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
     });
     let replay = |op| region.replay(op);
     let (log, recovered) = ReadLog::open(folder, Arc::clone(&shared.log), replay)?;
+    if let Some((stream, seq)) = region.lacks() {
+        return Err(LogError::Lacks { path: options.path, stream, seq });
+    }
     let (ops, groups, ms) = (recovered.ops, recovered.groups, start.elapsed().as_millis());
     info!(folder = %options.path.display(), ops, groups, ms, "log replayed");
     Ok((region, log, recovered))

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::lanes::PeerLanes;
 use crate::log::Recovered;
 
 /// The upper bounds of the buckets of sync times, in microseconds.
@@ -53,6 +54,8 @@ pub struct LinkStats {
     pub sent_bytes: u64,
     /// Bytes read from links.
     pub received_bytes: u64,
+    /// When the certificate for links ends, in seconds since 1970, if there is one.
+    pub certificate_not_after_secs: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -152,9 +155,16 @@ pub(crate) struct LinkCounters {
     pub(crate) dropped: AtomicU64,
     pub(crate) sent_bytes: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
+    certificate_not_after_secs: AtomicU64,
+    pub(crate) peers: PeerLanes,
 }
 
 impl LinkCounters {
+    /// Takes note of when the certificate ends.
+    pub(crate) fn certificate_ends(&self, secs: u64) {
+        self.certificate_not_after_secs.store(secs, Ordering::Relaxed);
+    }
+
     /// Returns what was counted.
     pub(crate) fn read(&self) -> LinkStats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -164,6 +174,8 @@ impl LinkCounters {
             dropped: read(&self.dropped),
             sent_bytes: read(&self.sent_bytes),
             received_bytes: read(&self.received_bytes),
+            certificate_not_after_secs: Some(read(&self.certificate_not_after_secs))
+                .filter(|it| *it != 0),
         }
     }
 }

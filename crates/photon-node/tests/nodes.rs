@@ -2,131 +2,21 @@
 //! Must not look inside a node.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+mod running;
+
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use photon_node::{
-    Handle, LinkConfig, LogError, Node, NodeConfig, Secret, StartError, SubmitError,
+    Authority, Credentials, LaneStats, LogError, Node, Secret, StartError, SubmitError, TlsFiles,
+    Validity,
 };
-use photon_region::{
-    AgentSpec, Command, Json, Limits, Place, Refusal, Reply, Spec, Target, TaskFilter, TaskId,
-};
-use photon_state::{PlacementId, RegionId};
-use tempfile::TempDir;
+use photon_region::{AgentSpec, Command, Json, Refusal, Reply, TaskFilter, TaskId};
+use running::*;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-
-/// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn region(name: &str) -> RegionId {
-    RegionId::try_from(name).unwrap()
-}
-
-fn json(text: &'static str) -> Json {
-    Json(Bytes::from_static(text.as_bytes()))
-}
-
-fn agent(name: &str) -> AgentSpec {
-    AgentSpec {
-        name: name.into(),
-        skills: BTreeSet::from(["text.upper".into()]),
-        capacity: 4,
-        card: json("{}"),
-        placement: PlacementId::global(),
-    }
-}
-
-fn task() -> Spec {
-    Spec {
-        target: Target::Skill("text.upper".into()),
-        placement: PlacementId::global(),
-        message: json("{}"),
-        context: "context".into(),
-        idempotency: None,
-    }
-}
-
-/// The configuration of a region of the planet `test`, which has the regions `a` and `b`.
-fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeConfig {
-    let place = Place { latitude: 0.0, longitude: 0.0 };
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let dial = peer.map(|address| (region("b"), address)).into_iter().collect();
-    NodeConfig {
-        data: data.join(own),
-        planet: "test".into(),
-        region: region(own),
-        regions: BTreeMap::from(["a", "b"].map(|name| (region(name), place))),
-        placements: BTreeMap::new(),
-        datasets: vec![],
-        limits: Limits::default(),
-        segment_bytes: 1 << 20,
-        links: LinkConfig { listen, dial, secret: Some(Secret::new("secret".into())) },
-    }
-}
-
-/// A node that runs.
-struct Running {
-    node: Node,
-    handle: Handle,
-    stop: CancellationToken,
-}
-
-impl Running {
-    async fn start(config: NodeConfig) -> Self {
-        let stop = CancellationToken::new();
-        let node = Node::start(config, stop.clone()).await.unwrap();
-        Self { handle: node.handle(), node, stop }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.node.wait()).await;
-        ended.expect("a node stops").unwrap();
-    }
-
-    async fn submit_task(&self) -> TaskId {
-        match self.handle.submit(Command::Submit(task())).await {
-            Ok(Reply::Submitted { task, .. }) => task.id,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn register(&self, name: &str) {
-        self.handle.submit(Command::Register(agent(name))).await.unwrap();
-    }
-
-    /// Waits until an agent is known here.
-    async fn sees(&self, name: &str) {
-        let is_seen = async || self.handle.submit(Command::Agent(name.into())).await.is_ok();
-        eventually(is_seen, &format!("agent {name} is known")).await;
-    }
-
-    async fn is_linked(&self, expected: bool) {
-        let is = async || self.handle.view().peers.iter().any(|peer| peer.is_linked == expected);
-        eventually(is, "the link").await;
-    }
-}
-
-async fn eventually(condition: impl AsyncFn() -> bool, what: &str) {
-    let poll = async {
-        let mut interval = tokio::time::interval(Duration::from_millis(5));
-        while !condition().await {
-            interval.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("waited for {what}"));
-}
-
-/// Starts `b`, and then `a`, which dials it.
-async fn pair(dir: &TempDir) -> (Running, Running) {
-    let b = Running::start(config(dir.path(), "b", None)).await;
-    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
-    (a, b)
-}
 
 #[tokio::test]
 async fn what_is_registered_in_one_region_is_known_in_the_other_and_after_a_restart() {
@@ -172,6 +62,27 @@ async fn a_region_that_returns_after_a_thousand_ops_catches_up_from_the_log_of_i
 }
 
 #[tokio::test]
+async fn what_has_left_memory_is_caught_up_in_bulk_and_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Running::start(config(dir.path(), "b", None)).await;
+    for number in 0..40 {
+        let card = format!("{{\"text\":\"{}\"}}", "photon ".repeat(30_000));
+        let card = Json(Bytes::from(card));
+        let spec = AgentSpec { card, ..agent(&format!("agent-{number}")) };
+        b.handle.submit(Command::Register(spec)).await.unwrap();
+    }
+    let a = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    a.sees("agent-39").await;
+    let sent =
+        |stats: Vec<LaneStats>, class| stats.iter().find(|it| it.class == class).unwrap().sent;
+    let bulk = sent(b.handle.lane_stats(), "bulk");
+    assert!(4 << 20 < bulk.raw_bytes && 0 < bulk.messages, "{bulk:?}");
+    assert!(20 * bulk.wire_bytes < bulk.raw_bytes, "{bulk:?}");
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
 async fn a_link_comes_back_after_its_peer_was_away() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = pair(&dir).await;
@@ -199,6 +110,52 @@ async fn a_region_with_another_secret_is_refused() {
     let is_refused = async || b.handle.link_stats().refused > 1;
     eventually(is_refused, "the refusal").await;
     assert_eq!(b.handle.link_stats().linked, 0);
+    a.stop().await;
+    b.stop().await;
+}
+
+/// Gives a region a certificate of an authority.
+fn tls(dir: &Path, own: &str, authority: &Authority, kept: &Credentials) -> TlsFiles {
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let validity = Validity::days(SystemTime::now(), 1);
+    let issued = authority.issue(region(own), validity).unwrap();
+    TlsFiles {
+        certificate: write(&format!("{own}.pem"), &issued.certificate),
+        key: write(&format!("{own}.key"), &issued.key),
+        authority: write("ca.pem", &kept.certificate),
+    }
+}
+
+#[tokio::test]
+async fn two_regions_replicate_over_tls_and_one_without_stays_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let validity = Validity::days(SystemTime::now(), 1);
+    let (authority, kept) = Authority::make("test", validity).unwrap();
+    let secured = |own, peer| {
+        let mut config = config(dir.path(), own, peer);
+        config.links.secret = None;
+        config.links.tls = Some(tls(dir.path(), own, &authority, &kept));
+        config
+    };
+    let b = Running::start(secured("b", None)).await;
+    let plain = Running::start(config(dir.path(), "a", Some(b.node.link_addr()))).await;
+    let is_refused = async || 0 < b.handle.link_stats().refused;
+    eventually(is_refused, "the refusal").await;
+    plain.stop().await;
+    assert_eq!(b.handle.link_stats().linked, 0);
+
+    let a = Running::start(secured("a", Some(b.node.link_addr()))).await;
+    a.register("ours").await;
+    b.register("theirs").await;
+    a.sees("theirs").await;
+    b.sees("ours").await;
+    let not_after = a.handle.link_stats().certificate_not_after_secs.map(Duration::from_secs);
+    let until = validity.until.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(until <= not_after.unwrap() + Duration::from_secs(1));
     a.stop().await;
     b.stop().await;
 }

@@ -39,6 +39,8 @@ struct Flight {
     moved: Duration,
     /// The first of the ops that the log was asked for.
     fetching: Option<u64>,
+    /// Whether something that is on its way came from the log: the peer catches up.
+    is_behind: bool,
 }
 
 impl Peer {
@@ -128,7 +130,13 @@ impl Peer {
 
     /// Takes note that the log is asked for the ops of a stream from `from` on.
     pub(crate) fn fetching(&mut self, stream: StreamId, from: u64) {
-        self.flights.entry(stream).or_default().fetching = Some(from);
+        let flight = self.flights.entry(stream).or_default();
+        (flight.fetching, flight.is_behind) = (Some(from), true);
+    }
+
+    /// Whether it catches up with a stream: until all that is on its way has arrived.
+    pub(crate) fn is_behind(&self, stream: &StreamId) -> bool {
+        self.flights.get(stream).is_some_and(|flight| flight.is_behind)
     }
 
     /// Goes back to what is acknowledged wherever nothing has moved for too long.
@@ -150,5 +158,38 @@ impl Flight {
             self.moved = now;
         }
         self.sent = seq.max(self.sent);
+        self.is_behind &= !self.unacked.is_empty() || self.fetching.is_some();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_state::{Change, Dataset, Hlc, Key, PlacementId};
+
+    use super::*;
+
+    #[test]
+    fn a_peer_is_behind_until_all_that_came_from_the_log_has_arrived() {
+        let origin = RegionId::try_from("a").unwrap();
+        let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
+        let op = |seq| {
+            let (key, change) = (Key::new(b"key"), Change::Delete);
+            Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
+        };
+        let ops: Vec<_> = (1..=9).map(op).collect();
+        let mut peer = Peer::default();
+        peer.heard(Seen::default(), Duration::ZERO);
+        peer.take_batch(stream, ops[..2].iter(), Duration::ZERO);
+        assert!(!peer.is_behind(&stream));
+        peer.fetching(stream, 3);
+        peer.acknowledged(stream, 2, Duration::ZERO);
+        assert!(peer.is_behind(&stream), "the log is still read");
+        assert!(peer.fetched(&stream, 3));
+        peer.take_batch(stream, ops[2..6].iter(), Duration::ZERO);
+        peer.take_batch(stream, ops[6..].iter(), Duration::ZERO);
+        peer.acknowledged(stream, 8, Duration::ZERO);
+        assert!(peer.is_behind(&stream), "what is new must not overtake the last of it");
+        peer.acknowledged(stream, 9, Duration::ZERO);
+        assert!(!peer.is_behind(&stream));
     }
 }

@@ -287,6 +287,13 @@ impl Region {
         }
     }
 
+    /// Whether a peer catches up with a stream from the log: what is sent of it need not hurry, and
+    /// must not overtake what was sent before. True until all of that is acknowledged.
+    #[must_use]
+    pub fn is_catching_up(&self, peer: RegionId, stream: &StreamId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.is_behind(stream))
+    }
+
     /// Returns how many ops of this region a peer does not have durably.
     pub(crate) fn lag_ops(&self, region: RegionId, peer: &Peer) -> u64 {
         let ours = self.streams.iter().filter(|(stream, _)| {

@@ -1,6 +1,8 @@
 //! The command line, as types: what may be typed, and what `--help` says about it.
 //! Must not do anything.
 
+mod planet;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
+pub use self::planet::{Ca, CaIssue, CaNew, Planet};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -61,6 +64,9 @@ pub enum Command {
     /// List, show, follow and cancel tasks
     #[command(subcommand, after_help = TASK_EXAMPLES)]
     Task(Task),
+    /// Make the certificates of a planet's links
+    #[command(subcommand)]
+    Planet(Planet),
     /// Make bearer tokens
     #[command(subcommand)]
     Token(Token),

@@ -118,8 +118,35 @@ impl Site {
 pub struct Links {
     /// What all regions of the planet know and nobody else does.
     pub secret: Option<Secret>,
+    /// The certificates by which regions recognize each other over TLS.
+    pub tls: Option<TlsPaths>,
+    /// The most that is sent to each peer in a second.
+    pub bytes_per_second_max: Option<ByteSize>,
+    /// The most of it that a peer gets of what it missed while it was away.
+    pub bulk_bytes_per_second_max: Option<ByteSize>,
     /// Addresses to dial in place of a region's own.
     pub via: BTreeMap<RegionId, SocketAddr>,
+}
+
+/// Says where the certificates for links lie, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPaths {
+    /// The certificate of the region that this process runs.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The certificates of the authorities that are trusted.
+    pub authority: PathBuf,
+}
+
+impl TlsPaths {
+    /// Takes relative paths as relative to a folder.
+    #[must_use]
+    pub fn within(&self, folder: &Path) -> Self {
+        let Self { certificate, key, authority } = self;
+        let [certificate, key, authority] = [certificate, key, authority].map(|it| folder.join(it));
+        Self { certificate, key, authority }
+    }
 }
 
 /// Names a planet, by the same rule as regions.
@@ -196,14 +223,18 @@ impl Config {
         }
     }
 
-    /// Reads and checks a file.
+    /// Reads and checks a file. The paths of `links` are relative to its folder.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         if FILE_BYTES_MAX < std::fs::metadata(path).map_err(read)?.len() {
             return Err(LoadError::TooLarge { path: path.to_owned() });
         }
         let text = std::fs::read_to_string(path).map_err(read)?;
-        Ok(Self::parse(&path.display().to_string(), &text)?)
+        let mut config = Self::parse(&path.display().to_string(), &text)?;
+        // The folder of `photon.toml` is the empty path, which changes nothing.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.links.tls = config.links.tls.map(|it| it.within(folder));
+        Ok(config)
     }
 
     /// Checks the text of a configuration; `file` is named in errors.

@@ -68,7 +68,8 @@ impl Exit {
             }
             let is_usage = cause.is::<UsageError>()
                 || cause.is::<crate::config::LoadError>()
-                || cause.is::<crate::wan::MatrixError>();
+                || cause.is::<crate::wan::MatrixError>()
+                || cause.is::<photon_node::AuthorityError>();
             let is_not_found = cause.is::<NotFoundError>();
             let is_refused = cause.is::<RefusedError>();
             let is_unreachable = cause.is::<UnreachableError>();

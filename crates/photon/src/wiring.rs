@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use photon_edge::{FrontLimits, PlanetInfo, RegionInfo};
-use photon_node::{LinkConfig, NodeConfig, Secret};
+use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
 use photon_region::Limits;
 use photon_state::RegionId;
 
 use crate::catalog;
-use crate::config::{Config, Site};
+use crate::config::{Config, Site, TlsPaths};
 
 /// Returns what the node of a region is told. Its state is kept in `data`.
 pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
@@ -28,8 +28,18 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
             listen: config.regions[&region].link,
             dial: dialed(config, region),
             secret: config.links.secret.as_ref().map(|it| Secret::new(it.expose().to_owned())),
+            tls: config.links.tls.as_ref().map(tls_files),
+            rates: LinkRates {
+                bytes_per_second_max: config.links.bytes_per_second_max.map(|it| it.0),
+                bulk_bytes_per_second_max: config.links.bulk_bytes_per_second_max.map(|it| it.0),
+            },
         },
     }
+}
+
+fn tls_files(paths: &TlsPaths) -> TlsFiles {
+    let TlsPaths { certificate, key, authority } = paths.clone();
+    TlsFiles { certificate, key, authority }
 }
 
 /// Returns where each other region is dialed.

@@ -6,28 +6,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use photon_region::{decode_message, encode_message};
+use photon_region::decode_message;
 use photon_state::RegionId;
 use photon_state::codec::DecodeError;
-use tokio::io::{AsyncWriteExt as _, BufReader, BufWriter};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::BufReader;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use super::Shared;
-use super::frame::{BODY_BYTES_MAX, FrameError, HEADER_BYTES, read_frame, write_frame};
+use super::frame::FrameError;
+use super::hello::Greeted;
 use super::outbox::Outbox;
+use super::packing::{Arrived, Unpacker};
 use super::table::{LinkEvent, LinkId, LinkNews};
+use super::wire::{FromWire, Wire};
+use super::writer::Writer;
 
 /// How long a peer may be silent, or not listen; the machine pings each second.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The most bytes of messages that were read and that the driver has not taken; at it the reader
 /// waits.
 const INBOX_BYTES_MAX: usize = 16 << 20;
-/// What is read or written at once.
+/// What is read at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Why a link ended.
@@ -48,14 +49,15 @@ pub(super) enum LinkEnd {
 }
 
 /// Carries messages until the connection ends, and tells the driver of both.
-pub(super) async fn live(shared: &Arc<Shared>, peer: RegionId, stream: TcpStream) {
+pub(super) async fn live(shared: &Arc<Shared>, greeted: Greeted, wire: Wire) {
+    let Greeted { peer, version } = greeted;
     let link = shared.next_link();
-    let outbox = Arc::new(Outbox::default());
-    let (from, to) = stream.into_split();
+    let outbox = Arc::new(Outbox::new(shared.counters.peers.of(peer)));
+    let Wire { from, to } = wire;
     // The driver hears of the link before any message on it, and of its end after the last.
     shared.tell(LinkEvent { peer, link, what: LinkNews::Up(Arc::clone(&outbox)) }).await;
     shared.counters.linked.fetch_add(1, Ordering::Relaxed);
-    info!(%peer, "link up");
+    info!(%peer, version, "link up");
 
     let over = shared.stop.child_token();
     let reader = {
@@ -67,7 +69,11 @@ pub(super) async fn live(shared: &Arc<Shared>, peer: RegionId, stream: TcpStream
     };
     let writer = {
         let (shared, over, outbox) = (Arc::clone(shared), over.clone(), Arc::clone(&outbox));
-        async move { write_until(&over, write_all(&shared, peer, &outbox, to)).await }
+        async move {
+            let _guard = over.clone().drop_guard();
+            let writer = Writer::new(peer, &outbox, &shared, to);
+            over.run_until_cancelled(writer.write_all()).await
+        }
     };
     let (reader, writer) = (shared.tasks.spawn(reader), shared.tasks.spawn(writer));
     let ends = [reader.await, writer.await].map(|end| end.ok().flatten());
@@ -78,15 +84,7 @@ pub(super) async fn live(shared: &Arc<Shared>, peer: RegionId, stream: TcpStream
     shared.tell(LinkEvent { peer, link, what: LinkNews::Down }).await;
 }
 
-async fn write_until(
-    over: &CancellationToken,
-    write: impl Future<Output = LinkEnd>,
-) -> Option<LinkEnd> {
-    let _guard = over.clone().drop_guard();
-    over.run_until_cancelled(write).await
-}
-
-async fn read_all(shared: &Shared, peer: RegionId, link: LinkId, from: OwnedReadHalf) -> LinkEnd {
+async fn read_all(shared: &Shared, peer: RegionId, link: LinkId, from: FromWire) -> LinkEnd {
     match try_read_all(shared, peer, link, from).await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -97,52 +95,23 @@ async fn try_read_all(
     shared: &Shared,
     peer: RegionId,
     link: LinkId,
-    from: OwnedReadHalf,
+    from: FromWire,
 ) -> Result<std::convert::Infallible, LinkEnd> {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
     let window = Arc::new(Semaphore::new(INBOX_BYTES_MAX));
-    let mut body = Vec::new();
+    let (mut unpacker, counters) = (Unpacker::new(), shared.counters.peers.of(peer));
     loop {
-        let frame = read_frame(&mut from, &mut body, BODY_BYTES_MAX);
-        timeout(SILENCE_MAX, frame).await.map_err(|_| LinkEnd::Silent)??;
-        let bytes = HEADER_BYTES + body.len();
-        shared.counters.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        let message = decode_message(&body)?;
-        let permits = u32::try_from(bytes).expect("at most BODY_BYTES_MAX");
+        let fragment = timeout(SILENCE_MAX, unpacker.read(&mut from)).await;
+        let Arrived { class, wire_bytes, message } = fragment.map_err(|_| LinkEnd::Silent)??;
+        shared.counters.received_bytes.fetch_add(wire_bytes as u64, Ordering::Relaxed);
+        let counters = &counters.of(class).received;
+        counters.fragment(wire_bytes);
+        let Some(message) = message else { continue };
+        counters.message(message.len());
+        let permits = u32::try_from(message.len()).expect("at most BODY_BYTES_MAX");
+        let message = decode_message(message)?;
         let permit = Arc::clone(&window).acquire_many_owned(permits).await;
         let permit = permit.expect("nobody closes the semaphore");
         shared.tell(LinkEvent { peer, link, what: LinkNews::Message(message, permit) }).await;
     }
-}
-
-async fn write_all(
-    shared: &Shared,
-    peer: RegionId,
-    outbox: &Outbox,
-    to: OwnedWriteHalf,
-) -> LinkEnd {
-    let mut to = BufWriter::with_capacity(BUFFER_BYTES, to);
-    while outbox.filled().await.is_ok() {
-        while let Some(message) = outbox.pop() {
-            let body = encode_message(&message);
-            if BODY_BYTES_MAX < body.len() {
-                shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
-                error!(%peer, bytes = body.len(), "a message too long for a link is dropped");
-                continue;
-            }
-            match timeout(SILENCE_MAX, write_frame(&mut to, &body)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error.into(),
-                Err(_) => return LinkEnd::Deaf,
-            }
-            let bytes = (HEADER_BYTES + body.len()) as u64;
-            shared.counters.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-        match timeout(SILENCE_MAX, to.flush()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return LinkEnd::Deaf,
-        }
-    }
-    LinkEnd::Replaced
 }

@@ -1,16 +1,14 @@
-//! Frames on a link: the length and the checksum of a body, then the body.
+//! Frames of the introduction: the length and the checksum of a body, then the body.
 //! Must not know what a body means.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The longest body; a longer one closes the link.
+/// The longest message; a longer one closes the link.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
 /// The bytes in front of a body.
-pub(super) const HEADER_BYTES: usize = 8;
-/// The largest buffer that is kept for the next frame.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const HEADER_BYTES: usize = 8;
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +27,14 @@ pub(super) enum FrameError {
     /// The bytes were changed on the way.
     #[error("a frame with a wrong checksum")]
     Checksum,
+    /// The peer does not keep to the protocol.
+    #[error("the peer sent {0}")]
+    Malformed(&'static str),
 }
 
-/// Writes a body of at most [`BODY_BYTES_MAX`] bytes, which the caller has checked.
+/// Writes a body that is known to be short.
 pub(super) async fn write_frame(to: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(body.len()).expect("checked by the caller");
+    let len = u32::try_from(body.len()).expect("an introduction is short");
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(&len.to_le_bytes());
     header[4..].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
@@ -48,12 +49,11 @@ pub(super) async fn read_frame(
     max: usize,
 ) -> Result<(), FrameError> {
     let bytes = from.read_u32_le().await? as usize;
-    let checksum = from.read_u32_le().await?;
     if max < bytes {
         return Err(FrameError::TooLong { bytes, max });
     }
+    let checksum = from.read_u32_le().await?;
     body.clear();
-    body.shrink_to(KEPT_BYTES_MAX);
     // The buffer grows with what arrives: a length alone makes nobody allocate.
     let read = from.take(bytes as u64).read_to_end(body).await?;
     if read < bytes {

@@ -1,11 +1,18 @@
 //! The first words on a link: who speaks, and the proof that both know the planet's secret.
 //! Must not know which side dialed, beyond the role in the proof, nor what is said later.
 //!
-//! Each side sends a hello with a nonce, then an HMAC-SHA256 over the role, both names and both
-//! nonces. A proof cannot be replayed (the nonces), reflected (the role), or carried to another
-//! pair of regions (the names). The link is not encrypted: that is the network's business until
-//! Photon has identities.
+//! Each side sends a hello with a nonce; if there is a secret, an HMAC-SHA256 over its role and
+//! both hellos; and at the end its verdict. A proof cannot be replayed (the nonces), reflected (the
+//! role), or carried to another pair of regions or to other versions (the hellos). With TLS all of
+//! this is said inside, and the certificate of the peer must name the region that its hello does.
+//!
+//! A hello names the lowest and the highest version of the protocol that its side speaks; the
+//! highest that both do is spoken. What later versions append to a hello is passed over.
 
+use std::cmp;
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
@@ -14,13 +21,23 @@ use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::frame::{FrameError, read_frame, write_frame};
+use super::tls::TlsRefusal;
 use crate::node::Secret;
 
-/// The version of what regions say to each other.
-pub(super) const PROTOCOL: u16 = 1;
+/// The versions of what regions say to each other that this one speaks. Version 1 was never
+/// released: its frames had no classes, and its hello no range.
+pub(super) const PROTOCOLS: RangeInclusive<u64> = 2..=2;
+/// The form of the hello: what follows it in a hello is never changed, only appended to.
+const HELLO_FORM: u64 = 2;
 /// The longest frame of a stranger.
 const HELLO_BYTES_MAX: usize = 1 << 10;
+/// The longest reason for a refusal; the rest is cut off.
+const REASON_BYTES_MAX: usize = 512;
 const MAGIC: [u8; 8] = *b"photonln";
+/// What follows a hello: a proof, a welcome, or why there is none.
+const PROOF: u8 = 1;
+const WELCOME: u8 = 2;
+const REFUSED: u8 = 3;
 
 /// Which side of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,17 +70,30 @@ pub(super) struct Identity {
     pub planet: String,
     pub region: RegionId,
     pub secret: Option<Secret>,
+    pub versions: RangeInclusive<u64>,
 }
 
 /// Why a peer was refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HelloError {
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Frame(FrameError),
+    #[error(transparent)]
+    Tls(#[from] TlsRefusal),
     #[error("the peer does not speak as a photon does: {0}")]
     Malformed(#[from] DecodeError),
-    #[error("the peer speaks version {found} of the link protocol, and {PROTOCOL} is expected")]
-    Protocol { found: u64 },
+    #[error("the peer speaks version 1 of the link protocol, of before the first release")]
+    TooOld,
+    #[error(
+        "the peer speaks versions {} to {} of the link protocol, and {} to {} are expected",
+        found.start(),
+        found.end(),
+        expected.start(),
+        expected.end()
+    )]
+    Protocol { found: RangeInclusive<u64>, expected: RangeInclusive<u64> },
+    #[error("the peer refuses this region: {reason:?}")]
+    Refused { reason: String },
     #[error("the peer belongs to the planet `{found}`, and `{expected}` is expected")]
     Planet { found: String, expected: String },
     #[error("region `{found}` is not expected here; check the addresses of the links")]
@@ -76,17 +106,63 @@ pub(super) enum HelloError {
     WrongSecret { peer: RegionId },
 }
 
+/// The first bytes of what TLS says to somebody who does not: a greeting, or an alert.
+const TLS_STARTS: [usize; 2] = [0x0316, 0x0315];
+
+impl From<FrameError> for HelloError {
+    /// Tells what TLS has to say from a mere end of the connection.
+    fn from(error: FrameError) -> Self {
+        let refusal = match &error {
+            FrameError::Io(error) => TlsRefusal::of(error),
+            FrameError::TooLong { bytes, .. } => {
+                TLS_STARTS.contains(&(bytes & 0xffff)).then_some(TlsRefusal::NoTlsHere)
+            }
+            FrameError::Checksum | FrameError::Malformed(_) => None,
+        };
+        refusal.map_or(Self::Frame(error), Self::Tls)
+    }
+}
+
+impl HelloError {
+    /// Whether the peer can be told: it listens, and did not say it itself.
+    fn is_for_the_peer(&self) -> bool {
+        match self {
+            Self::Frame(_) | Self::Refused { .. } => false,
+            Self::Tls(refusal) => !refusal.is_of_the_connection(),
+            Self::Malformed(_)
+            | Self::TooOld
+            | Self::Protocol { .. }
+            | Self::Planet { .. }
+            | Self::Unexpected { .. }
+            | Self::NoSecretThere { .. }
+            | Self::NoSecretHere { .. }
+            | Self::WrongSecret { .. } => true,
+        }
+    }
+}
+
 /// What a side says first.
 struct Hello {
+    versions: RangeInclusive<u64>,
+    planet: String,
     region: RegionId,
-    nonce: [u8; 32],
     has_secret: bool,
 }
 
-fn encode(identity: &Identity, nonce: &[u8; 32]) -> bytes::Bytes {
+/// Whom a connection leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Greeted {
+    pub(super) peer: RegionId,
+    /// The version that is spoken from here on.
+    pub(super) version: u64,
+}
+
+fn encode(identity: &Identity, nonce: &[u8; 32]) -> Bytes {
     let mut writer = Writer::default();
     writer.fixed(&MAGIC);
-    writer.uint(PROTOCOL.into());
+    writer.uint(HELLO_FORM);
+    writer.uint(*identity.versions.start());
+    writer.uint(*identity.versions.end());
     writer.text(&identity.planet);
     writer.text(identity.region.as_str());
     writer.fixed(nonce);
@@ -94,78 +170,117 @@ fn encode(identity: &Identity, nonce: &[u8; 32]) -> bytes::Bytes {
     writer.into_bytes()
 }
 
-fn decode(identity: &Identity, body: &[u8]) -> Result<Hello, HelloError> {
+fn decode(body: &[u8]) -> Result<Hello, HelloError> {
     let mut reader = Reader::new(body);
     if reader.fixed()? != MAGIC {
         return Err(reader.malformed("magic").into());
     }
-    let found = reader.uint()?;
-    if found != u64::from(PROTOCOL) {
-        return Err(HelloError::Protocol { found });
+    match reader.uint()? {
+        1 => return Err(HelloError::TooOld),
+        HELLO_FORM => {}
+        _ => return Err(reader.malformed("form of hello").into()),
     }
-    let planet = reader.text()?;
-    if planet != identity.planet {
-        let expected = identity.planet.clone();
-        return Err(HelloError::Planet { found: planet.to_owned(), expected });
-    }
-    let (region, nonce) = (reader.region()?, reader.fixed()?);
+    let versions = reader.uint()?..=reader.uint()?;
+    let planet = reader.text()?.to_owned();
+    let region = reader.region()?;
+    // The nonce counts where the whole hello is proved.
+    let _: [u8; 32] = reader.fixed()?;
     let has_secret = reader.tag()? == 1;
-    reader.end()?;
-    Ok(Hello { region, nonce, has_secret })
+    // What a later version has to add follows here.
+    Ok(Hello { versions, planet, region, has_secret })
 }
 
-/// Returns what proves that the one who is `role` knows the secret.
-fn proof(
-    secret: &Secret,
-    role: Role,
-    planet: &str,
-    hellos: [(RegionId, &[u8; 32]); 2],
-) -> [u8; 32] {
-    let mut writer = Writer::default();
-    writer.fixed(&MAGIC);
-    writer.tag(role.tag());
-    writer.text(planet);
-    for (region, nonce) in hellos {
-        writer.text(region.as_str());
-        writer.fixed(nonce);
+/// Chooses the highest version that both sides speak.
+fn choose(ours: &RangeInclusive<u64>, theirs: &RangeInclusive<u64>) -> Result<u64, HelloError> {
+    let highest = *cmp::min(ours.end(), theirs.end());
+    let lowest = *cmp::max(ours.start(), theirs.start());
+    if lowest <= highest {
+        return Ok(highest);
     }
+    Err(HelloError::Protocol { found: theirs.clone(), expected: ours.clone() })
+}
+
+/// Returns what proves that the one who is `role` knows the secret: his hello comes first.
+fn proof(secret: &Secret, role: Role, hellos: [&[u8]; 2]) -> [u8; 32] {
     let key = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes());
     let mut hmac = key.expect("HMAC takes a key of any length");
-    hmac.update(&writer.into_bytes());
+    hmac.update(&[role.tag()]);
+    for hello in hellos {
+        hmac.update(&(hello.len() as u64).to_le_bytes());
+        hmac.update(hello);
+    }
     hmac.finalize().into_bytes().into()
 }
 
-/// Introduces both sides to each other, and returns the peer if `expects` it.
+/// Introduces both sides to each other, and returns the peer if `admit` has nothing against it.
+/// A peer that is refused is told why.
 pub(super) async fn shake_hands(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     identity: &Identity,
     role: Role,
-    expects: impl Fn(RegionId) -> bool,
-) -> Result<RegionId, HelloError> {
+    admit: impl Fn(RegionId) -> Result<(), HelloError>,
+) -> Result<Greeted, HelloError> {
+    let judged = judge(stream, identity, role, admit).await;
+    if let Err(reason) = &judged
+        && reason.is_for_the_peer()
+    {
+        let mut reason = reason.to_string();
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        // Who has gone already needs no reason.
+        let _ = send(stream, &[&[REFUSED], reason.as_bytes()].concat()).await;
+    }
+    judged
+}
+
+async fn judge(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    identity: &Identity,
+    role: Role,
+    admit: impl Fn(RegionId) -> Result<(), HelloError>,
+) -> Result<Greeted, HelloError> {
     let mut nonce = [0; 32];
     crate::random::fill(&mut nonce);
+    let ours = encode(identity, &nonce);
+    send(stream, &ours).await?;
+    let mut theirs = Vec::new();
+    read_frame(stream, &mut theirs, HELLO_BYTES_MAX).await?;
+    let hello = decode(&theirs)?;
+    let version = choose(&identity.versions, &hello.versions)?;
+    if hello.planet != identity.planet {
+        let expected = identity.planet.clone();
+        return Err(HelloError::Planet { found: hello.planet, expected });
+    }
+    let peer = hello.region;
+    admit(peer)?;
+    match (&identity.secret, hello.has_secret) {
+        (None, false) => {}
+        (None, true) => return Err(HelloError::NoSecretHere { peer }),
+        (Some(_), false) => return Err(HelloError::NoSecretThere { peer }),
+        (Some(secret), true) => {
+            let proven = proof(secret, role, [&ours, &theirs]);
+            send(stream, &[&[PROOF], &proven[..]].concat()).await?;
+            let expected = proof(secret, role.other(), [&theirs, &ours]);
+            if !bool::from(expected.ct_eq(&hear(stream, PROOF).await?)) {
+                return Err(HelloError::WrongSecret { peer });
+            }
+        }
+    }
+    send(stream, &[WELCOME]).await?;
+    hear(stream, WELCOME).await?;
+    Ok(Greeted { peer, version })
+}
+
+/// Reads what a peer says after its hello, unless it refuses.
+async fn hear(stream: &mut (impl AsyncRead + Unpin), expected: u8) -> Result<Vec<u8>, HelloError> {
     let mut body = Vec::new();
-    send(stream, &encode(identity, &nonce)).await?;
     read_frame(stream, &mut body, HELLO_BYTES_MAX).await?;
-    let peer = decode(identity, &body)?;
-    if !expects(peer.region) {
-        return Err(HelloError::Unexpected { found: peer.region });
+    match body.split_first() {
+        Some((tag, rest)) if *tag == expected => Ok(rest.to_vec()),
+        Some((&REFUSED, reason)) => {
+            Err(HelloError::Refused { reason: String::from_utf8_lossy(reason).into_owned() })
+        }
+        Some(_) | None => Err(FrameError::Malformed("something else than its verdict").into()),
     }
-    let region = peer.region;
-    let secret = match (&identity.secret, peer.has_secret) {
-        (None, false) => return Ok(region),
-        (None, true) => return Err(HelloError::NoSecretHere { peer: region }),
-        (Some(_), false) => return Err(HelloError::NoSecretThere { peer: region }),
-        (Some(secret), true) => secret,
-    };
-    let (ours, theirs) = ((identity.region, &nonce), (region, &peer.nonce));
-    send(stream, &proof(secret, role, &identity.planet, [ours, theirs])).await?;
-    read_frame(stream, &mut body, HELLO_BYTES_MAX).await?;
-    let expected = proof(secret, role.other(), &identity.planet, [theirs, ours]);
-    if !bool::from(expected.ct_eq(&body)) {
-        return Err(HelloError::WrongSecret { peer: region });
-    }
-    Ok(region)
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> Result<(), FrameError> {
@@ -182,26 +297,32 @@ mod tests {
 
     fn identity(planet: &str, region: &str, secret: Option<&str>) -> Identity {
         let region = RegionId::try_from(region).unwrap();
-        Identity { planet: planet.into(), region, secret: secret.map(|it| Secret::new(it.into())) }
+        let secret = secret.map(|it| Secret::new(it.into()));
+        Identity { planet: planet.into(), region, secret, versions: PROTOCOLS }
+    }
+
+    fn only(expected: &'static str) -> impl Fn(RegionId) -> Result<(), HelloError> {
+        move |found| match found.as_str() == expected {
+            true => Ok(()),
+            false => Err(HelloError::Unexpected { found }),
+        }
     }
 
     async fn check(dialer: Identity, listener: Identity, expected: [&str; 2]) {
         let (mut near, mut far) = duplex(1 << 16);
         let dial = async {
-            let result =
-                shake_hands(&mut near, &dialer, Role::Dialer, |it| it.as_str() == "b").await;
-            drop(near);
+            let result = shake_hands(&mut near, &dialer, Role::Dialer, only("b")).await;
+            near.shutdown().await.unwrap();
             result
         };
         let listen = async {
-            let result =
-                shake_hands(&mut far, &listener, Role::Listener, |it| it.as_str() == "a").await;
-            drop(far);
+            let result = shake_hands(&mut far, &listener, Role::Listener, only("a")).await;
+            far.shutdown().await.unwrap();
             result
         };
         let (near, far) = tokio::join!(dial, listen);
         for (found, expected) in [near, far].into_iter().zip(expected) {
-            let found = found.map_or_else(|error| error.to_string(), |peer| peer.to_string());
+            let found = found.map_or_else(|error| error.to_string(), |it| it.peer.to_string());
             assert!(found.contains(expected), "`{found}` lacks `{expected}`");
         }
     }
@@ -217,8 +338,47 @@ mod tests {
         check(id("p", "a", Some("s")), id("p", "b", None), here).await;
         let planets = ["planet `q`, and `p`", "planet `p`, and `q`"];
         check(id("p", "a", None), id("q", "b", None), planets).await;
-        check(id("p", "a", None), id("p", "c", None), ["`c` is not expected", "a"]).await;
-        check(id("p", "x", None), id("p", "b", None), ["b", "`x` is not expected"]).await;
+        let refused = "the peer refuses this region: \"region `c` is not expected here";
+        check(id("p", "a", None), id("p", "c", None), ["`c` is not expected", refused]).await;
+        let refused = "the peer refuses this region: \"region `x` is not expected here";
+        check(id("p", "x", None), id("p", "b", None), [refused, "`x` is not expected"]).await;
+    }
+
+    #[tokio::test]
+    async fn the_highest_version_that_both_sides_speak_is_spoken() {
+        let check =
+            async |a: RangeInclusive<u64>, b: RangeInclusive<u64>, expected: Option<u64>| {
+                let [mut dialer, mut listener] = ["a", "b"].map(|it| identity("p", it, Some("s")));
+                (dialer.versions, listener.versions) = (a, b);
+                let (mut near, mut far) = duplex(1 << 16);
+                let (near, far) = tokio::join!(
+                    shake_hands(&mut near, &dialer, Role::Dialer, only("b")),
+                    shake_hands(&mut far, &listener, Role::Listener, only("a")),
+                );
+                for found in [near, far] {
+                    let found = found.map(|it| it.version).map_err(|error| error.to_string());
+                    assert_eq!(found.as_ref().ok(), expected.as_ref(), "{found:?}");
+                }
+            };
+        check(2..=2, 2..=2, Some(2)).await;
+        check(2..=2, 2..=3, Some(2)).await;
+        check(2..=4, 3..=9, Some(4)).await;
+        check(2..=3, 4..=5, None).await;
+        check(4..=5, 2..=3, None).await;
+    }
+
+    #[test]
+    fn a_hello_of_before_the_first_release_is_told_from_nonsense_and_a_longer_one_is_read() {
+        let mut writer = Writer::default();
+        writer.fixed(&MAGIC);
+        writer.uint(1);
+        assert!(matches!(decode(&writer.into_bytes()), Err(HelloError::TooOld)));
+        let mut hello = encode(&identity("p", "a", None), &[7; 32]).to_vec();
+        for len in 0..hello.len() {
+            assert!(matches!(decode(&hello[..len]), Err(HelloError::Malformed(_))), "{len}");
+        }
+        hello.extend_from_slice(b"what a later version adds");
+        assert_eq!(decode(&hello).unwrap().region.as_str(), "a");
     }
 
     #[tokio::test]
@@ -232,9 +392,11 @@ mod tests {
             send(&mut far, &encode(&identity("p", "b", Some("?")), &nonce)).await.unwrap();
             read_frame(&mut far, &mut body, HELLO_BYTES_MAX).await.unwrap();
             send(&mut far, &body).await.unwrap();
+            read_frame(&mut far, &mut body, HELLO_BYTES_MAX).await.unwrap();
+            assert_eq!(body[0], REFUSED);
         };
         let (found, ()) =
-            tokio::join!(shake_hands(&mut near, &ours, Role::Dialer, |_| true), mirror);
+            tokio::join!(shake_hands(&mut near, &ours, Role::Dialer, |_| Ok(())), mirror);
         assert!(matches!(found, Err(HelloError::WrongSecret { .. })));
     }
 }

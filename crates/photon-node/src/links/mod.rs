@@ -2,11 +2,24 @@
 //! Must not know what the messages mean.
 
 mod backoff;
+mod bucket;
+mod certificates;
+mod class;
 mod connection;
 mod frame;
+mod greet;
 mod hello;
 mod outbox;
+mod packing;
+mod squeeze;
 mod table;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
+mod wire;
+mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -23,11 +36,18 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use backoff::Backoff;
-use hello::{HelloError, Identity, Role, shake_hands};
+use greet::{Greeter, greet};
+use hello::{Greeted, HelloError, Identity, PROTOCOLS};
+use tls::Tls;
+use wire::Wire;
 
+pub use certificates::{TlsError, TlsFiles};
+pub(crate) use class::Class;
+pub use squeeze::Squeezing;
 pub(crate) use table::{LinkEvent, LinkTable};
 
-use crate::node::Secret;
+use crate::authority::certificate_name;
+use crate::node::{LinkRates, Secret};
 use crate::stats::LinkCounters;
 
 /// How long it may take to connect.
@@ -48,16 +68,18 @@ pub(crate) struct LinkOptions {
     pub(crate) region: RegionId,
     pub(crate) peers: BTreeSet<RegionId>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// What all connections share.
 struct Shared {
-    identity: Identity,
-    peers: BTreeSet<RegionId>,
+    greeter: Greeter,
     events: mpsc::Sender<LinkEvent>,
     tasks: TaskTracker,
     stop: CancellationToken,
     counters: Arc<LinkCounters>,
+    rates: LinkRates,
+    squeezing: Squeezing,
     links: AtomicU64,
 }
 
@@ -72,6 +94,25 @@ impl Shared {
     }
 }
 
+impl LinkOptions {
+    /// Reads the certificates, if there are to be any, and checks them.
+    pub(crate) fn greeter(self, counters: &Arc<LinkCounters>) -> Result<Greeter, TlsError> {
+        let Self { planet, region, peers, secret, tls } = self;
+        let open = |files| {
+            for peer in &peers {
+                certificate_name(&planet, *peer)?; // Said at the start, not when it is dialed.
+            }
+            Tls::open(files, planet.clone(), region, Arc::clone(counters)).map(Arc::new)
+        };
+        let tls = tls.map(open).transpose()?;
+        Ok(Greeter {
+            identity: Identity { planet, region, secret, versions: PROTOCOLS },
+            peers,
+            tls,
+        })
+    }
+}
+
 /// The links of a region. All their tasks run on the tracker and end with the token.
 #[derive(Debug)]
 pub(crate) struct Links {
@@ -79,21 +120,22 @@ pub(crate) struct Links {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) counters: Arc<LinkCounters>,
+    pub(crate) rates: LinkRates,
+    pub(crate) squeezing: Squeezing,
 }
 
 impl Links {
     /// Accepts the peers with lesser names, and dials those of `dial`.
     pub(crate) fn start(
         self,
-        options: LinkOptions,
+        greeter: Greeter,
         listener: TcpListener,
         dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
     ) {
-        let LinkOptions { planet, region, peers, secret } = options;
-        let Self { events, tasks, stop, counters } = self;
-        let identity = Identity { planet, region, secret };
+        let Self { events, tasks, stop, counters, rates, squeezing } = self;
         let links = AtomicU64::new(1);
-        let shared = Arc::new(Shared { identity, peers, events, tasks, stop, counters, links });
+        let shared = Shared { greeter, events, tasks, stop, counters, rates, squeezing, links };
+        let shared = Arc::new(shared);
         shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
         for (peer, address) in dial {
             shared.tasks.spawn(dial_on(Arc::clone(&shared), peer, address));
@@ -139,13 +181,11 @@ async fn accept_all(shared: Arc<Shared>, listener: TcpListener) {
             };
             let (ours, complaint) = (Arc::clone(&shared), Arc::clone(&complaint));
             shared.tasks.spawn(async move {
-                let own = ours.identity.region;
-                let expects = |peer| peer < own && ours.peers.contains(&peer);
-                let greeted = greet(&ours, stream, Role::Listener, expects);
+                let greeted = in_time(&ours, greet(&ours.greeter, stream, None));
                 let greeted = ours.stop.run_until_cancelled(greeted).await;
                 drop(permit);
                 match greeted {
-                    Some(Ok((peer, stream))) => connection::live(&ours, peer, stream).await,
+                    Some(Ok((greeted, wire))) => connection::live(&ours, greeted, wire).await,
                     Some(Err(reason)) => {
                         complaint.lock().expect("no holder panics").say(address, reason);
                     }
@@ -163,9 +203,9 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
     let dial = async {
         loop {
             match connect(&shared, peer, address).await {
-                Ok(stream) => {
+                Ok((greeted, wire)) => {
                     let start = Instant::now();
-                    connection::live(&shared, peer, stream).await;
+                    connection::live(&shared, greeted, wire).await;
                     backoff.lived(start.elapsed());
                 }
                 Err(reason) => complaint.say(address, format!("region `{peer}`: {reason}")),
@@ -180,23 +220,19 @@ async fn connect(
     shared: &Shared,
     peer: RegionId,
     address: SocketAddr,
-) -> Result<TcpStream, String> {
+) -> Result<(Greeted, Wire), String> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
-    let (_, stream) = greet(shared, stream, Role::Dialer, |it| it == peer).await?;
-    Ok(stream)
+    in_time(shared, greet(&shared.greeter, stream, Some(peer))).await
 }
 
-async fn greet(
+/// Gives an introduction its time, and counts who was refused.
+async fn in_time<T>(
     shared: &Shared,
-    mut stream: TcpStream,
-    role: Role,
-    expects: impl Fn(RegionId) -> bool,
-) -> Result<(RegionId, TcpStream), String> {
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let hello = shake_hands(&mut stream, &shared.identity, role, expects);
-    match timeout(HELLO_TIMEOUT, hello).await {
-        Ok(Ok(peer)) => Ok((peer, stream)),
+    greeting: impl Future<Output = Result<T, HelloError>>,
+) -> Result<T, String> {
+    match timeout(HELLO_TIMEOUT, Box::pin(greeting)).await {
+        Ok(Ok(greeted)) => Ok(greeted),
         Ok(Err(HelloError::Frame(error))) => Err(error.to_string()),
         Ok(Err(refusal)) => {
             shared.counters.refused.fetch_add(1, Ordering::Relaxed);

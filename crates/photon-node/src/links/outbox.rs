@@ -2,26 +2,71 @@
 //! Must not send anything.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use photon_region::{Message, Question};
+use photon_state::Op;
 use tokio::sync::Notify;
 
-/// The most bytes that wait; at it messages are dropped, because a message may be lost.
-pub(crate) const OUTBOX_BYTES_MAX: usize = 16 << 20;
+use super::class::Class;
+use crate::lanes::Lanes;
 
-/// A queue from the driver to the task that writes to a connection.
+/// The most bytes of a class that wait; at it messages are dropped, because a message may be lost
+/// and what matters is said again. One message finds room in an empty queue, however long it is.
+fn bytes_max(class: Class) -> usize {
+    match class {
+        Class::Control | Class::Bulk => 8 << 20,
+        Class::Interactive => 16 << 20,
+    }
+}
+
+/// A queue for each class, from the driver to the task that writes to a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: Mutex<Queue>,
+    queues: Mutex<Queues>,
     filled: Notify,
+    counters: Arc<Lanes>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    of: [Queue; 3],
+    is_closed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Message>,
     bytes: usize,
-    is_closed: bool,
+}
+
+impl Queue {
+    /// Whether a message waits already that says all of this one.
+    fn has(&self, message: &Message) -> bool {
+        if let Message::State { .. } = message {
+            return self.messages.contains(message);
+        }
+        let Some((first, last)) = ends(message) else { return false };
+        self.messages.iter().filter_map(ends).any(|(from, until)| {
+            from.stream == first.stream && from.seq <= first.seq && last.seq <= until.seq
+        })
+    }
+}
+
+/// Returns the first and the last op of a message, which are of one stream.
+fn ends(message: &Message) -> Option<(&Op, &Op)> {
+    match message {
+        Message::Ops(ops) => Some((ops.first()?, ops.last()?)),
+        Message::Seen { .. }
+        | Message::Ack(..)
+        | Message::Ask(..)
+        | Message::Answer(..)
+        | Message::State { .. }
+        | Message::Took { .. }
+        | Message::Ping(_)
+        | Message::Pong(_) => None,
+    }
 }
 
 /// A message was dropped.
@@ -59,72 +104,114 @@ fn note_weight(note: &photon_region::Note) -> usize {
 }
 
 impl Outbox {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of the queue panics")
+    /// Makes an empty outbox that counts.
+    pub(crate) fn new(counters: Arc<Lanes>) -> Self {
+        Self { counters, ..Self::default() }
     }
 
-    /// Puts a message into the queue.
-    pub(crate) fn push(&self, message: Message) -> Result<(), Dropped> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().expect("no holder of the queues panics")
+    }
+
+    /// Puts a message into the queue of its class.
+    pub(crate) fn push(&self, class: Class, message: Message) -> Result<(), Dropped> {
         let weight = weight(&message);
-        let mut queue = self.queue();
-        if queue.is_closed || OUTBOX_BYTES_MAX < queue.bytes + weight {
+        let mut queues = self.queues();
+        let is_closed = queues.is_closed;
+        let queue = &mut queues.of[class.index()];
+        let is_full = 0 < queue.bytes && bytes_max(class) < queue.bytes + weight;
+        if is_closed || is_full {
             return Err(Dropped);
+        }
+        // A region that waits in vain for a slow link to take its bulk says it again and again.
+        if class == Class::Bulk && queue.has(&message) {
+            return Ok(());
         }
         queue.bytes += weight;
         queue.messages.push_back(message);
-        drop(queue);
+        self.counters.of(class).queue_bytes.fetch_add(weight as u64, Ordering::Relaxed);
+        drop(queues);
         self.filled.notify_one();
         Ok(())
     }
 
-    /// Takes the next message, if there is one.
-    pub(super) fn pop(&self) -> Option<Message> {
-        let mut queue = self.queue();
+    /// Takes the next message of a class, if there is one.
+    pub(super) fn pop(&self, class: Class) -> Option<Message> {
+        let mut queues = self.queues();
+        let queue = &mut queues.of[class.index()];
         let message = queue.messages.pop_front()?;
-        queue.bytes -= weight(&message);
+        let weight = weight(&message);
+        queue.bytes -= weight;
+        self.counters.of(class).queue_bytes.fetch_sub(weight as u64, Ordering::Relaxed);
         Some(message)
     }
 
-    /// Waits until there is a message; returns whether there will ever be one.
-    pub(super) async fn filled(&self) -> Result<(), Dropped> {
-        loop {
-            {
-                let queue = self.queue();
-                if queue.is_closed {
-                    return Err(Dropped);
-                }
-                if !queue.messages.is_empty() {
-                    return Ok(());
-                }
-            }
-            self.filled.notified().await;
-        }
+    /// Waits until a message was put in, perhaps before the call.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Whether there will never be a message again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queues().is_closed
     }
 
     /// Ends the connection: another one has taken its place, or the driver has gone.
     pub(crate) fn close(&self) {
-        *self.queue() = Queue { is_closed: true, ..Queue::default() };
+        let mut queues = self.queues();
+        let old = std::mem::replace(&mut *queues, Queues { is_closed: true, ..Queues::default() });
+        for class in Class::ALL {
+            let bytes = old.of[class.index()].bytes as u64;
+            self.counters.of(class).queue_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        drop(queues);
         self.filled.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use photon_state::{Change, Dataset, Hlc, Key, PlacementId, RegionId, StreamId};
+
     use super::*;
 
-    #[tokio::test]
-    async fn messages_come_in_order_until_the_bound_and_none_after_the_close() {
+    #[test]
+    fn messages_of_a_class_come_in_order_until_its_bound_and_none_after_the_close() {
         let outbox = Outbox::default();
-        let pushed = (0..).take_while(|number| outbox.push(Message::Ping(*number)).is_ok()).count();
-        assert_eq!(pushed, OUTBOX_BYTES_MAX / 64);
-        assert_eq!(outbox.filled().await, Ok(()));
-        assert_eq!(outbox.pop(), Some(Message::Ping(0)));
-        assert_eq!(outbox.push(Message::Ping(9)), Ok(()));
-        assert_eq!(outbox.push(Message::Ping(9)), Err(Dropped));
-        assert_eq!(outbox.pop(), Some(Message::Ping(1)));
+        let push = |class, number| outbox.push(class, Message::Ping(number));
+        let pushed = (0..).take_while(|number| push(Class::Control, *number).is_ok()).count();
+        assert_eq!(pushed, bytes_max(Class::Control) / 64);
+        assert_eq!(push(Class::Bulk, 1), Ok(()));
+        assert_eq!(outbox.pop(Class::Control), Some(Message::Ping(0)));
+        assert_eq!(push(Class::Control, 9), Ok(()));
+        assert_eq!(push(Class::Control, 9), Err(Dropped));
+        assert_eq!(outbox.pop(Class::Control), Some(Message::Ping(1)));
+        assert_eq!(outbox.pop(Class::Bulk), Some(Message::Ping(1)));
+        assert_eq!(outbox.pop(Class::Bulk), None);
         outbox.close();
-        assert_eq!(outbox.pop(), None);
-        assert_eq!(outbox.filled().await, Err(Dropped));
-        assert_eq!(outbox.push(Message::Ping(9)), Err(Dropped));
+        assert_eq!(outbox.pop(Class::Control), None);
+        assert!(outbox.is_closed());
+        assert_eq!(push(Class::Control, 9), Err(Dropped));
+        assert_eq!(outbox.counters.of(Class::Control).queue_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn bulk_that_waits_already_is_not_queued_twice() {
+        let ops = |seqs: std::ops::RangeInclusive<u64>| {
+            Message::Ops(seqs.map(|seq| Arc::new(op(seq))).collect())
+        };
+        let outbox = Outbox::default();
+        for seqs in [1..=4, 5..=8, 1..=4, 6..=7, 7..=9] {
+            outbox.push(Class::Bulk, ops(seqs)).unwrap();
+        }
+        let queued: Vec<_> = std::iter::from_fn(|| outbox.pop(Class::Bulk)).collect();
+        assert_eq!(queued, [ops(1..=4), ops(5..=8), ops(7..=9)]);
+    }
+
+    fn op(seq: u64) -> Op {
+        let origin = RegionId::try_from("a").unwrap();
+        let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
+        let (key, change) = (Key::new(b"key"), Change::Delete);
+        Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change }
     }
 }

@@ -9,6 +9,7 @@ use photon_region::{Input, Message};
 use photon_state::RegionId;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::class::Class;
 use super::outbox::Outbox;
 use crate::stats::LinkCounters;
 
@@ -79,10 +80,11 @@ impl LinkTable {
     }
 
     /// Sends a message, or drops it where there is no link or no room.
-    pub(crate) fn send(&self, peer: RegionId, message: Message) {
-        let sent = self.links.get(&peer).is_some_and(|(_, outbox)| outbox.push(message).is_ok());
-        if !sent {
+    pub(crate) fn send(&self, peer: RegionId, class: Class, message: Message) {
+        let outbox = self.links.get(&peer).map(|(_, outbox)| outbox);
+        if outbox.is_none_or(|it| it.push(class, message).is_err()) {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counters.peers.of(peer).of(class).dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -116,7 +118,7 @@ mod tests {
         assert_eq!(take(1, LinkNews::Up(Arc::clone(&old))), ["Linked(b)"]);
         assert_eq!(take(1, message(1)), ["Message(b, Ping(1))"]);
         assert_eq!(take(2, LinkNews::Up(Arc::default())), ["Unlinked(b)", "Linked(b)"]);
-        assert!(old.push(Message::Ping(0)).is_err());
+        assert!(old.push(Class::Control, Message::Ping(0)).is_err());
         assert!(take(1, message(2)).is_empty());
         assert!(take(1, LinkNews::Down).is_empty());
         assert_eq!(take(2, message(3)), ["Message(b, Ping(3))"]);

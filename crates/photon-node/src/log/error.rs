@@ -85,6 +85,20 @@ pub enum LogError {
         /// Why it halted.
         why: String,
     },
+    /// The log begins later than it may.
+    #[error(
+        "the log in `{}` lacks what comes before op {seq} of {stream:?}: segments are missing; put \
+         them back, or start from an empty folder: the other regions give back what they have",
+        path.display()
+    )]
+    Lacks {
+        /// The data folder.
+        path: PathBuf,
+        /// The stream that has a gap.
+        stream: photon_state::StreamId,
+        /// An op behind the gap.
+        seq: u64,
+    },
     /// The log is damaged where no crash can have damaged it.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),

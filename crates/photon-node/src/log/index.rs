@@ -46,6 +46,19 @@ impl Index {
         }
     }
 
+    /// Returns the segment that holds an op.
+    pub(super) fn segment_of(&self, stream: &StreamId, seq: u64) -> Option<u64> {
+        let mark = self.mark(stream, self.find(stream, seq))?;
+        (mark.seq <= seq).then_some(mark.at.segment)
+    }
+
+    /// Forgets what lies before a segment.
+    pub(super) fn forget_before(&mut self, segment: u64) {
+        for marks in self.streams.values_mut() {
+            marks.retain(|mark| segment <= mark.at.segment);
+        }
+    }
+
     /// Moves the end of what is durable.
     pub(super) fn advance(&mut self, end: Place) {
         self.end = end;

@@ -67,11 +67,20 @@ pub(crate) struct FetchRequest {
     pub bytes_max: usize,
 }
 
+/// What the thread that reads is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReadRequest {
+    /// Read ops back.
+    Fetch(FetchRequest),
+    /// Let go of the segments before the one that holds an op.
+    Truncate { stream: StreamId, seq: u64 },
+}
+
 /// The driver's end of a log that runs. Its threads end when it is dropped and all is written.
 #[derive(Debug)]
 pub(crate) struct Log {
     batches: SyncSender<Vec<Arc<Op>>>,
-    fetches: SyncSender<FetchRequest>,
+    fetches: SyncSender<ReadRequest>,
 }
 
 /// A log that was read, and does not run yet.
@@ -141,8 +150,8 @@ impl Log {
         hand(&self.batches, ops)
     }
 
-    /// Asks for ops.
-    pub(crate) fn fetch(&self, request: FetchRequest) -> Handed<FetchRequest> {
+    /// Asks for ops, or for room.
+    pub(crate) fn read(&self, request: ReadRequest) -> Handed<ReadRequest> {
         hand(&self.fetches, request)
     }
 }
@@ -255,13 +264,24 @@ impl Writer {
 
 fn run_reader(
     reader: &LogReader,
-    requests: &Receiver<FetchRequest>,
+    requests: &Receiver<ReadRequest>,
     events: &mpsc::Sender<LogEvent>,
 ) {
-    while let Ok(FetchRequest { stream, from, bytes_max }) = requests.recv() {
-        let event = match reader.fetch(stream, from, bytes_max) {
-            Ok(ops) => LogEvent::Fetched { stream, from, ops },
-            Err(error) => LogEvent::Failed(error),
+    while let Ok(request) = requests.recv() {
+        let event = match request {
+            ReadRequest::Fetch(FetchRequest { stream, from, bytes_max }) => {
+                match reader.fetch(stream, from, bytes_max) {
+                    Ok(ops) => LogEvent::Fetched { stream, from, ops },
+                    Err(error) => LogEvent::Failed(error),
+                }
+            }
+            ReadRequest::Truncate { stream, seq } => match reader.truncate(&stream, seq) {
+                Ok(removed) => {
+                    info!(removed, "segments of the log are no longer needed and were removed");
+                    continue;
+                }
+                Err(error) => LogEvent::Failed(error),
+            },
         };
         if events.blocking_send(event).is_err() {
             return;

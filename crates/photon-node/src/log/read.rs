@@ -1,7 +1,7 @@
 //! Reads ops of one stream back from the log, for peers that were away.
 //! Must not read behind what is durable, nor hold up a commit.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -56,6 +56,22 @@ impl LogReader {
             }
         }
         Ok(fetch.ops)
+    }
+
+    /// Removes the segments before the one that holds an op; returns how many. The oldest goes
+    /// first, so that a crash leaves a log without gaps.
+    pub(super) fn truncate(&self, stream: &StreamId, seq: u64) -> Result<usize, LogError> {
+        let Some(keep) = self.index(|index| index.segment_of(stream, seq)) else { return Ok(0) };
+        self.index.lock().expect("no holder of the index panics").forget_before(keep);
+        let mut removed = 0;
+        for (first, path) in segment::list(&self.log)? {
+            if first < keep {
+                fs::remove_file(&path).at("remove", &path)?;
+                removed += 1;
+            }
+        }
+        segment::sync_folder(&self.log)?;
+        Ok(removed)
     }
 
     fn index<R>(&self, read: impl FnOnce(&Index) -> R) -> R {

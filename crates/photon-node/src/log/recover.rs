@@ -63,14 +63,15 @@ pub(super) fn recover(
     mut replay: impl FnMut(Arc<Op>),
 ) -> Result<(Tail, Recovered), LogError> {
     let segments = segment::list(&folder.log)?;
-    let Some(((last, last_path), _)) = segments.split_last() else {
+    let (Some((last, last_path)), Some((first, _))) = (segments.last(), segments.first()) else {
         return Err(
             Corrupt::new(&segment::path(&folder.log, 1), 0, "the segment is missing").into()
         );
     };
     let mut found = Recovered::default();
     let mut index = Index::default();
-    let mut next_group = 1;
+    // What came before the first segment is not needed: what follows stands for it.
+    let mut next_group = *first;
     let mut end = Place::default();
     for (first, path) in &segments {
         if *first != next_group {

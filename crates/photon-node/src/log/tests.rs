@@ -206,10 +206,11 @@ fn damage_in_a_segment_that_is_not_the_last_is_refused() {
 fn a_segment_that_is_missing_is_refused() {
     let fixture = Fixture::new(600);
     fixture.write(&[1..4, 4..7, 7..10]);
-    for first in [2, 1] {
-        fs::remove_file(fixture.segment(first)).unwrap();
-        fixture.check_corrupt(&fixture.segment(first), "missing");
-    }
+    fs::remove_file(fixture.segment(2)).unwrap();
+    fixture.check_corrupt(&fixture.segment(2), "missing");
+    // Whether the log may begin later is for the machine to say, which knows what it lacks.
+    fs::remove_file(fixture.segment(1)).unwrap();
+    assert_eq!(fixture.open().unwrap().recovered.ops, 3);
     fs::remove_file(fixture.segment(3)).unwrap();
     fixture.check_corrupt(&fixture.segment(1), "missing");
 }
@@ -437,7 +438,7 @@ fn the_threads_tell_what_is_durable_and_whether_there_is_room() {
     assert!(matches!(next(), LogEvent::Durable(12)));
     assert!(matches!(next(), LogEvent::Disk(Disk::Ready)));
     let request = FetchRequest { stream: stream("a"), from: 3, bytes_max: usize::MAX };
-    assert!(matches!(log.fetch(request), Handed::Taken));
+    assert!(matches!(log.read(ReadRequest::Fetch(request)), Handed::Taken));
     let LogEvent::Fetched { from: 3, ops, .. } = next() else { panic!("no ops were fetched") };
     assert_eq!(ops.len(), 10);
     drop(log);

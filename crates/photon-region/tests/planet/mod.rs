@@ -81,6 +81,7 @@ impl Planet {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
+                    Output::Truncate { .. } => {}
                     Output::Halt(why) => self.halted.push((name, why)),
                 }
             }

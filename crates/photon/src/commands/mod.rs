@@ -3,6 +3,7 @@
 
 mod agent;
 mod follow;
+mod planet;
 mod region;
 mod send;
 mod serve;
@@ -14,7 +15,7 @@ mod version;
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{self, Cli, Command, Global};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Task(command) => {
             one_thread()?.block_on(task::run(command, &client(global), output))
         }
+        Command::Planet(cli::Planet::Ca(command)) => planet::run(&command, output),
         Command::Token(command) => token::run(&command, output),
         Command::Simulate(options) => simulate::run(&options, output),
         Command::Version => version::run(output),

@@ -146,7 +146,9 @@ pub enum ConfigProblem {
     /// An address is open to others, and anybody could pose as a region.
     #[error(
         "`{key}` is `{address}`, which is not loopback: \
-         set `links.secret` to the same 16 characters or more in all regions"
+         give its links certificates (`links.certificate`, `key` and `authority`; see \
+         `photon planet ca --help`), or set `links.secret` to the same 16 characters or more in \
+         all regions"
     )]
     SecretNeeded {
         /// The key.

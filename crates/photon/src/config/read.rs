@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use photon_edge::TokenHash;
@@ -12,8 +13,8 @@ use reqwest::Url;
 
 use super::section::{Section, Value, hint};
 use super::{
-    AgentLimits, Config, ConfigError, ConfigProblem, Links, LogLimits, PLACEMENTS_MAX, REGIONS_MAX,
-    Secret, Site, TOKENS_MAX, TaskLimits, WireLimits,
+    AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, Links, LogLimits, PLACEMENTS_MAX,
+    REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, WireLimits,
 };
 use crate::catalog;
 
@@ -30,6 +31,9 @@ const ROOT: [&str; 10] = [
     "limits",
     "log",
 ];
+
+/// What may be said of the bytes in a second. Beneath it a peer would be thought to be silent.
+const LINK_RATES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize(64 << 30);
 
 /// Reads the whole file.
 pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
@@ -212,7 +216,10 @@ fn tokens(listen: &Section<'_>) -> Result<Vec<TokenHash>, ConfigError> {
 }
 
 fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Links, ConfigError> {
-    links.refuse_unknown(&["secret", "via"])?;
+    let [rate, bulk_rate] = ["bytes_per_second_max", "bulk_bytes_per_second_max"];
+    let known = ["secret", "certificate", "key", "authority", rate, bulk_rate, "via"];
+    links.refuse_unknown(&known)?;
+    let rate_of = |key| links.find(key).map(|it| it.measure(&LINK_RATES)).transpose();
     let secret = |it: Value<'_>| {
         let it = it.hidden();
         Secret::new(it.text()?).ok_or_else(|| it.wrong("a text of 16 to 256 bytes"))
@@ -222,7 +229,32 @@ fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Link
     for (name, value) in links.section("via")?.entries(REGIONS_MAX)? {
         via.insert(region_named(&value, name, regions)?, value.address()?);
     }
-    Ok(Links { secret, via })
+    Ok(Links {
+        secret,
+        tls: tls_paths(links)?,
+        bytes_per_second_max: rate_of(rate)?,
+        bulk_bytes_per_second_max: rate_of(bulk_rate)?,
+        via,
+    })
+}
+
+/// Reads the paths of the certificates: all three, or none.
+fn tls_paths(links: &Section<'_>) -> Result<Option<TlsPaths>, ConfigError> {
+    if ["certificate", "key", "authority"].iter().all(|key| links.find(key).is_none()) {
+        return Ok(None);
+    }
+    let path = |key, expected| {
+        let value = links.require(key, expected)?;
+        match value.text()? {
+            "" => Err(value.wrong("the path of a file")),
+            path => Ok(PathBuf::from(path)),
+        }
+    };
+    Ok(Some(TlsPaths {
+        certificate: path("certificate", "the file of this region's certificate, as PEM")?,
+        key: path("key", "the file of the private key of `links.certificate`, as PEM")?,
+        authority: path("authority", "the file of the planet's authorities, as PEM")?,
+    }))
 }
 
 /// Checks that what is open to others is guarded.
@@ -241,7 +273,7 @@ fn check_guards(site: &Site, section: &Section<'_>, config: &Config) -> Result<(
         let key = value.path().to_owned();
         return Err(value.error(ConfigProblem::TokenNeeded { key, target }));
     }
-    if is_open(site.link.ip()) && config.links.secret.is_none() {
+    if is_open(site.link.ip()) && config.links.secret.is_none() && config.links.tls.is_none() {
         let (value, address) = (line("link")?, site.link);
         let key = value.path().to_owned();
         return Err(value.error(ConfigProblem::SecretNeeded { key, address }));

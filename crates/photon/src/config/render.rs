@@ -1,14 +1,16 @@
 //! Writes a configuration as the text that gives it back when parsed.
 //! Must not leave out what has its default: the text says all that holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Config, Site};
+use super::{Config, Site, TlsPaths};
 
-/// A folder whose name is no text, which a configuration cannot hold.
+/// A path that is no text, which a configuration cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path `{}` is not UTF-8: choose another for `node.data`", .path.display())]
+#[error("the path `{}` is not UTF-8: choose another for `{key}`", .path.display())]
 pub struct PathNotText {
+    /// The key that should hold it.
+    pub key: &'static str,
     /// The path.
     pub path: PathBuf,
 }
@@ -27,13 +29,24 @@ impl Config {
         }
         text += "\n[node]\n";
         if let Some(path) = &self.data {
-            let data = path.to_str().ok_or_else(|| PathNotText { path: path.clone() })?;
-            text += &format!("data = {}\n", quoted(data));
+            text += &format!("data = {}\n", quoted(as_text("node.data", path)?));
         }
         text += &format!("\n[listen]\ntokens = {}\n", list(&self.tokens));
         text += "\n[links]\n";
         if let Some(secret) = &self.links.secret {
             text += &format!("secret = {}\n", quoted(secret.expose()));
+        }
+        if let Some(TlsPaths { certificate, key, authority }) = &self.links.tls {
+            let certificate = quoted(as_text("links.certificate", certificate)?);
+            let key = quoted(as_text("links.key", key)?);
+            let authority = quoted(as_text("links.authority", authority)?);
+            text += &format!("certificate = {certificate}\nkey = {key}\nauthority = {authority}\n");
+        }
+        let (all, bulk) = (self.links.bytes_per_second_max, self.links.bulk_bytes_per_second_max);
+        for (key, rate) in [("bytes_per_second_max", all), ("bulk_bytes_per_second_max", bulk)] {
+            if let Some(rate) = rate {
+                text += &format!("{key} = \"{rate}\"\n");
+            }
         }
         let via = self.links.via.iter().map(|(name, address)| format!("{name} = \"{address}\""));
         text += &format!("via = {{ {} }}\n", via.collect::<Vec<_>>().join(", "));
@@ -43,6 +56,10 @@ impl Config {
         text += &self.log.render();
         Ok(text)
     }
+}
+
+fn as_text<'a>(key: &'static str, path: &'a Path) -> Result<&'a str, PathNotText> {
+    path.to_str().ok_or_else(|| PathNotText { key, path: path.to_owned() })
 }
 
 fn render_site(site: &Site) -> String {

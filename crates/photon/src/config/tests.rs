@@ -33,6 +33,11 @@ data = '/var/lib/photon "1"'
 tokens = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
 [links]
 secret = "correct horse battery \\ staple"
+certificate = "tls/\"eu\".pem"
+key = "/etc/photon/eu.key"
+authority = "tls/ca.pem"
+bytes_per_second_max = "64MiB"
+bulk_bytes_per_second_max = "4MiB"
 via = { moon = "127.0.0.1:9001" }
 [tasks]
 lease_ttl = "90s"
@@ -179,6 +184,9 @@ fn a_value_out_of_bounds_is_told_the_bounds() {
     bounds("[tasks]\nattempts_max = 0", "9: `tasks.attempts_max`", ["0", "1", "1000"]);
     let segment = ["1KiB", "1MiB", "1GiB"];
     bounds("[log]\nsegment_bytes = '1KiB'", "9: `log.segment_bytes`", segment);
+    let rate = ["1KiB", "1MiB", "64GiB"];
+    let text = "[links]\nbytes_per_second_max = '1KiB'";
+    bounds(text, "9: `links.bytes_per_second_max`", rate);
     bounds("latitude = 90.5", "8: `regions.eu-west-1.latitude`", ["90.5", "-90", "90"]);
     check(
         "[limits]\nbody_bytes_max = '1KiB'",
@@ -278,10 +286,36 @@ fn an_address_that_is_open_to_others_must_be_guarded() {
         .unwrap();
     let open = "[regions.us-west-2]\napi = '127.0.0.1:7500'\nlink = '10.0.0.1:7501'";
     let secret = "p.toml:10: `regions.us-west-2.link` is `10.0.0.1:7501`, which is not loopback: \
-        set `links.secret` to the same 16 characters or more in all regions";
+        give its links certificates (`links.certificate`, `key` and `authority`; see \
+        `photon planet ca --help`), or set `links.secret` to the same 16 characters or more in \
+        all regions";
     check(open, secret);
+    let tls = "\n[links]\ncertificate = 'a'\nkey = 'b'\nauthority = 'c'";
+    let token = "\n[listen]\ntokens = ['sha256:\
+        ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad']";
+    Config::parse("p.toml", &format!("{GOOD}{open}{tls}{token}")).unwrap();
     let loopback = "[regions.us-west-2]\napi = '[::1]:7500'\nlink = '[::ffff:127.0.0.1]:7501'";
     Config::parse("p.toml", &format!("{GOOD}{loopback}")).unwrap();
+}
+
+#[test]
+fn certificates_come_with_their_key_and_authority_and_lie_beside_the_file() {
+    let missing = |text, key, expected| {
+        check(text, &format!("p.toml:8: the key `links.{key}` is missing: set it to {expected}"));
+    };
+    let key = "the file of the private key of `links.certificate`, as PEM";
+    missing("[links]\ncertificate = 'a'\nauthority = 'c'", "key", key);
+    let certificate = "the file of this region's certificate, as PEM";
+    missing("[links]\nkey = 'a'", "certificate", certificate);
+    let empty = "p.toml:9: `links.certificate` is the text \"\", but must be the path of a file";
+    check("[links]\ncertificate = ''\nkey = 'b'\nauthority = 'c'", empty);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photon.toml");
+    std::fs::write(&path, EVERYTHING).unwrap();
+    let tls = Config::load(&path).unwrap().links.tls.unwrap();
+    assert_eq!(tls.authority, folder.path().join("tls/ca.pem"));
+    assert_eq!(tls.key, Path::new("/etc/photon/eu.key"));
 }
 
 #[test]

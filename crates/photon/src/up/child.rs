@@ -173,7 +173,7 @@ impl Running {
 }
 
 /// Writes a file that only its owner may read: there is a secret in it.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = OpenOptions::new();

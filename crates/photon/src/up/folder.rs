@@ -54,6 +54,11 @@ impl Folder {
         self.path.join(region.as_str())
     }
 
+    /// Returns where the certificates of all regions lie: a region's own folder may be moved away.
+    pub(super) fn certificates(&self) -> PathBuf {
+        self.path.join("tls")
+    }
+
     /// Takes the folder into use, and makes it if there is none: for its owner's eyes only.
     pub(super) fn open(&self) -> Result<Lock> {
         let shown = self.path.display();

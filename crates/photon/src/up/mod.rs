@@ -1,6 +1,7 @@
 //! `photon up`: a planet on one machine, each region a process of its own.
 //! Must not look into regions: it knows of them what their front doors tell.
 
+mod certificates;
 mod child;
 pub(crate) mod control;
 pub(crate) mod folder;
@@ -63,6 +64,8 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
     if options.fresh {
         folder.empty()?; // Only now: a planet that cannot start keeps what it has.
     }
+
+    certificates::make(&folder.certificates(), &plan.planet().to_string(), &plan.order)?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (sender, mut happenings) = mpsc::channel(HAPPENINGS_MAX);

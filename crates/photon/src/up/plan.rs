@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use photon_region::Place;
 use photon_state::{PlacementId, RegionId};
 
+use super::certificates;
 use super::folder::Folder;
 use crate::catalog;
 use crate::cli;
@@ -105,6 +106,11 @@ impl Plan {
         pairs.filter(|(from, to)| from != to).map(route).collect()
     }
 
+    /// Returns the planet's name.
+    pub(super) fn planet(&self) -> PlanetName {
+        self.config.planet
+    }
+
     /// Returns where each region lies.
     pub(super) fn places(&self) -> BTreeMap<RegionId, Place> {
         self.config.regions.iter().map(|(name, site)| (*name, site.place)).collect()
@@ -125,6 +131,7 @@ impl Plan {
         let mut config = self.config.clone();
         config.data = Some(folder.region(region));
         config.links.via = via;
+        config.links.tls = Some(certificates::paths(&folder.certificates(), region));
         config
     }
 }

@@ -1,0 +1,72 @@
+//! `photon planet`, as types: the planet's own certificate authority.
+//! Must not do anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use photon_state::RegionId;
+
+use crate::config::PlanetName;
+
+const CA_EXAMPLES: &str = "\
+Examples:
+  photon planet ca new --planet prod --out ca
+  photon planet ca issue --ca ca --planet prod --region eu-west-1 --out eu-west-1
+  photon planet ca issue --ca ca --planet prod --region eu-west-1 --days 30 --out new";
+
+/// What can be done for a planet as a whole.
+#[derive(Debug, Subcommand)]
+pub enum Planet {
+    /// Make the certificates by which regions recognize each other
+    #[command(subcommand, after_help = CA_EXAMPLES)]
+    Ca(Ca),
+}
+
+/// What can be done about certificates.
+#[derive(Debug, Subcommand)]
+pub enum Ca {
+    /// Make a new authority: ca.pem for every region, ca.key for nobody but you
+    #[command(after_help = CA_EXAMPLES)]
+    New(CaNew),
+    /// Make a certificate and a key for a region
+    #[command(after_help = CA_EXAMPLES)]
+    Issue(CaIssue),
+}
+
+/// What `photon planet ca new` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct CaNew {
+    /// The planet, as `planet` in the configuration names it
+    #[arg(long, value_parser = planet)]
+    pub planet: PlanetName,
+    /// How long the authority is valid
+    #[arg(long, default_value_t = 3_650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// The folder for ca.pem and ca.key; it is made if there is none
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+}
+
+/// What `photon planet ca issue` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct CaIssue {
+    /// The folder with ca.pem and ca.key
+    #[arg(long, value_name = "FOLDER")]
+    pub ca: PathBuf,
+    /// The planet of the authority
+    #[arg(long, value_parser = planet)]
+    pub planet: PlanetName,
+    /// The region that the certificate is for
+    #[arg(long)]
+    pub region: RegionId,
+    /// How long the certificate is valid
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub days: u32,
+    /// The folder for REGION.pem and REGION.key; it is made if there is none
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+}
+
+fn planet(text: &str) -> Result<PlanetName, String> {
+    PlanetName::try_from(text).map_err(|error| error.to_string())
+}
