@@ -354,3 +354,18 @@ async fn a_region_outside_a_placement_says_who_could_answer() {
     let refused = client.json("PUT", "/v1/data/by-tenant/evil/1", json!({"a": 1})).await;
     refused.refused(422, "no-such-tenant", json!("key"));
 }
+
+#[tokio::test]
+async fn metrics_tell_of_data() {
+    let metrics = Client::new().get("/metrics").await.ok();
+    let text = metrics.body.as_str().unwrap().to_owned();
+    let names =
+        ["photon_datasets", "photon_data_bytes", "photon_data_writes_total"].into_iter().chain([
+            "photon_data_forwarded_total",
+            "photon_data_mismatched_total",
+            "photon_data_conflicts_total",
+        ]);
+    for name in names {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} is missing");
+    }
+}
