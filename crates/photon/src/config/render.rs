@@ -25,6 +25,9 @@ impl Config {
         for (name, members) in own {
             text += &format!("{name} = {}\n", list(members));
         }
+        for dataset in &self.datasets {
+            text += &super::dataset::render(dataset);
+        }
         text += "\n[node]\n";
         if let Some(path) = &self.data {
             let data = path.to_str().ok_or_else(|| PathNotText { path: path.clone() })?;
@@ -40,6 +43,7 @@ impl Config {
         text += &self.tasks.render();
         text += &self.agents.render();
         text += &self.limits.render();
+        text += &self.records.render();
         text += &self.log.render();
         Ok(text)
     }
