@@ -80,8 +80,10 @@ macro_rules! names {
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        // The document would not see the names if each variant were renamed by this macro.
+        #[serde(rename_all = "kebab-case")]
         pub enum $name {
-            $(#[doc = $meaning] #[serde(rename = $text)] $variant,)+
+            $(#[doc = $meaning] $variant,)+
         }
 
         impl $name {
@@ -447,6 +449,20 @@ mod tests {
         if let Ok(spec) = spec {
             assert_eq!(Dataset::from(&spec).spec(name), Ok(spec), "{json}");
         }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_json_and_elsewhere() {
+        macro_rules! check {
+            ($($name:ident)+) => {$(
+                for text in $name::NAMES {
+                    let named = $name::named(text).unwrap();
+                    assert_eq!(serde_json::to_value(named).unwrap(), *text);
+                    assert_eq!(named.as_str(), *text);
+                }
+            )+};
+        }
+        check! { DatasetType Elsewhere DatasetMode ConflictPolicy WriteConsistency ReadConsistency }
     }
 
     #[test]
