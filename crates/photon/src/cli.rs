@@ -1,6 +1,8 @@
 //! The command line, as types: what may be typed, and what `--help` says about it.
 //! Must not do anything.
 
+mod data;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
+use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES};
+pub use self::data::{
+    Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, WriteOptions,
+};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -61,6 +67,15 @@ pub enum Command {
     /// List, show, follow and cancel tasks
     #[command(subcommand, after_help = TASK_EXAMPLES)]
     Task(Task),
+    /// Declare, list, show and remove datasets
+    #[command(subcommand, after_help = DATASET_EXAMPLES)]
+    Dataset(Dataset),
+    /// Read, write and watch the records of datasets
+    #[command(subcommand, after_help = DATA_EXAMPLES)]
+    Data(Data),
+    /// Show how far regions are behind each other
+    #[command(subcommand)]
+    Replication(Replication),
     /// Make bearer tokens
     #[command(subcommand)]
     Token(Token),
