@@ -24,6 +24,13 @@ async fn the_api_is_what_its_document_says() {
     api.completes_a_task().await;
     let task = api.post("/v1/tasks", &json!({"agent": "shout", "text": "hello"})).await.ok();
     assert_eq!(api.lease("shout").await["task"], text(&task["id"]));
+    // Datasets whose names are among those that are tried, of each type.
+    let types = ["register", "counter", "bounded-counter", "set", "map", "document"];
+    let names = ["notes".to_owned()].into_iter().chain(('a'..='z').map(String::from));
+    for (name, kind) in names.zip(types.iter().cycle()) {
+        api.put(&format!("/v1/datasets/{name}"), &json!({"type": kind})).await.ok();
+    }
+    api.put("/v1/data/notes/users/7", &json!({"name": "Ada"})).await.ok();
     let document = api.get("/v1/openapi.json").await.ok();
     assert!(text(&document["openapi"]).starts_with("3.1"), "{}", document["openapi"]);
 

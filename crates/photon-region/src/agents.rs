@@ -13,9 +13,10 @@ use crate::contract::{AgentSpec, AtHome, Disk, Lease, Reply};
 use crate::desk::Bell;
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
 use crate::registry::{AGENTS, ONLINE, PRESENCE, agent_record, presence_record, weight};
 use crate::task::{AgentName, Claim, Skill, TaskId};
+use crate::verdict::{Patience, Verdict};
 
 impl Region {
     /// Bytes of one agent's card with its skills.

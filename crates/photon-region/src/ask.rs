@@ -10,8 +10,9 @@ use crate::contract::{Answer, AtHome, Message, Output, Question, Reply, Ticket};
 use crate::data::DataRefusal;
 use crate::desk::Held;
 use crate::refusal::Refusal;
-use crate::region::{Region, Verdict};
+use crate::region::Region;
 use crate::task::{TaskId, TaskState, region_tag};
+use crate::verdict::Verdict;
 
 /// The questions that are open. Their number counts as in flight.
 #[derive(Debug)]

@@ -9,12 +9,13 @@ use photon_state::{PlacementId, RegionId};
 use crate::codec::decode_event;
 use crate::contract::{AtHome, Disk, Reply, TokenPair};
 use crate::refusal::{Large, Queue, Refusal};
-use crate::region::{Region, Verdict};
+use crate::region::Region;
 use crate::task::{
     AgentName, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Spec, Target, TaskId,
     TaskState, Token,
 };
 use crate::tasks::{Task, task_record};
+use crate::verdict::Verdict;
 
 /// The epoch of every home, as long as homes do not move.
 const EPOCH: u32 = 1;

@@ -20,6 +20,7 @@ mod snapshot;
 mod streams;
 mod task;
 mod tasks;
+mod verdict;
 mod view;
 
 pub use codec::{decode_message, encode_message};

@@ -9,9 +9,10 @@ use crate::codec::decode_event;
 use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary};
 use crate::desk::Bell;
 use crate::refusal::Refusal;
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
 use crate::task::{Artifact, Event, Note, Target, TaskId};
 use crate::tasks::{Task, task_record};
+use crate::verdict::{Patience, Verdict};
 
 impl Region {
     /// How long a task that was born elsewhere may take to arrive here before it counts as unknown.

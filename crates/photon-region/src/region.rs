@@ -13,8 +13,8 @@ use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 
 use crate::ask::Asks;
 use crate::config::Config;
-use crate::contract::{Command, Disk, Input, Message, Output, Reply, Ticket};
-use crate::data::{Data, Pending, into_answer, is_guest};
+use crate::contract::{Command, Disk, Input, Message, Output, Ticket};
+use crate::data::{Data, into_answer, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
@@ -24,6 +24,7 @@ use crate::snapshot::{Compaction, Covers, Incoming};
 use crate::streams::Streams;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
+use crate::verdict::{Patience, Verdict};
 use crate::view::{Counters, PeerView, View};
 
 /// One region. Call [`handle`](Self::handle), then drain [`poll`](Self::poll), then repeat.
@@ -88,46 +89,6 @@ pub struct Region {
     pub(crate) outputs: VecDeque<Output>,
     #[cfg(feature = "planted-bugs")]
     pub(crate) planted: Option<crate::PlantedBug>,
-}
-
-/// What is to be done with a command.
-pub(crate) enum Verdict {
-    /// Answer it once an append is durable.
-    Reply(u64, Result<Reply, Refusal>),
-    /// Let it wait for a bell until a time, then look again.
-    Wait(Bell, Duration),
-    /// Another region decides; its answer is the reply.
-    Asked,
-    /// Answer it once the writes have reached their level.
-    Level(Box<Pending>),
-}
-
-impl From<Refusal> for Verdict {
-    fn from(refusal: Refusal) -> Self {
-        Self::Reply(0, Err(refusal))
-    }
-}
-
-/// Whether a command may still wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Its wait begins.
-    Fresh,
-    /// It has waited, and may go on until then.
-    Until(Duration),
-    /// Its time is over.
-    Spent,
-}
-
-impl Patience {
-    /// Returns until when a command that asked for `wait` may wait.
-    pub(crate) fn until(self, now: Now, wait: Duration) -> Duration {
-        match self {
-            Self::Fresh => now.mono.saturating_add(wait),
-            Self::Until(until) => until,
-            Self::Spent => now.mono,
-        }
-    }
 }
 
 impl Region {

@@ -66,12 +66,13 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
-        let Self { lapsed, stale, records, .. } = self;
+        let Self { lapsed, stale, records, truncated, transfers, .. } = self;
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
-             {records} records, {replies} replies, {crashes} crashes, {lapsed} leases lapsed, {stale} stale, \
+             {records} records, {replies} replies, {crashes} crashes, \
+             {truncated} logs cut, {transfers} states sent, {lapsed} leases lapsed, {stale} stale, \
              {lost} messages lost, digest {digest:016x}"
         )
     }

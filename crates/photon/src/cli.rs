@@ -1,6 +1,7 @@
 //! The command line, as types: what may be typed, and what `--help` says about it.
 //! Must not do anything.
 
+mod data;
 mod planet;
 
 use std::ffi::OsString;
@@ -10,6 +11,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
+use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES};
+pub use self::data::{
+    Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, WriteOptions,
+};
 pub use self::planet::{Ca, CaIssue, CaNew, Planet};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
@@ -67,6 +72,15 @@ pub enum Command {
     /// Make the certificates of a planet's links
     #[command(subcommand)]
     Planet(Planet),
+    /// Declare, list, show and remove datasets
+    #[command(subcommand, after_help = DATASET_EXAMPLES)]
+    Dataset(Dataset),
+    /// Read, write and watch the records of datasets
+    #[command(subcommand, after_help = DATA_EXAMPLES)]
+    Data(Data),
+    /// Show how far regions are behind each other
+    #[command(subcommand)]
+    Replication(Replication),
     /// Make bearer tokens
     #[command(subcommand)]
     Token(Token),

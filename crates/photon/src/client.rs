@@ -2,6 +2,7 @@
 //! Must not print, nor try again: callers know how long that makes sense.
 
 mod api;
+mod data;
 mod endpoint;
 mod error;
 mod events;
@@ -15,6 +16,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 pub use self::api::{AgentQuery, TaskQuery};
+pub use self::data::{Changes, RecordAsk, ScanQuery};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::ClientError;
 pub use self::events::Events;

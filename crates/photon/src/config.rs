@@ -2,6 +2,7 @@
 //! Must not know who uses a value; `docs/configuration.md` says what each key means.
 
 mod bounded;
+mod dataset;
 mod measure;
 mod problem;
 mod read;
@@ -20,11 +21,12 @@ use std::path::{Path, PathBuf};
 
 use photon_edge::TokenHash;
 use photon_region::Place;
+use photon_region::data::DatasetSpec;
 use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 use toml::de::DeTable;
 
-pub use self::bounded::{AgentLimits, LogLimits, TaskLimits, WireLimits};
+pub use self::bounded::{AgentLimits, DataLimits, LogLimits, TaskLimits, WireLimits};
 pub use self::measure::ByteSize;
 pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::render::PathNotText;
@@ -62,6 +64,8 @@ pub struct Config {
     pub regions: BTreeMap<RegionId, Site>,
     /// The regions of each placement; `global` is all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    /// The datasets that are declared here, by name.
+    pub datasets: Vec<DatasetSpec>,
     /// The folder in which this process keeps its state, if it is not the default.
     pub data: Option<PathBuf>,
     /// The hashes of the bearer tokens that clients may use; without any, no token is needed.
@@ -74,6 +78,8 @@ pub struct Config {
     pub agents: AgentLimits,
     /// What clients may ask of a region at once.
     pub limits: WireLimits,
+    /// What a region keeps of datasets.
+    pub records: DataLimits,
     /// How the log lies on disk.
     pub log: LogLimits,
 }
@@ -213,12 +219,14 @@ impl Config {
             planet,
             regions,
             placements,
+            datasets: Vec::new(),
             data: None,
             tokens: Vec::new(),
             links: Links::default(),
             tasks: TaskLimits::default(),
             agents: AgentLimits::default(),
             limits: WireLimits::default(),
+            records: DataLimits::default(),
             log: LogLimits::default(),
         }
     }

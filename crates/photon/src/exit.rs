@@ -14,7 +14,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line, the configuration or the request is wrong: asking again will not help.
     Usage = 2,
-    /// There is no such task, agent, skill or region.
+    /// There is no such task, agent, skill, region, dataset or record.
     NotFound = 3,
     /// It was refused: not allowed, or in conflict with what is there.
     Refused = 4,
@@ -32,7 +32,7 @@ Exit codes:
   0  done
   1  failed, for a reason that has no code of its own
   2  the command line, the configuration or the request is wrong
-  3  no such task, agent, skill or region
+  3  no such task, agent, skill, region, dataset or record
   4  refused: not allowed, or in conflict with what is there
   5  nobody answered, or they are too busy: asking again may help
   6  the task failed, or its agent rejected it

@@ -73,6 +73,12 @@ impl Parser {
         self.events.pop_front()
     }
 
+    /// Returns the last id that the server gave, with an event or without; empty before the first.
+    #[must_use]
+    pub fn last_id(&self) -> &str {
+        &self.id
+    }
+
     fn end_line(&mut self) -> Result<(), SseError> {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8(line).map_err(|_| SseError::NotText)?;

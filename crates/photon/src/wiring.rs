@@ -21,7 +21,7 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
         region,
         regions: config.regions.iter().map(|(name, site)| (*name, site.place)).collect(),
         placements: config.placements.clone(),
-        datasets: Vec::new(),
+        datasets: config.datasets.clone(),
         limits: limits(config),
         segment_bytes: config.log.segment_bytes.0,
         links: LinkConfig {
@@ -50,7 +50,7 @@ fn dialed(config: &Config, region: RegionId) -> BTreeMap<RegionId, SocketAddr> {
 }
 
 fn limits(config: &Config) -> Limits {
-    let Config { tasks, agents, limits, .. } = config;
+    let Config { tasks, agents, limits, records, .. } = config;
     Limits {
         lease_ttl: tasks.lease_ttl,
         pickup_ttl: tasks.pickup_ttl,
@@ -64,6 +64,10 @@ fn limits(config: &Config) -> Limits {
         task_bytes_max: tasks.artifact_bytes_max.as_usize(),
         retention: tasks.retention,
         kept_bytes_max: tasks.kept_bytes_max.as_usize(),
+        data_bytes_max: records.bytes_max.as_usize(),
+        value_bytes_max: records.value_bytes_max.as_usize(),
+        fields_max: records.fields_max,
+        datasets_max: records.datasets_max,
         ..Limits::default()
     }
 }

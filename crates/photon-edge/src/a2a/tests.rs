@@ -123,7 +123,10 @@ impl World {
                 match output {
                     Output::Append(_) => self.appended += 1,
                     Output::Reply(ticket, reply) => drop(self.replies.insert(ticket, reply)),
-                    Output::Send(..) | Output::Fetch { .. } | Output::Halt(_) => {}
+                    Output::Send(..)
+                    | Output::Fetch { .. }
+                    | Output::Truncate { .. }
+                    | Output::Halt(_) => {}
                 }
             }
             if durable == self.appended {

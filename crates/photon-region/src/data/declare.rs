@@ -18,7 +18,8 @@ use crate::codec::{decode_dataset, encode_dataset};
 use crate::contract::{Reply, Ticket};
 use crate::desk::Bell;
 use crate::refusal::{Queue, Refusal};
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
+use crate::verdict::{Patience, Verdict};
 
 fn dataset_record(name: &DatasetName) -> Record {
     let key = Key::new(name.as_str().as_bytes());

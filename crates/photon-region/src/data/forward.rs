@@ -11,7 +11,8 @@ use super::{DataCommand, DatasetSpec, Outside};
 use crate::ask::Asker;
 use crate::contract::{Answer, Command, Question, Reply, Ticket};
 use crate::refusal::Refusal;
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
+use crate::verdict::{Patience, Verdict};
 
 /// Tickets from here on are those of peers; the shell's are lower.
 const GUESTS_FROM: Ticket = 1 << 63;

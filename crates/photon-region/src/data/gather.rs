@@ -14,7 +14,8 @@ use crate::ask::Asker;
 use crate::contract::{Answer, Question, Ticket};
 use crate::desk::Held;
 use crate::refusal::Refusal;
-use crate::region::{Region, Verdict};
+use crate::region::Region;
+use crate::verdict::Verdict;
 
 /// A read that waits for the answers of other regions.
 #[derive(Debug)]

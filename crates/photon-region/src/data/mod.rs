@@ -38,7 +38,8 @@ pub use spec::{
 
 use crate::config::Config;
 use crate::contract::Ticket;
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
+use crate::verdict::{Patience, Verdict};
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;

@@ -16,7 +16,8 @@ use super::{
 use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
+use crate::verdict::{Patience, Verdict};
 
 impl Region {
     /// Records in one page.

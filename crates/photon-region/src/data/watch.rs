@@ -10,8 +10,9 @@ use super::{Change, DATA, Data, DataCommand, DataReply, DatasetSpec, data_key, i
 use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
 use crate::streams::Tail;
+use crate::verdict::{Patience, Verdict};
 
 impl Region {
     /// Changes in one reply; the watcher asks for the rest.

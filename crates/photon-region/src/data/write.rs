@@ -20,7 +20,8 @@ use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
-use crate::region::{Patience, Region, Verdict};
+use crate::region::Region;
+use crate::verdict::{Patience, Verdict};
 
 impl Edit {
     fn name(&self) -> &'static str {

@@ -114,7 +114,7 @@ impl Tail<'_> {
                     if task.state.is_terminal() && task.generation <= self.after {
                         return Ok(None);
                     }
-                    sleep(self.away.backoff.next_pause()).await;
+                    self.away.pause().await;
                 }
                 Err(error) => {
                     self.stream = None;
@@ -137,14 +137,23 @@ impl Tail<'_> {
 
 /// How long the region has been away.
 #[derive(Debug, Default)]
-struct Away {
+pub(super) struct Away {
     since: Option<Instant>,
     backoff: Backoff,
 }
 
 impl Away {
+    /// Pauses before the next try of what ended in good order.
+    pub(super) async fn pause(&mut self) {
+        sleep(self.backoff.next_pause()).await;
+    }
+
     /// Pauses before the next try, or gives up.
-    async fn wait(&mut self, error: ClientError, output: Output) -> Result<(), ClientError> {
+    pub(super) async fn wait(
+        &mut self,
+        error: ClientError,
+        output: Output,
+    ) -> Result<(), ClientError> {
         let since = *self.since.get_or_insert_with(Instant::now);
         if !error.is_passing() || AWAY_MAX < since.elapsed() {
             return Err(error);

@@ -2,6 +2,8 @@
 //! Must not know how arguments are typed: `cli.rs` has made types of them.
 
 mod agent;
+mod data;
+mod dataset;
 mod follow;
 mod planet;
 mod region;
@@ -15,7 +17,7 @@ mod version;
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{self, Cli, Command, Global};
+use crate::cli::{self, Cli, Command, Global, Replication};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
@@ -50,6 +52,15 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             one_thread()?.block_on(task::run(command, &client(global), output))
         }
         Command::Planet(cli::Planet::Ca(command)) => planet::run(&command, output),
+        Command::Dataset(command) => {
+            one_thread()?.block_on(dataset::run(command, &client(global), output))
+        }
+        Command::Data(command) => {
+            one_thread()?.block_on(data::run(command, &client(global), output))
+        }
+        Command::Replication(Replication::Status) => {
+            one_thread()?.block_on(region::replication(&client(global), output))
+        }
         Command::Token(command) => token::run(&command, output),
         Command::Simulate(options) => simulate::run(&options, output),
         Command::Version => version::run(output),

@@ -113,12 +113,26 @@ bounded_section! {
         header_bytes_max: ByteSize = ByteSize::kib(32), ByteSize::kib(8) => ByteSize::mib(1);
         /// Open connections; further ones get 503 and are closed.
         connections_max: usize = 12_000, 16 => 1_000_000;
-        /// Clients that follow a task at the same time; more get 503.
+        /// Clients that follow a task or watch a dataset at the same time; more get 503.
         followers_max: usize = 10_000, 1 => 1_000_000;
         /// How long a request may take, long polls and streams aside; after it comes 503.
         request_timeout: Duration = secs(60), secs(1) => hours(1);
         /// Commands that await their reply; more get 429.
         in_flight_max: usize = 16_384, 1 => 1_000_000;
+    }
+}
+
+bounded_section! {
+    /// Bounds what a region keeps of datasets.
+    DataLimits in "data" {
+        /// Bytes of all records in memory; while there are more, writes that add are refused.
+        bytes_max: ByteSize = ByteSize::mib(1024), ByteSize::mib(1) => ByteSize::mib(65_536);
+        /// Bytes that are written to a record at once; more are refused.
+        value_bytes_max: ByteSize = ByteSize::mib(1), ByteSize::kib(1) => ByteSize::mib(4);
+        /// Fields of a map or a document, and elements of a set; more are refused.
+        fields_max: usize = 10_000, 1 => 1_000_000;
+        /// Datasets of the planet; more are refused.
+        datasets_max: usize = 1_000, 1 => 10_000;
     }
 }
 

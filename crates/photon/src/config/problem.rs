@@ -156,6 +156,14 @@ pub enum ConfigProblem {
         /// The address.
         address: SocketAddr,
     },
+    /// A dataset is declared as none can be.
+    #[error("`{key}`: {rule}")]
+    Dataset {
+        /// The key.
+        key: String,
+        /// How it should be.
+        rule: String,
+    },
     /// A message that the limit of tasks allows could not be sent.
     #[error(
         "`tasks.input_bytes_max` is {input}, more than `limits.body_bytes_max`, which is {body}"

@@ -13,22 +13,24 @@ use reqwest::Url;
 
 use super::section::{Section, Value, hint};
 use super::{
-    AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, Links, LogLimits, PLACEMENTS_MAX,
-    REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, WireLimits,
+    AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, DataLimits, Links, LogLimits,
+    PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, WireLimits,
 };
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 10] = [
+const ROOT: [&str; 12] = [
     "planet",
     "regions",
     "placements",
+    "datasets",
     "node",
     "listen",
     "links",
     "tasks",
     "agents",
     "limits",
+    "data",
     "log",
 ];
 
@@ -50,12 +52,14 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
             return Err(value.error(ConfigProblem::GlobalRedefined));
         }
     }
+    config.datasets = super::dataset::datasets(root, &config.placements)?;
     config.data = data(&root.section("node")?)?;
     config.tokens = tokens(&root.section("listen")?)?;
     config.links = links(&root.section("links")?, &config.regions)?;
     config.tasks = TaskLimits::read(&root.section("tasks")?)?;
     config.agents = AgentLimits::read(&root.section("agents")?)?;
     config.limits = WireLimits::read(&root.section("limits")?)?;
+    config.records = DataLimits::read(&root.section("data")?)?;
     config.log = LogLimits::read(&root.section("log")?)?;
 
     let (input, body) = (config.tasks.input_bytes_max, config.limits.body_bytes_max);

@@ -27,6 +27,9 @@ impl Config {
         for (name, members) in own {
             text += &format!("{name} = {}\n", list(members));
         }
+        for dataset in &self.datasets {
+            text += &super::dataset::render(dataset);
+        }
         text += "\n[node]\n";
         if let Some(path) = &self.data {
             text += &format!("data = {}\n", quoted(as_text("node.data", path)?));
@@ -53,6 +56,7 @@ impl Config {
         text += &self.tasks.render();
         text += &self.agents.render();
         text += &self.limits.render();
+        text += &self.records.render();
         text += &self.log.render();
         Ok(text)
     }

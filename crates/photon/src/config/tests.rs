@@ -59,8 +59,29 @@ connections_max = 100
 followers_max = 10
 request_timeout = "5s"
 in_flight_max = 64
+[data]
+bytes_max = "2GiB"
+value_bytes_max = "64KiB"
+fields_max = 7
+datasets_max = 9
 [log]
 segment_bytes = "1MiB"
+[datasets.carts]
+type = "map"
+tenants = { "Acme \"1\"" = "eu", b = "both" }
+others = "global"
+mode = "single-master"
+master = "eu-west-1"
+elsewhere = "refuse"
+conflicts = "prefer"
+prefer = "eu-west-1"
+write_consistency = "quorum"
+read_consistency = "causal"
+ttl = "7d"
+["datasets"."a.b"]
+type = "counter"
+placement = "eu"
+outside = "refuse"
 "#;
 
 fn region(name: &str) -> RegionId {
@@ -211,6 +232,32 @@ fn names_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_dataset_makes_sense_on_its_planet_or_the_key_is_named() {
+    let dataset = |text: &str, key: &str, rule: &str| {
+        let text = format!("{GOOD}[placements]\neu = ['eu-west-1']\n[datasets.d]\n{text}");
+        let error = Config::parse("p.toml", &text).expect_err(&text).to_string();
+        assert!(error.contains(&format!("`datasets.{key}`")) && error.contains(rule), "{error}");
+    };
+    dataset("", "d.type", "is missing");
+    dataset("type = 'list'", "d.type", "must be \"register\"");
+    dataset("type = 'map'\nttl = 5", "d.ttl", "a duration");
+    dataset("type = 'map'\nplacement = 'mars'", "d.placement", "no placement is named `mars`");
+    dataset("type = 'map'\ntenants = { a = 'mars' }", "d.tenants", "`mars`");
+    dataset("type = 'map'\nmaster = 'eu-west-1'", "d.master", "`single-master`");
+    let single = "type = 'map'\nplacement = 'eu'\nmode = 'single-master'";
+    dataset(single, "d.master", "name the region that writes");
+    dataset(&format!("{single}\nmaster = 'us-east-1'"), "d.master", "not a region of every");
+    let prefer = "type = 'map'\nplacement = 'eu'\nconflicts = 'prefer'\nprefer = 'us-east-1'";
+    dataset(prefer, "d.prefer", "not a region of every");
+    dataset("type = 'counter'\nconflicts = 'highest'", "d.conflicts", "never conflict");
+    dataset("type = 'counter'\nttl = '5s'", "d.ttl", "do not expire");
+    dataset("tpye = 'map'", "d.tpye", "did you mean `datasets.d.type`?");
+    let name = "p.toml:8: `datasets.D`: `D` does not name a dataset: use 1 to 63 of a-z, 0-9, \
+        -, _ and ., beginning with a letter";
+    check("[datasets.D]", name);
+}
+
+#[test]
 fn a_region_needs_a_place_and_addresses() {
     let addresses = "\napi = '127.0.0.1:1'\nlink = '127.0.0.1:2'";
     let place = |name: &str, tail| {
@@ -355,6 +402,7 @@ fn every_key_is_documented() {
         TaskLimits::document(),
         AgentLimits::document(),
         WireLimits::document(),
+        DataLimits::document(),
         LogLimits::document(),
     ];
     for row in rows.concat() {

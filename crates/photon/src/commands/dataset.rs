@@ -1,0 +1,126 @@
+//! `photon dataset`: what datasets there are, and how each is read and written.
+//! Must not know any record.
+
+use anyhow::Result;
+use photon_edge::v1::types::{
+    ConflictPolicy, Dataset, DatasetMode, DatasetType, Elsewhere, MasterPut, ReadConsistency,
+    WriteConsistency,
+};
+use serde_json::Value;
+
+use super::show;
+use crate::cli::{self, DatasetDeclare};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{Cell, Format, Output, Table, Tone};
+
+pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) -> Result<Exit> {
+    match command {
+        cli::Dataset::Declare(options) => {
+            let shown = client.declare(&options.name, &declaration(&options)).await?;
+            show(output, &shown, |it| output.table(&details(it)))
+        }
+        cli::Dataset::Show { name } => {
+            let shown = client.dataset(&name).await?;
+            show(output, &shown, |it| output.table(&details(it)))
+        }
+        cli::Dataset::List => {
+            let all = client.datasets().await?;
+            show(output, &all["datasets"], |it| output.table(&table(it)))
+        }
+        cli::Dataset::Rm { name } => {
+            client.forget_dataset(&name).await?;
+            match output.format {
+                Format::Json => output.json(&serde_json::json!({ "removed": name }))?,
+                Format::Table => output.line(&format!("{name} is removed"))?,
+            }
+            Ok(Exit::Ok)
+        }
+        cli::Dataset::MoveMaster { name, region } => {
+            let to = MasterPut { region: region.to_string() };
+            let shown = client.move_master(&name, &to).await?;
+            show(output, &shown, |it| output.table(&details(it)))
+        }
+        cli::Dataset::Conflicts { name } => {
+            let conflicts = client.conflicts(&name).await?;
+            show(output, &conflicts, |it| {
+                output.remark(&format!("{} since the region was started", it["count"]));
+                output.table(&conflict_table(&it["last"]))
+            })
+        }
+    }
+}
+
+fn declaration(options: &DatasetDeclare) -> Dataset {
+    fn named<T: Default>(text: Option<&String>, named: impl Fn(&str) -> Option<T>) -> T {
+        text.and_then(|it| named(it)).unwrap_or_default()
+    }
+    let tenants = options.tenants.iter().map(|(it, at)| (it.clone(), at.to_string()));
+    let elsewhere = options.elsewhere.as_deref();
+    Dataset {
+        name: None,
+        kind: named(Some(&options.kind), DatasetType::named),
+        placement: options.placement.map(|it| it.to_string()),
+        tenants: (!options.tenants.is_empty()).then(|| tenants.collect()),
+        others: options.others.map(|it| it.to_string()),
+        outside: named(options.outside.as_ref(), Elsewhere::named),
+        mode: named(options.mode.as_ref(), DatasetMode::named),
+        master: options.master.map(|it| it.to_string()),
+        elsewhere: elsewhere.and_then(Elsewhere::named),
+        conflicts: named(options.conflicts.as_ref(), ConflictPolicy::named),
+        prefer: options.prefer.map(|it| it.to_string()),
+        write_consistency: named(options.write_consistency.as_ref(), WriteConsistency::named),
+        read_consistency: named(options.read_consistency.as_ref(), ReadConsistency::named),
+        ttl_ms: options.ttl.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// Writes a value for people: text without its quotes.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn details(dataset: &Value) -> Table {
+    let mut table = Table::new(&["DATASET", ""]);
+    for (key, value) in dataset.as_object().into_iter().flatten() {
+        table.row([Cell::toned(Tone::Faint, key), plain(value).into()]);
+    }
+    table
+}
+
+fn table(datasets: &Value) -> Table {
+    let mut table = Table::new(&["DATASET", "TYPE", "PLACEMENT", "MODE", "WRITES", "READS"]);
+    for dataset in datasets.as_array().into_iter().flatten() {
+        let master = dataset["master"].as_str().map(|it| format!(" {it}")).unwrap_or_default();
+        let mode = plain(&dataset["mode"]) + &master;
+        let placement = dataset["placement"].as_str().unwrap_or("by tenant");
+        table.row([
+            Cell::toned(Tone::Strong, &plain(&dataset["name"])),
+            plain(&dataset["type"]).into(),
+            placement.into(),
+            mode.into(),
+            plain(&dataset["write_consistency"]).into(),
+            plain(&dataset["read_consistency"]).into(),
+        ]);
+    }
+    table
+}
+
+fn conflict_table(conflicts: &Value) -> Table {
+    let mut table = Table::new(&["KEY", "PLACEMENT", "ARRIVED", "FROM", "HELD", "FROM"]);
+    for it in conflicts.as_array().into_iter().flatten() {
+        table.row([
+            Cell::toned(Tone::Strong, &plain(&it["key"])),
+            plain(&it["placement"]).into(),
+            plain(&it["arrived"]["at"]).into(),
+            plain(&it["arrived"]["region"]).into(),
+            plain(&it["held"]["at"]).into(),
+            plain(&it["held"]["region"]).into(),
+        ]);
+    }
+    table
+}
