@@ -291,6 +291,10 @@ impl From<DataRefusal> for Problem {
         };
         match refusal {
             DataRefusal::NoSuchDataset(_) => Kind::NoSuchDataset.problem(detail),
+            // What the configuration declares is no field of the request.
+            DataRefusal::DeclaredOtherwise { what, dataset: _ } if what.contains(' ') => {
+                Kind::DeclaredOtherwise.problem(detail)
+            }
             DataRefusal::DeclaredOtherwise { what, dataset: _ } => {
                 field(Kind::DeclaredOtherwise, what)
             }
