@@ -66,6 +66,7 @@ impl Imagined {
                     Output::Reply(..)
                     | Output::Send(..)
                     | Output::Fetch { .. }
+                    | Output::Truncate { .. }
                     | Output::Halt(_) => {}
                 }
             }
