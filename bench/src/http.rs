@@ -75,6 +75,28 @@ impl Connection {
         Ok(Reply { status, body: &self.read[head.len()..] })
     }
 
+    /// Sends requests that are written already, and reads as many replies, all of which must say
+    /// yes.
+    pub(crate) async fn pipeline(&mut self, requests: &[u8], count: usize) -> anyhow::Result<()> {
+        self.stream.write_all(requests).await?;
+        self.read.clear();
+        let (mut at, mut replies) = (0, 0);
+        while replies < count {
+            let rest = &self.read[at..];
+            let head = Head::parse(rest)?.map(|it| it.len() + it.body_len);
+            match head.filter(|len| *len <= rest.len()) {
+                Some(len) => {
+                    let is_good = rest.starts_with(b"HTTP/1.1 2");
+                    ensure!(is_good, "a reply: {}", String::from_utf8_lossy(&rest[..len]));
+                    (at, replies) = (at + len, replies + 1);
+                }
+                None => self.read_more().await?,
+            }
+        }
+        ensure!(self.read.len() == at, "more than {count} replies");
+        Ok(())
+    }
+
     async fn read_head(&mut self) -> anyhow::Result<(Head, u16)> {
         loop {
             self.read_more().await?;

@@ -2,16 +2,21 @@
 //! Must not be a test: it says what it found, and never fails because of a figure.
 
 mod agents;
+mod apply;
+mod data;
 mod disk;
 mod http;
 mod load;
 mod machine;
+mod nats;
 mod pickup;
 mod postgres;
 mod process;
+mod redis;
 mod region;
 mod report;
 mod simulate;
+mod talk;
 mod tasks;
 mod up;
 
@@ -21,6 +26,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Report;
+
+/// That of the binary that is measured, so that what is measured in here costs the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measure Photon on this machine.
 #[derive(Debug, Parser)]
@@ -66,6 +75,10 @@ enum Command {
     Agents(agents::Options),
     /// A planet's start, its idle processor time, its memory; the binary's size
     Up(up::Options),
+    /// Records of data side by side with Redis and NATS: durable writes, batches, reads
+    Data(data::Options),
+    /// Ops of data: at their origin, at a receiver, on the wire between
+    Apply(apply::Options),
     /// The simulator's speed on one core
     Simulate(simulate::Options),
 }
@@ -118,6 +131,8 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Pickup(options) => pickup::measure(&options, places).await,
         Command::Agents(options) => agents::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
+        Command::Data(options) => data::measure(&options, places).await,
+        Command::Apply(options) => apply::measure(&options),
         Command::Simulate(options) => simulate::measure(&options),
     }
 }
