@@ -7,11 +7,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Front;
@@ -141,15 +142,29 @@ impl<T: DeserializeOwned + Default> FromRequest<Front> for JsonOrNothing<T> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(text) = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()) else {
-        return false;
+    essence(headers).is_some_and(|it| it.eq_ignore_ascii_case("application/json"))
+}
+
+/// Returns the media type of a body without its parameters.
+pub(crate) fn essence(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// Whether a client takes JSON and nothing that `other` is, going by its header `accept`.
+pub(crate) fn wants_json(headers: &HeaderMap, other: &[&str]) -> bool {
+    let accepts = |what: &str| {
+        headers.get_all(ACCEPT).iter().any(|it| it.to_str().is_ok_and(|it| it.contains(what)))
     };
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    accepts("application/json") && !other.iter().any(|it| accepts(it))
 }
 
 /// Parses JSON from outside; a fault in a field names the field.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Declined> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Declined> {
+    // Keeping track of the path takes time, which only a fault is worth.
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
         let path = err.path().to_string();
@@ -229,8 +244,6 @@ pub(crate) fn header<'a>(
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

@@ -9,6 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use photon_node::{Handle, SubmitError};
+use photon_region::data::{DataCommand, DataReply};
 use photon_region::{Command, Refusal, Reply, View};
 use photon_state::{PlacementId, RegionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hold::Bodies;
+use crate::kinds::Kinds;
 use crate::meter::Meter;
+use crate::session::Sessions;
 use crate::token::TokenHash;
 
 /// Bytes of a refused body that are read before its connection is closed.
@@ -84,7 +87,7 @@ pub struct FrontLimits {
     pub header_bytes_max: usize,
     /// Open connections; further ones are answered with 503 and closed.
     pub connections_max: usize,
-    /// Clients that follow a task; further ones are answered with 503.
+    /// Clients that follow a task or watch a dataset; further ones are answered with 503.
     pub followers_max: usize,
     /// How long a body may take to arrive, and a command to be answered; then the answer is 503.
     pub request_timeout: Duration,
@@ -115,8 +118,8 @@ pub enum Failure {
         /// Its bound.
         max: usize,
     },
-    /// Too many clients follow tasks.
-    #[error("{max} clients follow tasks, and no more may; poll the task, or try again")]
+    /// Too many clients follow tasks or watch datasets.
+    #[error("{max} clients follow tasks or watch datasets, and no more may; poll, or try again")]
     FollowersFull {
         /// The bound.
         max: usize,
@@ -148,7 +151,9 @@ struct Inner {
     config: FrontConfig,
     followers: Arc<Semaphore>,
     bodies: Bodies,
+    kinds: Kinds,
     meter: Meter,
+    sessions: Sessions,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -165,9 +170,17 @@ impl Front {
     pub fn new(config: FrontConfig) -> Self {
         let followers = Arc::new(Semaphore::new(config.limits.followers_max));
         let bodies = Bodies::new(config.limits.bodies_bytes_max);
-        let (meter, stopping) = (Meter::default(), CancellationToken::new());
-        let tasks = TaskTracker::new();
-        Self(Arc::new(Inner { config, followers, bodies, meter, stopping, tasks }))
+        let sessions = Sessions::new(&config.planet);
+        Self(Arc::new(Inner {
+            config,
+            followers,
+            bodies,
+            kinds: Kinds::default(),
+            meter: Meter::default(),
+            sessions,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
     }
 
     /// Returns what clients may know of the planet.
@@ -228,6 +241,24 @@ impl Front {
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.0.config.handle
+    }
+
+    /// Submits a command about data and waits for its reply.
+    pub(crate) async fn submit_data(&self, command: DataCommand) -> Result<DataReply, Failure> {
+        let Reply::Data(reply) = self.submit(Command::Data(command)).await? else {
+            unreachable!("the region answers `Data` with data")
+        };
+        Ok(*reply)
+    }
+
+    /// Returns what the records of a dataset hold, as it was known a moment ago.
+    pub(crate) fn kinds(&self) -> &Kinds {
+        &self.0.kinds
+    }
+
+    /// What writes and reads sessions.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     pub(crate) fn meter(&self) -> &Meter {

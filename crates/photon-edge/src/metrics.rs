@@ -74,6 +74,7 @@ fn exposition(front: &Front) -> String {
     let view = front.view();
     gauges(&mut text, &view);
     counters(&mut text, &view);
+    data(&mut text, &view);
     peers(&mut text, &view);
     log(&mut text, &front.handle().log_stats());
     links(&mut text, front.handle().link_stats());
@@ -119,6 +120,25 @@ fn counters(text: &mut String, view: &View) {
     counter("photon_ops_skewed_total", help, it.skewed);
     let help = "Ops that broke the rules of their record or could not be decoded.";
     counter("photon_ops_misplaced_total", help, it.misplaced);
+}
+
+fn data(text: &mut String, view: &View) {
+    let mut one = |name, kind, help, value: u64| {
+        Family::new(text, name, kind, help).sample("", value);
+    };
+    let it = &view.counters;
+    one("photon_datasets", "gauge", "Datasets known.", view.datasets as u64);
+    one("photon_data_bytes", "gauge", "Bytes of the records of datasets.", view.data_bytes as u64);
+    one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
+    let help = "Requests about data that were handed on to another region.";
+    one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Quorum reads that found regions with the same ops and another state: damage.";
+    one("photon_data_mismatched_total", "counter", help, it.mismatched);
+    let help = "Writes that met another one that their author had not seen.";
+    let mut family = Family::new(text, "photon_data_conflicts_total", "counter", help);
+    for (dataset, count) in &view.conflicts {
+        family.sample(&format!("{{dataset=\"{dataset}\"}}"), count);
+    }
 }
 
 fn peers(text: &mut String, view: &View) {
@@ -168,8 +188,13 @@ fn links(text: &mut String, it: LinkStats) {
 
 fn edge(text: &mut String, front: &Front) {
     let (open, refused) = front.meter().connections();
-    Family::new(text, "photon_followers", "gauge", "Clients that follow a task.")
-        .sample("", front.followers());
+    Family::new(
+        text,
+        "photon_followers",
+        "gauge",
+        "Clients that follow a task or watch a dataset.",
+    )
+    .sample("", front.followers());
     Family::new(text, "photon_connections", "gauge", "Open connections of clients.")
         .sample("", open);
     let help = "Connections that were refused because too many were open.";

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use photon_region::data::DatasetName;
 use photon_region::{AgentName, Skill, TaskId};
 use photon_state::{PlacementId, RegionId};
 
@@ -75,6 +76,11 @@ pub(crate) fn region(field: &str, text: &str) -> Result<RegionId, Invalid> {
 /// Parses the name of a placement.
 pub(crate) fn placement(field: &str, text: &str) -> Result<PlacementId, Invalid> {
     PlacementId::try_from(text).map_err(|err| Invalid::new(field, err.to_string()))
+}
+
+/// Parses the name of a dataset.
+pub(crate) fn dataset(field: &str, text: &str) -> Result<DatasetName, Invalid> {
+    DatasetName::try_from(text).map_err(|err| Invalid::new(field, err.to_string()))
 }
 
 /// Parses the name of a task.

@@ -1,7 +1,7 @@
 //! The one table of errors of `/v1`: which failure is which problem, with which status code.
 //! Must not know of other protocols: A2A has its own table.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::data::DataRefusal;
@@ -13,7 +13,7 @@ use crate::front::Failure;
 use crate::gate::CHALLENGE;
 use crate::hold::BodiesFull;
 use crate::names::Invalid;
-use crate::v1::types::Problem;
+use crate::v1::types::{Etag, Problem};
 
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -127,6 +127,7 @@ impl Kind {
     /// Returns the status code, the last segment of the type, and the title.
     pub(crate) fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
+        let (away, odd) = (S::SERVICE_UNAVAILABLE, S::UNPROCESSABLE_ENTITY);
         match self {
             Self::MalformedJson => (S::BAD_REQUEST, "malformed-json", "Malformed JSON"),
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "Invalid parameter"),
@@ -161,43 +162,27 @@ impl Kind {
                 (S::MISDIRECTED_REQUEST, "outside-placement", "Outside the placement")
             }
             Self::NotMaster => (S::MISDIRECTED_REQUEST, "not-master", "Not the master"),
-            Self::InvalidBody => (S::UNPROCESSABLE_ENTITY, "invalid-body", "Invalid body"),
-            Self::NoSuchSkill => (S::UNPROCESSABLE_ENTITY, "no-such-skill", "No such skill"),
-            Self::NoSuchPlacement => {
-                (S::UNPROCESSABLE_ENTITY, "no-such-placement", "No such placement")
-            }
-            Self::Confined => (S::UNPROCESSABLE_ENTITY, "confined", "Agent confined"),
-            Self::NoSuchTenant => {
-                (S::UNPROCESSABLE_ENTITY, "no-such-tenant", "No placement for the tenant")
-            }
-            Self::WrongType => (S::UNPROCESSABLE_ENTITY, "wrong-type", "Wrong type of change"),
-            Self::DoesNotFit => {
-                (S::UNPROCESSABLE_ENTITY, "does-not-fit", "Does not fit the dataset")
-            }
+            Self::InvalidBody => (odd, "invalid-body", "Invalid body"),
+            Self::NoSuchSkill => (odd, "no-such-skill", "No such skill"),
+            Self::NoSuchPlacement => (odd, "no-such-placement", "No such placement"),
+            Self::Confined => (odd, "confined", "Agent confined"),
+            Self::NoSuchTenant => (odd, "no-such-tenant", "No placement for the tenant"),
+            Self::WrongType => (odd, "wrong-type", "Wrong type of change"),
+            Self::DoesNotFit => (odd, "does-not-fit", "Does not fit the dataset"),
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
-            Self::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full", "Disk full"),
-            Self::HomeUnreachable => {
-                (S::SERVICE_UNAVAILABLE, "home-unreachable", "Home unreachable")
-            }
-            Self::MasterMoves => (S::SERVICE_UNAVAILABLE, "master-moves", "Master moves"),
-            Self::LevelNotReached => {
-                (S::SERVICE_UNAVAILABLE, "level-not-reached", "Consistency level not reached")
-            }
-            Self::ReadNotReached => {
-                (S::SERVICE_UNAVAILABLE, "read-not-reached", "Read level not reached")
-            }
+            Self::DiskFull => (away, "disk-full", "Disk full"),
+            Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
+            Self::MasterMoves => (away, "master-moves", "Master moves"),
+            Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
+            Self::ReadNotReached => (away, "read-not-reached", "Read level not reached"),
             Self::DeciderUnreachable => {
-                (S::SERVICE_UNAVAILABLE, "decider-unreachable", "Deciding region unreachable")
+                (away, "decider-unreachable", "Deciding region unreachable")
             }
-            Self::TooManyFollowers => {
-                (S::SERVICE_UNAVAILABLE, "too-many-followers", "Too many followers")
-            }
-            Self::TooManyConnections => {
-                (S::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections")
-            }
-            Self::TooManyBodies => (S::SERVICE_UNAVAILABLE, "too-many-bodies", "Too many bodies"),
-            Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
-            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "Stopping"),
+            Self::TooManyFollowers => (away, "too-many-followers", "Too many followers"),
+            Self::TooManyConnections => (away, "too-many-connections", "Too many connections"),
+            Self::TooManyBodies => (away, "too-many-bodies", "Too many bodies"),
+            Self::TimedOut => (away, "timed-out", "Timed out"),
+            Self::Stopping => (away, "stopping", "Stopping"),
         }
     }
 
@@ -314,7 +299,10 @@ impl From<DataRefusal> for Problem {
             DataRefusal::WrongKind { .. } => Kind::WrongType.problem(detail),
             DataRefusal::NotMaster { master, dataset: _ } => at(Kind::NotMaster, master),
             DataRefusal::MasterMoves { to, dataset: _ } => at(Kind::MasterMoves, to),
-            DataRefusal::Unexpected { found: _ } => Kind::Unexpected.problem(detail),
+            DataRefusal::Unexpected { found } => {
+                let etag = found.map(|it| Etag(it).to_string());
+                Problem { etag, ..Kind::Unexpected.problem(detail) }
+            }
             DataRefusal::Overdrawn { value, asked: _ } => {
                 Problem { max: Some(value), ..Kind::Overdrawn.problem(detail) }
             }
@@ -394,6 +382,10 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        let etag = self.etag.as_ref().map(|it| HeaderValue::try_from(format!("\"{it}\"")));
+        if let Some(Ok(etag)) = etag {
+            headers.insert(ETAG, etag);
         }
         if let Some(retry_after_ms) = self.retry_after_ms {
             let seconds = retry_after_ms.div_ceil(1000).max(1);

@@ -2,6 +2,8 @@
 //! Must not decide anything: each handler decodes, submits a command, and encodes the reply.
 
 mod agents;
+mod data;
+mod datasets;
 pub(crate) mod errors;
 mod events;
 mod leases;
@@ -27,6 +29,8 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
         .merge(tasks::router())
         .merge(events::router())
         .merge(leases::router())
+        .merge(datasets::router())
+        .merge(data::router())
         .merge(health::router())
         .merge(metrics::router());
     let (router, document) = router.split_for_parts();

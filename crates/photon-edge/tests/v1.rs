@@ -455,5 +455,5 @@ async fn the_openapi_document_has_every_route_and_only_known_schemas() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name} is not described");
     }
-    assert_eq!(document["paths"].as_object().unwrap().len(), 16);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 22);
 }

@@ -41,6 +41,20 @@ problems! {
     Conflict: "409" "It conflicts with the state of things"
 }
 problems! {
+    /// An operation on data, which may be elsewhere, or not as the request has it.
+    Data: "409" "It conflicts with the state of things",
+        "413" "Something is too large", "421" "The data may not live in this region",
+        "422" "It does not fit the dataset"
+}
+problems! {
+    /// A write that may expect something.
+    Precondition: "412" "The record is not what the write expects"
+}
+problems! {
+    /// A watcher that may come too late.
+    Gone: "410" "The changes after the position are no longer kept"
+}
+problems! {
     /// An operation that this region may not be allowed to do.
     Misdirected: "421" "The data may not live in this region"
 }

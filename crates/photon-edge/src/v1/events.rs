@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -30,7 +29,7 @@ use crate::problem::{Declined, Stood};
 use crate::{Failure, Front};
 
 /// How often a stream without events says that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub(super) fn router() -> OpenApiRouter<Front> {
     OpenApiRouter::default().routes(routes!(events))
@@ -80,7 +79,7 @@ async fn events(
 ) -> Result<Response, Declined> {
     let task = parse_id(&id)?;
     let (after, wait) = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
-    if wants_json(&headers) {
+    if body::wants_json(&headers, &["text/event-stream"]) {
         // Whoever does not wait takes nobody's place.
         let heard = if wait.is_zero() {
             Heard::so_far(&front, task, after).await?
@@ -113,13 +112,6 @@ fn begin(params: &EventsParams, headers: &HeaderMap) -> Result<(u64, Duration), 
     let wait_ms = optional("wait_ms", params.wait_ms.as_deref(), WAIT_MS_MAX)?;
     let wait = Duration::from_millis(wait_ms.unwrap_or(0));
     Ok((heard.or(after).unwrap_or(0), wait))
-}
-
-fn wants_json(headers: &HeaderMap) -> bool {
-    let accepts = |what: &str| {
-        headers.get_all(ACCEPT).iter().any(|it| it.to_str().is_ok_and(|it| it.contains(what)))
-    };
-    accepts("application/json") && !accepts("text/event-stream")
 }
 
 fn follow(

@@ -7,6 +7,7 @@ use utoipa::openapi::{ComponentsBuilder, LicenseBuilder};
 use utoipa::openapi::{ContactBuilder, Info, OpenApi, OpenApiBuilder, Server};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::data::RECORD_PATH;
 use super::types::Problem;
 use crate::Front;
 
@@ -14,8 +15,9 @@ use crate::Front;
 pub(super) fn head(front: &Front) -> OpenApi {
     let mut info = Info::new("Photon", &front.planet().version);
     info.description = Some(
-        "AI agents in many regions as one system: agents, durable tasks, leases. Errors are \
-         problem details (RFC 9457), explained in `docs/errors.md`."
+        "AI agents in many regions as one system: agents, durable tasks, leases, and data that \
+         every region may change. Errors are problem details (RFC 9457), explained in \
+         `docs/errors.md`."
             .to_owned(),
     );
     info.license =
@@ -36,6 +38,18 @@ pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
         let choices: Vec<Value> = groups.iter().map(choice).collect();
         document["components"]["schemas"][schema]["allOf"] = Value::Array(choices);
     }
+    document["components"]["schemas"]["Dataset"]["properties"]["tenants"]["minProperties"] =
+        1.into();
+    // A whole record has all that a tag has, so that both fit.
+    let either = document["components"]["schemas"]["BatchRecord"].as_object_mut();
+    let either = either.expect("the document has the schema");
+    if let Some(choices) = either.remove("oneOf") {
+        either.insert("anyOf".to_owned(), choices);
+    }
+    let paths = document["paths"].as_object_mut().expect("the document has paths");
+    if let Some(record) = paths.remove(RECORD_PATH) {
+        paths.insert("/v1/data/{dataset}/{key}".to_owned(), record);
+    }
     if !front.tokens().is_empty() {
         document["components"]["securitySchemes"] =
             json!({"bearer": {"type": "http", "scheme": "bearer"}});
@@ -48,11 +62,12 @@ pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
 }
 
 /// The fields of which exactly one is to be given, by schema.
-const ALTERNATIVES: [(&str, &[Choice]); 5] = [
+const ALTERNATIVES: [(&str, &[Choice]); 6] = [
     ("TaskPost", &[Choice::One(&["skill", "agent"]), Choice::One(&["text", "parts", "message"])]),
     ("Part", &[Choice::One(&["text", "raw", "url", "data"])]),
     ("NotePost", &[Choice::One(&["status", "artifact"])]),
     ("ArtifactNote", &[Choice::One(&["text", "parts"])]),
+    ("BatchWrite", &[Choice::One(&["put", "add", "patch", "delete"])]),
     ("CompletePost", &[Choice::NotBoth("message", "text")]),
 ];
 

@@ -29,6 +29,7 @@ use crate::body::{self, Params, Segment};
 use crate::ids::new_uuid;
 use crate::names::{self, Invalid};
 use crate::page::{self, Page};
+use crate::prefer::{APPLIED_MINIMAL, Prefer, Wanted};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 
@@ -72,27 +73,11 @@ async fn submit(
         unreachable!("the region answers `Submit` with the task")
     };
     let location = [(LOCATION, format!("/v1/tasks/{}", task.id))];
-    if prefers_minimal(&headers) {
-        let applied = [(HeaderName::from_static("preference-applied"), MINIMAL)];
-        return Ok((StatusCode::NO_CONTENT, location, applied).into_response());
+    if Prefer::of(&headers).wanted == Some(Wanted::Minimal) {
+        return Ok((StatusCode::NO_CONTENT, location, APPLIED_MINIMAL).into_response());
     }
     let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, location, Json(encode(task))).into_response())
-}
-
-/// The preference for a reply without a body (RFC 7240).
-const MINIMAL: &str = "return=minimal";
-
-/// Whether a client prefers a reply without a body. Of several answers to that question the first
-/// counts; other preferences are passed over, as they have to be.
-fn prefers_minimal(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("prefer").iter().filter_map(|it| it.to_str().ok());
-    let preferences = values.flat_map(|it| it.split(','));
-    let mut returns = preferences.filter_map(|it| {
-        let (name, value) = it.split(';').next()?.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"'))
-    });
-    returns.next().is_some_and(|it| it.eq_ignore_ascii_case("minimal"))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<std::sync::Arc<str>>, Invalid> {

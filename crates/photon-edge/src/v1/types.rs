@@ -5,16 +5,23 @@ use std::any::type_name;
 use std::fmt;
 
 mod agent;
+mod dataset;
 mod lease;
 mod message;
 mod object;
 mod problem;
 mod raw;
+mod record;
 mod region;
 mod task;
 
 pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentStatus, Agents};
 pub use agent::{AgentCapabilities, AgentExtension, AgentProvider};
+pub(crate) use dataset::policy;
+pub use dataset::{
+    ConflictPolicy, ConflictWrite, DataConflict, DataConflicts, Dataset, DatasetFault, DatasetMode,
+    DatasetType, Datasets, Elsewhere, MasterPut, ReadConsistency, TTL_MS_MAX, WriteConsistency,
+};
 pub use lease::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,
     NotesPost, Standing, StatusNote,
@@ -23,6 +30,10 @@ pub use message::{Message, Part, Role};
 pub(crate) use object::Object;
 pub use problem::Problem;
 pub use raw::Raw;
+pub use record::{
+    BatchPost, BatchRecord, BatchWrite, BatchWritten, DataChange, DataChanges, Etag, Record,
+    Records, Removed,
+};
 pub use region::{Region, RegionCounts, RegionHealth, Regions};
 pub use task::{
     Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskEvent, TaskEvents,
@@ -40,6 +51,9 @@ pub const LIMIT_MAX: usize = 1000;
 
 /// The longest that a long poll may wait, in milliseconds.
 pub const WAIT_MS_MAX: u64 = 30_000;
+
+/// The longest that a read or write of data may wait for its consistency, in milliseconds.
+pub const DATA_WAIT_MS_MAX: u64 = 60_000;
 
 /// Reads a whole number in any form that JSON Schema takes for one: `3`, and `3.0` too.
 fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -78,7 +92,7 @@ impl serde::de::Visitor<'_> for Whole {
 
 /// Reads a field that may be absent but not null: where exactly one of several must be given,
 /// null would count as given.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: serde::Deserialize<'de>,

@@ -11,6 +11,7 @@ use photon_state::{Now, PlacementId, RegionId};
 
 const HERE: &str = "eu-west-1";
 const THERE: &str = "us-east-1";
+const FAR: &str = "ap-southeast-1";
 
 fn id(name: &str) -> RegionId {
     RegionId::try_from(name).unwrap()
@@ -30,7 +31,7 @@ impl Imagined {
         let mut region = Region::new(Config {
             region: id(HERE),
             incarnation: 1,
-            regions: BTreeMap::from([(id(HERE), place), (id(THERE), place)]),
+            regions: [HERE, THERE, FAR].map(|it| (id(it), place)).into(),
             placements: BTreeMap::from([(PlacementId::try_from("us").unwrap(), us)]),
             datasets: vec![],
             limits: Limits::default(),
@@ -98,13 +99,13 @@ pub(crate) fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
 
 /// Makes the front door of whatever answers behind a handle.
 pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
-    let all = vec![id(HERE), id(THERE)];
+    let all = vec![id(HERE), id(THERE), id(FAR)];
     let us = PlacementId::try_from("us").unwrap();
     let planet = PlanetInfo {
         name: "test".to_owned(),
         region: id(HERE),
         url: None,
-        regions: vec![info(HERE), info(THERE)],
+        regions: vec![info(HERE), info(THERE), info(FAR)],
         placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
         version: "0.1.0".to_owned(),
     };

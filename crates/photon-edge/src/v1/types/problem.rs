@@ -60,6 +60,10 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub of: Option<u64>,
+    /// The tag that the record has, when that is not the one that was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub etag: Option<String>,
     /// When to try again, in milliseconds; the `Retry-After` header has it in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
