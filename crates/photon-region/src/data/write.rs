@@ -232,9 +232,8 @@ impl Region {
         record: &Record,
         write: &Write,
     ) -> Result<(), Refusal> {
-        let shown = self.show_record(spec, record);
         if let Some(expect) = &write.expect {
-            let found = shown.as_ref().map(|it| it.fingerprint);
+            let found = self.show_record(spec, record).map(|it| it.fingerprint);
             let is_met = match expect {
                 Expect::Fingerprint(all) => found.is_some_and(|it| all.contains(&it)),
                 Expect::Present => found.is_some(),
@@ -244,13 +243,10 @@ impl Region {
                 return Err(DataRefusal::Unexpected { found }.into());
             }
         }
-        let held = match &shown {
-            Some(Shown { content: Content::Fields(fields), .. }) => fields.len(),
-            Some(_) | None => 0,
-        };
         let fields = match &write.edit {
             Edit::Fields(edits) => {
-                held + edits.iter().filter(|it| matches!(it, FieldEdit::Set(..))).count()
+                let added = edits.iter().filter(|it| matches!(it, FieldEdit::Set(..))).count();
+                self.count_fields(record) + added
             }
             Edit::Replace(fields) => fields.len(),
             Edit::Put(_) | Edit::Add(_) | Edit::Delete => 0,
