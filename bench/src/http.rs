@@ -63,6 +63,11 @@ impl Connection {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         )?;
         self.sent.extend_from_slice(body);
+        self.reply().await
+    }
+
+    /// Sends what is written, and reads the reply.
+    async fn reply(&mut self) -> anyhow::Result<Reply<'_>> {
         self.stream.write_all(&self.sent).await?;
         self.read.clear();
         let (head, status) = self.read_head().await?;
@@ -73,6 +78,16 @@ impl Connection {
         }
         ensure!(self.read.len() == end, "more than one reply");
         Ok(Reply { status, body: &self.read[head.len()..] })
+    }
+
+    /// Asks for JSON, and reads it.
+    pub(crate) async fn get_json(&mut self, path: &str) -> anyhow::Result<Reply<'_>> {
+        self.sent.clear();
+        write!(
+            self.sent,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n"
+        )?;
+        self.reply().await
     }
 
     /// Sends requests that are written already, and reads as many replies, all of which must say

@@ -3,6 +3,7 @@
 
 mod agents;
 mod apply;
+mod converge;
 mod data;
 mod disk;
 mod http;
@@ -10,6 +11,7 @@ mod load;
 mod machine;
 mod nats;
 mod pickup;
+mod planet;
 mod postgres;
 mod process;
 mod redis;
@@ -77,6 +79,8 @@ enum Command {
     Up(up::Options),
     /// Records of data side by side with Redis and NATS: durable writes, batches, reads
     Data(data::Options),
+    /// How long a write takes to be seen in the other regions of a planet
+    Converge(converge::Options),
     /// Ops of data: at their origin, at a receiver, on the wire between
     Apply(apply::Options),
     /// The simulator's speed on one core
@@ -132,6 +136,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Agents(options) => agents::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
         Command::Data(options) => data::measure(&options, places).await,
+        Command::Converge(options) => converge::measure(&options, places).await,
         Command::Apply(options) => apply::measure(&options),
         Command::Simulate(options) => simulate::measure(&options),
     }
