@@ -63,6 +63,11 @@ impl Connection {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         )?;
         self.sent.extend_from_slice(body);
+        self.reply().await
+    }
+
+    /// Sends what is written, and reads the reply.
+    async fn reply(&mut self) -> anyhow::Result<Reply<'_>> {
         self.stream.write_all(&self.sent).await?;
         self.read.clear();
         let (head, status) = self.read_head().await?;
@@ -73,6 +78,38 @@ impl Connection {
         }
         ensure!(self.read.len() == end, "more than one reply");
         Ok(Reply { status, body: &self.read[head.len()..] })
+    }
+
+    /// Asks for JSON, and reads it.
+    pub(crate) async fn get_json(&mut self, path: &str) -> anyhow::Result<Reply<'_>> {
+        self.sent.clear();
+        write!(
+            self.sent,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n"
+        )?;
+        self.reply().await
+    }
+
+    /// Sends requests that are written already, and reads as many replies, all of which must say
+    /// yes.
+    pub(crate) async fn pipeline(&mut self, requests: &[u8], count: usize) -> anyhow::Result<()> {
+        self.stream.write_all(requests).await?;
+        self.read.clear();
+        let (mut at, mut replies) = (0, 0);
+        while replies < count {
+            let rest = &self.read[at..];
+            let head = Head::parse(rest)?.map(|it| it.len() + it.body_len);
+            match head.filter(|len| *len <= rest.len()) {
+                Some(len) => {
+                    let is_good = rest.starts_with(b"HTTP/1.1 2");
+                    ensure!(is_good, "a reply: {}", String::from_utf8_lossy(&rest[..len]));
+                    (at, replies) = (at + len, replies + 1);
+                }
+                None => self.read_more().await?,
+            }
+        }
+        ensure!(self.read.len() == at, "more than {count} replies");
+        Ok(())
     }
 
     async fn read_head(&mut self) -> anyhow::Result<(Head, u16)> {

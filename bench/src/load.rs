@@ -72,6 +72,17 @@ impl Round {
         Ok((Self { took, times, server, clients }, back))
     }
 
+    /// Like [`run`](Self::run), with clients that act again in a later round.
+    pub(crate) async fn run_again<C: Client>(
+        clients: &mut Vec<C>,
+        time: Duration,
+        server: u32,
+    ) -> anyhow::Result<Self> {
+        let (round, back) = Self::run(std::mem::take(clients), time, server).await?;
+        *clients = back;
+        Ok(round)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.times.len()
     }

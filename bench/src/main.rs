@@ -2,17 +2,24 @@
 //! Must not be a test: it says what it found, and never fails because of a figure.
 
 mod agents;
+mod apply;
+mod converge;
+mod data;
 mod disk;
 mod http;
 mod links;
 mod load;
 mod machine;
+mod nats;
 mod pickup;
+mod planet;
 mod postgres;
 mod process;
+mod redis;
 mod region;
 mod report;
 mod simulate;
+mod talk;
 mod tasks;
 mod up;
 
@@ -22,6 +29,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Report;
+
+/// That of the binary that is measured, so that what is measured in here costs the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measure Photon on this machine.
 #[derive(Debug, Parser)]
@@ -69,6 +80,12 @@ enum Command {
     Up(up::Options),
     /// What a link between regions carries, and how long a ping takes while it is full
     Links(links::Options),
+    /// Records of data side by side with Redis and NATS: durable writes, batches, reads
+    Data(data::Options),
+    /// How long a write takes to be seen in the other regions of a planet
+    Converge(converge::Options),
+    /// Ops of data: at their origin, at a receiver, on the wire between
+    Apply(apply::Options),
     /// The simulator's speed on one core
     Simulate(simulate::Options),
 }
@@ -122,6 +139,9 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Agents(options) => agents::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
         Command::Links(options) => Box::pin(links::measure(&options, places)).await,
+        Command::Data(options) => data::measure(&options, places).await,
+        Command::Converge(options) => converge::measure(&options, places).await,
+        Command::Apply(options) => apply::measure(&options),
         Command::Simulate(options) => simulate::measure(&options),
     }
 }

@@ -139,11 +139,19 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
 }
 
 /// Returns how many bytes of memory are free on this machine; 0 when it does not say.
-pub(crate) fn free_memory() -> u64 {
+fn free_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = text.lines().find_map(|it| it.strip_prefix("MemAvailable:"));
     let kib = kib.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
+}
+
+/// Uses memory, half of what is free at most, and gives it back; returns how many GiB.
+pub(crate) fn warm_memory(gib: u64) -> u64 {
+    let gib = gib.min(free_memory() >> 31);
+    let bytes = usize::try_from(gib << 30).expect("it fits this machine");
+    std::hint::black_box(vec![1_u8; bytes]); // Zeros would be had without any use.
+    gib
 }
 
 /// Returns the words that a process was started with.

@@ -62,7 +62,7 @@ impl Pair {
 /// Measures both, turn by turn.
 pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Result<Report> {
     let mut report = Report::begin("tasks");
-    let warmed_gib = warm_memory(options.warm_memory_gib);
+    let warmed_gib = process::warm_memory(options.warm_memory_gib);
     disk::measure(&places.folder, &mut report)?;
     let mut photon = Photon::start(places, options.clients).await?;
     let mut peer = Peer::start(places, options.clients).await?;
@@ -143,14 +143,6 @@ async fn note_method(
          inserted, and a partial index on those that wait where they are claimed."
     ));
     Ok(())
-}
-
-/// Uses memory, and gives it back; returns how many GiB.
-fn warm_memory(gib: u64) -> u64 {
-    let gib = gib.min(process::free_memory() >> 31);
-    let bytes = usize::try_from(gib << 30).expect("it fits this machine");
-    std::hint::black_box(vec![1_u8; bytes]); // Zeros would be had without any use.
-    gib
 }
 
 /// Makes payloads that do not compress.

@@ -64,6 +64,8 @@ fn limits(config: &Config) -> Limits {
         task_bytes_max: tasks.artifact_bytes_max.as_usize(),
         retention: tasks.retention,
         kept_bytes_max: tasks.kept_bytes_max.as_usize(),
+        compact_after_bytes: config.log.compact_after.as_usize(),
+        log_retention: config.log.retention,
         data_bytes_max: records.bytes_max.as_usize(),
         value_bytes_max: records.value_bytes_max.as_usize(),
         fields_max: records.fields_max,

@@ -1,7 +1,7 @@
 //! What a record looks like to a client: conflicts resolved, what has expired left out.
 //! Must not change anything.
 
-use photon_state::crdt::{Fields, Value, Version};
+use photon_state::crdt::{Fields, Shape, Value, Version};
 use photon_state::{Dot, Hlc, PlacementId, Record, RegionId, Source, StableHash};
 
 use super::{Content, DATA, DatasetSpec, Policy, Shown, data_key};
@@ -17,6 +17,14 @@ impl Region {
     pub(super) fn show_record(&self, spec: &DatasetSpec, record: &Record) -> Option<Shown> {
         let value = self.store.state(record, spec.kind.shape())?;
         self.show_value(spec, record.placement, value)
+    }
+
+    /// Returns how many fields of a record are shown; counters have none.
+    pub(super) fn count_fields(&self, record: &Record) -> usize {
+        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else { return 0 };
+        let is_over = |version: &Version| version.written.is_over(self.now.wall_ms);
+        let alive = fields.iter().filter(|(_, all)| all.iter().any(|(_, it)| !is_over(it)));
+        alive.count()
     }
 
     /// Shows a value; none if there is nothing to be seen of it.

@@ -77,6 +77,8 @@ impl FieldEdit {
 impl Region {
     /// Writes in one request.
     const WRITES_MAX: usize = 1_000;
+    /// Bytes of one record with all its fields.
+    const RECORD_BYTES_MAX: usize = 4 << 20;
     /// The longest life of a content: what is longer is meant to be for ever.
     const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -233,9 +235,8 @@ impl Region {
         record: &Record,
         write: &Write,
     ) -> Result<(), Refusal> {
-        let shown = self.show_record(spec, record);
         if let Some(expect) = &write.expect {
-            let found = shown.as_ref().map(|it| it.fingerprint);
+            let found = self.show_record(spec, record).map(|it| it.fingerprint);
             let is_met = match expect {
                 Expect::Fingerprint(all) => found.is_some_and(|it| all.contains(&it)),
                 Expect::Present => found.is_some(),
@@ -245,18 +246,29 @@ impl Region {
                 return Err(DataRefusal::Unexpected { found }.into());
             }
         }
-        let held = match &shown {
-            Some(Shown { content: Content::Fields(fields), .. }) => fields.len(),
-            Some(_) | None => 0,
-        };
         let fields = match &write.edit {
             Edit::Fields(edits) => {
-                held + edits.iter().filter(|it| matches!(it, FieldEdit::Set(..))).count()
+                let held = self.store.state(record, Shape::Fields);
+                let is_new = |field: &Field| match held {
+                    Some(Value::Fields(fields)) => fields.of(field).is_empty(),
+                    Some(Value::Counter(_) | Value::Escrow(_)) | None => true,
+                };
+                let added = |it: &&FieldEdit| matches!(it, FieldEdit::Set(it, _) if is_new(it));
+                self.count_fields(record) + edits.iter().filter(added).count()
             }
             Edit::Replace(fields) => fields.len(),
             Edit::Put(_) | Edit::Add(_) | Edit::Delete => 0,
         };
-        check_size(Large::Fields, fields, self.config.limits.fields_max)
+        check_size(Large::Fields, fields, self.config.limits.fields_max)?;
+        // A record travels in one piece when a region is sent the state.
+        let held = match &write.edit {
+            Edit::Fields(_) => self.store.state(record, Shape::Fields).map_or(0, Value::weight),
+            Edit::Put(_) | Edit::Add(_) | Edit::Replace(_) | Edit::Delete => 0,
+        };
+        if write.edit.only_removes() {
+            return Ok(());
+        }
+        check_size(Large::Content, held + write.edit.weight(), Self::RECORD_BYTES_MAX)
     }
 
     /// Returns what cannot be taken here, what is left, and another region that may have it.
