@@ -19,6 +19,7 @@ async fn records_are_written_in_one_region_and_read_in_another() {
     let mut watching = watch(&planet).await;
     a_session_carries_what_was_written_to_another_region(&planet).await;
     a_counter_adds_up_what_two_regions_add(&planet).await;
+    all_regions_hold_the_same(&planet).await;
     regions_change_one_document_without_losing_a_member(&planet).await;
     elements_records_and_datasets_are_removed(&planet).await;
     what_is_refused_has_an_exit_code(&planet).await;
@@ -84,6 +85,11 @@ async fn a_counter_adds_up_what_two_regions_add(planet: &Planet) {
         })
         .await;
     }
+}
+
+async fn all_regions_hold_the_same(planet: &Planet) {
+    let verified = planet.photon(&["dataset", "verify", "counter"]).await.ok();
+    assert_eq!(verified.matches("same").count(), REGIONS.len(), "{verified}");
 }
 
 async fn regions_change_one_document_without_losing_a_member(planet: &Planet) {

@@ -457,6 +457,36 @@ fn a_dataset_keeps_its_type_and_is_forgotten_only_when_empty() {
 }
 
 #[test]
+fn regions_that_hold_the_same_have_the_same_digest() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", dataset(Kind::Register));
+    for n in 0..5 {
+        planet.write("eu", &of, put(&format!("k{n}"), "v")).unwrap();
+    }
+    let mut digest = |planet: &mut Planet, region, after: Option<&str>, upto: Option<&str>| {
+        let key = |it: Option<&str>| it.map(|it| Bytes::copy_from_slice(it.as_bytes()));
+        let (after, upto, placement) = (key(after), key(upto), PlacementId::global());
+        let asked = DataCommand::Digest { dataset: of.clone(), placement, after, upto, limit: 3 };
+        match planet.data(region, asked) {
+            Ok(DataReply::Digest(digest)) => digest,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = digest(&mut planet, "ap", None, None);
+    assert_eq!((first.records, first.cut_at.as_deref()), (3, Some(&b"k2"[..])));
+    assert_eq!(digest(&mut planet, "us", None, Some("k2")).digest, first.digest);
+    let rest = digest(&mut planet, "ap", Some("k2"), None);
+    assert_eq!((rest.records, &rest.cut_at), (2, &None));
+    planet.cut("us");
+    planet.write("us", &name("register"), put("k4", "other")).unwrap();
+    let changed = digest(&mut planet, "us", Some("k2"), None);
+    assert_ne!((changed.digest, changed.seen), (rest.digest, rest.seen));
+    planet.link("us");
+    let again = digest(&mut planet, "ap", Some("k2"), None);
+    assert_eq!(again, digest(&mut planet, "us", Some("k2"), None));
+}
+
+#[test]
 fn a_stale_read_is_refused_when_a_region_is_silent() {
     let mut planet = Planet::new();
     let of = planet.declare("ap", dataset(Kind::Register));

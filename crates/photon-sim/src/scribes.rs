@@ -58,6 +58,7 @@ impl Scribes {
             | DataReply::Datasets(_)
             | DataReply::Dropped
             | DataReply::Conflicts(_)
+            | DataReply::Digest(_)
             | DataReply::Page { .. } => {
                 return Err(Promise::Contract.broken(format!("{step:?}: {reply:?}")));
             }

@@ -18,8 +18,8 @@ use super::data::dataset_in_path;
 use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::regions::NoParams;
 use super::types::{
-    ConflictWrite, DATA_WAIT_MS_MAX, DataConflict, DataConflicts, Dataset, Datasets, MasterPut,
-    policy,
+    ConflictWrite, DATA_WAIT_MS_MAX, DataConflict, DataConflicts, DataDigest, Dataset, Datasets,
+    MasterPut, policy,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
@@ -33,6 +33,7 @@ pub(super) fn router() -> OpenApiRouter<Front> {
         .routes(routes!(show, put, delete))
         .routes(routes!(move_master))
         .routes(routes!(conflicts))
+        .routes(routes!(digest))
 }
 
 /// List all datasets by name.
@@ -184,6 +185,66 @@ async fn conflicts(
         held: write(it.held),
     });
     Ok(Json(DataConflicts { count, last: last.collect() }))
+}
+
+/// Which records to digest.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DigestParams {
+    /// Of which placement.
+    #[param(pattern = "^[a-z][a-z0-9-]{0,22}$")]
+    placement: String,
+    /// Only keys after this one.
+    #[param(max_length = 448, required = false, nullable = false)]
+    after: Option<String>,
+    /// Only keys up to this one.
+    #[param(max_length = 448, required = false, nullable = false)]
+    upto: Option<String>,
+    /// How many records at most; 1000 when absent.
+    #[param(value_type = u32, minimum = 1, maximum = 4096, required = false)]
+    limit: Option<String>,
+}
+
+/// Show what the records of a range amount to in this region, to compare regions.
+#[utoipa::path(
+    get, path = "/v1/datasets/{dataset}/digest", tag = "datasets",
+    operation_id = "digest_records",
+    params(("dataset" = String, Path, description = "The dataset",
+        pattern = "^[a-z][a-z0-9._-]{0,62}$", example = "notes"), DigestParams),
+    responses(
+        (status = 200, description = "The digest", body = DataDigest),
+        Always, Absent, Misdirected, Body,
+    ),
+)]
+async fn digest(
+    State(front): State<Front>,
+    Segment(dataset): Segment,
+    Params(params): Params<DigestParams>,
+) -> Result<Json<DataDigest>, Declined> {
+    let dataset = dataset_in_path(&dataset)?;
+    let outside = |err: Invalid| err.problem(Stood::Outside);
+    let placement = names::placement("placement", &params.placement).map_err(outside)?;
+    let limit = params.limit.as_deref().map(|it| names::number("limit", it, 1..=4096));
+    let limit = limit.transpose().map_err(outside)?.unwrap_or(1000);
+    let limit = usize::try_from(limit).expect("at most 4096");
+    let key = |name: &str, text: Option<String>| match text {
+        Some(text) if 448 < text.len() => {
+            Err(Invalid::new(name, "must be at most 448 bytes long").problem(Stood::Outside))
+        }
+        text => Ok(text.map(bytes::Bytes::from)),
+    };
+    let (after, upto) = (key("after", params.after)?, key("upto", params.upto)?);
+    let asked = DataCommand::Digest { dataset, placement, after, upto, limit };
+    let DataReply::Digest(found) = front.submit_data(asked).await? else {
+        unreachable!("the region answers `Digest` with a digest")
+    };
+    Ok(Json(DataDigest {
+        records: found.records as u64,
+        digest: format!("{:016x}", found.digest),
+        cut_at: found.cut_at.map(|it| String::from_utf8_lossy(&it).into_owned()),
+        seen: format!("{:016x}", found.seen),
+    }))
 }
 
 fn encode(reply: DataReply) -> Result<Json<Dataset>, Declined> {

@@ -19,8 +19,9 @@ pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentSta
 pub use agent::{AgentCapabilities, AgentExtension, AgentProvider};
 pub(crate) use dataset::policy;
 pub use dataset::{
-    ConflictPolicy, ConflictWrite, DataConflict, DataConflicts, Dataset, DatasetFault, DatasetMode,
-    DatasetType, Datasets, Elsewhere, MasterPut, ReadConsistency, TTL_MS_MAX, WriteConsistency,
+    ConflictPolicy, ConflictWrite, DataConflict, DataConflicts, DataDigest, Dataset, DatasetFault,
+    DatasetMode, DatasetType, Datasets, Elsewhere, MasterPut, ReadConsistency, TTL_MS_MAX,
+    WriteConsistency,
 };
 pub use lease::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,

@@ -175,7 +175,8 @@ pub(super) fn write_command(writer: &mut Writer, command: &DataCommand) {
         | DataCommand::Drop(_)
         | DataCommand::Dataset(_)
         | DataCommand::Datasets
-        | DataCommand::Conflicts(_) => {
+        | DataCommand::Conflicts(_)
+        | DataCommand::Digest { .. } => {
             unreachable!("every region answers this itself: {command:?}")
         }
     }
@@ -359,7 +360,10 @@ pub(super) fn write_reply(writer: &mut Writer, reply: &DataReply) {
             writer.tag(5);
             write_spec(writer, spec);
         }
-        DataReply::Datasets(_) | DataReply::Dropped | DataReply::Conflicts(_) => {
+        DataReply::Datasets(_)
+        | DataReply::Dropped
+        | DataReply::Conflicts(_)
+        | DataReply::Digest(_) => {
             unreachable!("every region answers this itself: {reply:?}")
         }
     }

@@ -32,6 +32,19 @@ pub enum DataCommand {
     },
     /// Show the last conflicts of a dataset that were seen here.
     Conflicts(DatasetName),
+    /// Show what all records of a range amount to here, for those who compare regions.
+    Digest {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Of which placement.
+        placement: PlacementId,
+        /// Only keys after this one.
+        after: Option<Bytes>,
+        /// Only keys up to this one.
+        upto: Option<Bytes>,
+        /// How many records at most.
+        limit: usize,
+    },
     /// Change records of one dataset, each by itself, in order.
     Write {
         /// The dataset.
@@ -93,7 +106,8 @@ impl DataCommand {
             | Self::Drop(_)
             | Self::Dataset(_)
             | Self::Datasets
-            | Self::Conflicts(_) => Duration::ZERO,
+            | Self::Conflicts(_)
+            | Self::Digest { .. } => Duration::ZERO,
         }
     }
 
@@ -110,6 +124,7 @@ impl DataCommand {
             | Self::Datasets
             | Self::MoveMaster { .. }
             | Self::Conflicts(_)
+            | Self::Digest { .. }
             | Self::Read { .. }
             | Self::Scan { .. }
             | Self::Watch { .. } => 128,
@@ -191,6 +206,8 @@ pub enum DataReply {
     Dropped,
     /// To `Conflicts`.
     Conflicts(Conflicts),
+    /// To `Digest`.
+    Digest(RangeDigest),
     /// To `Write`.
     Written(Written),
     /// To `Read`.
@@ -227,7 +244,11 @@ impl DataReply {
                 let record = |it: &Change| it.record.as_ref().map_or(0, Shown::weight);
                 changes.iter().map(|it| 128 + it.key.len() + record(it)).sum()
             }
-            Self::Dataset(_) | Self::Datasets(_) | Self::Dropped | Self::Conflicts(_) => 256,
+            Self::Dataset(_)
+            | Self::Datasets(_)
+            | Self::Dropped
+            | Self::Conflicts(_)
+            | Self::Digest(_) => 256,
         }
     }
 }
@@ -325,6 +346,19 @@ pub struct Conflicts {
     pub count: u64,
     /// The last of them, the youngest first.
     pub last: Vec<Conflict>,
+}
+
+/// What the records of a range amount to in one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeDigest {
+    /// How many records there are.
+    pub records: usize,
+    /// Equal where all of them are equal, removed and expired contents included.
+    pub digest: u64,
+    /// The last key, if the limit cut the range.
+    pub cut_at: Option<Bytes>,
+    /// Tells what was seen of the placement: only regions where it is equal must be equal.
+    pub seen: u64,
 }
 
 /// Two writes of one record that did not know of each other.

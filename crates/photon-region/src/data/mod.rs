@@ -6,6 +6,7 @@
 
 mod contract;
 mod declare;
+mod digest;
 mod forward;
 mod gather;
 mod levels;
@@ -26,7 +27,7 @@ use rustc_hash::FxHashMap;
 
 pub use contract::{
     Change, Conflict, Conflicts, Content, DataCommand, DataReply, Edit, Expect, FieldEdit, Found,
-    ReadHow, Shown, Write, Written,
+    RangeDigest, ReadHow, Shown, Write, Written,
 };
 pub(crate) use forward::{into_answer, is_guest};
 pub(crate) use levels::Pending;
@@ -228,6 +229,7 @@ impl Region {
             DataCommand::Dataset(name) => self.show_dataset(name),
             DataCommand::Datasets => self.list_datasets(),
             DataCommand::Conflicts(name) => self.show_conflicts(name),
+            DataCommand::Digest { .. } => self.digest_records(command),
             DataCommand::MoveMaster { .. } => self.move_master(ticket, command, patience),
             DataCommand::Write { .. } => self.write_records(ticket, command, patience),
             DataCommand::Read { .. } => self.read_record(ticket, command, patience),

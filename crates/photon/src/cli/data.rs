@@ -20,6 +20,7 @@ Examples:
   photon dataset show carts
   photon dataset move-master orders eu-west-1
   photon dataset conflicts carts
+  photon dataset verify carts
   photon dataset rm carts";
 
 /// What can be done about datasets.
@@ -50,6 +51,12 @@ pub enum Dataset {
         name: String,
         /// The region that shall write it
         region: RegionId,
+    },
+    /// Compare the records in all regions that may hold them
+    #[command(after_help = DATASET_EXAMPLES)]
+    Verify {
+        /// The dataset
+        name: String,
     },
     /// Show the last conflicts that the region has seen
     #[command(after_help = DATASET_EXAMPLES)]

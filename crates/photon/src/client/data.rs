@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_edge::v1::types::{DATA_WAIT_MS_MAX, Dataset, MasterPut};
+use photon_edge::v1::types::{DATA_WAIT_MS_MAX, DataDigest, Dataset, MasterPut};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -100,6 +100,20 @@ impl Client {
     pub async fn conflicts(&self, name: &str) -> Result<Value, ClientError> {
         let path = ["v1", "datasets", name, "conflicts"];
         self.call(self.request(Method::GET, &path), Duration::ZERO).await
+    }
+
+    /// Shows what the records after a key and up to another one amount to.
+    pub async fn digest(
+        &self,
+        (dataset, placement): (&str, &str),
+        (after, upto): (Option<&str>, Option<&str>),
+    ) -> Result<DataDigest, ClientError> {
+        let path = ["v1", "datasets", dataset, "digest"];
+        let request = self.request(Method::GET, &path).query(&[("placement", placement)]);
+        // Whoever is told where to end must not be cut before it.
+        let limit = if upto.is_some() { 4_096 } else { 1_000 };
+        let request = request.query(&[("after", after), ("upto", upto)]).query(&[("limit", limit)]);
+        self.call(request, Duration::ZERO).await
     }
 
     /// Shows a record.

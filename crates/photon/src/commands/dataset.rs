@@ -41,6 +41,7 @@ pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) 
             let shown = client.move_master(&name, &to).await?;
             show(output, &shown, |it| output.table(&details(it)))
         }
+        cli::Dataset::Verify { name } => super::verify::run(&name, client, output).await,
         cli::Dataset::Conflicts { name } => {
             let conflicts = client.conflicts(&name).await?;
             show(output, &conflicts, |it| {

@@ -12,6 +12,7 @@ mod serve;
 mod simulate;
 mod task;
 mod token;
+mod verify;
 mod version;
 
 use anyhow::{Context as _, Result};

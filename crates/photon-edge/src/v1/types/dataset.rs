@@ -410,6 +410,23 @@ pub struct DataConflicts {
     pub last: Vec<DataConflict>,
 }
 
+/// What the records of a range amount to in one region.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DataDigest {
+    /// How many records there are.
+    pub records: u64,
+    /// Equal where all of them are equal, removed and expired contents included.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    pub digest: String,
+    /// The last key, if the limit cut the range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cut_at: Option<String>,
+    /// What was seen of the placement: regions where it is equal must have equal digests.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    pub seen: String,
+}
+
 /// Two writes of one record that did not know of each other.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DataConflict {
