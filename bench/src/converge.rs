@@ -162,6 +162,7 @@ async fn run(
         for Heard { region, number, at } in heard {
             let way = Duration::from_millis(ROUND_TRIPS_MS[region][here].into()) / 2;
             let Answered { sent, answered } = answered[region][number];
+            ensure!(sent + way <= at, "`{}` saw a write before it can travel", REGIONS[here]);
             beyond.answer.push(at.saturating_duration_since(answered + way));
             beyond.request.push(at.saturating_duration_since(sent + way));
         }

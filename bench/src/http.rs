@@ -145,18 +145,30 @@ impl Head {
 
     /// Reads the head of a reply; `None` if it is not all there yet.
     fn parse(bytes: &[u8]) -> anyhow::Result<Option<Self>> {
-        let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { return Ok(None) };
-        let head = std::str::from_utf8(&bytes[..end])?;
-        for line in head.split("\r\n").skip(1) {
-            let Some((name, value)) = line.split_once(':') else { continue };
-            if name.eq_ignore_ascii_case("content-length") {
-                return Ok(Some(Self { head_len: end + 4, body_len: value.trim().parse()? }));
+        const LENGTH: &[u8] = b"content-length:";
+        let mut at = 0;
+        let mut body_len = None;
+        // Line by line, and not a byte more: this runs beside the server.
+        while let Some(len) = bytes[at..].iter().position(|it| *it == b'\n') {
+            let line = bytes[at..at + len].trim_ascii_end();
+            at += len + 1;
+            if line.is_empty() {
+                // Without a length only a reply that has no body is understood.
+                let is_empty = bytes.starts_with(b"HTTP/1.1 204");
+                let body_len = body_len.or(is_empty.then_some(0));
+                let head = || String::from_utf8_lossy(&bytes[..at]).into_owned();
+                let body_len =
+                    body_len.with_context(|| format!("a reply without a length: {}", head()))?;
+                return Ok(Some(Self { head_len: at, body_len }));
+            }
+            let is_length = line.first().is_some_and(|it| it | 0x20 == b'c')
+                && line.get(..LENGTH.len()).is_some_and(|it| it.eq_ignore_ascii_case(LENGTH));
+            if is_length {
+                let value = std::str::from_utf8(&line[LENGTH.len()..])?;
+                body_len = Some(value.trim().parse()?);
             }
         }
-        // Without a length only a reply that has no body is understood.
-        let is_empty = head.starts_with("HTTP/1.1 204");
-        ensure!(is_empty, "a reply without content-length: {head}");
-        Ok(Some(Self { head_len: end + 4, body_len: 0 }))
+        Ok(None)
     }
 }
 
