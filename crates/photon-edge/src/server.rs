@@ -85,8 +85,6 @@ impl Door {
         builder
             .http1()
             .timer(TokioTimer::new())
-            // Replies to requests that came together go out together: a third of the time each.
-            .pipeline_flush(true)
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(limits.header_bytes_max.max(8 << 10));
         let head_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);

@@ -119,8 +119,13 @@ impl Region {
     /// An op without a meaning counts as seen, so that its stream goes on, and changes nothing.
     fn apply(&mut self, op: &Op, meaning: Option<&Meaning>) -> Applied {
         if self.covers.hold(op) {
+            if let Change::Update(update) = &op.change {
+                self.data.depend(op.stream.placement, &update.needs);
+            }
             return self.store.pass_over(op, Applied::Covered);
         }
+        let is_known = matches!(op.dataset, AGENTS | PRESENCE | TASKS | DATASETS | DATA);
+        self.holds_unknown |= !is_known || matches!(op.change, Change::Unknown { .. });
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetRemovals)
             && let Change::Update(update) = &op.change

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     /// Which of its logs it writes now.
     pub(crate) incarnation: u64,
     pub(crate) round_trip: Option<Duration>,
+    /// When the last ping was sent that it has answered in this session.
+    pub(crate) echoed: Option<Duration>,
     flights: BTreeMap<StreamId, Flight>,
     /// What it had durably when it spoke last, in whatever session.
     pub(crate) kept: Seen,

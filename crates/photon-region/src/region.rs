@@ -73,6 +73,8 @@ pub struct Region {
     pub(crate) data: Data,
     pub(crate) compaction: Compaction,
     pub(crate) covers: Covers,
+    /// Whether the log holds ops of a later version: no state can stand for them.
+    pub(crate) holds_unknown: bool,
     pub(crate) incoming: BTreeMap<RegionId, Incoming>,
     /// While the log is read: ops that did not follow on what was seen by then.
     early: Seen,
@@ -127,6 +129,7 @@ impl Region {
             data: Data::new(&config),
             compaction: Compaction::default(),
             covers: Covers::default(),
+            holds_unknown: false,
             incoming: BTreeMap::new(),
             early: Seen::default(),
             heard: BTreeMap::new(),

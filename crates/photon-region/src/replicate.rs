@@ -47,8 +47,11 @@ impl Region {
             Message::Seen { incarnation, seen, linked } => {
                 peer.incarnation = incarnation;
                 peer.linked = linked;
-                let sent = now.saturating_sub(peer.round_trip.unwrap_or_default());
-                self.data.peer_had(from, incarnation, &seen, sent);
+                // It was said after the peer had answered our last ping: what it had then is here.
+                if let Some(sent) = peer.echoed {
+                    self.data.peer_had(from, incarnation, &seen, sent);
+                    self.data.freshen(self.store.seen());
+                }
                 peer.heard(seen, now);
                 self.drop_needless_transfer(from);
                 self.pump_all_to(from);
@@ -67,10 +70,14 @@ impl Region {
             Message::Answer(number, answer) => self.on_answer(from, number, answer),
             Message::State { number, index, part } => self.on_state(from, number, index, &part),
             Message::Took { number, index } => self.on_took(from, number, index),
-            Message::Ping(sent) => self.output(Output::Send(from, Message::Pong(sent))),
+            Message::Ping(sent) => {
+                self.output(Output::Send(from, Message::Pong(sent)));
+                self.send_seen(from);
+            }
             Message::Pong(sent) => {
                 let sent = Duration::from_micros(sent);
                 peer.round_trip = now.checked_sub(sent).or(peer.round_trip);
+                peer.echoed = Some(sent).max(peer.echoed);
             }
         }
     }
@@ -157,7 +164,9 @@ impl Region {
         if stream == self.own_stream(stream.placement) {
             return;
         }
-        let origin_is_linked = self.is_reachable(stream.origin);
+        // Who writes it no more is like one who cannot be reached.
+        let is_former = stream.origin == self.config.region;
+        let origin_is_linked = !is_former && self.is_reachable(stream.origin);
         let peers: Vec<RegionId> = self.peers.keys().copied().collect();
         for peer in peers {
             if peer == stream.origin || !origin_is_linked {
@@ -188,7 +197,7 @@ impl Region {
         let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
         let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
         for to in peers {
-            self.send_seen(to);
+            // It answers with what it has.
             self.output(Output::Send(to, Message::Ping(sent)));
         }
         let now = self.now.mono;

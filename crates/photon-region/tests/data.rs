@@ -4,183 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
 
 mod planet;
+mod records;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::{
-    Change, Content, DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect,
-    FieldEdit, Found, Kind, Mode, Outside, PlacementRule, Policy, ReadHow, ReadLevel, Write,
-    WriteLevel, Written,
+    Change, DataCommand, DataRefusal, DataReply, DatasetSpec, Edit, Expect, FieldEdit, Kind, Mode,
+    Outside, PlacementRule, Policy, ReadHow, ReadLevel, Write, WriteLevel,
 };
-use photon_region::{Command, Refusal, Reply, Ticket};
+use photon_region::{Command, Refusal};
 use photon_state::{PlacementId, Seen};
 use planet::{Planet, eu_only, id};
-
-const WAIT: Duration = Duration::from_secs(2);
-
-fn name(text: &str) -> DatasetName {
-    DatasetName::try_from(text).unwrap()
-}
-
-fn dataset(kind: Kind) -> DatasetSpec {
-    DatasetSpec {
-        name: name(kind.as_str()),
-        kind,
-        rule: PlacementRule::Fixed(PlacementId::global()),
-        outside: Outside::Forward,
-        mode: Mode::MultiMaster,
-        policy: Policy::LastWriter,
-        write_level: WriteLevel::Eventual,
-        read_level: ReadLevel::Session,
-        ttl: None,
-    }
-}
-
-fn put(key: &str, value: &str) -> Write {
-    let (key, edit) = (key.to_owned().into(), Edit::Put(value.to_owned().into()));
-    Write { key, edit, expect: None, ttl: None }
-}
-
-fn add(by: i64) -> Write {
-    Write { key: Bytes::from_static(b"k"), edit: Edit::Add(by), expect: None, ttl: None }
-}
-
-fn as_data(reply: Result<Reply, Refusal>) -> Result<DataReply, Refusal> {
-    match reply {
-        Ok(Reply::Data(reply)) => Ok(*reply),
-        Ok(other) => panic!("{other:?}"),
-        Err(refusal) => Err(refusal),
-    }
-}
-
-impl Planet {
-    fn data(&mut self, region: &'static str, command: DataCommand) -> Result<DataReply, Refusal> {
-        as_data(self.get(region, Command::Data(command)))
-    }
-
-    fn declare(&mut self, region: &'static str, spec: DatasetSpec) -> DatasetName {
-        let name = spec.name.clone();
-        self.data(region, DataCommand::Declare(Arc::new(spec))).unwrap();
-        name
-    }
-
-    fn ask_write(&mut self, region: &'static str, of: &DatasetName, write: Write) -> Ticket {
-        self.ask_write_at(region, of, write, None)
-    }
-
-    fn ask_write_at(
-        &mut self,
-        region: &'static str,
-        of: &DatasetName,
-        write: Write,
-        level: Option<WriteLevel>,
-    ) -> Ticket {
-        let (dataset, session, wait) = (of.clone(), Seen::default(), WAIT);
-        let writes = vec![write];
-        self.ask(
-            region,
-            Command::Data(DataCommand::Write { dataset, writes, level, session, wait }),
-        )
-    }
-
-    fn write(
-        &mut self,
-        region: &'static str,
-        of: &DatasetName,
-        write: Write,
-    ) -> Result<Written, Refusal> {
-        let ticket = self.ask_write(region, of, write);
-        self.written(ticket)
-    }
-
-    fn written(&mut self, ticket: Ticket) -> Result<Written, Refusal> {
-        match as_data(self.replies.remove(&ticket).expect("an answer at once")) {
-            Ok(DataReply::Written(written)) => Ok(written),
-            Ok(other) => panic!("{other:?}"),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    fn ask_read(
-        &mut self,
-        region: &'static str,
-        of: &DatasetName,
-        key: &str,
-        how: ReadHow,
-    ) -> Ticket {
-        let (dataset, key) = (of.clone(), key.to_owned().into());
-        self.ask(region, Command::Data(DataCommand::Read { dataset, key, how }))
-    }
-
-    fn read_as(
-        &mut self,
-        region: &'static str,
-        of: &DatasetName,
-        key: &str,
-        how: ReadHow,
-    ) -> Result<Found, Refusal> {
-        let ticket = self.ask_read(region, of, key, how);
-        self.found(ticket)
-    }
-
-    fn found(&mut self, ticket: Ticket) -> Result<Found, Refusal> {
-        match as_data(self.replies.remove(&ticket).expect("an answer at once")) {
-            Ok(DataReply::Found(found)) => Ok(found),
-            Ok(other) => panic!("{other:?}"),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Reads a record at the dataset's own level, as text.
-    fn read(&mut self, region: &'static str, of: &DatasetName, key: &str) -> String {
-        text(&self.read_as(region, of, key, ReadHow::default()).unwrap())
-    }
-
-    fn watch(
-        &mut self,
-        region: &'static str,
-        of: &DatasetName,
-        position: Option<Seen>,
-    ) -> (Vec<Change>, Seen) {
-        let (dataset, prefix, wait) = (of.clone(), Bytes::new(), Duration::ZERO);
-        match self.data(region, DataCommand::Watch { dataset, prefix, position, wait }) {
-            Ok(DataReply::Changes { changes, position }) => (changes, position),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Puts a record into words: `field=content,content field=content`.
-fn text(found: &Found) -> String {
-    let Some(shown) = &found.record else { return "none".into() };
-    match &shown.content {
-        Content::Number(sum) => sum.to_string(),
-        Content::Quota { value, .. } => value.to_string(),
-        Content::Fields(fields) => {
-            let utf8 = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-            let field = |(field, all): &(Bytes, Vec<photon_state::crdt::Version>)| {
-                let contents: Vec<_> = all.iter().map(|it| utf8(&it.written.bytes)).collect();
-                format!("{}={}", utf8(field), contents.join(","))
-            };
-            fields.iter().map(field).collect::<Vec<_>>().join(" ")
-        }
-    }
-}
-
-fn how(level: ReadLevel, session: &Seen) -> ReadHow {
-    let (level, session) = (Some(level), session.clone());
-    ReadHow { level, session, staleness_max: None, wait: WAIT }
-}
-
-fn edits(edits: Vec<FieldEdit>) -> Write {
-    Write { key: Bytes::from_static(b"k"), edit: Edit::Fields(edits), expect: None, ttl: None }
-}
-
-fn set(field: &'static str, content: &'static str) -> FieldEdit {
-    FieldEdit::Set(Bytes::from_static(field.as_bytes()), Bytes::from_static(content.as_bytes()))
-}
+use records::*;
 
 #[test]
 fn every_type_is_written_in_one_region_and_read_in_all() {
@@ -463,15 +300,17 @@ fn regions_that_hold_the_same_have_the_same_digest() {
     for n in 0..5 {
         planet.write("eu", &of, put(&format!("k{n}"), "v")).unwrap();
     }
-    let mut digest = |planet: &mut Planet, region, after: Option<&str>, upto: Option<&str>| {
-        let key = |it: Option<&str>| it.map(|it| Bytes::copy_from_slice(it.as_bytes()));
-        let (after, upto, placement) = (key(after), key(upto), PlacementId::global());
-        let asked = DataCommand::Digest { dataset: of.clone(), placement, after, upto, limit: 3 };
-        match planet.data(region, asked) {
-            Ok(DataReply::Digest(digest)) => digest,
-            other => panic!("{other:?}"),
-        }
-    };
+    let digest =
+        |planet: &mut Planet, region, after: Option<&'static str>, upto: Option<&'static str>| {
+            let (after, upto) = (after.map(Bytes::from), upto.map(Bytes::from));
+            let placement = PlacementId::global();
+            let asked =
+                DataCommand::Digest { dataset: of.clone(), placement, after, upto, limit: 3 };
+            match planet.data(region, asked) {
+                Ok(DataReply::Digest(digest)) => digest,
+                other => panic!("{other:?}"),
+            }
+        };
     let first = digest(&mut planet, "ap", None, None);
     assert_eq!((first.records, first.cut_at.as_deref()), (3, Some(&b"k2"[..])));
     assert_eq!(digest(&mut planet, "us", None, Some("k2")).digest, first.digest);

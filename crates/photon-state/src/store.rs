@@ -339,11 +339,12 @@ impl Store {
 
     /// Puts a value in place of what is held, or nothing.
     pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
+        let value = value.filter(|it| !it.is_empty());
         let held = self.values.entry(shelf).or_default();
         let before = held.get(key).map_or(0, Value::weight);
         let after = value.as_ref().map_or(0, Value::weight);
         self.value_bytes = (self.value_bytes + after).saturating_sub(before);
-        match value.filter(|it| !it.is_empty()) {
+        match value {
             Some(value) => drop(held.insert(key.clone(), value)),
             None => drop(held.remove(key)),
         }

@@ -5,6 +5,7 @@ use std::any::type_name;
 use std::fmt;
 
 mod agent;
+mod compared;
 mod dataset;
 mod lease;
 mod message;
@@ -17,11 +18,11 @@ mod task;
 
 pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentStatus, Agents};
 pub use agent::{AgentCapabilities, AgentExtension, AgentProvider};
+pub use compared::{ConflictWrite, DataConflict, DataConflicts, DataDigest};
 pub(crate) use dataset::policy;
 pub use dataset::{
-    ConflictPolicy, ConflictWrite, DataConflict, DataConflicts, DataDigest, Dataset, DatasetFault,
-    DatasetMode, DatasetType, Datasets, Elsewhere, MasterPut, ReadConsistency, TTL_MS_MAX,
-    WriteConsistency,
+    ConflictPolicy, Dataset, DatasetFault, DatasetMode, DatasetType, Datasets, Elsewhere,
+    MasterPut, ReadConsistency, TTL_MS_MAX, WriteConsistency,
 };
 pub use lease::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,

@@ -111,6 +111,23 @@ impl DataCommand {
         }
     }
 
+    /// Iterates over what it says that a session or a watcher has seen.
+    pub(super) fn sessions(&mut self) -> impl Iterator<Item = &mut Seen> {
+        let session = match self {
+            Self::Write { session, .. } => Some(session),
+            Self::Read { how, .. } | Self::Scan { how, .. } => Some(&mut how.session),
+            Self::Watch { position, .. } => position.as_mut(),
+            Self::Declare(_)
+            | Self::Drop(_)
+            | Self::Dataset(_)
+            | Self::Datasets
+            | Self::MoveMaster { .. }
+            | Self::Conflicts(_)
+            | Self::Digest { .. } => None,
+        };
+        session.into_iter()
+    }
+
     /// Returns about how many bytes it takes on a link.
     #[must_use]
     pub fn weight(&self) -> usize {

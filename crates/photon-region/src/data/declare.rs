@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::crdt::Shape;
-use photon_state::{Change, Key, PlacementId, Record, RegionId};
+use photon_state::{Change, Key, PlacementId, Record, RegionId, StreamId};
 
 use super::refusal::DataRefusal;
 use super::{
-    DATA, DATASETS, DataCommand, DataReply, DatasetName, DatasetSpec, Entry, Mode, PlacementRule,
-    Policy, data_key,
+    DATA, DATASETS, DataCommand, DataReply, DatasetName, DatasetSpec, Entry, Kind, Mode,
+    PlacementRule, Policy, data_key,
 };
 use crate::codec::{decode_dataset, encode_dataset};
 use crate::contract::{Reply, Ticket};
@@ -91,6 +91,13 @@ impl Region {
             if held.mode != wanted.mode {
                 return Err(otherwise("mode"));
             }
+            // Whoever declares it anew might undo a move of the master that it has not heard of.
+            if let Some(master) = held.mode.master()
+                && master != self.config.region
+            {
+                let dataset = spec.name.clone();
+                return Err(DataRefusal::NotMaster { dataset, master }.into());
+            }
         } else if self.config.limits.datasets_max <= self.data.datasets.len() {
             let (max, retry_after) =
                 (self.config.limits.datasets_max as u64, Duration::from_secs(60));
@@ -132,6 +139,9 @@ impl Region {
                     return Err(senseless("conflicts", "changes of counters never conflict"));
                 }
             }
+        }
+        if spec.kind == Kind::BoundedCounter && spec.mode.master().is_some() {
+            return Err(senseless("mode", "the rights of a bounded counter belong to regions"));
         }
         if spec.ttl.is_some() && !has_fields {
             return Err(senseless("ttl", "counters do not expire"));
@@ -212,15 +222,21 @@ impl Region {
         }
         self.check_disk()?;
         let entry = self.data.datasets.get_mut(dataset).expect("it was found above");
-        if entry.moving.is_some_and(|it| it != *to) {
-            return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to: *to }.into());
+        let now = self.now.mono;
+        let other = entry.moving.filter(|(it, until)| it != to && now < *until);
+        if let Some((to, _)) = other {
+            return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
         }
-        entry.moving = Some(*to);
+        // It ends with the wait, whatever becomes of who asked for it.
+        entry.moving = Some((*to, patience.until(self.now, *wait)));
+        let incarnation = self.peers.get(to).map_or(0, |peer| peer.incarnation);
         let theirs = self.peers.get(to).and_then(|peer| peer.theirs.as_ref());
         let has_all = theirs.is_some_and(|theirs| {
-            placements.iter().all(|placement| {
-                let stream = self.own_stream(*placement);
-                self.store.seen().of(&stream) <= theirs.of(&stream)
+            let of_dataset = |stream: &StreamId| placements.contains(&stream.placement);
+            let mut seen = self.store.seen().iter().filter(|(stream, _)| of_dataset(stream));
+            seen.all(|(stream, seq)| {
+                let is_its_own = stream.origin == *to && stream.incarnation == incarnation;
+                is_its_own || seq <= theirs.of(stream)
             })
         });
         if has_all {

@@ -8,6 +8,7 @@ use photon_state::codec::Writer;
 use photon_state::{PlacementId, Seen, StableHash};
 
 use super::declare::reply;
+use super::write::check_bound;
 use super::{DATA, DataCommand, DataReply, RangeDigest, data_key};
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -16,6 +17,8 @@ use crate::verdict::Verdict;
 impl Region {
     /// Records in one digest.
     const DIGESTED_MAX: usize = 4_096;
+    /// Bytes of records in one digest, short of one that is larger.
+    const DIGESTED_BYTES_MAX: usize = 8 << 20;
 
     pub(super) fn digest_records(&self, command: &DataCommand) -> Result<Verdict, Refusal> {
         let DataCommand::Digest { dataset, placement, after, upto, limit } = command else {
@@ -23,6 +26,7 @@ impl Region {
         };
         let spec = self.dataset(dataset)?;
         self.check_placement(*placement)?;
+        check_bound(after.as_deref())?;
         let name_bytes = data_key(dataset, b"").as_bytes().len();
         let start = data_key(dataset, after.as_deref().unwrap_or(b""));
         let start = if after.is_some() { Bound::Excluded(&start) } else { Bound::Included(&start) };
@@ -35,9 +39,10 @@ impl Region {
         });
         let (mut hash, mut records, mut last) = (StableHash::default(), 0, None);
         let mut writer = Writer::default();
-        let mut is_cut = false;
+        let (mut is_cut, mut bytes) = (false, 0);
         for (key, value) in within {
-            if records == limit {
+            bytes += value.weight();
+            if records == limit || (0 < records && Self::DIGESTED_BYTES_MAX < bytes) {
                 is_cut = true;
                 break;
             }

@@ -107,6 +107,24 @@ impl Region {
         self.data.gathers.remove(&ticket);
     }
 
+    /// Refuses a peer that asks for what it may not hold, if the dataset says so.
+    pub(super) fn check_guest(
+        &self,
+        ticket: Ticket,
+        spec: &DatasetSpec,
+        placement: PlacementId,
+    ) -> Result<(), Refusal> {
+        let Some((region, _)) = self.data.guests.waiting.get(&ticket).copied() else {
+            return Ok(());
+        };
+        if spec.outside == Outside::Forward || self.may_hold(region, placement) {
+            return Ok(());
+        }
+        let members = self.config.placements.get(&placement);
+        let members = members.map(|it| it.iter().copied().collect()).unwrap_or_default();
+        Err(Refusal::OutsidePlacement { region, placement, members })
+    }
+
     /// Hands a command on to the region that decides it.
     pub(super) fn hand_on(
         &mut self,
@@ -119,7 +137,13 @@ impl Region {
             return Err(DataRefusal::DeciderUnreachable { region: to, was_sent: false }.into());
         }
         self.counters.forwarded += 1;
-        let question = Question::Data(Box::new(command.clone()));
+        let mut command = command.clone();
+        // Nobody is told of streams that it may not know.
+        for seen in command.sessions() {
+            let known = seen.iter().filter(|(it, _)| self.may_hold(to, it.placement));
+            *seen = known.map(|(it, seq)| (*it, seq)).collect();
+        }
+        let question = Question::Data(Box::new(command));
         self.ask(to, Asker::Command(ticket), question, wait.saturating_add(Self::GRACE));
         Ok(Verdict::Asked)
     }

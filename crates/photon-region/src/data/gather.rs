@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_state::crdt::Value;
-use photon_state::{Dot, Record, RegionId, Seen};
+use photon_state::{Dot, Position, Record, RegionId, Seen};
 
 use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
@@ -88,7 +88,10 @@ impl Region {
             }
             let record = Self::record_of(&spec, placement, key);
             let value = self.store.state(&record, spec.kind.shape()).cloned();
-            let seen = self.store.seen().iter().filter(|(it, _)| it.placement == placement);
+            let shelf = (placement, record.dataset, spec.kind.shape());
+            let mut known = self.covers.beyond(&Position::Value(shelf, record.key));
+            known.join(self.store.seen());
+            let seen = known.iter().filter(|(it, _)| it.placement == placement);
             Ok(Answer::State(value, seen.map(|(it, seq)| (*it, seq)).collect()))
         };
         (self.appended(), state())
@@ -131,7 +134,7 @@ impl Region {
         let mut seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
         for (other, theirs) in &gather.got {
             let other = other.clone().unwrap_or(Value::empty(shape));
-            if *theirs == seen && other != value {
+            if *theirs == seen && other != value && self.covers.is_empty() {
                 self.counters.mismatched += 1; // The same ops made different states: damage.
             }
             let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);

@@ -18,6 +18,8 @@ use crate::region::Region;
 pub(crate) struct Pending {
     /// The last op of each stream that was written.
     pub(super) marks: Vec<(StreamId, u64)>,
+    /// The last append of the writes.
+    pub(super) append: u64,
     pub(super) level: WriteLevel,
     pub(super) written: Written,
     pub(super) until: Duration,
@@ -135,7 +137,8 @@ impl Region {
             let durable_in = self.reached(&pending);
             let refusal = DataRefusal::LevelNotReached { level, durable_in, members }.into();
             self.counters.refused += 1;
-            self.say(0, Held::Reply(ticket, Err(refusal)));
+            // "The write stays" is said once it is durable here.
+            self.say(pending.append, Held::Reply(ticket, Err(refusal)));
         }
     }
 }

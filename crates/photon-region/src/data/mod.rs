@@ -4,9 +4,11 @@
 //! `write`, `read` and `watch` decide what a client hears; `levels` holds back what must first be
 //! durable elsewhere; `gather` asks several regions at once; `declare` keeps the list of datasets.
 
+mod changes;
 mod contract;
 mod declare;
 mod digest;
+mod expire;
 mod forward;
 mod gather;
 mod levels;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::crdt::Delta;
-use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen};
+use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 pub use contract::{
@@ -41,6 +43,8 @@ use crate::config::Config;
 use crate::contract::Ticket;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
+use changes::Changes;
+use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
@@ -87,8 +91,8 @@ struct Entry {
     /// The append that declares it.
     append: u64,
     conflicts: Conflicts,
-    /// The region that its master moves to.
-    moving: Option<RegionId>,
+    /// The region that its master moves to, and until when.
+    moving: Option<(RegionId, Duration)>,
 }
 
 /// What a region knows of the data beyond the records.
@@ -100,8 +104,8 @@ pub(crate) struct Data {
     /// Records that were changed by appends that are not yet durable.
     unsynced: FxHashMap<Record, u64>,
     unsynced_order: VecDeque<(u64, Record)>,
-    /// When contents cease to be, in milliseconds since 1970.
-    expiries: BTreeSet<(u64, Record)>,
+    expiries: Expiries,
+    changes: Changes,
     levels: Levels,
     gathers: BTreeMap<Ticket, Gather>,
     guests: Guests,
@@ -147,7 +151,8 @@ impl Data {
             horizon: BTreeMap::new(),
             unsynced: FxHashMap::default(),
             unsynced_order: VecDeque::new(),
-            expiries: BTreeSet::new(),
+            expiries: Expiries::default(),
+            changes: Changes::default(),
             levels: Levels::default(),
             gathers: BTreeMap::new(),
             guests: Guests::default(),
@@ -171,16 +176,6 @@ impl Data {
         &self.horizon
     }
 
-    /// Follows a change of a record: when its contents end, and which append must be durable
-    /// before it is shown. Append 0 means that it is.
-    pub(crate) fn follow(&mut self, record: Record, ends_ms: Option<u64>, append: u64) {
-        self.expiries.extend(ends_ms.map(|at| (at, record.clone())));
-        if append != 0 {
-            self.unsynced.insert(record.clone(), append);
-            self.unsynced_order.push_back((append, record));
-        }
-    }
-
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
         self.levels.len() + self.gathers.len()
@@ -195,6 +190,17 @@ impl Data {
     /// Returns the append that must be durable before a record is shown.
     fn append_of(&self, record: &Record) -> u64 {
         self.unsynced.get(record).copied().unwrap_or(0)
+    }
+
+    /// Takes note of how much of what peers had is here.
+    pub(crate) fn freshen(&mut self, seen: &Seen) {
+        for ((_, placement), fresh) in &mut self.freshness {
+            while let Some((_, at)) =
+                fresh.marks.pop_front_if(|(dot, _)| dot.is_in(seen, *placement))
+            {
+                fresh.as_of = Some(at);
+            }
+        }
     }
 
     /// Takes in what a peer says that it has, as of a time.
@@ -251,19 +257,35 @@ impl Region {
         if !update.needs.is_empty() {
             self.data.depend(op.stream.placement, &update.needs);
         }
-        let ends = match &update.delta {
-            Delta::Fields(changes) => {
-                changes.iter().filter_map(|it| it.written.as_ref()?.expires_ms).max()
-            }
-            Delta::Add(_) | Delta::Escrow(_) => None,
+        let has_end = match &update.delta {
+            Delta::Fields(changes) => changes
+                .iter()
+                .any(|it| it.written.as_ref().is_some_and(|written| written.expires_ms.is_some())),
+            Delta::Add(_) | Delta::Escrow(_) => false,
         };
-        self.data.follow(op.record(), ends, append);
+        self.data.changes.note(dataset, op);
+        self.follow_record(&op.record(), has_end, append);
         if append == 0 {
             return;
         }
         if let photon_state::Applied::Beside { other, at } = applied {
             self.note_conflict(op, dataset, (other, at));
         }
+    }
+
+    /// Follows a change of a record: when its contents end, and which append must be durable
+    /// before it is shown. Append 0 means that it is.
+    pub(crate) fn follow_record(&mut self, record: &Record, has_end: bool, append: u64) {
+        if append != 0 {
+            self.data.unsynced.insert(record.clone(), append);
+            self.data.unsynced_order.push_back((append, record.clone()));
+        }
+        self.follow_expiry(record, has_end);
+    }
+
+    /// Takes note that what changed up to a number of a stream is known by its effect alone.
+    pub(crate) fn skip_changes(&mut self, stream: StreamId, seq: u64) {
+        self.data.changes.skip(stream, seq);
     }
 
     fn note_conflict(&mut self, op: &Op, dataset: &DatasetName, held: (Dot, Hlc)) {

@@ -8,7 +8,7 @@ use photon_state::{Key, PlacementId, RegionId, Seen};
 
 use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
-use super::write::check_key;
+use super::write::{check_bound, check_key};
 use super::{
     DATA, DataCommand, DataReply, DatasetSpec, Found, PlacementRule, ReadHow, ReadLevel, Shown,
     data_key,
@@ -37,6 +37,7 @@ impl Region {
         let spec = self.dataset(dataset)?;
         check_key(key)?;
         let placement = self.place(&spec, key)?;
+        self.check_guest(ticket, &spec, placement)?;
         let mut from = self.answers_for(&spec, placement)?;
         let level = how.level.unwrap_or(spec.read_level);
         if level == ReadLevel::Linearizable {
@@ -76,6 +77,13 @@ impl Region {
         }
         let seen = self.store.seen().iter().filter(|(it, _)| placements.contains(&it.placement));
         seen.for_each(|(stream, seq)| session.raise(*stream, seq));
+        // A peer's state that is on its way holds more than counts as seen.
+        let covers = self
+            .covers
+            .all()
+            .iter()
+            .filter(|it| placements.iter().any(|placement| it.placements.contains(placement)));
+        covers.for_each(|it| session.join(&it.seen));
         if level == ReadLevel::Causal {
             let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
             deps.for_each(|it| session.join(it));
@@ -111,13 +119,18 @@ impl Region {
             if level == ReadLevel::Causal {
                 let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
                 deps.for_each(|it| wanted.join(it));
+                // What a state holds may depend on what is yet to come of it.
+                let mut covers = self.covers.all().iter();
+                if covers.any(|it| placements.iter().any(|at| it.placements.contains(at))) {
+                    return wait(Bell::Peers, ReadGap::Session);
+                }
             }
             if let Some(bell) = self.first_unseen(&wanted, placements.iter().copied()) {
                 return wait(bell, ReadGap::Session);
             }
         }
         if let Some(max) = how.staleness_max {
-            placements.iter().for_each(|it| self.freshen(*it));
+            self.data.freshen(self.store.seen());
             let stale = placements.iter().map(|it| self.staleness(*it));
             let worst = stale.map(|it| it.unwrap_or(Duration::MAX)).max().unwrap_or_default();
             if max < worst {
@@ -126,19 +139,6 @@ impl Region {
             }
         }
         Ok(None)
-    }
-
-    /// Takes note of how much of what peers had is here.
-    fn freshen(&mut self, placement: PlacementId) {
-        let seen = self.store.seen();
-        for ((_, it), fresh) in &mut self.data.freshness {
-            while *it == placement
-                && let Some((_, at)) =
-                    fresh.marks.pop_front_if(|(dot, _)| dot.is_in(seen, placement))
-            {
-                fresh.as_of = Some(at);
-            }
-        }
     }
 
     /// Returns how long ago a change of another region may have been made that is not here yet;
@@ -184,7 +184,10 @@ impl Region {
         };
         let spec = self.dataset(dataset)?;
         let level = how.level.unwrap_or(spec.read_level);
+        check_bound(Some(prefix))?;
+        check_bound(after.as_deref())?;
         let (placements, mut from) = self.placements_here(&spec, prefix)?;
+        placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
         match level {
             ReadLevel::Quorum => {
                 let why = "a scan cannot be read at `quorum`: read the records one by one";

@@ -22,7 +22,8 @@ impl Region {
     /// Returns how many fields of a record are shown; counters have none.
     pub(super) fn count_fields(&self, record: &Record) -> usize {
         let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else { return 0 };
-        let is_over = |version: &Version| version.written.is_over(self.now.wall_ms);
+        let now = self.expiry_clock();
+        let is_over = |version: &Version| version.written.is_over(now);
         let alive = fields.iter().filter(|(_, all)| all.iter().any(|(_, it)| !is_over(it)));
         alive.count()
     }
@@ -50,10 +51,11 @@ impl Region {
         placement: PlacementId,
         fields: &Fields,
     ) -> Option<Shown> {
+        let now = self.expiry_clock();
         let mut hash = StableHash::default();
         let mut shown = Vec::new();
         for (field, versions) in fields.iter() {
-            let alive = versions.iter().filter(|(_, it)| !it.written.is_over(self.now.wall_ms));
+            let alive = versions.iter().filter(|(_, it)| !it.written.is_over(now));
             let alive: Vec<&Version> = alive.map(|(_, it)| it).collect();
             for Version { dot, .. } in &alive {
                 let source = dot.source;

@@ -2,16 +2,17 @@
 //! Must not keep anything of a watcher: its position says all.
 
 use bytes::Bytes;
-use photon_state::{Op, PlacementId, Seen, StreamId};
+use photon_state::{Dot, PlacementId, Record, Seen};
 
+use super::changes::Changed;
 use super::declare::reply;
 use super::refusal::DataRefusal;
+use super::write::check_bound;
 use super::{Change, DATA, Data, DataCommand, DataReply, DatasetSpec, data_key, is_guest};
 use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::streams::Tail;
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
@@ -19,8 +20,6 @@ impl Region {
     const CHANGES_MAX: usize = 256;
     /// Bytes of changes in one reply, short of one change that is larger.
     const CHANGE_BYTES_MAX: usize = 1 << 20;
-    /// Ops that are looked at for one reply.
-    const LOOKED_AT_MAX: usize = 8_192;
     /// How long a watcher that another region has handed on waits at most: it asks again.
     const GUEST_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -34,10 +33,12 @@ impl Region {
             unreachable!("the caller has matched")
         };
         let spec = self.dataset(dataset)?;
+        check_bound(Some(prefix))?;
         let (placements, from) = self.placements_here(&spec, prefix)?;
         if from != self.config.region {
             return self.hand_on(ticket, from, command, *wait);
         }
+        placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
         let Some(position) = position else {
             let position = self.durable_of(&placements);
             return Ok(reply(0, DataReply::Changes { changes: Vec::new(), position }));
@@ -67,36 +68,29 @@ impl Region {
         position: &mut Seen,
     ) -> Result<Vec<Change>, Refusal> {
         let begin = data_key(&spec.name, prefix);
-        let is_wanted = |op: &Op| {
-            let is_update = matches!(op.change, photon_state::Change::Update(_));
-            op.dataset == DATA && is_update && op.key.as_bytes().starts_with(begin.as_bytes())
-        };
-        let (mut looked_at, mut bytes) = (0, 0);
+        let mut bytes = 0;
         let mut changes: Vec<Change> = Vec::new();
-        let streams: Vec<StreamId> =
-            self.durable_of(placements).iter().map(|(it, _)| *it).collect();
-        for stream in streams {
-            let held = self.streams.get(&stream).expect("it was just listed");
-            let Tail::Here(ops) = held.after(position.of(&stream)) else {
-                return Err(DataRefusal::PositionTooOld.into());
-            };
-            for op in ops {
-                let is_full = Self::CHANGES_MAX <= changes.len() || Self::CHANGE_BYTES_MAX <= bytes;
-                if is_full || Self::LOOKED_AT_MAX <= looked_at {
+        for (stream, durable) in self.durable_of(placements).iter() {
+            let known = (position.of(stream), durable);
+            let all = self.data.changes.after(&spec.name, *stream, known);
+            for Changed { seq, at, key } in all.ok_or(DataRefusal::PositionTooOld)? {
+                if Self::CHANGES_MAX <= changes.len() || Self::CHANGE_BYTES_MAX <= bytes {
                     return Ok(changes);
                 }
-                looked_at += 1;
-                position.raise(stream, op.seq);
-                if !is_wanted(op) {
+                position.raise(*stream, *seq);
+                if !key.as_bytes().starts_with(begin.as_bytes()) {
                     continue;
                 }
-                let record = self.show_record(spec, &op.record());
+                let (placement, dataset) = (stream.placement, DATA);
+                let record = Record { placement, dataset, key: key.clone() };
+                let record = self.show_record(spec, &record);
                 bytes += record.as_ref().map_or(64, super::Shown::weight);
-                let key =
-                    Bytes::copy_from_slice(&op.key.as_bytes()[1 + spec.name.as_str().len()..]);
-                let position = position.clone();
-                changes.push(Change { key, dot: op.dot(), at: op.at, record, position });
+                let key = Bytes::copy_from_slice(&key.as_bytes()[1 + spec.name.as_str().len()..]);
+                let (dot, position) =
+                    (Dot { source: stream.source(), seq: *seq }, position.clone());
+                changes.push(Change { key, dot, at: *at, record, position });
             }
+            position.raise(*stream, durable);
         }
         Ok(changes)
     }

@@ -97,6 +97,7 @@ impl Region {
         let mut targets = Vec::with_capacity(writes.len());
         for write in writes {
             let placement = self.place(&spec, &write.key)?;
+            self.check_guest(ticket, &spec, placement)?;
             deciders.insert(self.decider_of(&spec, placement, write)?);
             targets.push((Self::record_of(&spec, placement, &write.key), write));
         }
@@ -108,11 +109,17 @@ impl Region {
         if decider != self.config.region {
             return self.hand_on(ticket, decider, command, *wait);
         }
-        if let Some(to) = self.data.datasets[dataset].moving {
+        let moving = self.data.datasets[dataset].moving;
+        if let Some((to, _)) = moving.filter(|(_, until)| self.now.mono < *until) {
             return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
         }
-        // Who writes after what a session has seen is later than it, in whatever region.
-        if let Some(bell) = self.first_unseen(session, targets.iter().map(|(it, _)| it.placement)) {
+        // Who writes after what a session has seen is later than it, in whatever region. And what
+        // the write is said to depend on is really there.
+        let written: BTreeSet<PlacementId> = targets.iter().map(|(it, _)| it.placement).collect();
+        let all = self.config.placements.keys().copied();
+        let wider =
+            all.filter(|wide| written.iter().any(|it| self.registry.may_know_of(*wide, *it)));
+        if let Some(bell) = self.first_unseen(session, wider) {
             let until = patience.until(self.now, *wait);
             if self.now.mono < until {
                 return Ok(Verdict::Wait(bell, until));
@@ -348,7 +355,8 @@ impl Region {
         if level == WriteLevel::Eventual || marks.is_empty() {
             return reply(self.appended(), DataReply::Written(written));
         }
-        Verdict::Level(Box::new(Pending { marks, level, written, until }))
+        let append = self.appended();
+        Verdict::Level(Box::new(Pending { marks, append, level, written, until }))
     }
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
@@ -421,47 +429,15 @@ impl Region {
         };
         (!changes.is_empty()).then_some(Delta::Fields(changes))
     }
-
-    /// Removes contents that have ceased to be, where this region decides about the record.
-    pub(crate) fn remove_expired(&mut self) {
-        /// Records that are looked at each time; more wait for the next.
-        const AT_ONCE_MAX: usize = 10_000;
-        for _ in 0..AT_ONCE_MAX {
-            let now = self.now.wall_ms;
-            let is_due = |it: &&(u64, Record)| it.0 <= now;
-            let Some((at, record)) = self.data.expiries.first().filter(is_due).cloned() else {
-                return;
-            };
-            if self.check_disk().is_err() {
-                return;
-            }
-            self.data.expiries.remove(&(at, record.clone()));
-            let Some((name, key)) = super::split_key(&record.key) else { continue };
-            let Ok(spec) = self.dataset(&name) else { continue };
-            if self.home_of_record(&spec, record.placement, key) != self.config.region {
-                continue;
-            }
-            let Some(Value::Fields(fields)) = self.store.state(&record, Shape::Fields) else {
-                continue;
-            };
-            let over = |(field, all): (&Field, &[(Field, Version)])| {
-                let over = all.iter().filter(|(_, it)| it.written.is_over(now));
-                let replaces: Vec<_> = over.map(|(_, it)| it.dot).collect();
-                let is_any = !replaces.is_empty();
-                is_any.then(|| FieldChange { field: field.clone(), replaces, written: None })
-            };
-            let changes: Vec<FieldChange> = fields.iter().filter_map(over).collect();
-            if !changes.is_empty() {
-                let update = Update { delta: Delta::Fields(changes), needs: Seen::default() };
-                let change = Change::Update(Box::new(update));
-                self.write(record.placement, DATA, record.key.clone(), change);
-            }
-        }
-    }
 }
 
 fn dots(versions: &[(Field, Version)]) -> Vec<photon_state::Dot> {
     versions.iter().map(|(_, it)| it.dot).collect()
+}
+
+/// Checks that bytes can be the beginning of a key.
+pub(super) fn check_bound(bytes: Option<&[u8]>) -> Result<(), Refusal> {
+    check_size(Large::Key, bytes.map_or(0, <[u8]>::len), KEY_BYTES_MAX)
 }
 
 /// Checks that a key can name a record.

@@ -3,7 +3,6 @@
 //! Must not know of files.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use photon_state::{Change, Content, Dataset, Key, Op, PlacementId, Position, Seen, StreamId};
 
@@ -22,6 +21,8 @@ pub(crate) struct Compaction {
     log_bytes: usize,
     /// Bytes of the state that was written last, as far as it is written.
     state_bytes: usize,
+    /// While the log is read: where the last state begins, and what it stands for.
+    replayed: Option<(u64, Seen)>,
     stage: Stage,
 }
 
@@ -34,7 +35,7 @@ enum Stage {
     Writing { head: u64, seen: Seen, after: Option<Position>, append: u64 },
     /// The state is written; what is older goes once an append is durable, and either all peers
     /// have it or they have been away for too long.
-    Written { head: u64, seen: Seen, append: u64, since: Duration },
+    Written { head: u64, seen: Seen, append: u64, since: u64 },
 }
 
 impl Compaction {
@@ -68,12 +69,19 @@ impl Region {
         };
         self.compaction.local = op.seq;
         match (&part.from, &part.step) {
-            (None, Step::Head { .. }) => {
+            (None, Step::Head { seen, .. }) => {
+                self.compaction.replayed = Some((op.seq, seen.clone()));
+                self.compaction.stage = Stage::Idle;
                 self.compaction.log_bytes = 0;
                 self.compaction.state_bytes = 0;
             }
-            (None, Step::Range(_) | Step::End { .. }) => {
+            (None, Step::Range(_)) => self.compaction.state_bytes += op.weight(),
+            (None, Step::End { .. }) => {
                 self.compaction.state_bytes += op.weight();
+                if let Some((head, seen)) = self.compaction.replayed.take() {
+                    let since = op.at.wall_ms;
+                    self.compaction.stage = Stage::Written { head, seen, append: 0, since };
+                }
             }
             (Some(_), _) => {}
         }
@@ -88,14 +96,17 @@ impl Region {
         match &self.compaction.stage {
             Stage::Idle => {
                 let due = limits.compact_after_bytes.max(2 * self.compaction.state_bytes);
-                if due <= self.compaction.log_bytes && self.disk == Disk::Ready {
+                let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
+                if due <= self.compaction.log_bytes && may_stand {
                     self.begin_state();
                 }
             }
             Stage::Writing { .. } => {}
             Stage::Written { head, seen, append, since } => {
                 let is_durable = *append <= self.durable();
-                let is_patient = self.now.mono < *since + limits.log_retention;
+                let retention = u64::try_from(limits.log_retention.as_millis());
+                let until = since.saturating_add(retention.unwrap_or(u64::MAX));
+                let is_patient = self.now.wall_ms < until && self.disk == Disk::Ready;
                 if is_durable && (!is_patient || self.peers_have(seen)) {
                     let (stream, seq) = (StreamId::local(self.config.region), *head);
                     self.compaction.stage = Stage::Idle;
@@ -136,7 +147,7 @@ impl Region {
         }
         let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
         let append = self.write_local(&Part { from: None, step });
-        let since = self.now.mono;
+        let since = self.clock.wall_ms;
         self.compaction.state_bytes = self.compaction.log_bytes;
         self.compaction.stage = Stage::Written { head, seen, append, since };
     }

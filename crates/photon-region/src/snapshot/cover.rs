@@ -16,6 +16,13 @@ pub(crate) struct Cover {
 }
 
 impl Cover {
+    /// Whether it reaches at least as far as another one.
+    fn spans(&self, other: &Self) -> bool {
+        let begins = self.after.is_none() || (other.after.is_some() && self.after <= other.after);
+        let ends = self.upto.is_none() || (other.upto.is_some() && other.upto <= self.upto);
+        begins && ends && other.placements.is_subset(&self.placements)
+    }
+
     fn holds(&self, position: &Position) -> bool {
         let is_after = self.after.as_ref().is_none_or(|it| it < position);
         let is_before = self.upto.as_ref().is_none_or(|it| position <= it);
@@ -41,6 +48,8 @@ impl Covers {
     }
 
     pub(crate) fn add(&mut self, cover: Cover) {
+        // What an earlier state stood for, this one does as well.
+        self.0.retain(|old| !(cover.spans(old) && cover.seen.covers(&old.seen)));
         self.0.push(cover);
     }
 

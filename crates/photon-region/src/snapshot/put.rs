@@ -47,6 +47,7 @@ impl Region {
             }
             self.store.jump(*stream, seq);
             self.streams.jumped(*stream, seq, append);
+            self.skip_changes(*stream, seq);
             for waiter in self.desk.ring_seen(*stream, seq) {
                 self.look_again(waiter);
             }
@@ -88,25 +89,28 @@ impl Region {
     fn merge_range(&mut self, range: &Range, append: u64) {
         let mut touched = Touched::default();
         let named: BTreeSet<Position> = range.items.iter().map(Item::position).collect();
-        let others: Vec<(Shelf, Key)> = self
+        let others: Vec<Position> = self
             .store
             .after(range.after.as_ref())
             .map(|(position, _)| position)
             .take_while(|it| range.holds(it))
             .filter(|it| range.placements.contains(&it.placement()) && !named.contains(it))
-            .filter_map(|it| match it {
-                Position::Value(shelf @ (_, _, Shape::Fields), key) => Some((shelf, key)),
-                Position::Value(..) | Position::Register(_) | Position::Log(_) => None,
-            })
             .collect();
         for item in &range.items {
             self.put_item(item, (append, Some(&range.seen)), &mut touched);
         }
         // What the peer has seen and does not hold was removed.
-        for (shelf, key) in others {
-            let gone = Value::Fields(Fields::default());
-            self.merge_value((shelf, &key), &gone, (append, &range.seen));
+        for position in others {
+            match position {
+                Position::Value(shelf @ (_, _, Shape::Fields), key) => {
+                    let gone = Value::Fields(Fields::default());
+                    self.merge_value((shelf, &key), &gone, (append, &range.seen));
+                }
+                Position::Log(record) => self.forget_as_peer(&record, &range.seen),
+                Position::Value(..) | Position::Register(_) => {}
+            }
         }
+        range.seen.iter().for_each(|(stream, seq)| self.skip_changes(*stream, seq));
         self.covers.add(Cover {
             after: range.after.clone(),
             upto: range.upto.clone(),
@@ -114,6 +118,20 @@ impl Region {
             seen: range.seen.clone(),
         });
         self.index_touched(&touched);
+    }
+
+    /// Forgets a task that a peer has forgotten: it ended in ops that will not come any more.
+    fn forget_as_peer(&mut self, record: &Record, theirs: &Seen) {
+        let Some(id) = task_of(&record.key) else { return };
+        let Some(task) = self.tasks.get(id) else { return };
+        let is_own = task.stream == self.own_stream(record.placement);
+        if is_own || theirs.of(&task.stream) < self.store.seen().of(&task.stream) {
+            return;
+        }
+        self.store.forget(record);
+        if let Some(agent) = self.tasks.remove(id) {
+            self.registry.adjust(&agent, Taken::Down);
+        }
     }
 
     fn put_item(
@@ -182,12 +200,12 @@ impl Region {
 
     fn follow_value(&mut self, (placement, dataset, shape): Shelf, key: &Key, append: u64) {
         let record = Record { placement, dataset, key: key.clone() };
-        let mut ends = None;
+        let mut has_end = false;
         if let Some(Value::Fields(fields)) = self.store.state(&record, shape) {
-            ends = fields.versions().filter_map(|(_, it)| it.written.expires_ms).max();
+            has_end = fields.versions().any(|(_, it)| it.written.expires_ms.is_some());
         }
         if dataset == DATA && split_key(key).is_some() {
-            self.data.follow(record, ends, append);
+            self.follow_record(&record, has_end, append);
         }
     }
 

@@ -66,7 +66,7 @@ impl Region {
         let all = self.store.seen().iter().filter(|(it, _)| shared.contains(&it.placement));
         let seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
         let Some(peer) = self.peers.get_mut(&to) else { return };
-        if peer.transfer.is_some() {
+        if peer.transfer.is_some() || self.holds_unknown {
             return;
         }
         self.counters.transfers += 1;

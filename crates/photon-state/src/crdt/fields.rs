@@ -127,7 +127,9 @@ impl Fields {
                 }
             }
             let Some(written) = written else { continue };
-            if let Some((_, other)) = self.of(field).iter().max_by_key(|(_, it)| (it.at, it.dot)) {
+            // Who writes the same contradicts nobody.
+            let others = self.of(field).iter().filter(|(_, it)| it.written.bytes != written.bytes);
+            if let Some((_, other)) = others.max_by_key(|(_, it)| (it.at, it.dot)) {
                 met = Met::Concurrent { other: other.dot, at: other.at };
             }
             if !self.was_removed(field, dot) {

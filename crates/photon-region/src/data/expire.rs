@@ -1,0 +1,109 @@
+//! Contents that cease to be: hidden by every reader at once, removed by the record's home, or by
+//! any region if the home does not.
+//! Must not remove what it has not seen.
+
+use std::collections::BTreeSet;
+
+use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
+use photon_state::{Change, Record, Seen, Update};
+use rustc_hash::FxHashMap;
+
+use super::{DATA, split_key};
+use crate::region::Region;
+
+/// When to look after which record.
+#[derive(Debug, Default)]
+pub(super) struct Expiries {
+    /// By the time to look, in milliseconds since 1970.
+    due: BTreeSet<(u64, Record)>,
+    of: FxHashMap<Record, u64>,
+}
+
+impl Expiries {
+    /// Looks after a record at a time, and no more at the time before; or never.
+    fn set(&mut self, record: &Record, at: Option<u64>) {
+        if let Some(before) = self.of.remove(record) {
+            self.due.remove(&(before, record.clone()));
+        }
+        if let Some(at) = at {
+            self.of.insert(record.clone(), at);
+            self.due.insert((at, record.clone()));
+        }
+    }
+
+    fn next_due(&self, now_ms: u64) -> Option<Record> {
+        let (at, record) = self.due.first()?;
+        (*at <= now_ms).then(|| record.clone())
+    }
+}
+
+impl Region {
+    /// Records that are looked after each time; more wait for the next.
+    const EXPIRED_AT_ONCE_MAX: usize = 10_000;
+    /// How long the home has to remove what is over.
+    const HOME_REMOVES_WITHIN_MS: u64 = 600_000;
+    /// How often it is looked whether it has.
+    const LOOK_AGAIN_MS: u64 = 60_000;
+
+    /// Returns the time by which contents cease to be: it never goes back.
+    pub(super) fn expiry_clock(&self) -> u64 {
+        self.now.wall_ms.max(self.clock.wall_ms)
+    }
+
+    /// Follows a change of a record that has, or had, contents that cease to be.
+    pub(super) fn follow_expiry(&mut self, record: &Record, has_end: bool) {
+        if has_end || self.data.expiries.of.contains_key(record) {
+            let end = self.first_end(record);
+            self.data.expiries.set(record, end);
+        }
+    }
+
+    fn first_end(&self, record: &Record) -> Option<u64> {
+        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else {
+            return None;
+        };
+        fields.versions().filter_map(|(_, it)| it.written.expires_ms).min()
+    }
+
+    /// Removes contents that have ceased to be, where this region decides about the record.
+    pub(crate) fn remove_expired(&mut self) {
+        let now = self.expiry_clock();
+        for _ in 0..Self::EXPIRED_AT_ONCE_MAX {
+            let Some(record) = self.data.expiries.next_due(now) else { return };
+            if self.check_disk().is_err() {
+                return;
+            }
+            let Some(end) = self.first_end(&record).filter(|end| *end <= now) else {
+                self.follow_expiry(&record, true);
+                continue;
+            };
+            let is_late = end.saturating_add(Self::HOME_REMOVES_WITHIN_MS) <= now;
+            if is_late || self.is_home_of(&record) {
+                self.remove_over(&record, now);
+            } else {
+                self.data.expiries.set(&record, Some(now + Self::LOOK_AGAIN_MS));
+            }
+        }
+    }
+
+    fn is_home_of(&self, record: &Record) -> bool {
+        let Some((name, key)) = split_key(&record.key) else { return false };
+        let is_placed = self.config.placements.contains_key(&record.placement);
+        let spec = self.dataset(&name).ok().filter(|_| is_placed);
+        let home = spec.map(|it| self.home_of_record(&it, record.placement, key));
+        home == Some(self.config.region)
+    }
+
+    fn remove_over(&mut self, record: &Record, now: u64) {
+        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else { return };
+        let over = |(field, all): (&Field, &[(Field, Version)])| {
+            let over = all.iter().filter(|(_, it)| it.written.is_over(now));
+            let replaces: Vec<_> = over.map(|(_, it)| it.dot).collect();
+            let is_any = !replaces.is_empty();
+            is_any.then(|| FieldChange { field: field.clone(), replaces, written: None })
+        };
+        let delta = Delta::Fields(fields.iter().filter_map(over).collect());
+        let change = Change::Update(Box::new(Update { delta, needs: Seen::default() }));
+        self.write(record.placement, DATA, record.key.clone(), change);
+    }
+}
