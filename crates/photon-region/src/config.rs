@@ -83,6 +83,8 @@ pub struct Limits {
     /// Bytes of the log after which the state is written into it, so that older ops can go: this
     /// many at the least, and twice as many as the state.
     pub compact_after_bytes: usize,
+    /// Bytes of one part of a state, short of one record that is larger.
+    pub part_bytes_max: usize,
     /// How long ops are kept for a region that lacks them; later it is sent the state.
     pub log_retention: Duration,
     /// Bytes of all records of datasets; while there are more, writes that add are refused.
@@ -113,6 +115,7 @@ impl Default for Limits {
             kept_bytes_max: 128 << 20,
             recent_bytes_max: 4 << 20,
             compact_after_bytes: 256 << 20,
+            part_bytes_max: 128 << 10,
             log_retention: Duration::from_secs(3_600),
             data_bytes_max: 1 << 30,
             value_bytes_max: 1 << 20,

@@ -249,11 +249,11 @@ impl Region {
         &self.store
     }
 
-    /// Whether records hold the effect of more ops than count as seen: a peer's state is on its
-    /// way.
+    /// Returns an op whose effect records hold although it does not count as seen: a peer's state
+    /// is on its way.
     #[must_use]
-    pub fn holds_more_than_seen(&self) -> bool {
-        !self.covers.is_empty()
+    pub fn holds_more_than_seen(&self) -> Option<(StreamId, u64)> {
+        self.covers.beyond_seen(self.store.seen())
     }
 
     /// Plants a bug, so that a simulation can prove that it would find it.

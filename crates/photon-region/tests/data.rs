@@ -342,3 +342,70 @@ fn a_stale_read_is_refused_when_a_region_is_silent() {
     let stale = planet.found(ticket);
     assert!(matches!(stale, Err(Refusal::Data(DataRefusal::ReadNotReached { .. }))), "{stale:?}");
 }
+
+#[test]
+fn what_is_too_long_for_a_key_is_refused_wherever_it_stands() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", dataset(Kind::Register));
+    let long = Bytes::from(vec![b'a'; 600]);
+    let (how, limit) = (ReadHow::default(), 10);
+    let scan = |prefix: &Bytes, after: Option<&Bytes>| DataCommand::Scan {
+        dataset: of.clone(),
+        prefix: prefix.clone(),
+        after: after.cloned(),
+        limit,
+        how: how.clone(),
+    };
+    let (dataset, position, wait) = (of.clone(), None, WAIT);
+    let commands = [
+        scan(&long, None),
+        scan(&Bytes::new(), Some(&long)),
+        DataCommand::Watch { dataset, prefix: long.clone(), position, wait },
+        DataCommand::Read { dataset: of.clone(), key: long.clone(), how: how.clone() },
+    ];
+    for command in commands {
+        let refused = planet.data("eu", command);
+        assert!(matches!(refused, Err(Refusal::TooLarge { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_move_of_a_master_that_nobody_waits_for_ends_by_itself() {
+    let mut planet = Planet::new();
+    let mode = Mode::SingleMaster { master: id("ap"), elsewhere: Outside::Refuse };
+    let of = planet.declare("us", DatasetSpec { mode, ..dataset(Kind::Register) });
+    planet.cut("us");
+    planet.write("ap", &of, put("k", "1")).unwrap();
+    let command = DataCommand::MoveMaster { dataset: of.clone(), to: id("us"), wait: WAIT };
+    let ticket = planet.ask("ap", Command::Data(command));
+    planet.input("ap", photon_region::Input::Abandon(ticket));
+    assert!(planet.write("ap", &of, put("k", "2")).is_err());
+    planet.pass(WAIT);
+    planet.write("ap", &of, put("k", "3")).unwrap();
+    // Nor can a region that has not heard of a move undo it.
+    let spec = DatasetSpec { mode, read_level: ReadLevel::Causal, ..dataset(Kind::Register) };
+    let elsewhere = planet.data("eu", DataCommand::Declare(Arc::new(spec)));
+    assert!(matches!(elsewhere, Err(Refusal::Data(DataRefusal::NotMaster { .. }))));
+}
+
+#[test]
+fn a_write_cannot_depend_on_what_nobody_has_seen() {
+    let mut planet = Planet::new();
+    let rule = PlacementRule::Fixed(eu_only());
+    let of = planet.declare("eu", DatasetSpec { rule, ..dataset(Kind::Register) });
+    let stream = photon_state::StreamId {
+        origin: id("us"),
+        placement: PlacementId::global(),
+        incarnation: 77,
+    };
+    let session: Seen = [(stream, 1_000)].into_iter().collect();
+    let (dataset, writes, level, wait) = (of.clone(), vec![put("k", "v")], None, WAIT);
+    let write = DataCommand::Write { dataset, writes, level, session, wait };
+    let ticket = planet.ask("eu", Command::Data(write));
+    planet.pass(WAIT);
+    let refused = planet.written(ticket);
+    let is_late = matches!(refused, Err(Refusal::Data(DataRefusal::ReadNotReached { .. })));
+    assert!(is_late, "{refused:?}");
+    let read = how(ReadLevel::Causal, &Seen::default());
+    assert_eq!(text(&planet.read_as("eu", &of, "k", read).unwrap()), "none");
+}

@@ -41,8 +41,11 @@ impl Planet<'_, '_> {
         }
         for (site, name) in self.sites.iter().zip(&self.atlas.ids) {
             let machine = machine(site);
-            if machine.holds_more_than_seen() {
-                return Some(format!("{name} waits for the rest of a state"));
+            // A region that sent part of a state and then lost its disk never sends the rest.
+            if let Some(op) = machine.holds_more_than_seen()
+                && self.ledger.is_strict()
+            {
+                return Some(format!("{name} waits for the rest of a state: {op:?}"));
             }
             let view = machine.view();
             let is_open = |(state, count): &&(photon_region::TaskState, usize)| {
@@ -176,7 +179,7 @@ impl Planet<'_, '_> {
         let mut known: BTreeMap<Vec<u64>, (usize, Vec<_>)> = BTreeMap::new();
         for here in (0..self.sites.len()).filter(|it| members >> it & 1 == 1) {
             let Some(machine) = &self.sites[here].machine else { continue };
-            if machine.holds_more_than_seen() {
+            if machine.holds_more_than_seen().is_some() {
                 continue;
             }
             let store = machine.store();

@@ -128,6 +128,8 @@ pub(crate) struct Scribe {
     pub(crate) role: Role,
     pub(crate) session: Seen,
     pub(crate) is_busy: bool,
+    /// Where it was answered last, if it asks again at once.
+    pub(crate) stays_at: Option<usize>,
     /// The level of the write that is under way.
     pub(crate) level: Option<WriteLevel>,
 }
@@ -218,7 +220,7 @@ impl Scribes {
 
     fn add(&mut self, role: Role) -> u32 {
         let session = Seen::default();
-        self.all.push(Scribe { role, session, is_busy: false, level: None });
+        self.all.push(Scribe { role, session, is_busy: false, stays_at: None, level: None });
         u32::try_from(self.all.len() - 1).expect("a few scribes")
     }
 
@@ -245,6 +247,9 @@ impl Scribes {
             stage.later(SECOND, turn(index as usize));
             return None;
         };
+        let is_reader = matches!(scribe.role, Role::Reader { .. });
+        let stays = scribe.stays_at.take().filter(|it| is_reader && stage.alive >> it & 1 == 1);
+        let site = stays.unwrap_or(site);
         let step = self.next_step(index, rng);
         let scribe = &mut self.all[index as usize];
         scribe.is_busy = true;

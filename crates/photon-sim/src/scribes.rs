@@ -63,7 +63,21 @@ impl Scribes {
                 return Err(Promise::Contract.broken(format!("{step:?}: {reply:?}")));
             }
         }
-        self.rest(stage, index, rng.u64(1..400) * MS);
+        // The effect follows on the cause, and the look at one on that at the other.
+        let scribe = &mut self.all[index as usize];
+        let is_in_haste = match &scribe.role {
+            Role::Author { cause_done, .. } => *cause_done,
+            Role::Reader { effect, .. } => effect.is_some(),
+            Role::Counter { .. }
+            | Role::Spender
+            | Role::Tagger { .. }
+            | Role::Sitter { .. }
+            | Role::Keeper
+            | Role::Watcher { .. } => false,
+        };
+        scribe.stays_at = is_in_haste.then_some(here);
+        let pause = if is_in_haste { rng.u64(0..4) } else { rng.u64(1..400) };
+        self.rest(stage, index, pause * MS);
         Ok(())
     }
 

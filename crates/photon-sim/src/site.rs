@@ -128,6 +128,9 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
         limits.log_retention = Duration::from_millis(rng.u64(500..8_000));
     }
     if rng.bool() {
+        limits.part_bytes_max = rng.usize(0..30_000);
+    }
+    if rng.bool() {
         limits.recent_bytes_max = rng.usize(0..40_000);
     }
     limits

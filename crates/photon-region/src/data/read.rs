@@ -121,7 +121,9 @@ impl Region {
                 deps.for_each(|it| wanted.join(it));
                 // What a state holds may depend on what is yet to come of it.
                 let mut covers = self.covers.all().iter();
-                if covers.any(|it| placements.iter().any(|at| it.placements.contains(at))) {
+                if self.is_taking_state()
+                    && covers.any(|it| placements.iter().any(|at| it.placements.contains(at)))
+                {
                     return wait(Bell::Peers, ReadGap::Session);
                 }
             }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use photon_state::{Change, Content, Dataset, Key, Op, PlacementId, Position, Seen, StreamId};
 
+use super::PART_ITEMS_MAX;
 use super::part::{Item, Part, Range, Step, jump_of};
-use super::{PART_BYTES_MAX, PART_ITEMS_MAX};
 use crate::contract::{Disk, Output};
 use crate::region::Region;
 use crate::tasks::task_of;
@@ -170,7 +170,7 @@ impl Region {
             let item = if wanted { self.item(position.clone(), content) } else { None };
             bytes += item.as_ref().map_or(0, Item::weight);
             items.extend(item);
-            if PART_BYTES_MAX <= bytes || PART_ITEMS_MAX <= looked_at {
+            if self.config.limits.part_bytes_max <= bytes || PART_ITEMS_MAX <= looked_at {
                 upto = Some(position);
                 break;
             }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use photon_state::{Op, PlacementId, Position, Seen};
+use photon_state::{Op, PlacementId, Position, Seen, StreamId};
 
 /// A range of records that holds the effect of more ops than count as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,13 @@ impl Covers {
         };
         self.0.iter().filter(holds).for_each(|it| seen.join(&it.seen));
         seen
+    }
+
+    /// Returns an op that covers stand for and that is not seen.
+    pub(crate) fn beyond_seen(&self, seen: &Seen) -> Option<(StreamId, u64)> {
+        let all = self.0.iter().flat_map(|it| it.seen.iter());
+        let mut unseen = all.filter(|(stream, seq)| seen.of(stream) < *seq);
+        unseen.next().map(|(stream, seq)| (*stream, seq))
     }
 
     /// Forgets the covers of which all is seen.

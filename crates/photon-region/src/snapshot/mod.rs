@@ -19,7 +19,5 @@ pub(crate) use cover::Covers;
 pub use part::inspect_part;
 pub(crate) use transfer::{Incoming, Transfer};
 
-/// Bytes of one part, short of one item that is larger.
-const PART_BYTES_MAX: usize = 128 << 10;
 /// Items that are looked at for one part.
 const PART_ITEMS_MAX: usize = 4_096;

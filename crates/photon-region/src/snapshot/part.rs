@@ -108,7 +108,7 @@ pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
 
 impl Part {
     pub(crate) fn encode(&self) -> Bytes {
-        let mut writer = Writer::with_capacity(super::PART_BYTES_MAX);
+        let mut writer = Writer::default();
         writer.option(self.from, |writer, it| writer.text(it.as_str()));
         match &self.step {
             Step::Head { seen, covers } => {

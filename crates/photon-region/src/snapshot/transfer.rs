@@ -1,8 +1,8 @@
 //! Brings a peer up to date whose next ops no log holds any more: the state, part by part, of the
 //! placements that both regions are in.
-//! Must not send what is not durable here, nor the next part before the last one is durable there.
+//! Must not send what is not durable here, nor more than a window ahead of what is durable there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +17,12 @@ use crate::region::Region;
 #[derive(Debug)]
 pub(crate) struct Transfer {
     number: u64,
-    /// The part that is under way, and how it is numbered.
-    index: u64,
-    part: Bytes,
-    sent: Duration,
+    /// The parts that are under way, by their numbers.
+    under_way: VecDeque<(u64, Bytes)>,
+    /// The number of the next part.
+    next: u64,
+    /// When something was sent or taken last.
+    moved: Duration,
     placements: BTreeSet<PlacementId>,
     seen: Seen,
     left: Left,
@@ -46,6 +48,19 @@ pub(crate) struct Incoming {
     /// When the last one came.
     heard: Duration,
     is_over: bool,
+}
+
+impl Transfer {
+    /// Parts that may be under way.
+    const UNDER_WAY_MAX: usize = 16;
+    /// Bytes of parts that may be under way, short of one part that is larger.
+    const UNDER_WAY_BYTES_MAX: usize = 2 << 20;
+
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.under_way.iter().map(|(_, part)| part.len()).sum();
+        self.under_way.is_empty()
+            || (self.under_way.len() < Self::UNDER_WAY_MAX && bytes < Self::UNDER_WAY_BYTES_MAX)
+    }
 }
 
 impl Region {
@@ -76,26 +91,30 @@ impl Region {
         };
         peer.transfer = Some(Transfer {
             number: self.rng.u64(..),
-            index: 0,
-            part: head.encode(),
-            sent: self.now.mono,
+            under_way: VecDeque::from([(0, head.encode())]),
+            next: 1,
+            moved: self.now.mono,
             placements: shared,
             seen,
             left: Left::After(None),
         });
-        self.send_part(to);
+        self.send_parts(to, 0);
     }
 
-    /// Sends the part that is under way, once all that it holds is durable here.
-    fn send_part(&mut self, to: RegionId) {
+    /// Sends the parts that are under way from a number on, once all that they hold is durable.
+    fn send_parts(&mut self, to: RegionId, from: u64) {
         let now = self.now.mono;
         let Some(transfer) = self.peers.get_mut(&to).and_then(|it| it.transfer.as_mut()) else {
             return;
         };
-        transfer.sent = now;
-        let (number, index, part) = (transfer.number, transfer.index, transfer.part.clone());
+        transfer.moved = now;
+        let number = transfer.number;
+        let due = transfer.under_way.iter().filter(|(index, _)| from <= *index);
+        let due: Vec<(u64, Bytes)> = due.cloned().collect();
         self.at_start = None; // The peer may tell of this life from here on.
-        self.say(self.appended(), Held::Send(to, Message::State { number, index, part }));
+        for (index, part) in due {
+            self.say(self.appended(), Held::Send(to, Message::State { number, index, part }));
+        }
     }
 
     /// Gives up a state that a peer has not begun to take, if it has all of it by now.
@@ -109,7 +128,8 @@ impl Region {
             let mut lacking = it.seen.iter().filter(|(stream, seq)| {
                 !is_its_own(stream) && theirs.as_ref().is_none_or(|seen| seen.of(stream) < *seq)
             });
-            it.index == 0 && lacking.next().is_none()
+            let is_begun = it.under_way.front().is_none_or(|(index, _)| 0 < *index);
+            !is_begun && lacking.next().is_none()
         };
         peer.transfer.take_if(has_all);
     }
@@ -120,38 +140,52 @@ impl Region {
         let is_late = |(region, peer): (&RegionId, &crate::links::Peer)| {
             let transfer = peer.transfer.as_ref()?;
             let patience = Self::RESEND_PART_AFTER + 2 * peer.round_trip.unwrap_or_default();
-            (peer.is_linked && transfer.sent + patience <= now).then_some(*region)
+            (peer.is_linked && transfer.moved + patience <= now).then_some(*region)
         };
         let late: Vec<RegionId> = self.peers.iter().filter_map(is_late).collect();
-        late.into_iter().for_each(|to| self.send_part(to));
+        late.into_iter().for_each(|to| self.send_parts(to, 0));
     }
 
-    /// A peer has a part durably: the next one follows.
+    /// A peer has all parts up to one durably: the next ones follow.
     pub(crate) fn on_took(&mut self, from: RegionId, number: u64, index: u64) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        let is_due = |it: &mut Transfer| it.number == number && it.index == index;
-        let Some(mut transfer) = peer.transfer.take_if(is_due) else { return };
-        let whose = Some(self.config.region);
-        let (step, left) = match transfer.left {
+        let is_it = |it: &mut Transfer| it.number == number;
+        let Some(mut transfer) = peer.transfer.take_if(is_it) else { return };
+        while transfer.under_way.pop_front_if(|(it, _)| *it <= index).is_some() {}
+        let first = transfer.next;
+        while transfer.has_room()
+            && let Some(step) = self.next_step(&mut transfer)
+        {
+            let part = Part { from: Some(self.config.region), step };
+            transfer.under_way.push_back((transfer.next, part.encode()));
+            transfer.next += 1;
+        }
+        if transfer.under_way.is_empty() {
+            return; // All of it is there.
+        }
+        let peer = self.peers.get_mut(&from).expect("it was there above");
+        peer.transfer = Some(transfer);
+        self.send_parts(from, first);
+    }
+
+    /// Takes what comes next from what is left of a state.
+    fn next_step(&self, transfer: &mut Transfer) -> Option<Step> {
+        match transfer.left.clone() {
             Left::After(after) => {
                 let range = self.range_after(after, &transfer.placements);
-                let left = range.upto.clone().map_or(Left::End, |upto| Left::After(Some(upto)));
-                (Step::Range(range), left)
+                let upto = range.upto.clone();
+                transfer.left = upto.map_or(Left::End, |upto| Left::After(Some(upto)));
+                Some(Step::Range(range))
             }
             Left::End => {
+                transfer.left = Left::Nothing;
                 let all = self.data.horizon().iter();
                 let shared = all.filter(|(it, _)| transfer.placements.contains(it));
                 let horizon = shared.map(|(it, seen)| (*it, seen.clone())).collect();
-                (Step::End { seen: transfer.seen.clone(), horizon }, Left::Nothing)
+                Some(Step::End { seen: transfer.seen.clone(), horizon })
             }
-            Left::Nothing => return,
-        };
-        transfer.left = left;
-        transfer.part = Part { from: whose, step }.encode();
-        transfer.index += 1;
-        let peer = self.peers.get_mut(&from).expect("it was there above");
-        peer.transfer = Some(transfer);
-        self.send_part(from);
+            Left::Nothing => None,
+        }
     }
 
     /// Takes a part of a peer's state in.
@@ -229,6 +263,12 @@ impl Region {
             Item::Value(_, _, Value::Counter(_) | Value::Escrow(_)) => None,
         };
         range.items.iter().filter_map(latest).max().is_none_or(|at| self.observe(at))
+    }
+
+    /// Whether a peer's state is on its way here.
+    pub(crate) fn is_taking_state(&self) -> bool {
+        let patience = self.now.mono.saturating_sub(Self::INCOMING_AFTER);
+        self.incoming.values().any(|it| !it.is_over && patience < it.heard)
     }
 
     /// Whether a peer is being sent the state.
