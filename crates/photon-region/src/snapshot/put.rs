@@ -125,7 +125,10 @@ impl Region {
         let Some(id) = task_of(&record.key) else { return };
         let Some(task) = self.tasks.get(id) else { return };
         let is_own = task.stream == self.own_stream(record.placement);
-        if is_own || theirs.of(&task.stream) < self.store.seen().of(&task.stream) {
+        // What is here may be younger than what counts as seen.
+        let mut ours = self.covers.beyond(&Position::Log(record.clone()));
+        ours.join(self.store.seen());
+        if is_own || theirs.of(&task.stream) < ours.of(&task.stream) {
             return;
         }
         self.store.forget(record);
