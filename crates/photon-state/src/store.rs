@@ -8,8 +8,7 @@ use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
 use crate::{
-    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, Source, StreamId,
-    Update,
+    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId, Update,
 };
 
 /// A last-writer-wins register.
@@ -271,12 +270,6 @@ impl Store {
     ) -> impl Iterator<Item = (&Key, &Value)> {
         let shelf = self.values.get(&(placement, dataset, shape));
         shelf.into_iter().flat_map(move |it| it.range((from, Bound::Unbounded)))
-    }
-
-    /// Whether an op of a placement was seen.
-    #[must_use]
-    pub fn has_seen(&self, source: Source, seq: u64, placement: PlacementId) -> bool {
-        Dot { source, seq }.is_in(&self.seen, placement)
     }
 
     /// Counts everything up to a number of a stream as seen: a state that stands for it was taken
