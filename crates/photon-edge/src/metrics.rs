@@ -135,6 +135,12 @@ fn data(text: &mut String, view: &View) {
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
     let help = "Quorum reads that found regions with the same ops and another state: damage.";
     one("photon_data_mismatched_total", "counter", help, it.mismatched);
+    let help = "Comparisons with peers that were begun, to find damage.";
+    one("photon_repair_comparisons_total", "counter", help, it.compared);
+    let help = "Bytes of what was told to peers in comparisons.";
+    one("photon_repair_bytes_total", "counter", help, it.compared_bytes);
+    let help = "Records that were found damaged, here or at a peer, and mended from here.";
+    one("photon_repair_mended_total", "counter", help, it.mended);
     let help = "Writes that met another one that their author had not seen.";
     let mut family = Family::new(text, "photon_data_conflicts_total", "counter", help);
     for (dataset, count) in &view.conflicts {

@@ -40,6 +40,21 @@ impl Region {
         self.take_own(&op, meaning)
     }
 
+    /// Makes an op of this region that restores what was written at an earlier time.
+    pub(crate) fn write_as_of(
+        &mut self,
+        at: Hlc,
+        placement: PlacementId,
+        dataset: Dataset,
+        key: Key,
+        change: Change,
+    ) -> u64 {
+        let mut op = self.make_op(placement, dataset, key, change);
+        std::sync::Arc::make_mut(&mut op).at = at;
+        let meaning = self.meaning(&op);
+        self.take_own(&op, meaning)
+    }
+
     /// Makes an op of this region that holds event `index` of a task, applies and appends it;
     /// returns the number of the append. Like [`write`](Self::write), but nothing is decoded.
     pub(crate) fn write_event(

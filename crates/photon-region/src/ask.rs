@@ -148,7 +148,7 @@ impl Region {
                 self.counters.refused += u64::from(reply.is_err());
                 self.say(0, Held::Reply(ticket, reply));
             }
-            Asker::Gather(ticket) => self.gathered(ticket, answer),
+            Asker::Gather(ticket) => self.gathered(ticket, ask.to, answer),
         }
     }
 

@@ -87,6 +87,8 @@ pub struct Limits {
     pub part_bytes_max: usize,
     /// How long ops are kept for a region that lacks them; later it is sent the state.
     pub log_retention: Duration,
+    /// How often what is held here is compared with what the next peer holds, to find damage.
+    pub repair_every: Duration,
     /// Bytes of all records of datasets; while there are more, writes that add are refused.
     pub data_bytes_max: usize,
     /// Bytes that are written to a record at once; more are refused.
@@ -117,6 +119,7 @@ impl Default for Limits {
             compact_after_bytes: 256 << 20,
             part_bytes_max: 128 << 10,
             log_retention: Duration::from_secs(3_600),
+            repair_every: Duration::from_secs(30),
             data_bytes_max: 1 << 30,
             value_bytes_max: 1 << 20,
             fields_max: 10_000,

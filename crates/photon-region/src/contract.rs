@@ -392,6 +392,8 @@ pub enum Message {
         /// Which part.
         index: u64,
     },
+    /// A step of a comparison of what both hold, to find damage.
+    Compare(Bytes),
     /// Send this back, to measure the round trip (the sender's clock, in microseconds).
     Ping(u64),
     /// What was sent.

@@ -15,6 +15,7 @@ mod read;
 mod refusal;
 mod region;
 mod registry;
+mod repair;
 mod replicate;
 mod snapshot;
 mod streams;
@@ -31,6 +32,7 @@ pub use contract::{
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
+pub use repair::inspect_comparison;
 pub use snapshot::{inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
@@ -58,6 +60,8 @@ pub enum PlantedBug {
     IgnoreSession,
     /// Does not say what a write depends on.
     ForgetCauses,
+    /// Judges what a peer holds before all that the peer had seen is seen here.
+    JudgeEarly,
     /// Passes the ops of other regions on to whoever is linked, member of their placement or not.
     RelayOutside,
 }

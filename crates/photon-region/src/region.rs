@@ -20,6 +20,7 @@ use crate::home::Home;
 use crate::links::Peer;
 use crate::refusal::{Queue, Refusal};
 use crate::registry::Registry;
+use crate::repair::Repair;
 use crate::snapshot::{Compaction, Covers, Incoming};
 use crate::streams::Streams;
 use crate::task::AgentName;
@@ -73,6 +74,7 @@ pub struct Region {
     pub(crate) data: Data,
     pub(crate) compaction: Compaction,
     pub(crate) covers: Covers,
+    pub(crate) repair: Repair,
     /// Whether the log holds ops of a later version: no state can stand for them.
     pub(crate) holds_unknown: bool,
     pub(crate) incoming: BTreeMap<RegionId, Incoming>,
@@ -129,6 +131,7 @@ impl Region {
             data: Data::new(&config),
             compaction: Compaction::default(),
             covers: Covers::default(),
+            repair: Repair::default(),
             holds_unknown: false,
             incoming: BTreeMap::new(),
             early: Seen::default(),
@@ -214,6 +217,7 @@ impl Region {
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
             self.data.next_deadline().map(|at| (at, "data")),
+            self.repair.next_deadline().map(|at| (at, "repair")),
         ];
         candidates.into_iter().flatten().min().expect("the beat never ends")
     }
@@ -461,6 +465,7 @@ impl Region {
         self.give_up_levels();
         self.ring_watchers();
         self.lapse_leases();
+        self.go_on_comparing();
         if self.now.mono < self.beat_at {
             return;
         }
@@ -472,5 +477,7 @@ impl Region {
         self.covers.prune(self.store.seen());
         self.resend_parts();
         self.bound_log();
+        self.judge_cases();
+        self.compare_next();
     }
 }

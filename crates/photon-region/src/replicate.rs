@@ -70,6 +70,7 @@ impl Region {
             Message::Answer(number, answer) => self.on_answer(from, number, answer),
             Message::State { number, index, part } => self.on_state(from, number, index, &part),
             Message::Took { number, index } => self.on_took(from, number, index),
+            Message::Compare(body) => self.on_compare(from, &body),
             Message::Ping(sent) => {
                 self.output(Output::Send(from, Message::Pong(sent)));
                 self.send_seen(from);
@@ -100,6 +101,7 @@ impl Region {
             | Message::Answer(..)
             | Message::State { .. }
             | Message::Took { .. }
+            | Message::Compare(_)
             | Message::Ping(_)
             | Message::Pong(_) => None,
         }

@@ -78,6 +78,12 @@ pub struct Counters {
     pub forwarded: u64,
     /// Quorum reads that found regions with the same ops and another state: damage.
     pub mismatched: u64,
+    /// Comparisons with peers that were begun, to find damage.
+    pub compared: u64,
+    /// Bytes of what was told to peers in comparisons.
+    pub compared_bytes: u64,
+    /// Records that a peer had lost, or whose removal was lost here, and that were mended.
+    pub mended: u64,
     /// Ops that broke the rules of their record or could not be decoded.
     pub misplaced: u64,
 }

@@ -2,10 +2,12 @@
 //! Must not change the world but by asking what any client may ask.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use photon_region::{Event as TaskEvent, Region};
 use photon_state::codec::Writer;
-use photon_state::{Op, PlacementId};
+use photon_state::crdt::Value;
+use photon_state::{Key, Op, PlacementId, Seat, Store};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::planet::Planet;
@@ -189,6 +191,7 @@ impl Planet<'_, '_> {
                 .iter()
                 .flat_map(|(it, seq)| [self.atlas.site(it.origin) as u64, it.incarnation, *seq]);
             let key: Vec<u64> = key.collect();
+            check_tallies(store, placement)?;
             let mut contents = store.contents();
             contents.retain(|(record, ..)| record.placement == placement);
             match known.get(&key) {
@@ -232,6 +235,19 @@ impl Planet<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What regions compare first is what they hold.
+fn check_tallies(store: &Store, placement: PlacementId) -> Result<(), Broken> {
+    for shelf in store.shelves().filter(|(it, ..)| *it == placement) {
+        let prints = store.states(*shelf, Bound::Unbounded);
+        let print = |(key, value): (&Key, &Value)| Seat::of(key).print(value);
+        let sum = prints.map(print).fold(0_u64, |sum, it| sum.wrapping_add(it));
+        Promise::SameOps.holds(store.tally(shelf).is_some_and(|it| it.root() == sum), || {
+            format!("the tally of {shelf:?} is not that of its records")
+        })?;
+    }
+    Ok(())
 }
 
 fn machine(site: &Site) -> &Region {

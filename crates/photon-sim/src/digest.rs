@@ -176,6 +176,7 @@ impl Digest {
                 self.number(*number);
                 self.number(*index);
             }
+            Message::Compare(body) => self.bytes(body),
             Message::Ping(sent) | Message::Pong(sent) => self.number(*sent),
         }
     }

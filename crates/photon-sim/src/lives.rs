@@ -46,6 +46,11 @@ impl Planet<'_, '_> {
         self.report.lapsed += counters.lapsed;
         self.report.stale += counters.stale;
         self.report.transfers += counters.transfers;
+        self.report.compared += counters.compared;
+        let is_mended = 0 < counters.mended && self.ledger.is_strict();
+        Promise::SameOps.holds(!is_mended, || {
+            format!("{} mended what was not damaged", self.atlas.ids[here])
+        })?;
         Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
             format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
         })

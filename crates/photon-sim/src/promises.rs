@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use photon_region::{
     AgentName, AgentSpec, Claim, Event, Lease, Message, Question, Stamped, TaskDetail, TaskId,
-    TaskState, TaskSummary, Token, encode_message, inspect_part,
+    TaskState, TaskSummary, Token, encode_message, inspect_comparison, inspect_part,
 };
 use photon_state::{Op, StreamId};
 
@@ -406,6 +406,15 @@ pub(crate) fn check_send(
                 })?;
             }
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
+        }
+        Message::Compare(body) => {
+            let placements = inspect_comparison(body)
+                .ok_or_else(|| Promise::Contract.broken("a comparison is malformed"))?;
+            placements.into_iter().try_for_each(|placement| {
+                Promise::Residency.holds(atlas.may_hold(placement, to), || {
+                    format!("{} compared {placement} with {}", atlas.ids[here], atlas.ids[to])
+                })
+            })
         }
         Message::Took { .. } | Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
     }

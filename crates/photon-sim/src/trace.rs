@@ -90,6 +90,7 @@ impl fmt::Display for Brief<'_> {
             Message::State { number, index, part } => {
                 write!(f, "state {number:x} part {index}, {} bytes", part.len())
             }
+            Message::Compare(body) => write!(f, "compare {} bytes", body.len()),
             Message::Took { number, index } => write!(f, "took {number:x} part {index}"),
             Message::Ping(_) => write!(f, "ping"),
             Message::Pong(_) => write!(f, "pong"),

@@ -75,6 +75,7 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(100 < sum(|it| it.stale));
     assert!(1_000 < sum(|it| it.lost));
     assert!(0 < sum(|it| it.fetched));
+    assert!(1_000 < sum(|it| it.compared));
 }
 
 #[test]
@@ -123,6 +124,12 @@ fn a_relay_outside_the_placement_is_found() {
 fn a_quota_that_is_overspent_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::SpendWithoutRights);
     check_planted("SpendWithoutRights", prepare, &[Promise::Quota]);
+}
+
+#[test]
+fn a_difference_that_is_judged_too_early_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::JudgeEarly);
+    check_planted("JudgeEarly", prepare, &[Promise::SameOps]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod name;
 mod op;
 mod seen;
 mod store;
+mod tally;
 mod time;
 
 pub use dot::{Dot, Source};
@@ -17,4 +18,5 @@ pub use name::{NameError, PlacementId, RegionId};
 pub use op::{Change, Dataset, Key, Op, Record, StreamId, Update};
 pub use seen::Seen;
 pub use store::{Applied, Content, Entry, Log, Position, Register, Shelf, Store};
+pub use tally::{Seat, Tally};
 pub use time::{Hlc, HlcError, Now};

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
 use crate::{
-    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId, Update,
+    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seat, Seen, StreamId, Tally,
+    Update,
 };
 
 /// A last-writer-wins register.
@@ -103,6 +104,8 @@ pub struct Store {
     registers: BTreeMap<Record, Register>,
     logs: BTreeMap<Record, Log>,
     values: BTreeMap<Shelf, BTreeMap<Key, Value>>,
+    /// What the values of each shelf amount to.
+    tallies: BTreeMap<Shelf, Tally>,
     /// Bytes of the values.
     value_bytes: usize,
     seen: Seen,
@@ -187,7 +190,8 @@ impl Store {
 
     fn update(&mut self, op: &Op, update: &Update, known: Option<&Seen>) -> Applied {
         let shape = update.delta.shape();
-        let shelf = self.values.entry((op.stream.placement, op.dataset, shape)).or_default();
+        let id = (op.stream.placement, op.dataset, shape);
+        let shelf = self.values.entry(id).or_default();
         let value = shelf.entry(op.key.clone()).or_insert_with(|| Value::empty(shape));
         let arrival = Arrival {
             stream: op.stream,
@@ -195,11 +199,14 @@ impl Store {
             at: op.at,
             seen: known.unwrap_or(&self.seen),
         };
+        let seat = Seat::of(&op.key);
+        let print = seat.print(value);
         // A value that is not there weighs nothing.
         let before = if value.is_empty() { 0 } else { value.weight() };
         let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
         let after = if value.is_empty() { 0 } else { value.weight() };
         self.value_bytes = self.value_bytes + after - before;
+        self.tallies.entry(id).or_default().change(seat, print, seat.print(value));
         if value.is_empty() {
             shelf.remove(&op.key);
         }
@@ -272,6 +279,17 @@ impl Store {
         shelf.into_iter().flat_map(move |it| it.range((from, Bound::Unbounded)))
     }
 
+    /// Returns what the values of a shelf amount to; nothing if there has been none.
+    #[must_use]
+    pub fn tally(&self, shelf: &Shelf) -> Option<&Tally> {
+        self.tallies.get(shelf)
+    }
+
+    /// Iterates over the shelves on which something has been.
+    pub fn shelves(&self) -> impl Iterator<Item = &Shelf> {
+        self.tallies.keys()
+    }
+
     /// Counts everything up to a number of a stream as seen: a state that stands for it was taken
     /// in.
     pub fn jump(&mut self, stream: StreamId, seq: u64) {
@@ -337,6 +355,10 @@ impl Store {
         let before = held.get(key).map_or(0, Value::weight);
         let after = value.as_ref().map_or(0, Value::weight);
         self.value_bytes = (self.value_bytes + after).saturating_sub(before);
+        let seat = Seat::of(key);
+        let print = |it: Option<&Value>| it.map_or(0, |it| seat.print(it));
+        let (old, new) = (print(held.get(key)), print(value.as_ref()));
+        self.tallies.entry(shelf).or_default().change(seat, old, new);
         match value {
             Some(value) => drop(held.insert(key.clone(), value)),
             None => drop(held.remove(key)),

@@ -31,7 +31,7 @@ impl Class {
             // What clients write and read elsewhere may be large.
             Message::Ask(_, Question::Data(_) | Question::State { .. })
             | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..))) => Self::Interactive,
-            Message::State { .. } => Self::Bulk,
+            Message::State { .. } | Message::Compare(_) => Self::Bulk,
             Message::Seen { .. }
             | Message::Ack(..)
             | Message::Took { .. }

@@ -64,6 +64,7 @@ fn ends(message: &Message) -> Option<(&Op, &Op)> {
         | Message::Answer(..)
         | Message::State { .. }
         | Message::Took { .. }
+        | Message::Compare(_)
         | Message::Ping(_)
         | Message::Pong(_) => None,
     }
@@ -90,6 +91,7 @@ fn weight(message: &Message) -> usize {
         Message::Seen { seen, .. } => 64 * seen.iter().count(),
         Message::Answer(_, Ok(answer)) => answer.weight(),
         Message::State { part, .. } => part.len(),
+        Message::Compare(body) => body.len(),
         Message::Took { .. } => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
     }

@@ -63,6 +63,10 @@ pub fn encode_message(message: &Message) -> Bytes {
             writer.uint(*number);
             writer.uint(*index);
         }
+        Message::Compare(body) => {
+            writer.tag(11);
+            writer.bytes(body);
+        }
         Message::Ping(sent) => {
             writer.tag(7);
             writer.uint(*sent);
@@ -101,6 +105,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
             Message::State { number: reader.uint()?, index: reader.uint()?, part: reader.owned()? }
         }
         10 => Message::Took { number: reader.uint()?, index: reader.uint()? },
+        11 => Message::Compare(reader.owned()?),
         _ => return Err(reader.malformed("message")),
     };
     reader.end()?;

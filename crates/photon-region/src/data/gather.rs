@@ -27,7 +27,7 @@ pub(super) struct Gather {
     needed: usize,
     /// How many regions may still answer.
     open: usize,
-    got: Vec<(Option<Value>, Seen)>,
+    got: Vec<(RegionId, Option<Value>, Seen)>,
 }
 
 impl Region {
@@ -98,11 +98,16 @@ impl Region {
     }
 
     /// Takes in what a region answered, or that it did not.
-    pub(crate) fn gathered(&mut self, ticket: Ticket, answer: Result<Answer, Refusal>) {
+    pub(crate) fn gathered(
+        &mut self,
+        ticket: Ticket,
+        from: RegionId,
+        answer: Result<Answer, Refusal>,
+    ) {
         let Some(gather) = self.data.gathers.get_mut(&ticket) else { return };
         gather.open -= 1;
         if let Ok(Answer::State(value, seen)) = answer {
-            gather.got.push((value, seen));
+            gather.got.push((from, value, seen));
         }
         let got = 1 + gather.got.len();
         let (needed, is_over) = (gather.needed, gather.needed <= got);
@@ -132,14 +137,20 @@ impl Region {
         let mut value = held.cloned().unwrap_or(Value::empty(shape));
         let all = self.store.seen().iter().filter(|(it, _)| it.placement == placement);
         let mut seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
-        for (other, theirs) in &gather.got {
+        let mut damaged = Vec::new();
+        for (from, other, theirs) in &gather.got {
             let other = other.clone().unwrap_or(Value::empty(shape));
             if *theirs == seen && other != value && self.covers.is_empty() {
-                self.counters.mismatched += 1; // The same ops made different states: damage.
+                damaged.push(*from); // The same ops made different states.
             }
             let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);
             value.merge(&|dot| has(&seen, dot), &other, &|dot| has(theirs, dot));
             seen.join(theirs);
+        }
+        self.counters.mismatched += damaged.len() as u64;
+        let shelf = (placement, gather.record.dataset, shape);
+        for peer in damaged {
+            self.outline(peer, shelf, vec![gather.record.key.clone()], true);
         }
         let mut session = gather.session.clone();
         session.join(&seen);

@@ -83,7 +83,7 @@ impl Region {
                     self.compaction.stage = Stage::Written { head, seen, append: 0, since };
                 }
             }
-            (Some(_), _) => {}
+            (Some(_), _) | (None, Step::Sums { .. }) => {}
         }
         self.take_part(&part, 0);
         self.compaction.logged(op);

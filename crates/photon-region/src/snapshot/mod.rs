@@ -17,6 +17,7 @@ pub(crate) use compact::Compaction;
 pub use compact::seen_after;
 pub(crate) use cover::Covers;
 pub use part::inspect_part;
+pub(crate) use part::{Item, Part, Step};
 pub(crate) use transfer::{Incoming, Transfer};
 
 /// Items that are looked at for one part.

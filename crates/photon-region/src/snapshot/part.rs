@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Range(Range),
     /// The state is whole.
     End { seen: Seen, horizon: BTreeMap<PlacementId, Seen> },
+    /// Sums that were damaged here, as a peer that writes this log holds them. Of no state.
+    Sums { incarnation: u64, items: Vec<Item> },
 }
 
 /// All that is held after one position, up to another one and with it.
@@ -94,6 +96,7 @@ pub fn inspect_part(bytes: &Bytes) -> Option<(BTreeSet<PlacementId>, Seen)> {
         Step::Head { seen, .. } | Step::End { seen, .. } => {
             Some((seen.iter().map(|(it, _)| it.placement).collect(), seen))
         }
+        Step::Sums { .. } => None, // It stays in the log.
     }
 }
 
@@ -102,7 +105,10 @@ pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
     match Part::decode(bytes).ok()? {
         Part { from: None, step: Step::Head { seen, .. } }
         | Part { from: Some(_), step: Step::End { seen, .. } } => Some(seen),
-        Part { step: Step::Head { .. } | Step::Range(_) | Step::End { .. }, .. } => None,
+        Part {
+            step: Step::Head { .. } | Step::Range(_) | Step::End { .. } | Step::Sums { .. },
+            ..
+        } => None,
     }
 }
 
@@ -135,6 +141,12 @@ impl Part {
                     writer.text(placement.as_str());
                     writer.seen(seen);
                 }
+            }
+            Step::Sums { incarnation, items } => {
+                writer.tag(4);
+                writer.uint(*incarnation);
+                writer.uint(items.len() as u64);
+                items.iter().for_each(|it| write_item(&mut writer, it));
             }
         }
         writer.into_bytes()
@@ -169,6 +181,14 @@ impl Part {
                     horizon.insert(reader.placement()?, reader.seen()?);
                 }
                 Step::End { seen, horizon }
+            }
+            4 => {
+                let incarnation = reader.uint()?;
+                let mut items = Vec::new();
+                for _ in 0..reader.count()? {
+                    items.push(read_item(&mut reader)?);
+                }
+                Step::Sums { incarnation, items }
             }
             _ => return Err(reader.malformed("part of a state")),
         };

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Fields, Shape, Value};
-use photon_state::{Dot, Entry, Key, Position, Record, Register, Seen, Shelf, StreamId};
+use photon_state::{Dot, Entry, Key, Position, Record, Register, Seen, Shelf, Source, StreamId};
 
 use super::cover::Cover;
 use super::part::{Item, Part, Range, Step};
@@ -26,6 +26,11 @@ impl Region {
             Step::Head { .. } => {}
             Step::Range(range) if is_own => self.put_range(range),
             Step::Range(range) => self.merge_range(range, append),
+            Step::Sums { incarnation, items } => {
+                let Some(origin) = part.from else { return };
+                let source = Source { origin, incarnation: *incarnation };
+                items.iter().for_each(|it| self.correct_sum(it, source, append));
+            }
             Step::End { seen, horizon } => {
                 for (placement, deps) in horizon {
                     self.data.depend(*placement, deps);
@@ -199,6 +204,17 @@ impl Region {
         value.merge(&|dot| has(&ours, dot), other, &|dot| has(theirs, dot));
         self.store.set_value(shelf, key, Some(value));
         self.follow_value(shelf, key, append);
+    }
+
+    /// Puts a sum right by what a region holds that is right about itself.
+    fn correct_sum(&mut self, item: &Item, source: Source, append: u64) {
+        let Item::Value(shelf @ (placement, dataset, shape), key, other) = item else { return };
+        let record = Record { placement: *placement, dataset: *dataset, key: key.clone() };
+        let held = self.store.state(&record, *shape);
+        let mut value = held.cloned().unwrap_or(Value::empty(*shape));
+        value.correct(other, source);
+        self.store.set_value(*shelf, key, Some(value));
+        self.follow_value(*shelf, key, append);
     }
 
     fn follow_value(&mut self, (placement, dataset, shape): Shelf, key: &Key, append: u64) {

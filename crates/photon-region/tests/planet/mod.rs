@@ -5,17 +5,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
     Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
 };
-use photon_state::{Now, PlacementId, RegionId};
+use photon_state::{Now, Op, PlacementId, RegionId};
 
 /// Regions whose messages arrive at once and whose disks sync at once.
 pub(crate) struct Planet {
     pub(crate) regions: BTreeMap<&'static str, Region>,
     pub(crate) appended: BTreeMap<&'static str, u64>,
+    /// What each region has written to its log.
+    pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
@@ -31,6 +34,7 @@ impl Planet {
         let mut planet = Self {
             regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
             appended: BTreeMap::new(),
+            logs: BTreeMap::new(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
             halted: Vec::new(),
@@ -58,6 +62,18 @@ impl Planet {
         }
     }
 
+    /// Starts a region again from its log, as `read` gives it back.
+    pub(crate) fn restart(&mut self, name: &'static str, read: impl Fn(&Arc<Op>) -> Arc<Op>) {
+        self.cut(name);
+        let mut region = empty(name);
+        self.logs.entry(name).or_default().iter().for_each(|op| region.replay(read(op)));
+        assert_eq!(region.lacks(), None);
+        region.start(self.now);
+        self.regions.insert(name, region);
+        self.appended.insert(name, 0);
+        self.link(name);
+    }
+
     pub(crate) fn input(&mut self, name: &'static str, input: Input) {
         self.inputs(VecDeque::from([(name, input)]));
     }
@@ -70,7 +86,10 @@ impl Planet {
             let mut appends = 0;
             while let Some(output) = region.poll() {
                 match output {
-                    Output::Append(_) => appends += 1,
+                    Output::Append(op) => {
+                        appends += 1;
+                        self.logs.entry(name).or_default().push(op);
+                    }
                     Output::Send(to, message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
                         if !self.cut.contains(name) && !self.cut.contains(to) {

@@ -9,7 +9,7 @@ use super::{DecodeError, Reader, Writer};
 use crate::crdt::{
     Counter, Delta, Escrow, EscrowDelta, FieldChange, Fields, Row, Shape, Value, Version, Written,
 };
-use crate::{Dataset, Dot, Key, Position, Record, Source, Update};
+use crate::{Dataset, Dot, Key, Position, Record, Shelf, Source, Update};
 
 /// The sources that a value names, in the order of their first appearance.
 #[derive(Default)]
@@ -305,15 +305,20 @@ impl Writer {
                 self.tag(2);
                 self.record(record);
             }
-            Position::Value((placement, dataset, shape), key) => {
+            Position::Value(shelf, key) => {
                 self.tag(3);
-                self.text(placement.as_str());
-                self.tag(dataset.0);
-                let place = SHAPES.iter().position(|it| it == shape);
-                self.tag(u8::try_from(place.expect("every shape is in the table")).expect("few"));
+                self.shelf(shelf);
                 self.bytes(key.as_bytes());
             }
         }
+    }
+
+    /// Writes which values lie together.
+    pub fn shelf(&mut self, (placement, dataset, shape): &Shelf) {
+        self.text(placement.as_str());
+        self.tag(dataset.0);
+        let place = SHAPES.iter().position(|it| it == shape);
+        self.tag(u8::try_from(place.expect("every shape is in the table")).expect("few"));
     }
 
     fn record(&mut self, record: &Record) {
@@ -329,14 +334,16 @@ impl Reader<'_> {
         Ok(match self.tag()? {
             1 => Position::Register(self.record()?),
             2 => Position::Log(self.record()?),
-            3 => {
-                let (placement, dataset) = (self.placement()?, Dataset(self.tag()?));
-                let shape = SHAPES.get(usize::from(self.tag()?)).copied();
-                let shape = shape.ok_or(self.malformed("shape"))?;
-                Position::Value((placement, dataset, shape), self.key()?)
-            }
+            3 => Position::Value(self.shelf()?, self.key()?),
             _ => return Err(self.malformed("position")),
         })
+    }
+
+    /// Reads which values lie together.
+    pub fn shelf(&mut self) -> Result<Shelf, DecodeError> {
+        let (placement, dataset) = (self.placement()?, Dataset(self.tag()?));
+        let shape = SHAPES.get(usize::from(self.tag()?)).copied();
+        Ok((placement, dataset, shape.ok_or(self.malformed("shape"))?))
     }
 
     fn record(&mut self) -> Result<Record, DecodeError> {
@@ -344,7 +351,8 @@ impl Reader<'_> {
         Ok(Record { placement, dataset, key: self.key()? })
     }
 
-    fn key(&mut self) -> Result<Key, DecodeError> {
+    /// Reads a key.
+    pub fn key(&mut self) -> Result<Key, DecodeError> {
         let key = self.bytes()?;
         if Key::BYTES_MAX < key.len() {
             return Err(self.malformed("key"));

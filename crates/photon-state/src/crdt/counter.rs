@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Dot, Source};
+use crate::{Dot, Source, StableHash};
 
 /// A PN-counter. Streams are applied once and in order, so that one sum for each source suffices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,23 @@ impl Counter {
                 *ours = *theirs;
             }
         }
+    }
+
+    /// Takes over what another region holds of a source that cannot be wrong about itself.
+    pub(super) fn correct(&mut self, other: &Self, source: Source) {
+        let Some(theirs) = other.0.get(&source) else { return };
+        let ours = self.0.entry(source).or_default();
+        if ours.seq <= theirs.seq {
+            *ours = *theirs;
+        }
+    }
+
+    /// Iterates over the last op of each source, with what tells its sum from others.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (Dot, u64)> {
+        let check = |sum: i128| {
+            StableHash::default().number(sum as u64).number((sum >> 64) as u64).finish()
+        };
+        self.parts().map(move |(dot, sum)| (dot, check(sum)))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Dot, Source};
+use crate::{Dot, Source, StableHash};
 
 /// A change of a bounded counter, made by the source of its op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,18 @@ pub(crate) struct Row {
     pub(crate) granted: u128,
     pub(crate) spent: u128,
     pub(crate) given: BTreeMap<Source, u128>,
+}
+
+impl Row {
+    fn check(&self) -> u64 {
+        let wide = |hash: StableHash, it: u128| hash.number(it as u64).number((it >> 64) as u64);
+        let hash = wide(wide(StableHash::default(), self.granted), self.spent);
+        let given = self.given.iter().fold(hash, |hash, (to, rights)| {
+            let hash = hash.bytes(to.origin.as_str().as_bytes()).number(to.incarnation);
+            wide(hash, *rights)
+        });
+        given.finish()
+    }
 }
 
 impl Escrow {
@@ -85,6 +97,20 @@ impl Escrow {
                 ours.clone_from(theirs);
             }
         }
+    }
+
+    /// Takes over what another region holds of a source that cannot be wrong about itself.
+    pub(super) fn correct(&mut self, other: &Self, source: Source) {
+        let Some(theirs) = other.0.get(&source) else { return };
+        let ours = self.0.entry(source).or_default();
+        if ours.seq <= theirs.seq {
+            ours.clone_from(theirs);
+        }
+    }
+
+    /// Iterates over the last op of each source, with what tells its row from others.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (Dot, u64)> {
+        self.0.iter().map(|(source, row)| (Dot { source: *source, seq: row.seq }, row.check()))
     }
 
     pub(super) fn is_empty(&self) -> bool {

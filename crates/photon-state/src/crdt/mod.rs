@@ -10,6 +10,7 @@
 mod counter;
 mod escrow;
 mod fields;
+mod mend;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub use counter::Counter;
 pub(crate) use escrow::Row;
 pub use escrow::{Escrow, EscrowDelta};
 pub use fields::{Field, FieldChange, Fields, Version, Written};
+pub use mend::{Mending, Outline};
 
 use crate::{Dot, Hlc, Seen, StableHash, StreamId};
 

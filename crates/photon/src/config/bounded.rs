@@ -133,6 +133,8 @@ bounded_section! {
         fields_max: usize = 10_000, 1 => 1_000_000;
         /// Datasets of the planet; more are refused.
         datasets_max: usize = 1_000, 1 => 10_000;
+        /// How often the region compares what it holds with the next peer, to find damage.
+        repair_every: Duration = secs(30), secs(1) => hours(24);
     }
 }
 

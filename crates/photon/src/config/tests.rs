@@ -64,6 +64,7 @@ bytes_max = "2GiB"
 value_bytes_max = "64KiB"
 fields_max = 7
 datasets_max = 9
+repair_every = "45s"
 [log]
 segment_bytes = "1MiB"
 [datasets.carts]

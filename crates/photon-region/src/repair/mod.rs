@@ -1,0 +1,91 @@
+//! Repair: regions compare what they hold, find the records that damage has made different, and
+//! mend them. Must not judge by what is merely on its way.
+//!
+//! `compare` goes down the tallies of both regions to the leaves that differ, and lists the records
+//! in them; `judge` decides, once all that the other region had seen is seen here, whether one of
+//! the two has lost something, and mends it by an op or by sending a sum. Decision 0009 says why.
+
+mod compare;
+mod judge;
+mod word;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use photon_state::crdt::{Outline, Shape};
+use photon_state::{Key, RegionId, Seen, Shelf};
+
+pub(crate) use word::Word;
+pub use word::inspect_comparison;
+
+/// What a region knows of comparisons that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Repair {
+    /// When the next comparison begins.
+    due: Duration,
+    /// With whom the last one was begun.
+    last: Option<RegionId>,
+    scan: Option<Scan>,
+    /// What was listed to a peer last: the keys by their shortened prints.
+    listed: Option<Listed>,
+    /// Outlines that wait until all that they know of is seen here.
+    cases: VecDeque<Case>,
+}
+
+/// A search for the records in some leaves, a few thousand at a time.
+#[derive(Debug)]
+struct Scan {
+    peer: RegionId,
+    shelf: Shelf,
+    leaves: BTreeSet<u16>,
+    /// What the peer has listed of these leaves, if it has.
+    theirs: Option<BTreeSet<u64>>,
+    /// After which key to go on.
+    after: Option<Key>,
+    found: BTreeMap<u64, Key>,
+    /// When to go on.
+    at: Duration,
+}
+
+#[derive(Debug)]
+struct Listed {
+    peer: RegionId,
+    shelf: Shelf,
+    keys: BTreeMap<u64, Key>,
+}
+
+/// What a peer holds of some records, and what it had seen by then.
+#[derive(Debug)]
+struct Case {
+    peer: RegionId,
+    shelf: Shelf,
+    seen: Seen,
+    records: Vec<(Key, Outline)>,
+    until: Duration,
+}
+
+impl Repair {
+    /// Buckets that are followed at once; others wait for the next comparison.
+    const BUCKETS_MAX: usize = 256;
+    /// Records that are listed at once.
+    const LISTED_MAX: usize = 8_192;
+    /// Records that are looked at in one go: about half a millisecond.
+    const LOOKED_AT_MAX: usize = 4_096;
+    /// How long others come first between two such goes.
+    const PAUSE: Duration = Duration::from_millis(2);
+    /// Fields whose writes are told in one message, short of one record that has more.
+    const OUTLINED_MAX: usize = 16_384;
+    /// Bytes of sums in one message, short of one that is larger.
+    const SUMS_BYTES_MAX: usize = 256 << 10;
+    /// Outlines that wait; the oldest are forgotten.
+    const CASES_MAX: usize = 16;
+    /// How long outlines wait.
+    const CASE_WAITS: Duration = Duration::from_secs(60);
+    /// The shapes of the shelves that are compared.
+    const SHAPES: [Shape; 3] = [Shape::Fields, Shape::Counter, Shape::Escrow];
+
+    /// Returns when to look further for records that differ.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.scan.as_ref().map(|scan| scan.at)
+    }
+}

@@ -1,0 +1,202 @@
+//! Damage, and how regions find and mend it: a region that counts ops as seen without their effect,
+//! as if a disk, a bug or an unknown form of an op had taken it away.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
+
+mod planet;
+mod records;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_region::data::{DatasetName, Edit, FieldEdit, Kind, ReadLevel, Write};
+use photon_state::crdt::Shape;
+use photon_state::{Change, Dataset, Op, PlacementId, Seen};
+use planet::{NAMES, Planet};
+use proptest::prelude::*;
+use records::*;
+
+/// Takes the effect of some ops away: what is left means nothing, and counts as seen.
+fn without(is_lost: impl Fn(&Op) -> bool) -> impl Fn(&Arc<Op>) -> Arc<Op> {
+    move |op| {
+        let is_record = matches!(op.change, Change::Update(_));
+        let change = if is_record && is_lost(op) { Change::Delete } else { op.change.clone() };
+        Arc::new(Op { change, ..(**op).clone() })
+    }
+}
+
+/// Long enough that every two regions have compared what they hold, and mended it.
+fn a_while(planet: &mut Planet) {
+    planet.pass(Duration::from_secs(200));
+}
+
+fn roots(planet: &Planet) -> Vec<Vec<u64>> {
+    let shelf = |shape| (PlacementId::global(), Dataset(5), shape);
+    let root = |name: &&str, shape| {
+        planet.regions[name].store().tally(&shelf(shape)).map_or(0, photon_state::Tally::root)
+    };
+    let shapes = [Shape::Fields, Shape::Counter, Shape::Escrow];
+    NAMES.iter().map(|name| shapes.iter().map(|shape| root(name, *shape)).collect()).collect()
+}
+
+fn contents(planet: &Planet) -> Vec<String> {
+    let words = |name: &&str| format!("{:?}", planet.regions[name].store().contents());
+    NAMES.iter().map(words).collect()
+}
+
+fn assert_alike(planet: &Planet) {
+    let all = contents(planet);
+    assert!(all.iter().all(|it| *it == all[0]), "{all:#?}");
+    let all = roots(planet);
+    assert!(all.iter().all(|it| *it == all[0]), "{all:?}");
+}
+
+fn mended(planet: &Planet) -> u64 {
+    NAMES.iter().map(|name| planet.regions[name].view().counters.mended).sum()
+}
+
+fn key(write: Write, key: &str) -> Write {
+    Write { key: Bytes::from(key.to_owned()), ..write }
+}
+
+fn declare_all(planet: &mut Planet) -> [DatasetName; 4] {
+    [Kind::Register, Kind::Set, Kind::Counter, Kind::BoundedCounter]
+        .map(|kind| planet.declare("ap", dataset(kind)))
+}
+
+#[test]
+fn what_one_region_has_lost_comes_back_as_it_was_written() {
+    let mut planet = Planet::new();
+    let [register, ..] = declare_all(&mut planet);
+    for n in 0..50 {
+        planet.write("eu", &register, put(&format!("k{n}"), "old")).unwrap();
+    }
+    planet.write("us", &register, put("k7", "new")).unwrap();
+    // The region misses a first write, a second one, and both of a third record.
+    planet.restart(
+        "ap",
+        without(|op| [8, 22].contains(&op.seq) && op.stream.origin != planet::id("ap")),
+    );
+    planet.restart("ap", without(|op| op.seq == 23 && op.stream.origin == planet::id("eu")));
+    assert_eq!(planet.read("ap", &register, "k22"), "none");
+    a_while(&mut planet);
+    assert_alike(&planet);
+    assert_eq!(planet.read("ap", &register, "k22"), "=old");
+    assert_eq!(planet.read("ap", &register, "k7"), "=new");
+    assert!(0 < mended(&planet));
+    let before = mended(&planet);
+    a_while(&mut planet);
+    assert_eq!(mended(&planet), before, "what is mended stays so");
+}
+
+#[test]
+fn a_removal_that_was_lost_is_made_again_only_if_a_later_write_says_so() {
+    let mut planet = Planet::new();
+    let [register, set_of, ..] = declare_all(&mut planet);
+    planet.write("eu", &register, put("k", "first")).unwrap();
+    planet.write("eu", &register, put("k", "second")).unwrap();
+    planet.write("eu", &set_of, edits(vec![set("kept", "")])).unwrap();
+    planet.write("eu", &set_of, edits(vec![set("gone", "")])).unwrap();
+    let removal = FieldEdit::Remove(Bytes::from_static(b"gone"));
+    planet.write("eu", &set_of, edits(vec![removal])).unwrap();
+    let last = planet.regions["eu"].store().seen().iter().map(|(_, seq)| seq).max().unwrap();
+    planet.restart("us", without(|op| op.stream.origin == planet::id("eu") && op.seq == last));
+    assert_eq!(planet.read("us", &set_of, "k"), "gone= kept=");
+    a_while(&mut planet);
+    assert_alike(&planet);
+    // Nothing tells a lost removal from a lost write: nothing is lost rather.
+    assert_eq!(planet.read("eu", &set_of, "k"), "gone= kept=");
+    assert_eq!(planet.read("us", &register, "k"), "=second");
+}
+
+#[test]
+fn sums_are_mended_by_those_who_made_them() {
+    let mut planet = Planet::new();
+    let [_, _, counter, quota] = declare_all(&mut planet);
+    for by in [5, 7, 11] {
+        planet.write("eu", &counter, add(by)).unwrap();
+        planet.write("us", &counter, add(by)).unwrap();
+        planet.write("eu", &quota, add(by)).unwrap();
+    }
+    planet.write("eu", &quota, add(-3)).unwrap();
+    // Ops in the middle and at the end of what `eu` wrote.
+    planet.restart("ap", without(|op| op.stream.origin == planet::id("eu") && op.seq % 3 != 0));
+    planet.restart("us", without(|op| op.stream.origin == planet::id("eu") && op.seq % 3 != 1));
+    assert_ne!(planet.read("ap", &counter, "k"), "46");
+    a_while(&mut planet);
+    assert_alike(&planet);
+    assert_eq!(planet.read("ap", &counter, "k"), "46");
+    assert_eq!(planet.read("us", &quota, "k"), "20");
+    // What was mended is in the log.
+    planet.restart("ap", Arc::clone);
+    assert_eq!(planet.read("ap", &counter, "k"), "46");
+    assert_alike(&planet);
+}
+
+#[test]
+fn a_read_at_quorum_mends_what_it_finds() {
+    let mut planet = Planet::new();
+    let [register, ..] = declare_all(&mut planet);
+    planet.write("eu", &register, put("k", "v")).unwrap();
+    planet.restart("us", without(|op| op.stream.origin == planet::id("eu")));
+    assert_eq!(planet.read("us", &register, "k"), "none");
+    let read = how(ReadLevel::Quorum, &Seen::default());
+    planet.read_as("us", &register, "k", read).unwrap();
+    assert_eq!(planet.read("us", &register, "k"), "=v");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn whatever_is_lost_all_regions_are_alike_again(
+        writes in prop::collection::vec((0..3_usize, 0..4_usize, 0..6_u8, 0..8_u8), 1..80),
+        losses in prop::collection::vec((0..3_usize, 0..90_u64), 1..12),
+    ) {
+        let mut planet = Planet::new();
+        let all = declare_all(&mut planet);
+        for (region, of, at, what) in writes {
+            let write = match of {
+                0 if what == 0 => Write { edit: Edit::Delete, ..put("k", "") },
+                0 => put("k", &what.to_string()),
+                1 if what < 3 => edits(vec![FieldEdit::Remove(Bytes::from_static(b"x"))]),
+                1 => edits(vec![set("x", "")]),
+                2 => add(i64::from(what) - 3),
+                _ => add(if what < 4 { -1 } else { 3 }),
+            };
+            let write = key(write, &format!("k{at}"));
+            // A quota may refuse.
+            let _ = planet.write(NAMES[region], &all[of], write);
+        }
+        for name in NAMES {
+            let is_lost = |op: &Op| losses.iter().any(|(region, seq)| {
+                NAMES[*region] == name && op.seq == *seq && op.stream.origin != planet::id(name)
+            });
+            planet.restart(name, without(is_lost));
+        }
+        a_while(&mut planet);
+        assert_alike(&planet);
+    }
+
+    #[test]
+    fn where_nothing_is_lost_nothing_is_mended(
+        writes in prop::collection::vec((0..3_usize, 0..6_u8, 0..8_u8, any::<bool>()), 1..60),
+    ) {
+        let mut planet = Planet::new();
+        let [register, ..] = declare_all(&mut planet);
+        for (region, at, what, cuts) in writes {
+            if cuts {
+                planet.cut(NAMES[region]);
+            }
+            let write = put(&format!("k{at}"), &what.to_string());
+            planet.write(NAMES[region], &register, write).unwrap();
+            planet.pass(Duration::from_secs(2));
+            if cuts {
+                planet.link(NAMES[region]);
+            }
+        }
+        a_while(&mut planet);
+        assert_alike(&planet);
+        prop_assert_eq!(mended(&planet), 0);
+    }
+}

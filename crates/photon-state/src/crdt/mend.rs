@@ -1,0 +1,131 @@
+//! Damage: what one region must mend when another one lacks what both have seen.
+//! Must not know how regions find out that they differ.
+//!
+//! A region holds a write, or does not, according to the ops that it has seen. So a write that is
+//! held by one region, which has seen all that another one has, and that the other one has seen
+//! and does not hold, was lost there, or its removal was lost here. No op tells which: a later
+//! write of the same field decides, and without one the write is kept, because to lose what was
+//! acknowledged is worse than to bring back what was removed.
+
+use super::{Field, FieldChange, Fields, Value, Version};
+use crate::{Dot, Hlc, Source};
+
+/// Which writes are in force in a record, without what they wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outline {
+    /// Those of named fields, with their times.
+    Fields(Vec<(Field, Dot, Hlc)>),
+    /// The last op of each source that is in a sum, with what tells its part from others.
+    Sums(Vec<(Dot, u64)>),
+}
+
+/// What to do about a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mending {
+    /// Write these changes, as of a time: the time of the writes that they restore.
+    Write(Vec<(Hlc, Vec<FieldChange>)>),
+    /// Send the value: sums are merged.
+    Send,
+    /// Nothing.
+    Nothing,
+}
+
+impl Value {
+    /// Returns which writes are in force.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        match self {
+            Self::Fields(fields) => {
+                let version = |(field, it): &(Field, Version)| (field.clone(), it.dot, it.at);
+                Outline::Fields(fields.versions().map(version).collect())
+            }
+            Self::Counter(counter) => Outline::Sums(counter.checks().collect()),
+            Self::Escrow(escrow) => Outline::Sums(escrow.checks().collect()),
+        }
+    }
+
+    /// Takes over what another region holds of a source that cannot be wrong about itself, and
+    /// whatever else of a sum is missing here.
+    pub fn correct(&mut self, other: &Self, source: Source) {
+        match (self, other) {
+            (Self::Counter(here), Self::Counter(there)) => {
+                here.correct(there, source);
+                here.merge(there);
+            }
+            (Self::Escrow(here), Self::Escrow(there)) => {
+                here.correct(there, source);
+                here.merge(there);
+            }
+            (Self::Fields(_) | Self::Counter(_) | Self::Escrow(_), _) => {}
+        }
+    }
+
+    /// Returns what to do about a record whose outline in another region is known, where all that
+    /// the other one has seen is seen here. `theirs` tells what it has seen, `here` who asks.
+    #[must_use]
+    pub fn mend(&self, other: &Outline, theirs: &dyn Fn(Dot) -> bool, here: Source) -> Mending {
+        match (self, other) {
+            (Self::Fields(fields), Outline::Fields(there)) => fields.mend(there, theirs),
+            (Self::Counter(counter), Outline::Sums(there)) => {
+                send_if(lacks(counter.checks(), there, theirs, here))
+            }
+            (Self::Escrow(escrow), Outline::Sums(there)) => {
+                send_if(lacks(escrow.checks(), there, theirs, here))
+            }
+            (Self::Fields(_) | Self::Counter(_) | Self::Escrow(_), _) => Mending::Nothing,
+        }
+    }
+}
+
+fn send_if(is_lacking: bool) -> Mending {
+    if is_lacking { Mending::Send } else { Mending::Nothing }
+}
+
+/// Whether a sum lacks ops that were seen where it is, or is wrong about those of `here`.
+fn lacks(
+    mut parts: impl Iterator<Item = (Dot, u64)>,
+    there: &[(Dot, u64)],
+    theirs: &dyn Fn(Dot) -> bool,
+    here: Source,
+) -> bool {
+    parts.any(|(dot, check)| {
+        let known = there.iter().find(|(it, _)| it.source == dot.source);
+        let is_behind = known.is_none_or(|(it, _)| it.seq < dot.seq);
+        let is_wrong = known.is_some_and(|(it, other)| it.seq == dot.seq && *other != check);
+        theirs(dot) && (is_behind || (is_wrong && dot.source == here))
+    })
+}
+
+impl Fields {
+    fn mend(&self, there: &[(Field, Dot, Hlc)], theirs: &dyn Fn(Dot) -> bool) -> Mending {
+        let mut changes: Vec<(Hlc, Vec<FieldChange>)> = Vec::new();
+        for (field, version) in self.versions() {
+            let of_field = || there.iter().filter(|(it, ..)| it == field);
+            if !theirs(version.dot) || of_field().any(|(_, dot, _)| *dot == version.dot) {
+                continue;
+            }
+            let holds = |dot: &Dot| self.of(field).iter().any(|(_, it)| it.dot == *dot);
+            let is_later =
+                |(_, dot, at): &&(Field, Dot, Hlc)| (version.at, version.dot) < (*at, *dot);
+            let mut later = of_field().filter(is_later).peekable();
+            let change = if later.peek().is_none() {
+                let older = of_field().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
+                FieldChange {
+                    field: field.clone(),
+                    replaces: std::iter::once(version.dot).chain(older).collect(),
+                    written: Some(version.written.clone()),
+                }
+            } else if later.any(|(_, dot, _)| holds(dot)) {
+                let replaces = vec![version.dot];
+                FieldChange { field: field.clone(), replaces, written: None }
+            } else {
+                continue; // The other region restores what is later.
+            };
+            match changes.iter_mut().find(|(at, _)| *at == version.at) {
+                Some((_, same)) => same.push(change),
+                None => changes.push((version.at, vec![change])),
+            }
+        }
+        if changes.is_empty() { Mending::Nothing } else { Mending::Write(changes) }
+    }
+}
