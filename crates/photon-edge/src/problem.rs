@@ -62,6 +62,7 @@ pub(crate) enum Kind {
     DiskFull,
     HomeUnreachable,
     MasterMoves,
+    CatchingUp,
     LevelNotReached,
     ReadNotReached,
     DeciderUnreachable,
@@ -114,6 +115,7 @@ impl Kind {
         Self::DiskFull,
         Self::HomeUnreachable,
         Self::MasterMoves,
+        Self::CatchingUp,
         Self::LevelNotReached,
         Self::ReadNotReached,
         Self::DeciderUnreachable,
@@ -173,6 +175,7 @@ impl Kind {
             Self::DiskFull => (away, "disk-full", "Disk full"),
             Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
             Self::MasterMoves => (away, "master-moves", "Master moves"),
+            Self::CatchingUp => (away, "catching-up", "Catching up"),
             Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
             Self::ReadNotReached => (away, "read-not-reached", "Read level not reached"),
             Self::DeciderUnreachable => {
@@ -303,6 +306,7 @@ impl From<DataRefusal> for Problem {
             DataRefusal::WrongKind { .. } => Kind::WrongType.problem(detail),
             DataRefusal::NotMaster { master, dataset: _ } => at(Kind::NotMaster, master),
             DataRefusal::MasterMoves { to, dataset: _ } => at(Kind::MasterMoves, to),
+            DataRefusal::CatchingUp { region, .. } => at(Kind::CatchingUp, region),
             DataRefusal::Unexpected { found } => {
                 let etag = found.map(|it| Etag(it).to_string());
                 Problem { etag, ..Kind::Unexpected.problem(detail) }

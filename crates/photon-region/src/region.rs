@@ -180,6 +180,8 @@ impl Region {
         self.now = now;
         self.beat_at = now.mono;
         self.at_start = Some(self.store.seen().clone());
+        self.data.rejoin.start(&self.config);
+        self.rejoin();
         self.resume_home();
         self.resume_agents();
     }
@@ -477,6 +479,7 @@ impl Region {
         self.covers.prune(self.store.seen());
         self.resend_parts();
         self.bound_log();
+        self.rejoin();
         self.judge_cases();
         self.compare_next();
     }

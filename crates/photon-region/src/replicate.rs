@@ -52,7 +52,8 @@ impl Region {
                     self.data.peer_had(from, incarnation, &seen, sent);
                     self.data.freshen(self.store.seen());
                 }
-                peer.heard(seen, now);
+                peer.heard(seen.clone(), now);
+                self.rejoin_with(from, &seen);
                 self.drop_needless_transfer(from);
                 self.pump_all_to(from);
                 self.settle_all();

@@ -207,9 +207,7 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             write_word(writer, edit);
         }
         DataRefusal::NotMaster { dataset, master } => {
-            writer.tag(12);
-            writer.text(dataset.as_str());
-            writer.text(master.as_str());
+            write_texts(writer, 12, &[dataset.as_str(), master.as_str()]);
         }
         DataRefusal::Unexpected { found } => {
             writer.tag(13);
@@ -242,20 +240,29 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             write_word(writer, field);
         }
         DataRefusal::MasterMoves { dataset, to } => {
-            writer.tag(21);
-            writer.text(dataset.as_str());
-            writer.text(to.as_str());
+            write_texts(writer, 21, &[dataset.as_str(), to.as_str()]);
         }
         DataRefusal::DeclaredOtherwise { dataset, what } => {
             writer.tag(23);
             writer.text(dataset.as_str());
             write_word(writer, what);
         }
+        DataRefusal::CatchingUp { region, heard, needed } => {
+            writer.tag(25);
+            writer.text(region.as_str());
+            writer.uint(*heard as u64);
+            writer.uint(*needed as u64);
+        }
         DataRefusal::NotEmpty(dataset) => {
             writer.tag(24);
             writer.text(dataset.as_str());
         }
     }
+}
+
+fn write_texts(writer: &mut Writer, tag: u8, texts: &[&str]) {
+    writer.tag(tag);
+    texts.iter().for_each(|it| writer.text(it));
 }
 
 fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, DecodeError> {
@@ -297,6 +304,11 @@ fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, De
             what: read_of(reader, &WORDS, "word")?,
         },
         24 => DataRefusal::NotEmpty(read_dataset(reader)?),
+        25 => DataRefusal::CatchingUp {
+            region: reader.region()?,
+            heard: reader.uint32()? as usize,
+            needed: reader.uint32()? as usize,
+        },
         _ => return Err(reader.malformed("refusal")),
     })
 }

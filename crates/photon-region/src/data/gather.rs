@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_state::crdt::Value;
-use photon_state::{Dot, Position, Record, RegionId, Seen};
+use photon_state::{Dot, PlacementId, Position, Record, RegionId, Seen};
 
 use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
@@ -51,7 +51,7 @@ impl Region {
             open: others.len(),
             got: Vec::new(),
         };
-        let reachable = 1 + others.len();
+        let reachable = self.own_votes(record.placement) + others.len();
         if needed == 1 {
             return self.merge_gathered(&gather);
         }
@@ -71,6 +71,11 @@ impl Region {
         Verdict::Asked
     }
 
+    /// Returns how many votes this region has.
+    fn own_votes(&self, placement: PlacementId) -> usize {
+        usize::from(!self.may_have_lost(placement))
+    }
+
     /// Tells a peer what a record is here, if it may know.
     pub(crate) fn tell_state(
         &self,
@@ -83,6 +88,7 @@ impl Region {
             super::write::check_key(key)?;
             let placement = self.place(&spec, key)?;
             self.check_placement(placement)?;
+            self.check_whole(placement)?;
             if !self.may_hold(from, placement) {
                 return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
             }
@@ -109,7 +115,8 @@ impl Region {
         if let Ok(Answer::State(value, seen)) = answer {
             gather.got.push((from, value, seen));
         }
-        let got = 1 + gather.got.len();
+        let placement = gather.record.placement;
+        let got = gather.got.len() + usize::from(!self.data.rejoin.is_open(placement));
         let (needed, is_over) = (gather.needed, gather.needed <= got);
         if !is_over && needed <= got + gather.open {
             return;

@@ -14,6 +14,7 @@ mod gather;
 mod levels;
 mod read;
 mod refusal;
+mod rejoin;
 mod show;
 mod spec;
 mod watch;
@@ -48,6 +49,7 @@ use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
+use rejoin::Rejoin;
 
 /// Records of datasets: a register by name, in the placement `global`.
 pub(crate) const DATASETS: Dataset = Dataset(4);
@@ -109,6 +111,7 @@ pub(crate) struct Data {
     levels: Levels,
     gathers: BTreeMap<Ticket, Gather>,
     guests: Guests,
+    pub(crate) rejoin: Rejoin,
     /// How fresh what is known of each peer is.
     freshness: BTreeMap<(RegionId, PlacementId), Freshness>,
     /// Datasets with changes of which watchers have not heard.
@@ -156,6 +159,7 @@ impl Data {
             levels: Levels::default(),
             gathers: BTreeMap::new(),
             guests: Guests::default(),
+            rejoin: Rejoin::default(),
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
         }

@@ -47,6 +47,11 @@ impl Region {
             return self.hand_on(ticket, from, command, how.wait);
         }
         let record = Self::record_of(&spec, placement, key);
+        if level == ReadLevel::Linearizable
+            && let Some(verdict) = self.await_whole([placement], patience, how.wait)?
+        {
+            return Ok(verdict);
+        }
         if level == ReadLevel::Quorum {
             return Ok(self.gather(ticket, &spec, &record, how));
         }

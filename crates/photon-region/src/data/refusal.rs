@@ -104,6 +104,19 @@ pub enum DataRefusal {
         /// Whether it may have heard of it.
         was_sent: bool,
     },
+    /// The log of the region that decides is new: it may have lost what it had acknowledged.
+    #[error(
+        "region `{region}` has a new log, and decides nothing until it has what {needed} others \
+         have; it has heard of {heard}"
+    )]
+    CatchingUp {
+        /// The region.
+        region: RegionId,
+        /// Of how many others it has heard.
+        heard: usize,
+        /// From how many it must have all.
+        needed: usize,
+    },
     /// The changes after a watcher's position are no longer at hand.
     #[error("the changes after this position are no longer kept: scan, and watch from now on")]
     PositionTooOld,

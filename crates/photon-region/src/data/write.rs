@@ -109,6 +109,13 @@ impl Region {
         if decider != self.config.region {
             return self.hand_on(ticket, decider, command, *wait);
         }
+        let decided = targets
+            .iter()
+            .filter(|(_, write)| write.expect.is_some() || spec.mode.master().is_some());
+        let decided: Vec<PlacementId> = decided.map(|(it, _)| it.placement).collect();
+        if let Some(verdict) = self.await_whole(decided, patience, *wait)? {
+            return Ok(verdict);
+        }
         let moving = self.data.datasets[dataset].moving;
         if let Some((to, _)) = moving.filter(|(_, until)| self.now.mono < *until) {
             return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());

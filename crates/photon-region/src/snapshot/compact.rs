@@ -83,7 +83,7 @@ impl Region {
                     self.compaction.stage = Stage::Written { head, seen, append: 0, since };
                 }
             }
-            (Some(_), _) | (None, Step::Sums { .. }) => {}
+            (Some(_), _) | (None, Step::Sums { .. } | Step::Whole { .. }) => {}
         }
         self.take_part(&part, 0);
         self.compaction.logged(op);
@@ -145,6 +145,7 @@ impl Region {
             self.compaction.stage = Stage::Writing { head, seen, after: upto, append };
             return;
         }
+        self.write_whole(); // What says so will be cut off.
         let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
         let append = self.write_local(&Part { from: None, step });
         let since = self.clock.wall_ms;

@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Range(Range),
     /// The state is whole.
     End { seen: Seen, horizon: BTreeMap<PlacementId, Seen> },
+    /// The placements of which the region has all that it must have to agree to anything.
+    Whole { placements: BTreeSet<PlacementId> },
     /// Sums that were damaged here, as a peer that writes this log holds them. Of no state.
     Sums { incarnation: u64, items: Vec<Item> },
 }
@@ -96,7 +98,7 @@ pub fn inspect_part(bytes: &Bytes) -> Option<(BTreeSet<PlacementId>, Seen)> {
         Step::Head { seen, .. } | Step::End { seen, .. } => {
             Some((seen.iter().map(|(it, _)| it.placement).collect(), seen))
         }
-        Step::Sums { .. } => None, // It stays in the log.
+        Step::Sums { .. } | Step::Whole { .. } => None, // They stay in the log.
     }
 }
 
@@ -106,7 +108,12 @@ pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
         Part { from: None, step: Step::Head { seen, .. } }
         | Part { from: Some(_), step: Step::End { seen, .. } } => Some(seen),
         Part {
-            step: Step::Head { .. } | Step::Range(_) | Step::End { .. } | Step::Sums { .. },
+            step:
+                Step::Head { .. }
+                | Step::Range(_)
+                | Step::End { .. }
+                | Step::Sums { .. }
+                | Step::Whole { .. },
             ..
         } => None,
     }
@@ -141,6 +148,11 @@ impl Part {
                     writer.text(placement.as_str());
                     writer.seen(seen);
                 }
+            }
+            Step::Whole { placements } => {
+                writer.tag(5);
+                writer.uint(placements.len() as u64);
+                placements.iter().for_each(|it| writer.text(it.as_str()));
             }
             Step::Sums { incarnation, items } => {
                 writer.tag(4);
@@ -189,6 +201,10 @@ impl Part {
                     items.push(read_item(&mut reader)?);
                 }
                 Step::Sums { incarnation, items }
+            }
+            5 => {
+                let placements = (0..reader.count()?).map(|_| reader.placement());
+                Step::Whole { placements: placements.collect::<Result<_, _>>()? }
             }
             _ => return Err(reader.malformed("part of a state")),
         };

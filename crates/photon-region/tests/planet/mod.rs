@@ -65,13 +65,44 @@ impl Planet {
     /// Starts a region again from its log, as `read` gives it back.
     pub(crate) fn restart(&mut self, name: &'static str, read: impl Fn(&Arc<Op>) -> Arc<Op>) {
         self.cut(name);
-        let mut region = empty(name);
+        let region = empty(name);
+        self.begin_again(name, region, read);
+        self.link(name);
+    }
+
+    /// Starts a region again from its log of an incarnation, linked to nobody.
+    pub(crate) fn restart_as(&mut self, name: &'static str, incarnation: u64) {
+        self.cut(name);
+        let region = Region::new(Config { incarnation, ..config(name) });
+        self.begin_again(name, region, Arc::clone);
+    }
+
+    fn begin_again(
+        &mut self,
+        name: &'static str,
+        mut region: Region,
+        read: impl Fn(&Arc<Op>) -> Arc<Op>,
+    ) {
         self.logs.entry(name).or_default().iter().for_each(|op| region.replay(read(op)));
         assert_eq!(region.lacks(), None);
         region.start(self.now);
         self.regions.insert(name, region);
         self.appended.insert(name, 0);
-        self.link(name);
+    }
+
+    /// Starts a region again with an empty log, and links it to some others only.
+    pub(crate) fn lose_disk(&mut self, name: &'static str, linked: &[&'static str]) {
+        self.cut(name);
+        let mut region = Region::new(Config { incarnation: 2, ..config(name) });
+        region.start(self.now);
+        self.regions.insert(name, region);
+        self.appended.insert(name, 0);
+        self.logs.remove(name);
+        self.cut.remove(name);
+        for peer in linked {
+            let both = [(name, Input::Linked(id(peer))), (*peer, Input::Linked(id(name)))];
+            self.inputs(both.into());
+        }
     }
 
     pub(crate) fn input(&mut self, name: &'static str, input: Input) {
@@ -143,8 +174,12 @@ pub(crate) fn eu_only() -> PlacementId {
 
 /// Makes a region that has seen nothing.
 pub(crate) fn empty(name: &str) -> Region {
+    Region::new(config(name))
+}
+
+fn config(name: &str) -> Config {
     let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
-    Region::new(Config {
+    Config {
         region: id(name),
         incarnation: 1,
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
@@ -152,5 +187,5 @@ pub(crate) fn empty(name: &str) -> Region {
         datasets: vec![],
         limits: Limits::default(),
         seed: 1,
-    })
+    }
 }
