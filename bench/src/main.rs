@@ -17,6 +17,7 @@ mod postgres;
 mod process;
 mod redis;
 mod region;
+mod repair;
 mod report;
 mod simulate;
 mod talk;
@@ -86,6 +87,8 @@ enum Command {
     Converge(converge::Options),
     /// Ops of data: at their origin, at a receiver, on the wire between
     Apply(apply::Options),
+    /// What it takes to find and mend records that a region has lost
+    Repair(repair::Options),
     /// The simulator's speed on one core
     Simulate(simulate::Options),
 }
@@ -142,6 +145,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Data(options) => data::measure(&options, places).await,
         Command::Converge(options) => converge::measure(&options, places).await,
         Command::Apply(options) => apply::measure(&options),
+        Command::Repair(options) => repair::measure(&options),
         Command::Simulate(options) => simulate::measure(&options),
     }
 }
