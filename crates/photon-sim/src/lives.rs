@@ -46,6 +46,9 @@ impl Planet<'_, '_> {
         self.report.lapsed += counters.lapsed;
         self.report.stale += counters.stale;
         self.report.transfers += counters.transfers;
+        self.report.received += counters.received;
+        self.report.repeated += counters.repeated;
+        self.report.helped += counters.helped;
         Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
             format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
         })

@@ -1,7 +1,7 @@
 //! The binary form of what regions tell each other on a link.
 //! Must not know of frames or sockets.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,21 +11,42 @@ use super::data::{read_command, read_dataset, read_reply, write_command, write_r
 use super::record::{read_note, write_note};
 use super::refusal::{read_refusal, write_refusal};
 use super::{
-    OUTCOMES, STATES, read_claim, read_json, read_of, read_task, write_claim, write_json, write_of,
+    OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
+    write_duration, write_json, write_of,
 };
 use crate::contract::{Answer, AtHome, Message, Question};
 
-/// Encodes a message for a link.
+/// The version of what is said on links in which a region tells its round trips and topology.
+const TELLS_ROUND_TRIPS: u64 = 3;
+
+/// Encodes a message for a link, in the latest version.
 #[must_use]
 pub fn encode_message(message: &Message) -> Bytes {
+    encode_message_in(TELLS_ROUND_TRIPS, message)
+}
+
+/// Encodes a message for a link on which a version is spoken. What it cannot say is left out.
+#[must_use]
+pub fn encode_message_in(version: u64, message: &Message) -> Bytes {
     let mut writer = Writer::default();
     match message {
-        Message::Seen { incarnation, seen, linked } => {
+        Message::Seen { incarnation, seen, linked, .. } if version < TELLS_ROUND_TRIPS => {
             writer.tag(1);
             writer.uint(*incarnation);
             writer.seen(seen);
             writer.uint(linked.len() as u64);
-            linked.iter().for_each(|region| writer.text(region.as_str()));
+            linked.keys().for_each(|region| writer.text(region.as_str()));
+        }
+        Message::Seen { incarnation, seen, linked, topology } => {
+            writer.tag(11);
+            writer.uint(*incarnation);
+            writer.seen(seen);
+            writer.uint(linked.len() as u64);
+            for (region, round_trip) in linked {
+                writer.text(region.as_str());
+                writer.option(round_trip.as_ref(), |writer, it| write_duration(writer, *it));
+            }
+            writer.option(topology.as_ref(), |writer, it| writer.uint(*it));
         }
         Message::Ops(ops) => {
             writer.tag(2);
@@ -83,9 +104,17 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
             let incarnation = reader.uint()?;
             let seen = reader.seen()?;
             let linked = (0..reader.count()?)
-                .map(|_| reader.region())
-                .collect::<Result<BTreeSet<_>, _>>()?;
-            Message::Seen { incarnation, seen, linked }
+                .map(|_| Ok((reader.region()?, None)))
+                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
+            Message::Seen { incarnation, seen, linked, topology: None }
+        }
+        11 => {
+            let incarnation = reader.uint()?;
+            let seen = reader.seen()?;
+            let linked = (0..reader.count()?)
+                .map(|_| Ok((reader.region()?, reader.option(read_duration)?)))
+                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
+            Message::Seen { incarnation, seen, linked, topology: reader.option(Reader::uint)? }
         }
         2 => {
             let ops = (0..reader.count()?).map(|_| reader.op().map(Arc::new));

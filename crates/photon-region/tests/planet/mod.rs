@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
+    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, Topology,
+    WentBack,
 };
 use photon_state::{Now, PlacementId, RegionId};
 
@@ -131,6 +132,7 @@ pub(crate) fn empty(name: &str) -> Region {
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
         placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
         datasets: vec![],
+        topology: Topology::Mesh,
         limits: Limits::default(),
         seed: 1,
     })

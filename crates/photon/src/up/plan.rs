@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use photon_region::Place;
+use photon_region::{Place, Topology};
 use photon_state::{PlacementId, RegionId};
 
 use super::certificates;
@@ -44,6 +44,8 @@ impl Plan {
         let planet = PlanetName::try_from("dev").expect("a constant that parses");
         let mut config = Config::new(planet, sites);
         config.links.secret = Some(secret);
+        let topology = Topology::named(&options.topology);
+        config.links.topology = topology.expect("the command line takes known names only");
         for placement in &options.placements {
             Self::add_placement(&mut config, placement)?;
         }
