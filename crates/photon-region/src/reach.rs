@@ -66,9 +66,9 @@ impl Reach {
 /// Whose links have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// Those of this region, or the round trips over them: others must hear of it.
+    /// Those of this region have come or gone: others must hear of it.
     Own,
-    /// Those of a peer.
+    /// Those of a peer, or no more than a round trip.
     Others,
 }
 
@@ -99,16 +99,21 @@ impl Region {
         if self.reach.due.take_if(|due| *due <= self.now.mono).is_none() {
             return;
         }
-        let map = self.draw_map();
-        if self.reach.map.as_ref() != Some(&map) {
-            self.reach.forget();
-            self.reach.map = Some(map);
-        }
-        if std::mem::take(&mut self.reach.is_own) {
+        let is_own = std::mem::take(&mut self.reach.is_own);
+        if is_own {
             let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
             let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
             peers.into_iter().for_each(|to| self.send_seen(to));
         }
+        if self.config.topology == Topology::Mesh {
+            return; // It goes by what each peer says of its own links.
+        }
+        let map = self.draw_map();
+        if !is_own && self.reach.map.as_ref() == Some(&map) {
+            return; // Both ends of a link have told of it.
+        }
+        self.reach.forget();
+        self.reach.map = Some(map);
         let streams: Vec<StreamId> = self.streams.iter().map(|(stream, _)| *stream).collect();
         streams.into_iter().for_each(|stream| self.pump_to_all(stream));
     }

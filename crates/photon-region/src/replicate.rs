@@ -89,7 +89,7 @@ impl Region {
                 peer.echoed = Some(sent).max(peer.echoed);
                 let round_trip = now.checked_sub(sent);
                 if round_trip.is_some_and(|it| peer.measured(it)) {
-                    self.links_changed(Whose::Own);
+                    self.links_changed(Whose::Others); // Peers hear of it with the next beat.
                 }
             }
         }

@@ -52,7 +52,7 @@ fn table(topology: &Topology) -> Table {
                 flow.placement.as_str().into(),
                 Cell::toned(Tone::Strong, &flow.origin),
                 "-".into(),
-                Cell::toned(Tone::Bad, format!("{region} is not reached")),
+                Cell::toned(Tone::Bad, &format!("{region} is not reached")),
             ]);
         }
     }

@@ -170,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn every_region_is_told_the_topology_that_was_asked_for() {
+        let folder = Folder::choose(Some("/planet".as_ref())).unwrap();
+        for name in Topology::NAMES {
+            let plan = make(&["--topology", name]).unwrap();
+            let config = plan.config_of(plan.order[2], &folder, BTreeMap::new());
+            assert_eq!(config.links.topology.name(), name);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_its_fix() {
         let check = |args: &[&str], expected| {
             let error = make(args).unwrap_err();
