@@ -103,8 +103,8 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     report.row("processor time of both regions", ms(wire.used), Target::None);
     report.row("comparing when nothing differs, plain", kb(idle.repair_bytes), Target::None);
     report.note(format!(
-        "Two regions in one thread; {records} registers of {value_bytes} random bytes, of which one \
-         region has counted {lost} as seen without their effect. What both say to each other until \
+        "Two regions in one thread; {records} registers of {value_bytes} random bytes, of which \
+         one region has counted {lost} as seen without their effect. What both say to each other until \
          they are alike: comparisons, and the ops that mend. Compressed: one stream of zstd at \
          level 1 for each direction, flushed after each message."
     ));

@@ -226,7 +226,8 @@ impl Front {
             | Command::Submit(_)
             | Command::Task(_)
             | Command::Tasks { .. }
-            | Command::AtHome(_) => Duration::ZERO,
+            | Command::AtHome(_)
+            | Command::Topology => Duration::ZERO,
         };
         let patience = asked + self.limits().request_timeout;
         match tokio::time::timeout(patience, self.0.config.handle.submit(command)).await {

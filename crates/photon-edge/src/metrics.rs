@@ -117,6 +117,11 @@ fn counters(text: &mut String, view: &View) {
     let help = "Ops appended to the log, of this region and of others.";
     counter("photon_ops_appended_total", help, it.appended);
     counter("photon_ops_sent_total", "Ops sent to peers, repeats included.", it.sent);
+    counter("photon_ops_received_total", "Ops that peers sent.", it.received);
+    let help = "Ops that peers sent and that were here already.";
+    counter("photon_ops_repeated_total", help, it.repeated);
+    let help = "Times that a peer was sent a stream out of turn, because it got no further.";
+    counter("photon_peers_helped_total", help, it.helped);
     let help = "Ops of peers that were put off because their clock runs ahead.";
     counter("photon_ops_skewed_total", help, it.skewed);
     let help = "Ops that broke the rules of their record or could not be decoded.";

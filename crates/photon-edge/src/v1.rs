@@ -11,6 +11,7 @@ mod message;
 mod openapi;
 mod regions;
 mod tasks;
+mod topology;
 pub mod types;
 
 use axum::Router;
@@ -25,6 +26,7 @@ use crate::{Front, health, metrics};
 pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
     let router = OpenApiRouter::with_openapi(openapi::head(front))
         .merge(regions::router())
+        .merge(topology::router())
         .merge(agents::router())
         .merge(tasks::router())
         .merge(events::router())

@@ -458,3 +458,16 @@ async fn the_openapi_document_has_every_route_and_only_known_schemas() {
     assert_eq!(document["paths"].as_object().unwrap().len(), 23);
     assert_eq!(schemas["ConflictPolicy"]["enum"][0], "last-writer", "as it is in JSON");
 }
+
+#[tokio::test]
+async fn the_topology_says_who_sends_to_whom() {
+    let front = region::front(Vec::new(), FrontLimits::default());
+    let (status, topology) = call(&front, "GET", "/v1/replication/topology", Value::Null).await;
+    assert_eq!((status, &topology["topology"]), (200, &json!("mesh")), "{topology}");
+    assert_eq!(topology["links"].as_array().unwrap().len(), 3);
+    let own = json!({
+        "placement": "global", "origin": "eu-west-1", "is_mutual": false, "sends": [],
+        "unreached": ["ap-southeast-1", "us-east-1"],
+    });
+    assert!(topology["flows"].as_array().unwrap().contains(&own), "{topology}");
+}

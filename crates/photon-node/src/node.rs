@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photon_region::data::DatasetSpec;
-use photon_region::{Config, Limits, Place, Region, WentBack};
+use photon_region::{Config, Limits, Place, Region, Topology, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -70,6 +70,8 @@ pub struct NodeConfig {
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that the configuration declares.
     pub datasets: Vec<DatasetSpec>,
+    /// The shape in which regions pass ops on to each other.
+    pub topology: Topology,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// The size of the log's segments: one or two of them are reserved on disk at any time.
@@ -299,6 +301,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         regions: config.regions,
         placements: config.placements,
         datasets: config.datasets,
+        topology: config.topology,
         limits: config.limits,
         seed: crate::random::number(),
     });

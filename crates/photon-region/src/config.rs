@@ -7,6 +7,7 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::data::DatasetSpec;
+use crate::routes::Topology;
 
 /// A point on the Earth, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub struct Config {
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that the configuration declares; they cannot be changed otherwise.
     pub datasets: Vec<DatasetSpec>,
+    /// The shape in which regions pass ops on; meant to be the same in every region.
+    pub topology: Topology,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// Where its randomness begins: another one in each life of the process.

@@ -1,7 +1,7 @@
 //! The contract of the machine: what may happen to a region, and what it may do to the world.
 //! Must not decide anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::data::{DataCommand, DataReply, DatasetName};
 use crate::refusal::Refusal;
+use crate::routes::TopologyView;
 use crate::task::{
     AgentName, Artifact, Claim, Event, Json, Note, Outcome, Skill, Spec, TaskId, TaskState, Token,
 };
@@ -159,6 +160,8 @@ pub enum Command {
     AtHome(AtHome),
     /// Ask something of the data.
     Data(DataCommand),
+    /// Show who sends whose ops to whom.
+    Topology,
 }
 
 /// What only the home of a task can decide. All of it may safely be said twice.
@@ -255,6 +258,8 @@ pub enum Reply {
     },
     /// To `Data`.
     Data(Box<DataReply>),
+    /// To `Topology`.
+    Topology(Box<TopologyView>),
 }
 
 /// An event with its place in the task's log.
@@ -365,8 +370,10 @@ pub enum Message {
         incarnation: u64,
         /// The streams.
         seen: Seen,
-        /// The regions to which there is a link.
-        linked: BTreeSet<RegionId>,
+        /// The regions to which there is a link, with the round trip; `None` until it is known.
+        linked: BTreeMap<RegionId, Option<Duration>>,
+        /// Tells the sender's topology from others; `None` if it did not say.
+        topology: Option<u64>,
     },
     /// Ops of one stream, in order, durable where they come from.
     Ops(Vec<Arc<Op>>),

@@ -11,12 +11,14 @@ pub mod data;
 mod desk;
 mod home;
 mod links;
+mod reach;
 mod read;
 mod refusal;
 mod region;
 mod registry;
 mod repair;
 mod replicate;
+mod routes;
 mod snapshot;
 mod streams;
 mod task;
@@ -24,7 +26,7 @@ mod tasks;
 mod verdict;
 mod view;
 
-pub use codec::{decode_message, encode_message};
+pub use codec::{decode_message, encode_message, encode_message_in};
 pub use config::{Config, Limits, Place};
 pub use contract::{
     Agent, AgentSpec, Answer, AtHome, Command, Disk, Input, Lease, Message, Output, Question,
@@ -33,6 +35,7 @@ pub use contract::{
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use repair::inspect_comparison;
+pub use routes::{FlowView, LinkView, Topology, TopologyView};
 pub use snapshot::{inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,

@@ -1,7 +1,7 @@
 //! What is known of each peer: what it has, what is on its way, how far away it is.
 //! Must not know what an op says.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,17 @@ pub(crate) struct Peer {
     pub(crate) is_linked: bool,
     /// What it has durably, by its own word; `None` until it has spoken in this session.
     pub(crate) theirs: Option<Seen>,
-    /// Whom it is linked to.
-    pub(crate) linked: BTreeSet<RegionId>,
+    /// Whom it is linked to, with the round trips that it tells.
+    pub(crate) linked: BTreeMap<RegionId, Option<Duration>>,
+    /// Tells its topology from others, if it has said.
+    pub(crate) topology: Option<u64>,
     /// Which of its logs it writes now.
     pub(crate) incarnation: u64,
     pub(crate) round_trip: Option<Duration>,
+    /// The last round trips, the latest last.
+    trips: VecDeque<Duration>,
+    /// The round trip that others are told.
+    pub(crate) told: Option<Duration>,
     /// When the last ping was sent that it has answered in this session.
     pub(crate) echoed: Option<Duration>,
     flights: BTreeMap<StreamId, Flight>,
@@ -27,6 +33,19 @@ pub(crate) struct Peer {
     pub(crate) kept: Seen,
     /// The state that it is being sent.
     pub(crate) transfer: Option<Transfer>,
+    /// Streams that others are to send it, and of which it lacks something.
+    pub(crate) waits: BTreeMap<StreamId, Wait>,
+}
+
+/// A peer lacks something of a stream that others are to send it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// What it has.
+    have: u64,
+    /// Since when it has no more.
+    since: Duration,
+    /// Up to which op it is helped, and since when.
+    help: Option<(u64, Duration)>,
 }
 
 /// The ops of one stream that are on their way to a peer.
@@ -53,10 +72,86 @@ impl Peer {
     /// How long without progress, beyond two round trips, before ops are sent again.
     const RESEND_AFTER: Duration = Duration::from_millis(500);
 
+    /// How many round trips are looked at; what makes one longer passes.
+    const TRIPS_MAX: usize = 8;
+    /// Others are told of another round trip once it differs by this share of the one before
+    const TELL_SHARE: u32 = 5;
+    /// and by this much: trees shall not be made anew for small changes.
+    const TELL_AFTER: Duration = Duration::from_millis(5);
+
     /// Begins a session, or ends it: nothing is known of the other side.
     pub(crate) fn reset(&mut self, is_linked: bool) {
-        let kept = std::mem::take(&mut self.kept);
-        *self = Self { is_linked, round_trip: self.round_trip, kept, ..Self::default() };
+        let (kept, trips) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.trips));
+        let (round_trip, told) = (self.round_trip, self.told);
+        *self = Self { is_linked, round_trip, told, kept, trips, ..Self::default() };
+    }
+
+    /// Takes in a round trip; says whether others are to be told another one from here on.
+    pub(crate) fn measured(&mut self, round_trip: Duration) -> bool {
+        self.round_trip = Some(round_trip);
+        if Self::TRIPS_MAX <= self.trips.len() {
+            self.trips.pop_front();
+        }
+        self.trips.push_back(round_trip);
+        let least = *self.trips.iter().min().expect("one was just put in");
+        let is_same = |told: Duration| {
+            least.abs_diff(told) <= (told / Self::TELL_SHARE).max(Self::TELL_AFTER)
+        };
+        let is_new = !self.told.is_some_and(is_same);
+        if is_new {
+            self.told = Some(least);
+        }
+        is_new
+    }
+
+    /// Takes in that the peer has everything of a stream up to a number, because it sent it.
+    pub(crate) fn has(&mut self, stream: StreamId, seq: u64) {
+        if let Some(theirs) = &mut self.theirs {
+            theirs.raise(stream, seq);
+        }
+    }
+
+    /// Takes note of how far the peer is with a stream. Returns since when it gets no further, if
+    /// it lacks something and is not being helped.
+    pub(crate) fn progress(
+        &mut self,
+        stream: &StreamId,
+        durable: u64,
+        now: Duration,
+    ) -> Option<Duration> {
+        let have = self.theirs.as_ref().map_or(u64::MAX, |seen| seen.of(stream));
+        if durable <= have {
+            if !self.waits.is_empty() {
+                self.waits.remove(stream);
+            }
+            return None;
+        }
+        let fresh = Wait { have, since: now, help: None };
+        let wait = self.waits.entry(*stream).or_insert(fresh);
+        if wait.have != have {
+            let help = wait.help.filter(|(goal, _)| have < *goal);
+            *wait = Wait { help, ..fresh };
+        }
+        Some(wait.since).filter(|_| wait.help.is_none())
+    }
+
+    /// Begins to help it with a stream up to an op, if it got no further for that long.
+    pub(crate) fn begin_help(
+        &mut self,
+        stream: &StreamId,
+        goal: u64,
+        now: Duration,
+        patience: Duration,
+    ) -> bool {
+        let wait = self.waits.get_mut(stream).filter(|wait| wait.since + patience <= now);
+        let Some(wait) = wait else { return false };
+        wait.help = Some((goal, now));
+        true
+    }
+
+    /// Returns since when it is helped with a stream.
+    pub(crate) fn helped_since(&self, stream: &StreamId) -> Option<Duration> {
+        self.waits.get(stream)?.help.map(|(_, since)| since)
     }
 
     /// Takes in what the peer says that it has.
@@ -77,15 +172,20 @@ impl Peer {
     }
 
     /// Returns the op after which to go on, if the window has room and the log is not asked.
+    ///
+    /// Who helps sends one message after the other: the peer may be unable to take any.
     pub(crate) fn next_after(&self, stream: &StreamId) -> Option<u64> {
-        let is_held_up = self.flights.get(stream).is_some_and(|flight| {
-            flight.fetching.is_some() || Self::FLIGHT_BYTES_MAX <= flight.bytes
-        });
+        let is_helped = self.helped_since(stream).is_some();
+        let bytes_max = if is_helped { 1 } else { Self::FLIGHT_BYTES_MAX };
+        let is_held_up = self
+            .flights
+            .get(stream)
+            .is_some_and(|flight| flight.fetching.is_some() || bytes_max <= flight.bytes);
         if is_held_up { None } else { self.sent(stream) }
     }
 
     /// Returns the last op that was sent, or that the peer has anyway.
-    fn sent(&self, stream: &StreamId) -> Option<u64> {
+    pub(crate) fn sent(&self, stream: &StreamId) -> Option<u64> {
         let have = self.theirs.as_ref()?.of(stream);
         Some(self.flights.get(stream).map_or(have, |flight| flight.sent.max(have)))
     }

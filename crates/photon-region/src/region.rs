@@ -13,11 +13,12 @@ use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 
 use crate::ask::Asks;
 use crate::config::Config;
-use crate::contract::{Command, Disk, Input, Message, Output, Ticket};
+use crate::contract::{Command, Disk, Input, Message, Output, Reply, Ticket};
 use crate::data::{Data, into_answer, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
+use crate::reach::Reach;
 use crate::refusal::{Queue, Refusal};
 use crate::registry::Registry;
 use crate::repair::Repair;
@@ -32,7 +33,7 @@ use crate::view::{Counters, PeerView, View};
 ///
 /// ```
 /// # use std::{collections::BTreeMap, time::Duration};
-/// use photon_region::{Command, Config, Input, Limits, Output, Place, Region, Reply};
+/// use photon_region::{Command, Config, Input, Limits, Output, Place, Region, Reply, Topology};
 /// use photon_state::{Now, RegionId};
 ///
 /// let id = RegionId::try_from("eu-west-1")?;
@@ -43,6 +44,7 @@ use crate::view::{Counters, PeerView, View};
 ///     regions: BTreeMap::from([(id, place)]),
 ///     placements: BTreeMap::new(),
 ///     datasets: vec![],
+///     topology: Topology::Mesh,
 ///     limits: Limits::default(),
 ///     seed: 7,
 /// });
@@ -68,6 +70,7 @@ pub struct Region {
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
     pub(crate) peers: BTreeMap<RegionId, Peer>,
+    pub(crate) reach: Reach,
     pub(crate) home: Home,
     pub(crate) asks: Asks,
     pub(crate) desk: Desk,
@@ -125,6 +128,7 @@ impl Region {
             registry: Registry::new(&config),
             tasks: Tasks::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
+            reach: Reach::new(&config.regions, &config.topology),
             home: Home::default(),
             asks,
             desk: Desk::default(),
@@ -215,6 +219,7 @@ impl Region {
     pub fn next_wakeup(&self) -> (Duration, &'static str) {
         let candidates = [
             Some((self.beat_at, "beat")),
+            self.reach.next_deadline().map(|at| (at, "links")),
             self.home.next_lapse().filter(|_| self.disk == Disk::Ready).map(|at| (at, "lease")),
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
@@ -300,7 +305,8 @@ impl Region {
             | Command::Events { .. }
             | Command::Acquire { .. }
             | Command::AtHome(_)
-            | Command::Data(_) => self.config.limits.in_flight_max,
+            | Command::Data(_)
+            | Command::Topology => self.config.limits.in_flight_max,
         };
         let retry_after = Duration::from_secs(1);
         let may_wait = match command {
@@ -314,7 +320,8 @@ impl Region {
             | Command::Agents { .. }
             | Command::Submit(_)
             | Command::Tasks { .. }
-            | Command::AtHome(_) => false,
+            | Command::AtHome(_)
+            | Command::Topology => false,
         };
         if max <= self.in_flight() {
             let max = max as u64;
@@ -348,6 +355,9 @@ impl Region {
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask),
             Command::Data(command) => self.decide_data(ticket, command, patience),
+            Command::Topology => {
+                Verdict::Reply(0, Ok(Reply::Topology(Box::new(self.show_topology()))))
+            }
         }
     }
 
@@ -468,6 +478,7 @@ impl Region {
         self.ring_watchers();
         self.lapse_leases();
         self.go_on_comparing();
+        self.reroute();
         if self.now.mono < self.beat_at {
             return;
         }

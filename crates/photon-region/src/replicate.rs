@@ -9,14 +9,17 @@ use photon_state::{Op, RegionId, Seen, StreamId};
 use crate::contract::{Answer, AtHome, Disk, Message, Output, Question, WentBack};
 use crate::desk::{Bell, Held};
 use crate::links::Peer;
+use crate::reach::Whose;
 use crate::refusal::Refusal;
 use crate::region::Region;
+use crate::routes::Topology;
 use crate::streams::Tail;
 
 impl Region {
     pub(crate) fn on_linked(&mut self, peer: RegionId) {
         let Some(session) = self.peers.get_mut(&peer) else { return };
         session.reset(true);
+        self.links_changed(Whose::Own);
         self.send_seen(peer);
         self.dispatch_all();
     }
@@ -24,6 +27,7 @@ impl Region {
     pub(crate) fn on_unlinked(&mut self, peer: RegionId) {
         let Some(session) = self.peers.get_mut(&peer) else { return };
         session.reset(false);
+        self.links_changed(Whose::Own);
         self.fail_asks_to(peer);
         self.dismiss_guests_of(peer);
         self.incoming.remove(&peer);
@@ -44,9 +48,12 @@ impl Region {
             return; // Said in a session that is over.
         };
         match message {
-            Message::Seen { incarnation, seen, linked } => {
+            Message::Seen { incarnation, seen, linked, topology } => {
                 peer.incarnation = incarnation;
-                peer.linked = linked;
+                peer.topology = topology;
+                let is_first = peer.theirs.is_none();
+                let were = std::mem::replace(&mut peer.linked, linked);
+                let is_changed = is_first || were != peer.linked;
                 // It was said after the peer had answered our last ping: what it had then is here.
                 if let Some(sent) = peer.echoed {
                     self.data.peer_had(from, incarnation, &seen, sent);
@@ -54,6 +61,9 @@ impl Region {
                 }
                 peer.heard(seen.clone(), now);
                 self.rejoin_with(from, &seen);
+                if is_changed {
+                    self.links_changed(Whose::Others);
+                }
                 self.drop_needless_transfer(from);
                 self.pump_all_to(from);
                 self.settle_all();
@@ -78,8 +88,11 @@ impl Region {
             }
             Message::Pong(sent) => {
                 let sent = Duration::from_micros(sent);
-                peer.round_trip = now.checked_sub(sent).or(peer.round_trip);
                 peer.echoed = Some(sent).max(peer.echoed);
+                let round_trip = now.checked_sub(sent);
+                if round_trip.is_some_and(|it| peer.measured(it)) {
+                    self.links_changed(Whose::Others); // Peers hear of it with the next beat.
+                }
             }
         }
     }
@@ -137,7 +150,8 @@ impl Region {
         if self.disk == Disk::Full {
             return; // The peer sends them again.
         }
-        let mut repeated = None;
+        let (mut repeated, mut last) = (None, None);
+        self.counters.received += ops.len() as u64;
         for op in ops {
             let placement = op.stream.placement;
             let is_own = op.stream == self.own_stream(placement);
@@ -151,10 +165,17 @@ impl Region {
                 self.counters.skewed += 1;
                 return; // The peer sends them again, until the clocks agree.
             }
-            let stream = op.stream;
-            if !self.accept(&op) {
+            let (stream, seq) = (op.stream, op.seq);
+            if self.accept(&op) {
+                last = Some((stream, seq));
+            } else {
+                self.counters.repeated += u64::from(seq <= self.store.seen().of(&stream));
                 repeated = Some(stream);
             }
+        }
+        if let Some((stream, seq)) = last {
+            self.streams.came_from(stream, from);
+            self.peers.get_mut(&from).expect("it spoke").has(stream, seq);
         }
         // The acknowledgement of a repeated op was lost: say it again.
         if let Some(stream) = repeated {
@@ -164,6 +185,7 @@ impl Region {
 
     /// Tells the origin of a stream, and whoever else may be sending it, what is durable.
     pub(crate) fn acknowledge(&mut self, stream: StreamId) {
+        let senders = self.streams.senders(&stream);
         if stream == self.own_stream(stream.placement) {
             return;
         }
@@ -172,7 +194,7 @@ impl Region {
         let origin_is_linked = !is_former && self.is_reachable(stream.origin);
         let peers: Vec<RegionId> = self.peers.keys().copied().collect();
         for peer in peers {
-            if peer == stream.origin || !origin_is_linked {
+            if peer == stream.origin || !origin_is_linked || senders.contains(&peer) {
                 self.send_ack(peer, stream);
             }
         }
@@ -185,14 +207,13 @@ impl Region {
         }
     }
 
-    fn send_seen(&mut self, to: RegionId) {
+    pub(crate) fn send_seen(&mut self, to: RegionId) {
         let visible = |stream: &StreamId| self.may_hold(to, stream.placement);
         let streams = self.streams.iter().filter(|(stream, _)| visible(stream));
         let seen: Seen = streams.map(|(stream, it)| (*stream, it.durable)).collect();
-        let up = self.peers.iter().filter(|(_, peer)| peer.is_linked);
-        let linked = up.map(|(region, _)| *region).collect();
-        let incarnation = self.config.incarnation;
-        self.output(Output::Send(to, Message::Seen { incarnation, seen, linked }));
+        let (incarnation, linked) = (self.config.incarnation, self.own_links());
+        let topology = Some(self.reach.fingerprint);
+        self.output(Output::Send(to, Message::Seen { incarnation, seen, linked, topology }));
     }
 
     pub(crate) fn beat_peers(&mut self) {
@@ -205,13 +226,15 @@ impl Region {
         }
         let now = self.now.mono;
         self.peers.values_mut().for_each(|peer| peer.rewind_stalled(now));
+        self.help_stalled();
         let streams: Vec<StreamId> = self.streams.iter().map(|(stream, _)| *stream).collect();
         streams.into_iter().for_each(|stream| self.pump_to_all(stream));
     }
 
-    /// Whether it is this region that sends a stream to a peer: its own always, another's only to
-    /// a peer that its origin cannot reach, and never outside the placement.
-    fn sends(&self, to: RegionId, stream: StreamId) -> bool {
+    /// Whether it is this region that sends a stream to a peer: as the topology has it, or because
+    /// the peer gets no further, and never outside the placement. In a mesh it sends its own
+    /// always, and another's only to a peer that its origin cannot reach.
+    fn sends(&mut self, to: RegionId, stream: StreamId) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
         let may_have = self.may_hold(to, stream.placement);
         #[cfg(feature = "planted-bugs")]
@@ -221,14 +244,15 @@ impl Region {
         if !peer.is_linked || !may_have {
             return false;
         }
-        if stream.origin == self.config.region {
-            return true;
-        }
         if stream.origin == to {
             // It has what it writes itself; what it wrote before it lost its log, it lacks.
             return stream.incarnation != peer.incarnation;
         }
-        !peer.linked.contains(&stream.origin)
+        if self.config.topology == Topology::Mesh {
+            let origin = stream.origin;
+            return origin == self.config.region || !peer.linked.contains_key(&origin);
+        }
+        peer.helped_since(&stream).is_some() || self.feeds(to, (stream.placement, stream.origin))
     }
 
     pub(crate) fn pump_to_all(&mut self, stream: StreamId) {
@@ -243,7 +267,9 @@ impl Region {
 
     /// Sends a peer what it lacks of a stream, as far as the window allows.
     fn pump(&mut self, to: RegionId, stream: StreamId) {
-        if !self.sends(to, stream) {
+        let durable = self.streams.get(&stream).map_or(0, |it| it.durable);
+        let lacks_it = |peer: &Peer| peer.sent(&stream).is_some_and(|sent| sent < durable);
+        if !self.peers.get(&to).is_some_and(lacks_it) || !self.sends(to, stream) {
             return;
         }
         let now = self.now.mono;
@@ -284,7 +310,9 @@ impl Region {
             }
             let lacks_it = from <= durable && ops.first().is_none_or(|op| op.seq != from);
             if lacks_it {
-                self.begin_transfer(to);
+                if self.may_send_state(to, &stream) {
+                    self.begin_transfer(to);
+                }
                 continue;
             }
             let durable_ops = ops.iter().take_while(|op| op.seq <= durable);

@@ -1,10 +1,10 @@
 //! The streams as replication sees them: how far each is durable here, and its latest ops.
 //! Must not know to whom they go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use photon_state::{Op, StreamId};
+use photon_state::{Op, RegionId, StreamId};
 
 /// The streams of a region.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     /// The latest ops, without gaps.
     recent: VecDeque<Arc<Op>>,
     recent_bytes: usize,
+    /// Who has sent some of it that they have not been told is durable here.
+    senders: BTreeSet<RegionId>,
 }
 
 /// What [`Stream::after`] found.
@@ -72,6 +74,16 @@ impl Streams {
     pub(crate) fn appended(&mut self, number: u64, op: Arc<Op>) {
         self.unsynced.push_back((number, op.stream, op.seq));
         self.streams.entry(op.stream).or_default().push(op, self.recent_bytes_max);
+    }
+
+    /// Takes note of who sent ops that have just been appended.
+    pub(crate) fn came_from(&mut self, stream: StreamId, from: RegionId) {
+        self.streams.entry(stream).or_default().senders.insert(from);
+    }
+
+    /// Returns who has sent ops since this was asked last.
+    pub(crate) fn senders(&mut self, stream: &StreamId) -> BTreeSet<RegionId> {
+        self.streams.get_mut(stream).map(|it| std::mem::take(&mut it.senders)).unwrap_or_default()
     }
 
     /// Takes in an op that the log gave back.

@@ -66,6 +66,12 @@ pub struct Counters {
     pub appended: u64,
     /// Ops sent to peers, repeats included.
     pub sent: u64,
+    /// Ops that peers sent, repeats included.
+    pub received: u64,
+    /// Ops that peers sent and that were here already.
+    pub repeated: u64,
+    /// Times that this region sent a peer a stream out of turn, because the peer got no further.
+    pub helped: u64,
     /// Ops of peers that were put off because their clock runs ahead.
     pub skewed: u64,
     /// Writes of records.

@@ -8,6 +8,7 @@
     reason = "a measuring tool, not the machine"
 )]
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use photon_sim::{Profile, run, run_traced};
@@ -24,10 +25,14 @@ fn main() {
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
     let mut sums = [0; 10];
+    let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
             Ok(it) => {
                 events += it.events;
+                let of = repeats.entry(it.topology.unwrap_or("mixed")).or_default();
+                let counts = [1, it.received, it.repeated, it.helped];
+                of.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
                 let counts = [
                     it.tasks as u64,
                     it.crashes,
@@ -52,6 +57,11 @@ fn main() {
         "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared: \
          {sums:?}"
     );
+    for (topology, [seeds, received, repeated, helped]) in repeats {
+        let share = 100.0 * repeated as f64 / received.max(1) as f64;
+        let seeds = format!("{topology}: {seeds} seeds, {received} ops received");
+        println!("{seeds}, {share:.1} % twice, {helped} times helped");
+    }
     let took = began.elapsed();
     let rate = events as f64 / took.as_secs_f64();
     println!("{events} events in {took:?}: {rate:.0} events/s; {failed} seeds failed");

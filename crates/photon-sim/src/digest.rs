@@ -131,10 +131,13 @@ impl Digest {
     /// Takes in a message between regions.
     pub(crate) fn message(&mut self, message: &Message) {
         match message {
-            Message::Seen { incarnation, seen, linked } => {
+            Message::Seen { incarnation, seen, linked, topology } => {
                 self.number(*incarnation);
                 self.seen(seen);
                 self.number(linked.len() as u64);
+                let told = linked.values().map(|it| it.map_or(0, |it| it.as_micros() as u64));
+                told.for_each(|it| self.number(it));
+                self.number(topology.unwrap_or(0));
             }
             Message::Ops(ops) => {
                 self.number(ops.len() as u64);
@@ -200,6 +203,7 @@ impl Digest {
             }
             Command::AtHome(ask) => self.ask(ask),
             Command::Data(command) => self.words(command),
+            Command::Topology => self.number(11),
         }
     }
 
@@ -287,6 +291,7 @@ impl Digest {
                 self.number(*generation);
             }
             Reply::Data(reply) => self.words(reply),
+            Reply::Topology(view) => self.words(view),
         }
     }
 

@@ -51,6 +51,9 @@ impl Planet<'_, '_> {
         Promise::SameOps.holds(!is_mended, || {
             format!("{} mended what was not damaged", self.atlas.ids[here])
         })?;
+        self.report.received += counters.received;
+        self.report.repeated += counters.repeated;
+        self.report.helped += counters.helped;
         Promise::OneEnding.holds(counters.misplaced == 0 || !self.ledger.is_strict(), || {
             format!("{} met {} ops that break the rules", self.atlas.ids[here], counters.misplaced)
         })

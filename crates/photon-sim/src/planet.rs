@@ -149,6 +149,9 @@ impl<'a, 's> Planet<'a, 's> {
     fn begin(&mut self, disks: Disks) {
         let (atlas, weather) = (&self.atlas, &self.weather);
         self.trace.line(0, format_args!("{} regions, {weather}", atlas.ids.len()));
+        for (id, topology) in self.atlas.ids.iter().zip(&self.atlas.topologies) {
+            self.trace.line(0, format_args!("{id}: {topology:?}"));
+        }
         for (placement, members) in &self.atlas.placements {
             self.trace.line(0, format_args!("placement {placement}: {members:b}"));
         }
@@ -173,6 +176,9 @@ impl<'a, 's> Planet<'a, 's> {
         self.report.virtual_time = Duration::from_micros(self.now);
         self.report.digest = self.digest.value();
         self.report.regions = self.sites.len();
+        let first = &self.atlas.topologies[0];
+        let are_alike = self.atlas.topologies.iter().all(|it| it == first);
+        self.report.topology = are_alike.then(|| first.name());
         self.report.tasks = self.crowd.promised();
         Ok(self.report)
     }

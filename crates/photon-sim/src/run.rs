@@ -55,6 +55,14 @@ pub struct Report {
     pub transfers: u64,
     /// Times that a region began to compare what it holds with what a peer holds.
     pub compared: u64,
+    /// Ops that regions were sent.
+    pub received: u64,
+    /// Those of them that they had already.
+    pub repeated: u64,
+    /// Times that a region sent a stream out of turn, because a peer got no further.
+    pub helped: u64,
+    /// What each region was told of how to pass ops on, if all were told the same.
+    pub topology: Option<&'static str>,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.
@@ -69,13 +77,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
         let Self { lapsed, stale, records, truncated, transfers, compared, .. } = self;
+        let Self { received, repeated, helped, .. } = self;
+        let topology = self.topology.unwrap_or("mixed topologies");
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
-            "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
-             {records} records, {replies} replies, {crashes} crashes, \
+            "seed {seed}: {regions} regions, {topology}, {seconds:.1} s, {events} events, \
+             {tasks} tasks, {records} records, {replies} replies, {crashes} crashes, \
              {truncated} logs cut, {transfers} states sent, {compared} times compared, \
-             {lapsed} leases lapsed, {stale} stale, {lost} messages lost, digest {digest:016x}"
+             {lapsed} leases lapsed, {stale} stale, {lost} messages lost, {received} ops received, \
+             {repeated} of them twice, {helped} times helped, digest {digest:016x}"
         )
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_region::data::DatasetSpec;
-use photon_region::{Config, Limits, Place, Region};
+use photon_region::{Config, Limits, Place, Region, Topology};
 use photon_state::{PlacementId, RegionId};
 
 use crate::clock::{Clock, Micros};
@@ -40,6 +40,8 @@ pub(crate) struct Atlas {
     /// The datasets that every region is told of.
     pub(crate) datasets: Vec<DatasetSpec>,
     pub(crate) limits: Limits,
+    /// The topology that each region is told: the same, but under some seeds.
+    pub(crate) topologies: Vec<Topology>,
 }
 
 impl Atlas {
@@ -70,7 +72,8 @@ impl Atlas {
         }
         let limits = draw_limits(weather, rng);
         let datasets = draw_datasets(&ids, &placements, rng);
-        Self { ids, places, placements, datasets, limits }
+        let topologies = draw_topologies(&ids, rng);
+        Self { ids, places, placements, datasets, limits, topologies }
     }
 
     /// Returns the site of a region.
@@ -102,6 +105,7 @@ impl Atlas {
             regions: self.ids.iter().copied().zip(self.places.iter().copied()).collect(),
             placements,
             datasets: self.datasets.clone(),
+            topology: self.topologies[site].clone(),
             limits: self.limits.clone(),
             seed,
         }
@@ -135,6 +139,32 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
         limits.recent_bytes_max = rng.usize(0..40_000);
     }
     limits
+}
+
+/// Under one seed in eight, each region is told what it likes.
+fn draw_topologies(ids: &[RegionId], rng: &mut fastrand::Rng) -> Vec<Topology> {
+    let common = draw_topology(ids, rng);
+    let is_alike = rng.u32(0..8) != 0;
+    let one = |_: &RegionId| if is_alike { common.clone() } else { draw_topology(ids, rng) };
+    ids.iter().map(one).collect()
+}
+
+fn draw_topology(ids: &[RegionId], rng: &mut fastrand::Rng) -> Topology {
+    let some = |rng: &mut fastrand::Rng| ids[rng.usize(0..ids.len())];
+    match rng.u32(0..8) {
+        0 | 1 => Topology::Mesh,
+        2 => Topology::Star { hub: rng.bool().then(|| some(rng)) },
+        3 => Topology::Ring,
+        4 => {
+            let told = ids.iter().filter(|_| rng.bool()).collect::<Vec<_>>();
+            Topology::Tree { parents: told.into_iter().map(|it| (*it, some(rng))).collect() }
+        }
+        5 => {
+            let group = |rng: &mut fastrand::Rng| (0..3).map(|_| some(rng)).collect();
+            Topology::Hybrid { groups: (0..rng.u32(0..3)).map(|_| group(rng)).collect() }
+        }
+        _ => Topology::Auto,
+    }
 }
 
 /// Picks one of the sites in a set, if there is any.

@@ -144,7 +144,8 @@ fn brief(command: &Command) -> String {
         | Command::Events { .. }
         | Command::Acquire { .. }
         | Command::AtHome(_)
-        | Command::Data(_) => format!("{command:?}"),
+        | Command::Data(_)
+        | Command::Topology => format!("{command:?}"),
     }
 }
 

@@ -78,7 +78,7 @@ pub enum Command {
     /// Read, write and watch the records of datasets
     #[command(subcommand, after_help = DATA_EXAMPLES)]
     Data(Data),
-    /// Show how far regions are behind each other
+    /// Show how far regions are behind each other, and who sends changes to whom
     #[command(subcommand)]
     Replication(Replication),
     /// Make bearer tokens
@@ -119,6 +119,9 @@ pub struct Up {
     /// The delay between regions: `on` by distance, `off`, or a file of round trips
     #[arg(long, value_name = "on|off|FILE", default_value = "on")]
     pub wan: Wan,
+    /// How regions pass on what they write; docs/links.md compares them
+    #[arg(long, value_name = "TOPOLOGY", default_value = "mesh", value_parser = topologies())]
+    pub topology: String,
     /// The folder that keeps the planet's state [default: ~/.local/state/photon/dev]
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
@@ -396,6 +399,10 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+fn topologies() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(photon_region::Topology::NAMES)
 }
 
 fn placement(text: &str) -> Result<Placement, String> {

@@ -11,6 +11,7 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,8 +21,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use photon_edge::TokenHash;
-use photon_region::Place;
 use photon_region::data::DatasetSpec;
+use photon_region::{Place, Topology};
 use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 use toml::de::DeTable;
@@ -130,6 +131,8 @@ pub struct Links {
     pub bytes_per_second_max: Option<ByteSize>,
     /// The most of it that a peer gets of what it missed while it was away.
     pub bulk_bytes_per_second_max: Option<ByteSize>,
+    /// The shape in which regions pass on what they write.
+    pub topology: Topology,
     /// Addresses to dial in place of a region's own.
     pub via: BTreeMap<RegionId, SocketAddr>,
 }

@@ -22,6 +22,7 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
         regions: config.regions.iter().map(|(name, site)| (*name, site.place)).collect(),
         placements: config.placements.clone(),
         datasets: config.datasets.clone(),
+        topology: config.links.topology.clone(),
         limits: limits(config),
         segment_bytes: config.log.segment_bytes.0,
         links: LinkConfig {

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use photon_node::Handle;
 use photon_region::{
     AgentSpec, AtHome, Chunk, Claim, Command, Config, Input, Json, Limits, Note, Outcome, Output,
-    Place, Refusal, Region, Reply, Ticket,
+    Place, Refusal, Region, Reply, Ticket, Topology,
 };
 use photon_state::{Now, PlacementId, RegionId};
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ impl World {
                 regions: BTreeMap::from([(region, place)]),
                 placements: BTreeMap::new(),
                 datasets: vec![],
+                topology: Topology::Mesh,
                 limits,
                 seed: 7,
             }),

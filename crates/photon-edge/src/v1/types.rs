@@ -15,6 +15,7 @@ mod raw;
 mod record;
 mod region;
 mod task;
+mod topology;
 
 pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentStatus, Agents};
 pub use agent::{AgentCapabilities, AgentExtension, AgentProvider};
@@ -41,6 +42,8 @@ pub use task::{
     Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskEvent, TaskEvents,
     TaskPost, TaskState, Tasks, Worker,
 };
+
+pub use topology::{Topology, TopologyFlow, TopologyLink, TopologySend};
 
 /// The most skills that an agent may have.
 pub const SKILLS_MAX: usize = 64;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use photon_edge::{Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo, TokenHash};
 use photon_node::Handle;
-use photon_region::{Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, View};
+use photon_region::{
+    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Topology, View,
+};
 use photon_state::{Now, PlacementId, RegionId};
 
 const HERE: &str = "eu-west-1";
@@ -34,6 +36,7 @@ impl Imagined {
             regions: [HERE, THERE, FAR].map(|it| (id(it), place)).into(),
             placements: BTreeMap::from([(PlacementId::try_from("us").unwrap(), us)]),
             datasets: vec![],
+            topology: Topology::Mesh,
             limits: Limits::default(),
             seed: 7,
         });

@@ -71,7 +71,7 @@ pub(super) async fn live(shared: &Arc<Shared>, greeted: Greeted, wire: Wire) {
         let (shared, over, outbox) = (Arc::clone(shared), over.clone(), Arc::clone(&outbox));
         async move {
             let _guard = over.clone().drop_guard();
-            let writer = Writer::new(peer, &outbox, &shared, to);
+            let writer = Writer::new(greeted, &outbox, &shared, to);
             over.run_until_cancelled(writer.write_all()).await
         }
     };

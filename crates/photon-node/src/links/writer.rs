@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use photon_region::encode_message;
+use photon_region::encode_message_in;
 use photon_state::RegionId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,6 +16,7 @@ use super::bucket::Bucket;
 use super::class::Class;
 use super::connection::{LinkEnd, SILENCE_MAX};
 use super::frame::BODY_BYTES_MAX;
+use super::hello::Greeted;
 use super::outbox::Outbox;
 use super::packing::Packer;
 use super::wire::ToWire;
@@ -40,6 +41,8 @@ enum Next {
 /// The writing half of a link.
 pub(super) struct Writer<'a> {
     peer: RegionId,
+    /// The version that the peer understands.
+    version: u64,
     outbox: &'a Outbox,
     shared: &'a Shared,
     to: ToWire,
@@ -52,10 +55,17 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(peer: RegionId, outbox: &'a Outbox, shared: &'a Shared, to: ToWire) -> Self {
+    pub(super) fn new(
+        greeted: Greeted,
+        outbox: &'a Outbox,
+        shared: &'a Shared,
+        to: ToWire,
+    ) -> Self {
+        let Greeted { peer, version } = greeted;
         let now = Instant::now();
         Self {
             peer,
+            version,
             outbox,
             shared,
             to,
@@ -126,7 +136,7 @@ impl<'a> Writer<'a> {
         let sending = &mut self.sending[class.index()];
         while sending.is_none() {
             let Some(message) = self.outbox.pop(class) else { return false };
-            let message = encode_message(&message);
+            let message = encode_message_in(self.version, &message);
             if BODY_BYTES_MAX < message.len() {
                 let (peer, bytes) = (self.peer, message.len());
                 self.shared.counters.dropped.fetch_add(1, Ordering::Relaxed);

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::Shared;
 use super::class::Class;
 use super::greet::Greeter;
-use super::hello::{Identity, PROTOCOLS};
+use super::hello::{Greeted, Identity, PROTOCOLS};
 use super::outbox::Outbox;
 use super::packing::{Arrived, Unpacker};
 use super::squeeze::Squeezing;
@@ -43,6 +43,10 @@ fn shared(rates: LinkRates) -> Shared {
         squeezing: Squeezing::WhereItPays,
         links: AtomicU64::new(0),
     }
+}
+
+fn b() -> Greeted {
+    Greeted { peer: region("b"), version: *PROTOCOLS.end() }
 }
 
 /// A message of one op of random bytes.
@@ -72,7 +76,7 @@ async fn write_while(
     read: impl Future<Output = ()>,
 ) {
     let shared = shared(rates);
-    let writer = Writer::new(region("b"), outbox, &shared, Box::new(to));
+    let writer = Writer::new(b(), outbox, &shared, Box::new(to));
     tokio::select! {
         end = writer.write_all() => panic!("{end}"),
         () = read => {}
@@ -152,7 +156,7 @@ async fn what_a_class_carries_is_counted() {
     let shared = shared(LinkRates::default());
     shared.counters.peers.set([region("b")].into_iter());
     let (near, mut far) = tokio::io::duplex(1 << 16);
-    let writer = Writer::new(region("b"), &outbox, &shared, Box::new(near));
+    let writer = Writer::new(b(), &outbox, &shared, Box::new(near));
     tokio::select! {
         end = writer.write_all() => panic!("{end}"),
         _ = async { next(&mut Unpacker::new(), &mut far).await } => {}

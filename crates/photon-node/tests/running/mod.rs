@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_node::{Handle, LinkConfig, LinkRates, Node, NodeConfig, Secret};
-use photon_region::{AgentSpec, Command, Json, Limits, Place, Reply, Spec, Target, TaskId};
+use photon_region::{
+    AgentSpec, Command, Json, Limits, Place, Reply, Spec, Target, TaskId, Topology,
+};
 use photon_state::{PlacementId, RegionId};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +61,7 @@ pub(crate) fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeCo
         regions: BTreeMap::from(["a", "b"].map(|name| (region(name), place))),
         placements: BTreeMap::new(),
         datasets: vec![],
+        topology: Topology::Mesh,
         limits: Limits::default(),
         segment_bytes: 1 << 20,
         links: LinkConfig {

@@ -1,31 +1,43 @@
 //! The binary form of what regions tell each other on a link.
 //! Must not know of frames or sockets.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::data::{read_command, read_dataset, read_reply, write_command, write_reply};
 use super::record::{read_note, write_note};
 use super::refusal::{read_refusal, write_refusal};
 use super::{
-    OUTCOMES, STATES, read_claim, read_json, read_of, read_task, write_claim, write_json, write_of,
+    OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
+    write_duration, write_json, write_of,
 };
 use crate::contract::{Answer, AtHome, Message, Question};
 
-/// Encodes a message for a link.
+/// The version of what is said on links in which a region tells its round trips and topology.
+const TELLS_ROUND_TRIPS: u64 = 3;
+
+/// Encodes a message for a link, in the latest version.
 #[must_use]
 pub fn encode_message(message: &Message) -> Bytes {
+    encode_message_in(TELLS_ROUND_TRIPS, message)
+}
+
+/// Encodes a message for a link on which a version is spoken. What it cannot say is left out.
+#[must_use]
+pub fn encode_message_in(version: u64, message: &Message) -> Bytes {
     let mut writer = Writer::default();
     match message {
-        Message::Seen { incarnation, seen, linked } => {
-            writer.tag(1);
+        Message::Seen { incarnation, seen, linked, topology } => {
+            let tells_round_trips = TELLS_ROUND_TRIPS <= version;
+            writer.tag(if tells_round_trips { 11 } else { 1 });
             writer.uint(*incarnation);
             writer.seen(seen);
-            writer.uint(linked.len() as u64);
-            linked.iter().for_each(|region| writer.text(region.as_str()));
+            write_linked(&mut writer, linked, tells_round_trips.then_some(*topology));
         }
         Message::Ops(ops) => {
             writer.tag(2);
@@ -63,8 +75,14 @@ pub fn encode_message(message: &Message) -> Bytes {
             writer.uint(*number);
             writer.uint(*index);
         }
+        // A peer of before does not compare: it hears that a part of no state has arrived.
+        Message::Compare(_) if version < TELLS_ROUND_TRIPS => {
+            writer.tag(10);
+            writer.uint(0);
+            writer.uint(0);
+        }
         Message::Compare(body) => {
-            writer.tag(11);
+            writer.tag(12);
             writer.bytes(body);
         }
         Message::Ping(sent) => {
@@ -79,6 +97,24 @@ pub fn encode_message(message: &Message) -> Bytes {
     writer.into_bytes()
 }
 
+/// Writes to whom there is a link, and, if the reader knows of them, round trips and topology.
+fn write_linked(
+    writer: &mut Writer,
+    linked: &BTreeMap<RegionId, Option<Duration>>,
+    topology: Option<Option<u64>>,
+) {
+    writer.uint(linked.len() as u64);
+    for (region, round_trip) in linked {
+        writer.text(region.as_str());
+        if topology.is_some() {
+            writer.option(round_trip.as_ref(), |writer, it| write_duration(writer, *it));
+        }
+    }
+    if let Some(topology) = topology {
+        writer.option(topology, Writer::uint);
+    }
+}
+
 /// Decodes a message from a link.
 pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     let mut reader = Reader::new(bytes);
@@ -87,9 +123,17 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
             let incarnation = reader.uint()?;
             let seen = reader.seen()?;
             let linked = (0..reader.count()?)
-                .map(|_| reader.region())
-                .collect::<Result<BTreeSet<_>, _>>()?;
-            Message::Seen { incarnation, seen, linked }
+                .map(|_| Ok((reader.region()?, None)))
+                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
+            Message::Seen { incarnation, seen, linked, topology: None }
+        }
+        11 => {
+            let incarnation = reader.uint()?;
+            let seen = reader.seen()?;
+            let linked = (0..reader.count()?)
+                .map(|_| Ok((reader.region()?, reader.option(read_duration)?)))
+                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
+            Message::Seen { incarnation, seen, linked, topology: reader.option(Reader::uint)? }
         }
         2 => {
             let ops = (0..reader.count()?).map(|_| reader.op().map(Arc::new));
@@ -105,7 +149,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
             Message::State { number: reader.uint()?, index: reader.uint()?, part: reader.owned()? }
         }
         10 => Message::Took { number: reader.uint()?, index: reader.uint()? },
-        11 => Message::Compare(reader.owned()?),
+        12 => Message::Compare(reader.owned()?),
         _ => return Err(reader.malformed("message")),
     };
     reader.end()?;

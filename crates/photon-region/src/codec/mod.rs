@@ -7,7 +7,7 @@ mod record;
 mod refusal;
 
 pub(crate) use data::{decode_dataset, encode_dataset};
-pub use message::{decode_message, encode_message};
+pub use message::{decode_message, encode_message, encode_message_in};
 pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
 
 use std::time::Duration;

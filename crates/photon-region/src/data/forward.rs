@@ -62,7 +62,8 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         | Reply::Tasks { .. }
         | Reply::Events { .. }
         | Reply::Leases(_)
-        | Reply::Standing { .. } => unreachable!("guests ask for data only"),
+        | Reply::Standing { .. }
+        | Reply::Topology(_) => unreachable!("guests ask for data only"),
     }
 }
 

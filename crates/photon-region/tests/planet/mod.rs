@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
+    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, Topology,
+    WentBack,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
@@ -185,6 +186,7 @@ fn config(name: &str) -> Config {
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
         placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
         datasets: vec![],
+        topology: Topology::Mesh,
         limits: Limits::default(),
         seed: 1,
     }

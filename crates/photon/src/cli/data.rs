@@ -292,6 +292,10 @@ pub enum Replication {
     #[command(after_help = "Examples:\n  photon replication status\n  \
         photon replication status --url http://127.0.0.1:7410 --output json")]
     Status,
+    /// Show who sends whose changes to whom, and which links are down
+    #[command(after_help = "Examples:\n  photon replication topology\n  \
+        photon replication topology --url http://127.0.0.1:7410 --output json")]
+    Topology,
 }
 
 fn tenant(text: &str) -> Result<(String, PlacementId), String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use photon_edge::v1::types::{
     Agent, AgentPut, Agents, CancelPost, CompletePost, FailPost, HeartbeatPost, LeasePost, Leases,
-    NotesPost, Regions, Standing, Task, TaskPost, Tasks,
+    NotesPost, Regions, Standing, Task, TaskPost, Tasks, Topology,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -46,6 +46,12 @@ impl Client {
     /// Lists the regions.
     pub async fn regions(&self) -> Result<Regions, ClientError> {
         self.call(self.request(Method::GET, &["v1", "regions"]), Duration::ZERO).await
+    }
+
+    /// Shows who sends whose changes to whom.
+    pub async fn topology(&self) -> Result<Topology, ClientError> {
+        let path = ["v1", "replication", "topology"];
+        self.call(self.request(Method::GET, &path), Duration::ZERO).await
     }
 
     /// Returns a client of the region of this name, whose address this region knows.

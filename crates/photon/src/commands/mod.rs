@@ -12,6 +12,7 @@ mod serve;
 mod simulate;
 mod task;
 mod token;
+mod topology;
 mod verify;
 mod version;
 
@@ -61,6 +62,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         }
         Command::Replication(Replication::Status) => {
             one_thread()?.block_on(region::replication(&client(global), output))
+        }
+        Command::Replication(Replication::Topology) => {
+            one_thread()?.block_on(topology::run(&client(global), output))
         }
         Command::Token(command) => token::run(&command, output),
         Command::Simulate(options) => simulate::run(&options, output),

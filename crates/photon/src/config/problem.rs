@@ -164,6 +164,14 @@ pub enum ConfigProblem {
         /// How it should be.
         rule: String,
     },
+    /// A topology is asked for that none can be.
+    #[error("`{key}`: {rule}")]
+    Topology {
+        /// The key.
+        key: String,
+        /// How it should be.
+        rule: String,
+    },
     /// A message that the limit of tasks allows could not be sent.
     #[error(
         "`tasks.input_bytes_max` is {input}, more than `limits.body_bytes_max`, which is {body}"

@@ -15,6 +15,7 @@ use super::section::{Section, Value, hint};
 use super::{
     AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, DataLimits, Links, LogLimits,
     PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, WireLimits,
+    topology,
 };
 use crate::catalog;
 
@@ -83,7 +84,7 @@ fn named<'a, T: TryFrom<&'a str, Error = NameError>>(
 }
 
 /// Finds a region of the planet by the name that stands at `value`.
-fn region_named(
+pub(super) fn region_named(
     value: &Value<'_>,
     name: &str,
     regions: &BTreeMap<RegionId, Site>,
@@ -222,7 +223,7 @@ fn tokens(listen: &Section<'_>) -> Result<Vec<TokenHash>, ConfigError> {
 fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Links, ConfigError> {
     let [rate, bulk_rate] = ["bytes_per_second_max", "bulk_bytes_per_second_max"];
     let known = ["secret", "certificate", "key", "authority", rate, bulk_rate, "via"];
-    links.refuse_unknown(&known)?;
+    links.refuse_unknown(&[&known[..], &topology::KEYS[..]].concat())?;
     let rate_of = |key| links.find(key).map(|it| it.measure(&LINK_RATES)).transpose();
     let secret = |it: Value<'_>| {
         let it = it.hidden();
@@ -238,6 +239,7 @@ fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Link
         tls: tls_paths(links)?,
         bytes_per_second_max: rate_of(rate)?,
         bulk_bytes_per_second_max: rate_of(bulk_rate)?,
+        topology: topology::read(links, regions)?,
         via,
     })
 }

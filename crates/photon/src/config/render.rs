@@ -51,6 +51,7 @@ impl Config {
                 text += &format!("{key} = \"{rate}\"\n");
             }
         }
+        text += &super::topology::render(&self.links.topology);
         let via = self.links.via.iter().map(|(name, address)| format!("{name} = \"{address}\""));
         text += &format!("via = {{ {} }}\n", via.collect::<Vec<_>>().join(", "));
         text += &self.tasks.render();

@@ -38,6 +38,8 @@ key = "/etc/photon/eu.key"
 authority = "tls/ca.pem"
 bytes_per_second_max = "64MiB"
 bulk_bytes_per_second_max = "4MiB"
+topology = "hybrid"
+groups = [["moon"], ["eu-west-1"]]
 via = { moon = "127.0.0.1:9001" }
 [tasks]
 lease_ttl = "90s"
@@ -230,6 +232,40 @@ fn names_that_do_not_fit_are_refused() {
     let via = "p.toml:9: `links.via.mars` names `mars`, which is no region of this planet, \
         known here: `eu-west-1`, `us-east-1`";
     check("[links]\nvia.mars = '127.0.0.1:1'", via);
+}
+
+#[test]
+fn a_topology_makes_sense_on_its_planet_or_the_key_is_named() {
+    let links = |text: &str, expected: &str| {
+        let text = format!("{GOOD}[links]\n{text}");
+        let error = Config::parse("p.toml", &text).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    links(
+        "topology = 'stra'",
+        "`links.topology`: there is no topology `stra`, did you mean `star`",
+    );
+    links("topology = 'ring'\nhub = 'eu-west-1'", "`links.hub`: it belongs to the topology `star`");
+    links("groups = []", "`links.groups`: it belongs to the topology `hybrid`, but");
+    links("topology = 'star'\nhub = 'eu-wset-1'", "did you mean `eu-west-1`?");
+    let circle = "parents = { eu-west-1 = 'us-east-1', us-east-1 = 'eu-west-1' }";
+    links(&format!("topology = 'tree'\n{circle}"), "is its own forebear");
+    let twice = "groups = [['eu-west-1'], ['us-east-1', 'eu-west-1']]";
+    links(&format!("topology = 'hybrid'\n{twice}"), "`eu-west-1` stands in it twice");
+    links("topology = 'hybrid'\ngroups = [[]]", "a list of at least one region");
+    for name in Topology::NAMES {
+        let text = format!("{GOOD}[links]\ntopology = '{name}'");
+        let config = Config::parse("p.toml", &text).unwrap();
+        assert_eq!(config.links.topology.name(), name);
+        assert_eq!(Config::parse("p.toml", &config.to_toml().unwrap()).unwrap(), config);
+    }
+    for own in [
+        "topology = 'star'\nhub = 'eu-west-1'",
+        "topology = 'tree'\nparents.eu-west-1 = 'us-east-1'",
+    ] {
+        let config = Config::parse("p.toml", &format!("{GOOD}[links]\n{own}")).unwrap();
+        assert_eq!(Config::parse("p.toml", &config.to_toml().unwrap()).unwrap(), config);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use photon_region::Place;
+use photon_region::{Place, Topology};
 use photon_state::{PlacementId, RegionId};
 
 use super::certificates;
@@ -44,6 +44,8 @@ impl Plan {
         let planet = PlanetName::try_from("dev").expect("a constant that parses");
         let mut config = Config::new(planet, sites);
         config.links.secret = Some(secret);
+        let topology = Topology::named(&options.topology);
+        config.links.topology = topology.expect("the command line takes known names only");
         for placement in &options.placements {
             Self::add_placement(&mut config, placement)?;
         }
@@ -165,6 +167,16 @@ mod tests {
         assert_eq!(config.data, Some("/planet/eu-west-1".into()));
         let text = config.to_toml().unwrap();
         assert_eq!(Config::parse("photon.toml", &text).unwrap(), config);
+    }
+
+    #[test]
+    fn every_region_is_told_the_topology_that_was_asked_for() {
+        let folder = Folder::choose(Some("/planet".as_ref())).unwrap();
+        for name in Topology::NAMES {
+            let plan = make(&["--topology", name]).unwrap();
+            let config = plan.config_of(plan.order[2], &folder, BTreeMap::new());
+            assert_eq!(config.links.topology.name(), name);
+        }
     }
 
     #[test]
