@@ -10,6 +10,7 @@ mod leases;
 mod message;
 mod openapi;
 mod regions;
+mod replication;
 mod tasks;
 pub mod types;
 
@@ -25,6 +26,7 @@ use crate::{Front, health, metrics};
 pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
     let router = OpenApiRouter::with_openapi(openapi::head(front))
         .merge(regions::router())
+        .merge(replication::router())
         .merge(agents::router())
         .merge(tasks::router())
         .merge(events::router())

@@ -10,6 +10,7 @@ use photon_state::crdt::Value;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::data::{DataCommand, DataReply, DatasetName};
+use crate::notice::Notice;
 use crate::refusal::Refusal;
 use crate::task::{
     AgentName, Artifact, Claim, Event, Json, Note, Outcome, Skill, Spec, TaskId, TaskState, Token,
@@ -82,6 +83,8 @@ pub enum Output {
         /// Its number.
         seq: u64,
     },
+    /// Tell the people who operate the region. May be lost.
+    Notice(Notice),
     /// Stop for good: what is written here is lost to the other regions. Nothing follows.
     Halt(WentBack),
 }

@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     flights: BTreeMap<StreamId, Flight>,
     /// What it had durably when it spoke last, in whatever session.
     pub(crate) kept: Seen,
+    /// Whether it has spoken at all since the start of the process.
+    pub(crate) has_spoken: bool,
     /// The state that it is being sent.
     pub(crate) transfer: Option<Transfer>,
 }
@@ -55,8 +57,9 @@ impl Peer {
 
     /// Begins a session, or ends it: nothing is known of the other side.
     pub(crate) fn reset(&mut self, is_linked: bool) {
-        let kept = std::mem::take(&mut self.kept);
-        *self = Self { is_linked, round_trip: self.round_trip, kept, ..Self::default() };
+        let (kept, has_spoken) = (std::mem::take(&mut self.kept), self.has_spoken);
+        let round_trip = self.round_trip;
+        *self = Self { is_linked, round_trip, kept, has_spoken, ..Self::default() };
     }
 
     /// Takes in what the peer says that it has.
@@ -65,6 +68,7 @@ impl Peer {
             flight.acknowledge(seen.of(stream), now);
         }
         self.kept.clone_from(&seen);
+        self.has_spoken = true;
         self.theirs = Some(seen);
     }
 

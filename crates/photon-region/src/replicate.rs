@@ -302,13 +302,4 @@ impl Region {
     pub fn is_catching_up(&self, peer: RegionId, stream: &StreamId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.is_behind(stream))
     }
-
-    /// Returns how many ops of this region a peer does not have durably.
-    pub(crate) fn lag_ops(&self, region: RegionId, peer: &Peer) -> u64 {
-        let ours = self.streams.iter().filter(|(stream, _)| {
-            stream.origin == self.config.region && self.may_hold(region, stream.placement)
-        });
-        let theirs = |stream| peer.theirs.as_ref().map_or(0, |seen| seen.of(stream));
-        ours.map(|(stream, it)| it.durable.saturating_sub(theirs(stream))).sum()
-    }
 }

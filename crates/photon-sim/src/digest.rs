@@ -253,6 +253,7 @@ impl Digest {
                 self.stream(stream);
                 self.number(*seq);
             }
+            Output::Notice(notice) => self.bytes(format!("{notice:?}").as_bytes()),
             Output::Halt(WentBack { stream, here, peer, there }) => {
                 self.stream(stream);
                 self.number(*here);

@@ -70,6 +70,7 @@ fn limits(config: &Config) -> Limits {
         value_bytes_max: records.value_bytes_max.as_usize(),
         fields_max: records.fields_max,
         datasets_max: records.datasets_max,
+        conflict_alarm_per_second: u64::from(records.conflict_alarm_per_second),
         ..Limits::default()
     }
 }

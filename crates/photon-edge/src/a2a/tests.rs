@@ -126,6 +126,7 @@ impl World {
                     Output::Send(..)
                     | Output::Fetch { .. }
                     | Output::Truncate { .. }
+                    | Output::Notice(_)
                     | Output::Halt(_) => {}
                 }
             }

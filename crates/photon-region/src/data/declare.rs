@@ -66,7 +66,7 @@ impl Region {
 
     pub(super) fn show_conflicts(&self, name: &DatasetName) -> Result<Verdict, Refusal> {
         self.dataset(name)?;
-        let conflicts = self.data.datasets[name].conflicts.clone();
+        let conflicts = self.data.datasets[name].tally.shown.clone();
         Ok(reply(0, DataReply::Conflicts(conflicts)))
     }
 

@@ -5,6 +5,7 @@
 //! durable elsewhere; `gather` asks several regions at once; `declare` keeps the list of datasets.
 
 mod changes;
+mod conflicts;
 mod contract;
 mod declare;
 mod digest;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::crdt::Delta;
-use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
+use photon_state::{Dataset, Dot, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 pub use contract::{
@@ -44,6 +45,7 @@ use crate::contract::Ticket;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 use changes::Changes;
+use conflicts::{Samples, Tally};
 use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
@@ -90,7 +92,7 @@ struct Entry {
     is_configured: bool,
     /// The append that declares it.
     append: u64,
-    conflicts: Conflicts,
+    tally: Tally,
     /// The region that its master moves to, and until when.
     moving: Option<(RegionId, Duration)>,
 }
@@ -115,6 +117,7 @@ pub(crate) struct Data {
     dirty: BTreeSet<DatasetName>,
     /// When watchers were rung last.
     rung: Duration,
+    samples: Samples,
 }
 
 /// What a peer had at some time, and up to what time everything of it is here.
@@ -130,8 +133,6 @@ impl Data {
     const RING_EVERY: Duration = Duration::from_millis(5);
     /// Words of a peer about what it has that wait until all of it is here.
     const MARKS_MAX: usize = 8;
-    /// Conflicts of a dataset that are kept to be shown.
-    const CONFLICTS_MAX: usize = 100;
 
     pub(crate) fn new(config: &Config) -> Self {
         let entry = |spec: &DatasetSpec| {
@@ -158,12 +159,13 @@ impl Data {
             guests: Guests::default(),
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
+            samples: Samples::default(),
         }
     }
 
-    /// Iterates over the datasets with the conflicts that were seen of each.
-    pub(crate) fn conflicts(&self) -> impl Iterator<Item = (DatasetName, u64)> {
-        self.datasets.iter().map(|(name, it)| (name.clone(), it.conflicts.count))
+    /// Returns how many datasets are known.
+    pub(crate) fn len(&self) -> usize {
+        self.datasets.len()
     }
 
     /// Takes note of what writes under a placement depend on.
@@ -203,6 +205,17 @@ impl Data {
         }
     }
 
+    /// Returns how long ago a peer may have made a change that is not here yet; nothing if it has
+    /// not said what it has.
+    pub(crate) fn staleness_of(
+        &self,
+        of: (RegionId, PlacementId),
+        now: Duration,
+    ) -> Option<Duration> {
+        let as_of = self.freshness.get(&of)?.as_of?;
+        Some(now.saturating_sub(as_of))
+    }
+
     /// Takes in what a peer says that it has, as of a time.
     pub(crate) fn peer_had(&mut self, peer: RegionId, incarnation: u64, seen: &Seen, at: Duration) {
         let fresh = self.freshness.iter_mut().filter(|((it, _), _)| *it == peer);
@@ -218,7 +231,7 @@ impl Data {
 
 impl Entry {
     fn new(spec: Arc<DatasetSpec>, is_configured: bool, append: u64) -> Self {
-        Self { spec, is_configured, append, conflicts: Conflicts::default(), moving: None }
+        Self { spec, is_configured, append, tally: Tally::default(), moving: None }
     }
 }
 
@@ -286,22 +299,6 @@ impl Region {
     /// Takes note that what changed up to a number of a stream is known by its effect alone.
     pub(crate) fn skip_changes(&mut self, stream: StreamId, seq: u64) {
         self.data.changes.skip(stream, seq);
-    }
-
-    fn note_conflict(&mut self, op: &Op, dataset: &DatasetName, held: (Dot, Hlc)) {
-        self.counters.conflicts += 1;
-        let Some(entry) = self.data.datasets.get_mut(dataset) else { return };
-        let Some((_, key)) = split_key(&op.key) else { return };
-        let conflict = Conflict {
-            key: bytes::Bytes::copy_from_slice(key),
-            placement: op.stream.placement,
-            policy: entry.spec.policy,
-            arrived: (op.dot(), op.at),
-            held,
-        };
-        entry.conflicts.count += 1;
-        entry.conflicts.last.insert(0, conflict);
-        entry.conflicts.last.truncate(Data::CONFLICTS_MAX);
     }
 
     /// Takes in that appends are durable: their records may be shown, and watchers hear of them.

@@ -210,6 +210,20 @@ pub enum Policy {
     Prefer(RegionId),
 }
 
+impl Policy {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LastWriter => "last-writer",
+            Self::KeepAll => "keep-all",
+            Self::Highest => "highest",
+            Self::Lowest => "lowest",
+            Self::Prefer(_) => "prefer",
+        }
+    }
+}
+
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WriteLevel {

@@ -5,12 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
+    Command, Config, Input, Limits, Notice, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
 };
-use photon_state::{Now, PlacementId, RegionId};
+use photon_state::{Now, Op, PlacementId, RegionId};
 
 /// Regions whose messages arrive at once and whose disks sync at once.
 pub(crate) struct Planet {
@@ -18,7 +19,10 @@ pub(crate) struct Planet {
     pub(crate) appended: BTreeMap<&'static str, u64>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
+    /// What each region has appended, in all its lives.
+    pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
+    pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
     pub(crate) last_ticket: Ticket,
 }
@@ -33,7 +37,9 @@ impl Planet {
             appended: BTreeMap::new(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
+            logs: BTreeMap::new(),
             halted: Vec::new(),
+            notices: Vec::new(),
             now,
             last_ticket: 0,
         };
@@ -58,6 +64,19 @@ impl Planet {
         }
     }
 
+    /// Ends a region that is cut off, and starts it again after a while with what its log holds.
+    pub(crate) fn restart(&mut self, name: &'static str, after: Duration) {
+        assert!(self.cut.contains(name), "its peers hear of its end");
+        self.now.mono += after;
+        self.now.wall_ms += u64::try_from(after.as_millis()).unwrap();
+        let mut region = empty(name);
+        let log = self.logs.get(name).into_iter().flatten();
+        log.for_each(|op| region.replay(op.clone()));
+        region.start(self.now);
+        self.regions.insert(name, region);
+        self.appended.remove(name);
+    }
+
     pub(crate) fn input(&mut self, name: &'static str, input: Input) {
         self.inputs(VecDeque::from([(name, input)]));
     }
@@ -70,7 +89,10 @@ impl Planet {
             let mut appends = 0;
             while let Some(output) = region.poll() {
                 match output {
-                    Output::Append(_) => appends += 1,
+                    Output::Append(op) => {
+                        appends += 1;
+                        self.logs.entry(name).or_default().push(op);
+                    }
                     Output::Send(to, message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
                         if !self.cut.contains(name) && !self.cut.contains(to) {
@@ -82,6 +104,7 @@ impl Planet {
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
                     Output::Truncate { .. } => {}
+                    Output::Notice(notice) => self.notices.push((name, notice)),
                     Output::Halt(why) => self.halted.push((name, why)),
                 }
             }

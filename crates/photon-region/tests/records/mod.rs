@@ -1,6 +1,8 @@
 //! Datasets and their records in stories: declared, written, read, put into words.
 //! Must not know what the stories are about.
 
+#![allow(dead_code, reason = "no story needs all of it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

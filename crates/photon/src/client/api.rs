@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use photon_edge::v1::types::{
     Agent, AgentPut, Agents, CancelPost, CompletePost, FailPost, HeartbeatPost, LeasePost, Leases,
-    NotesPost, Regions, Standing, Task, TaskPost, Tasks,
+    NotesPost, Regions, Replication, Standing, Task, TaskPost, Tasks,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -46,6 +46,11 @@ impl Client {
     /// Lists the regions.
     pub async fn regions(&self) -> Result<Regions, ClientError> {
         self.call(self.request(Method::GET, &["v1", "regions"]), Duration::ZERO).await
+    }
+
+    /// Shows how replication goes, as the region sees it.
+    pub async fn replication(&self) -> Result<Replication, ClientError> {
+        self.call(self.request(Method::GET, &["v1", "replication"]), Duration::ZERO).await
     }
 
     /// Returns a client of the region of this name, whose address this region knows.

@@ -133,6 +133,8 @@ bounded_section! {
         fields_max: usize = 10_000, 1 => 1_000_000;
         /// Datasets of the planet; more are refused.
         datasets_max: usize = 1_000, 1 => 10_000;
+        /// Conflicts of a dataset in a second, as the mean of ten, above which there is an alarm.
+        conflict_alarm_per_second: u32 = 10, 1 => 1_000_000;
     }
 }
 
