@@ -136,6 +136,8 @@ fn data(text: &mut String, view: &View) {
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Times that rights of a bounded counter were given to another region.";
+    one("photon_data_rights_given_total", "counter", help, it.rights_given);
     let help = "Quorum reads that found regions with the same ops and another state: damage.";
     one("photon_data_mismatched_total", "counter", help, it.mismatched);
     let help = "Writes that met another one that their author had not seen.";

@@ -415,6 +415,15 @@ pub enum Question {
         /// The record.
         key: Bytes,
     },
+    /// Rights of a bounded counter, which come as an op of the region that gives them.
+    Rights {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The counter.
+        key: Bytes,
+        /// How many at most.
+        rights: u64,
+    },
 }
 
 /// What a region answers to another.
@@ -426,6 +435,8 @@ pub enum Answer {
     Data(Box<DataReply>),
     /// What a record is there, if it is, and what was seen of its placement.
     State(Option<Value>, Seen),
+    /// How many rights it gives.
+    Rights(u64),
 }
 
 impl Answer {
@@ -433,7 +444,7 @@ impl Answer {
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::Standing(..) | Self::State(None, _) => 0,
+            Self::Standing(..) | Self::State(None, _) | Self::Rights(_) => 0,
             Self::Data(reply) => reply.weight(),
             Self::State(Some(value), _) => value.weight(),
         }

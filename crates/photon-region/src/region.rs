@@ -470,6 +470,7 @@ impl Region {
         self.covers.prune(self.store.seen());
         self.forget_ages();
         self.watch_conflicts();
+        self.forget_asked_rights();
         self.data.freshen(self.store.seen());
         self.resend_parts();
         self.bound_log();

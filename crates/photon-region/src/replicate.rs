@@ -112,6 +112,12 @@ impl Region {
                 self.say(append, Held::Answer(from, number, answer));
             }
             Question::Data(command) => self.welcome(from, number, *command),
+            Question::Rights { dataset, key, rights } => {
+                if self.hears_first(from, number) {
+                    let answer = self.give_rights(from, (&dataset, &key), rights);
+                    self.say(self.appended(), Held::Answer(from, number, answer));
+                }
+            }
             Question::State { dataset, key } => {
                 let (append, answer) = self.tell_state(from, &dataset, &key);
                 self.say(append, Held::Answer(from, number, answer));

@@ -114,6 +114,8 @@ pub struct Counters {
     pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
+    /// Times that rights of a bounded counter were given to another region.
+    pub rights_given: u64,
     /// Quorum reads that found regions with the same ops and another state: damage.
     pub mismatched: u64,
     /// Ops that broke the rules of their record or could not be decoded.

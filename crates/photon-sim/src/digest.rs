@@ -150,6 +150,10 @@ impl Digest {
                     Question::Task(ask) => self.ask(ask),
                     Question::Data(command) => self.words(command),
                     Question::State { key, .. } => self.bytes(key),
+                    Question::Rights { key, rights, .. } => {
+                        self.bytes(key);
+                        self.number(*rights);
+                    }
                 }
             }
             Message::Answer(number, Ok(answer)) => {
@@ -161,6 +165,7 @@ impl Digest {
                     }
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
+                    Answer::Rights(rights) => self.number(*rights),
                 }
             }
             Message::Answer(number, Err(refusal)) => {

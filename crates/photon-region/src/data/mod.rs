@@ -13,6 +13,7 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod quota;
 mod read;
 mod refusal;
 mod show;
@@ -50,6 +51,7 @@ use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
+use quota::Quotas;
 
 /// Records of datasets: a register by name, in the placement `global`.
 pub(crate) const DATASETS: Dataset = Dataset(4);
@@ -118,6 +120,7 @@ pub(crate) struct Data {
     /// When watchers were rung last.
     rung: Duration,
     samples: Samples,
+    quotas: Quotas,
 }
 
 /// What a peer had at some time, and up to what time everything of it is here.
@@ -160,6 +163,7 @@ impl Data {
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
             samples: Samples::default(),
+            quotas: Quotas::default(),
         }
     }
 
