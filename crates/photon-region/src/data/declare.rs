@@ -146,6 +146,12 @@ impl Region {
         if spec.ttl.is_some() && !has_fields {
             return Err(senseless("ttl", "counters do not expire"));
         }
+        if spec.retention.is_some() && !has_fields {
+            return Err(senseless("retention", "counters do not expire"));
+        }
+        if spec.retention.is_some_and(|max| spec.ttl.is_some_and(|ttl| max < ttl)) {
+            return Err(senseless("ttl", "it must not be longer than the retention"));
+        }
         Ok(())
     }
 

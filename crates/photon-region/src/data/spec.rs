@@ -88,6 +88,8 @@ pub struct DatasetSpec {
     pub read_level: ReadLevel,
     /// How long a record lasts after it was written, unless the write says otherwise.
     pub ttl: Option<Duration>,
+    /// The longest that a record lasts after it was written, whatever the write says.
+    pub retention: Option<Duration>,
 }
 
 /// What a record holds.

@@ -175,6 +175,10 @@ impl Region {
                 let why = "it must be above zero and below 100 years, and counters have none";
                 return Err(DataRefusal::Senseless { field: "ttl", why }.into());
             }
+            if spec.retention.is_some_and(|max| write.ttl.is_some_and(|ttl| max < ttl)) {
+                let why = "it must not be longer than the retention of the dataset";
+                return Err(DataRefusal::Senseless { field: "ttl", why }.into());
+            }
             if let Edit::Add(i64::MIN) = write.edit {
                 return Err(
                     DataRefusal::Senseless { field: "amount", why: "it is out of bounds" }.into()
@@ -341,7 +345,7 @@ impl Region {
 
     /// Returns what a write does to the record as it is here; nothing if it changes nothing.
     fn delta_of(&self, spec: &DatasetSpec, record: &Record, write: &Write) -> Option<Delta> {
-        let ttl = write.ttl.or(spec.ttl);
+        let ttl = write.ttl.or(spec.ttl).or(spec.retention);
         let expires_ms = ttl.map(|ttl| {
             let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
             self.now.wall_ms.saturating_add(ttl)

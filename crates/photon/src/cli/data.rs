@@ -111,6 +111,9 @@ pub struct DatasetDeclare {
     /// How long a record lasts after it was written, such as 30s or 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub ttl: Option<Duration>,
+    /// The longest that a record may last after it was written, whatever a write says
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retention: Option<Duration>,
 }
 
 pub(super) const DATA_EXAMPLES: &str = "\
