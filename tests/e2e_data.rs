@@ -25,8 +25,7 @@ async fn records_are_written_in_one_region_and_read_in_another() {
     what_is_refused_has_an_exit_code(&planet).await;
     let heard = watching.says("users/7 {\"name\":\"Ada\"} (us-east-1)").await;
     assert!(!heard.is_empty(), "{}", watching.said());
-    let status = planet.photon(&["replication", "status"]).await.ok();
-    assert!(status.contains(EUROPE) && status.contains("linked"), "{status}");
+    replication_is_seen_from_all_sides(&planet).await;
 }
 
 /// Declares a dataset that is named after its type, and waits until every region knows it.
@@ -90,6 +89,33 @@ async fn a_counter_adds_up_what_two_regions_add(planet: &Planet) {
 async fn all_regions_hold_the_same(planet: &Planet) {
     let verified = planet.photon(&["dataset", "verify", "counter"]).await.ok();
     assert_eq!(verified.matches("same").count(), REGIONS.len(), "{verified}");
+}
+
+/// What was changed reaches every region, and all of them say so.
+async fn replication_is_seen_from_all_sides(planet: &Planet) {
+    let status = planet.photon(&["replication", "status"]).await.ok();
+    assert!(status.contains(EUROPE) && status.contains("linked"), "{status}");
+    let lag = ["replication", "lag", "--placement", "global"];
+    eventually("every region has what every other one wrote", || async {
+        let all = json_of(planet, &lag).await;
+        let peers = all.as_array()?.iter().flat_map(|it| it["replication"]["peers"].as_array());
+        let lags: Vec<&Value> = peers.flatten().map(|it| &it["lag_ms"]).collect();
+        (lags.len() == 6 && lags.iter().all(|it| **it == json!(0))).then_some(())
+    })
+    .await;
+    let matrix = planet.photon(&lag).await.ok();
+    assert_eq!(matrix.lines().count(), 1 + REGIONS.len(), "{matrix}");
+    let conflicts = json_of(planet, &["replication", "conflicts"]).await;
+    assert!(conflicts.is_array(), "{conflicts}");
+
+    let verified = json_of(planet, &["state", "verify"]).await;
+    assert_eq!(verified["verdict"], "same", "{verified:#}");
+    let datasets = ["counter", "document", "register"].map(Value::from);
+    let compared = verified["regions"].as_array().expect("a list of what was compared");
+    let names: Vec<&Value> = compared.iter().map(|it| &it["dataset"]).collect();
+    assert!(names.chunks(REGIONS.len()).map(|it| it[0]).eq(&datasets), "{names:?}");
+    planet.photon(&["data", "verify", "register"]).await.ok();
+    planet.photon(&["data", "verify", "nowhere"]).await.refused(3, &["no dataset"]);
 }
 
 async fn regions_change_one_document_without_losing_a_member(planet: &Planet) {

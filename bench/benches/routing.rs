@@ -134,7 +134,7 @@ impl Planet {
         loop {
             while let Some(output) = self.regions[at].poll() {
                 match output {
-                    Output::Truncate { .. } => {}
+                    Output::Truncate { .. } | Output::Notice(_) => {}
                     Output::Append(_) => self.appended[at] += 1,
                     Output::Send(to, message) => {
                         let to = self.names.iter().position(|it| *it == to).unwrap();

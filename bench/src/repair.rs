@@ -104,9 +104,9 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     report.row("comparing when nothing differs, plain", kb(idle.repair_bytes), Target::None);
     report.note(format!(
         "Two regions in one thread; {records} registers of {value_bytes} random bytes, of which \
-         one region has counted {lost} as seen without their effect. What both say to each other until \
-         they are alike: comparisons, and the ops that mend. Compressed: one stream of zstd at \
-         level 1 for each direction, flushed after each message."
+         one region has counted {lost} as seen without their effect. What both say to each other \
+         until they are alike: comparisons, and the ops that mend. Compressed: one stream of zstd \
+         at level 1 for each direction, flushed after each message."
     ));
     Ok(report)
 }
@@ -148,7 +148,7 @@ impl Site {
                     Output::Send(_, message) => said.push(encode_message(&message)),
                     Output::Reply(_, reply) => ensure!(reply.is_ok(), "refused: {reply:?}"),
                     Output::Fetch { .. } => bail!("everything is acknowledged at once"),
-                    Output::Truncate { .. } => {}
+                    Output::Truncate { .. } | Output::Notice(_) => {}
                     Output::Halt(why) => bail!("nothing here goes back: {why}"),
                 }
             }
@@ -276,6 +276,7 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Eventual,
         ttl: None,
+        retention: None,
     };
     Ok(Config {
         region: here,

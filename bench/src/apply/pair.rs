@@ -129,7 +129,7 @@ impl Site {
             while let Some(output) = self.region.poll() {
                 match output {
                     Output::Append(_) => self.appended += 1,
-                    Output::Truncate { .. } => {}
+                    Output::Truncate { .. } | Output::Notice(_) => {}
                     Output::Send(_, message) => said.push(encode_message(&message)),
                     Output::Reply(_, reply) => drop(reply.context("a write was refused")?),
                     Output::Fetch { .. } => bail!("every op is acknowledged at once"),
@@ -170,5 +170,6 @@ fn spec(name: DatasetName, kind: Kind) -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Eventual,
         ttl: None,
+        retention: None,
     }
 }

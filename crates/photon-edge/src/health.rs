@@ -1,6 +1,8 @@
 //! What machines ask first: is it alive, is it ready.
 //! Must not know what makes a region healthy: the view says so.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::{Declined, Kind, PROBLEM_JSON};
-use crate::v1::types::Problem;
+use crate::v1::types::{Problem, WarningCode};
+use crate::warnings::warnings;
 use crate::{Failure, Front};
 
 /// Returns the routes of health.
@@ -26,6 +29,9 @@ pub(crate) struct Health {
     pub(crate) region: String,
     /// The version of Photon that answers.
     pub(crate) version: String,
+    /// What is not as it should be although it takes work; `GET /v1/replication` says more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<WarningCode>,
 }
 
 /// How the process is, in a word.
@@ -38,9 +44,9 @@ pub(crate) enum HealthStatus {
     Ready,
 }
 
-fn health(front: &Front, status: HealthStatus) -> Json<Health> {
-    let region = front.region().to_string();
-    Json(Health { status, region, version: front.planet().version.clone() })
+fn health(front: &Front, status: HealthStatus, warnings: Vec<WarningCode>) -> Json<Health> {
+    let (region, version) = (front.region().to_string(), front.planet().version.clone());
+    Json(Health { status, region, version, warnings })
 }
 
 /// Whether the process is alive.
@@ -49,7 +55,7 @@ fn health(front: &Front, status: HealthStatus) -> Json<Health> {
     responses((status = 200, description = "It is alive", body = Health)),
 )]
 async fn alive(State(front): State<Front>) -> Json<Health> {
-    health(&front, HealthStatus::Alive)
+    health(&front, HealthStatus::Alive, Vec::new())
 }
 
 /// Whether the region takes work.
@@ -69,5 +75,7 @@ async fn ready(State(front): State<Front>) -> Result<Json<Health>, Declined> {
         let detail = "the disk is full: writes are refused until there is room; reads go on";
         return Err(Kind::DiskFull.problem(detail).into());
     }
-    Ok(health(&front, HealthStatus::Ready))
+    // Strangers may ask: they hear in a word what, and not of whom.
+    let codes: BTreeSet<WarningCode> = warnings(&front.view()).iter().map(|it| it.code).collect();
+    Ok(health(&front, HealthStatus::Ready, codes.into_iter().collect()))
 }

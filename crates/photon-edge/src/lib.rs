@@ -24,6 +24,7 @@ mod session;
 mod time;
 pub mod token;
 pub mod v1;
+mod warnings;
 
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use server::{router, serve};

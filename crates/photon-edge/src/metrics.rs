@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use photon_node::{Histogram, LaneStats, LinkStats, LogStats};
-use photon_region::View;
+use photon_region::{PlacementLag, View};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,6 +76,7 @@ fn exposition(front: &Front) -> String {
     counters(&mut text, &view);
     data(&mut text, &view);
     peers(&mut text, &view);
+    replication(&mut text, &view);
     log(&mut text, &front.handle().log_stats());
     links(&mut text, front.handle().link_stats());
     lanes(&mut text, &front.handle().lane_stats());
@@ -135,9 +136,13 @@ fn data(text: &mut String, view: &View) {
     let it = &view.counters;
     one("photon_datasets", "gauge", "Datasets known.", view.datasets as u64);
     one("photon_data_bytes", "gauge", "Bytes of the records of datasets.", view.data_bytes as u64);
+    let help = "Beyond how many bytes of records writes that add are refused.";
+    one("photon_data_bytes_max", "gauge", help, view.data_bytes_max as u64);
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Times that rights of a bounded counter were given to another region.";
+    one("photon_data_rights_given_total", "counter", help, it.rights_given);
     let help = "Quorum reads that found regions with the same ops and another state: damage.";
     one("photon_data_mismatched_total", "counter", help, it.mismatched);
     let help = "Comparisons with peers that were begun, to find damage.";
@@ -148,8 +153,18 @@ fn data(text: &mut String, view: &View) {
     one("photon_repair_mended_total", "counter", help, it.mended);
     let help = "Writes that met another one that their author had not seen.";
     let mut family = Family::new(text, "photon_data_conflicts_total", "counter", help);
-    for (dataset, count) in &view.conflicts {
-        family.sample(&format!("{{dataset=\"{dataset}\"}}"), count);
+    for it in &view.conflicts {
+        family.sample(&format!("{{dataset=\"{}\"}}", it.dataset), it.count);
+    }
+    let help = "Conflicts in a second, as the mean of the last ten.";
+    let mut family = Family::new(text, "photon_data_conflicts_per_second", "gauge", help);
+    for it in &view.conflicts {
+        family.sample(&format!("{{dataset=\"{}\"}}", it.dataset), it.per_second);
+    }
+    let help = "1 while writes are in conflict more often than data.conflict_alarm_per_second.";
+    let mut family = Family::new(text, "photon_data_conflict_alarm", "gauge", help);
+    for it in &view.conflicts {
+        family.sample(&format!("{{dataset=\"{}\"}}", it.dataset), u8::from(it.is_alarming));
     }
 }
 
@@ -174,6 +189,36 @@ fn peers(text: &mut String, view: &View) {
     }
 }
 
+/// How far regions are behind each other: a sample for each peer and placement that both are in,
+/// so the labels are bounded. What is not known has no sample.
+fn replication(text: &mut String, view: &View) {
+    let mut family = |name, help, value: fn(&PlacementLag) -> Option<f64>| {
+        let mut family = Family::new(text, name, "gauge", help);
+        for peer in &view.peers {
+            for it in &peer.placements {
+                let labels = format!("{{peer=\"{}\",placement=\"{}\"}}", peer.region, it.placement);
+                if let Some(value) = value(it) {
+                    family.sample(&labels, value);
+                }
+            }
+        }
+    };
+    let help = "How long ago the first op of this region was made that is not durable at the peer.";
+    family("photon_replication_lag_seconds", help, |it| it.lag.map(|lag| lag.as_secs_f64()));
+    let help = "Ops of this region that are not yet durable at the peer.";
+    family("photon_replication_lag_ops", help, |it| Some(it.lag_ops as f64));
+    let help = "How long ago the peer may have made an op that is missing here.";
+    family("photon_replication_staleness_seconds", help, |it| {
+        it.staleness.map(|staleness| staleness.as_secs_f64())
+    });
+    let help = "1 while a peer sends its state, because this region was away for too long.";
+    Family::new(text, "photon_replication_taking_state", "gauge", help)
+        .sample("", u8::from(view.is_taking_state));
+    let help = "Times that a peer was sent the state, because no log held what it lacked.";
+    Family::new(text, "photon_replication_states_sent_total", "counter", help)
+        .sample("", view.counters.transfers);
+}
+
 fn log(text: &mut String, it: &LogStats) {
     let help = "How long a sync of the log took.";
     Family::new(text, "photon_log_sync_seconds", "histogram", help).histogram("", &it.sync_seconds);
@@ -196,10 +241,11 @@ fn links(text: &mut String, it: LinkStats) {
     counter("photon_link_messages_dropped_total", help, it.dropped);
     counter("photon_link_sent_bytes_total", "Bytes written to links.", it.sent_bytes);
     counter("photon_link_received_bytes_total", "Bytes read from links.", it.received_bytes);
+    let name = "photon_link_certificate_not_after_seconds";
+    let help = "When the certificate for links ends, in seconds since 1970, if there is one.";
+    let mut family = Family::new(text, name, "gauge", help);
     if let Some(secs) = it.certificate_not_after_secs {
-        let name = "photon_link_certificate_not_after_seconds";
-        let help = "When the certificate for links ends, in seconds since 1970.";
-        Family::new(text, name, "gauge", help).sample("", secs);
+        family.sample("", secs);
     }
 }
 

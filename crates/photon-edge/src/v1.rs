@@ -10,6 +10,7 @@ mod leases;
 mod message;
 mod openapi;
 mod regions;
+mod replication;
 mod tasks;
 mod topology;
 pub mod types;
@@ -27,6 +28,7 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
     let router = OpenApiRouter::with_openapi(openapi::head(front))
         .merge(regions::router())
         .merge(topology::router())
+        .merge(replication::router())
         .merge(agents::router())
         .merge(tasks::router())
         .merge(events::router())

@@ -259,6 +259,7 @@ impl Driver {
                 Output::Truncate { stream, seq } => {
                     self.fetches.push_back(ReadRequest::Truncate { stream, seq });
                 }
+                Output::Notice(notice) => crate::notice::tell(&notice),
                 Output::Halt(why) => self.halted = Some(why),
             }
         }

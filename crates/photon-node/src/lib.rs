@@ -9,6 +9,7 @@ mod lanes;
 mod links;
 mod log;
 mod node;
+mod notice;
 #[doc(hidden)]
 pub mod probe;
 mod random;

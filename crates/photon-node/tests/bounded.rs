@@ -30,6 +30,7 @@ fn notes() -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Eventual,
         ttl: None,
+        retention: None,
     }
 }
 

@@ -112,7 +112,7 @@ impl Region {
         self.counters.appended += 1;
         self.outputs.push_back(Output::Append(op.clone()));
         self.compaction.logged(op);
-        self.streams.appended(self.appended, op.clone());
+        self.streams.appended(self.appended, op.clone(), self.now);
         self.index(op, meaning, applied, self.appended);
         for waiter in self.desk.ring_seen(op.stream, op.seq) {
             self.look_again(waiter);

@@ -142,7 +142,7 @@ impl Region {
                 let reply = match answer {
                     Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
                     Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),
-                    Ok(Answer::State(..)) => return, // Nobody asked for it.
+                    Ok(Answer::State(..) | Answer::Rights(_)) => return, // Nobody asked for it.
                     Err(refusal) => Err(refusal),
                 };
                 self.counters.refused += u64::from(reply.is_err());

@@ -100,6 +100,8 @@ pub struct Limits {
     pub fields_max: usize,
     /// Datasets of the planet; more are refused.
     pub datasets_max: usize,
+    /// Conflicts of a dataset in a second, above which there is an alarm.
+    pub conflict_alarm_per_second: u64,
 }
 
 impl Default for Limits {
@@ -127,6 +129,7 @@ impl Default for Limits {
             value_bytes_max: 1 << 20,
             fields_max: 10_000,
             datasets_max: 1_000,
+            conflict_alarm_per_second: 10,
         }
     }
 }

@@ -10,6 +10,7 @@ use photon_state::crdt::Value;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::data::{DataCommand, DataReply, DatasetName};
+use crate::notice::Notice;
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
 use crate::task::{
@@ -83,6 +84,8 @@ pub enum Output {
         /// Its number.
         seq: u64,
     },
+    /// Tell the people who operate the region. May be lost.
+    Notice(Notice),
     /// Stop for good: what is written here is lost to the other regions. Nothing follows.
     Halt(WentBack),
 }
@@ -421,6 +424,15 @@ pub enum Question {
         /// The record.
         key: Bytes,
     },
+    /// Rights of a bounded counter, which come as an op of the region that gives them.
+    Rights {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The counter.
+        key: Bytes,
+        /// How many at most.
+        rights: u64,
+    },
 }
 
 /// What a region answers to another.
@@ -432,6 +444,8 @@ pub enum Answer {
     Data(Box<DataReply>),
     /// What a record is there, if it is, and what was seen of its placement.
     State(Option<Value>, Seen),
+    /// How many rights it gives.
+    Rights(u64),
 }
 
 impl Answer {
@@ -439,7 +453,7 @@ impl Answer {
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::Standing(..) | Self::State(None, _) => 0,
+            Self::Standing(..) | Self::State(None, _) | Self::Rights(_) => 0,
             Self::Data(reply) => reply.weight(),
             Self::State(Some(value), _) => value.weight(),
         }

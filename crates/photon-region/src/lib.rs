@@ -10,7 +10,9 @@ mod contract;
 pub mod data;
 mod desk;
 mod home;
+mod lag;
 mod links;
+mod notice;
 mod reach;
 mod read;
 mod refusal;
@@ -32,6 +34,7 @@ pub use contract::{
     Agent, AgentSpec, Answer, AtHome, Command, Disk, Input, Lease, Message, Output, Question,
     Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
+pub use notice::{ConflictRate, ConflictSample, Notice};
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use repair::inspect_comparison;
@@ -41,7 +44,7 @@ pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
 };
-pub use view::{Counters, PeerView, View};
+pub use view::{ConflictView, Counters, PeerView, PlacementLag, View};
 
 /// A mistake that the simulator must find; see [`Region::plant`].
 #[cfg(feature = "planted-bugs")]

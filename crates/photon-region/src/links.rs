@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     flights: BTreeMap<StreamId, Flight>,
     /// What it had durably when it spoke last, in whatever session.
     pub(crate) kept: Seen,
+    /// Whether it has spoken at all since the start of the process.
+    pub(crate) has_spoken: bool,
     /// The state that it is being sent.
     pub(crate) transfer: Option<Transfer>,
     /// Streams that others are to send it, and of which it lacks something.
@@ -82,8 +84,8 @@ impl Peer {
     /// Begins a session, or ends it: nothing is known of the other side.
     pub(crate) fn reset(&mut self, is_linked: bool) {
         let (kept, trips) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.trips));
-        let (round_trip, told) = (self.round_trip, self.told);
-        *self = Self { is_linked, round_trip, told, kept, trips, ..Self::default() };
+        let (round_trip, told, has_spoken) = (self.round_trip, self.told, self.has_spoken);
+        *self = Self { is_linked, round_trip, told, kept, trips, has_spoken, ..Self::default() };
     }
 
     /// Takes in a round trip; says whether others are to be told another one from here on.
@@ -160,6 +162,7 @@ impl Peer {
             flight.acknowledge(seen.of(stream), now);
         }
         self.kept.clone_from(&seen);
+        self.has_spoken = true;
         self.theirs = Some(seen);
     }
 

@@ -27,7 +27,7 @@ use crate::streams::Streams;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
 use crate::verdict::{Patience, Verdict};
-use crate::view::{Counters, PeerView, View};
+use crate::view::{Counters, View};
 
 /// One region. Call [`handle`](Self::handle), then drain [`poll`](Self::poll), then repeat.
 ///
@@ -100,7 +100,7 @@ pub struct Region {
 
 impl Region {
     /// How often peers are told what is seen here, and what is overdue is looked for.
-    const BEAT_EVERY: Duration = Duration::from_secs(1);
+    pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(1);
 
     /// Creates a region that has seen nothing. Panics when the configuration contradicts itself,
     /// which its maker has checked.
@@ -122,7 +122,7 @@ impl Region {
             disk: Disk::Ready,
             clock: Hlc::default(),
             store: Store::default(),
-            streams: Streams::new(config.limits.recent_bytes_max),
+            streams: Streams::new(here, config.limits.recent_bytes_max),
             appended: 0,
             durable: 0,
             registry: Registry::new(&config),
@@ -182,6 +182,7 @@ impl Region {
         self.counters.misplaced = 0; // What the log lacks is told by `lacks`.
         self.covers.prune(self.store.seen());
         self.now = now;
+        self.streams.begin(now);
         self.beat_at = now.mono;
         self.at_start = Some(self.store.seen().clone());
         self.data.rejoin.start(&self.config);
@@ -232,14 +233,9 @@ impl Region {
     /// Returns a snapshot for readers.
     #[must_use]
     pub fn view(&self) -> View {
-        let show = |(region, peer): (&RegionId, &Peer)| PeerView {
-            region: *region,
-            is_linked: peer.is_linked,
-            round_trip: peer.round_trip,
-            lag_ops: self.lag_ops(*region, peer),
-        };
         View {
-            peers: self.peers.iter().map(show).collect(),
+            peers: self.peers.iter().map(|(region, peer)| self.show_peer(*region, peer)).collect(),
+            is_taking_state: self.is_taking_state(),
             is_disk_full: self.disk == Disk::Full,
             agents: self.registry.len(),
             agents_online: self.registry.online(),
@@ -247,9 +243,11 @@ impl Region {
             waiting: self.home.waiting(),
             in_flight: self.in_flight(),
             kept_bytes: self.tasks.kept_bytes(),
-            datasets: self.data.conflicts().count(),
+            datasets: self.data.len(),
             data_bytes: self.store.value_bytes(),
-            conflicts: self.data.conflicts().filter(|(_, count)| 0 < *count).collect(),
+            data_bytes_max: self.config.limits.data_bytes_max,
+            conflicts: self.data.conflicts().collect(),
+            conflict_alarm_per_second: self.config.limits.conflict_alarm_per_second,
             counters: self.counters,
         }
     }
@@ -488,6 +486,10 @@ impl Region {
         self.forget_ended(self.now.wall_ms);
         self.remove_expired();
         self.covers.prune(self.store.seen());
+        self.forget_ages();
+        self.watch_conflicts();
+        self.forget_asked_rights();
+        self.data.freshen(self.store.seen());
         self.resend_parts();
         self.bound_log();
         self.rejoin();

@@ -128,6 +128,12 @@ impl Region {
                 self.say(append, Held::Answer(from, number, answer));
             }
             Question::Data(command) => self.welcome(from, number, *command),
+            Question::Rights { dataset, key, rights } => {
+                if self.hears_first(from, number) {
+                    let answer = self.give_rights(from, (&dataset, &key), rights);
+                    self.say(self.appended(), Held::Answer(from, number, answer));
+                }
+            }
             Question::State { dataset, key } => {
                 let (append, answer) = self.tell_state(from, &dataset, &key);
                 self.say(append, Held::Answer(from, number, answer));
@@ -332,14 +338,5 @@ impl Region {
     #[must_use]
     pub fn is_catching_up(&self, peer: RegionId, stream: &StreamId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.is_behind(stream))
-    }
-
-    /// Returns how many ops of this region a peer does not have durably.
-    pub(crate) fn lag_ops(&self, region: RegionId, peer: &Peer) -> u64 {
-        let ours = self.streams.iter().filter(|(stream, _)| {
-            stream.origin == self.config.region && self.may_hold(region, stream.placement)
-        });
-        let theirs = |stream| peer.theirs.as_ref().map_or(0, |seen| seen.of(stream));
-        ours.map(|(stream, it)| it.durable.saturating_sub(theirs(stream))).sum()
     }
 }

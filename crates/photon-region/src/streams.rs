@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use photon_state::{Op, RegionId, StreamId};
+use photon_state::{Now, Op, PlacementId, RegionId, StreamId};
+
+use crate::lag::{Ages, millis};
 
 /// The streams of a region.
 #[derive(Debug)]
 pub(crate) struct Streams {
+    /// The region, whose own streams it is asked how far peers lag behind.
+    here: RegionId,
     /// Bytes of ops of each stream that are kept in memory for peers.
     recent_bytes_max: usize,
     streams: BTreeMap<StreamId, Stream>,
@@ -26,6 +30,8 @@ pub(crate) struct Stream {
     recent_bytes: usize,
     /// Who has sent some of it that they have not been told is durable here.
     senders: BTreeSet<RegionId>,
+    /// When its ops were made; only of a stream of this region.
+    pub(crate) ages: Ages,
 }
 
 /// What [`Stream::after`] found.
@@ -65,15 +71,24 @@ impl Stream {
 }
 
 impl Streams {
-    pub(crate) fn new(recent_bytes_max: usize) -> Self {
+    pub(crate) fn new(here: RegionId, recent_bytes_max: usize) -> Self {
         let (streams, unsynced) = (BTreeMap::new(), VecDeque::new());
-        Self { recent_bytes_max, streams, unsynced }
+        Self { here, recent_bytes_max, streams, unsynced }
+    }
+
+    /// Begins to live: what was replayed has the age that it had in the log.
+    pub(crate) fn begin(&mut self, now: Now) {
+        self.streams.values_mut().for_each(|it| it.ages.begin(now));
     }
 
     /// Takes in an op that was appended under a number.
-    pub(crate) fn appended(&mut self, number: u64, op: Arc<Op>) {
+    pub(crate) fn appended(&mut self, number: u64, op: Arc<Op>, now: Now) {
         self.unsynced.push_back((number, op.stream, op.seq));
-        self.streams.entry(op.stream).or_default().push(op, self.recent_bytes_max);
+        let stream = self.streams.entry(op.stream).or_default();
+        if op.stream.origin == self.here {
+            stream.ages.note(op.seq, millis(now.mono));
+        }
+        stream.push(op, self.recent_bytes_max);
     }
 
     /// Takes note of who sent ops that have just been appended.
@@ -90,13 +105,19 @@ impl Streams {
     pub(crate) fn replayed(&mut self, op: Arc<Op>) {
         let stream = self.streams.entry(op.stream).or_default();
         stream.durable = op.seq;
+        if op.stream.origin == self.here {
+            stream.ages.note(op.seq, i64::try_from(op.at.wall_ms).unwrap_or(i64::MAX));
+        }
         stream.push(op, self.recent_bytes_max);
     }
 
     /// Goes on behind an op of a stream: what comes before it is not known here, but its effect.
-    /// That counts as durable with an append; 0 means that it is.
-    pub(crate) fn jumped(&mut self, id: StreamId, seq: u64, append: u64) {
+    /// That counts as durable with an append; 0 means that it is, and was read from the log.
+    pub(crate) fn jumped(&mut self, id: StreamId, seq: u64, append: u64, at_ms: i64) {
         let stream = self.streams.entry(id).or_default();
+        if id.origin == self.here {
+            stream.ages.note(stream.durable + 1, at_ms); // Its ops are that old at least.
+        }
         (stream.recent, stream.recent_bytes) = (VecDeque::new(), 0);
         if append == 0 {
             stream.durable = seq;
@@ -125,5 +146,20 @@ impl Streams {
     /// Iterates over the streams, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
         self.streams.iter()
+    }
+
+    /// Iterates over the streams that a region wrote under a placement, in all its lives.
+    pub(crate) fn of(
+        &self,
+        origin: RegionId,
+        placement: PlacementId,
+    ) -> impl Iterator<Item = (&StreamId, &Stream)> {
+        let at = |incarnation| StreamId { origin, placement, incarnation };
+        self.streams.range(at(0)..=at(u64::MAX))
+    }
+
+    /// Iterates over the streams, in order, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&StreamId, &mut Stream)> {
+        self.streams.iter_mut()
     }
 }

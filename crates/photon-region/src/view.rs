@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 
 /// A snapshot of one region.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// The other regions of the planet, by name.
     pub peers: Vec<PeerView>,
+    /// Whether a peer sends its state, because this region was away for too long.
+    pub is_taking_state: bool,
     /// Whether the disk refuses writes.
     pub is_disk_full: bool,
     /// Agents known, on the whole planet.
@@ -28,8 +30,12 @@ pub struct View {
     pub datasets: usize,
     /// Bytes of the records of datasets.
     pub data_bytes: usize,
-    /// Conflicts of each dataset since the start.
-    pub conflicts: Vec<(crate::data::DatasetName, u64)>,
+    /// Beyond how many of them writes that add are refused.
+    pub data_bytes_max: usize,
+    /// The datasets that had conflicts since the start.
+    pub conflicts: Vec<ConflictView>,
+    /// Above which rate of conflicts a dataset is in alarm.
+    pub conflict_alarm_per_second: u64,
     /// Counts since the start.
     pub counters: Counters,
 }
@@ -43,8 +49,40 @@ pub struct PeerView {
     pub is_linked: bool,
     /// The last round trip measured over the link.
     pub round_trip: Option<Duration>,
-    /// How many ops of this region are not yet durable there.
+    /// How many ops of this region are not yet durable there, as far as is known.
     pub lag_ops: u64,
+    /// How long ago the first of them was made; nothing until the peer has spoken.
+    pub lag: Option<Duration>,
+    /// How long ago the peer may have made an op that is not here; nothing if it is not known.
+    pub staleness: Option<Duration>,
+    /// The same of each placement that both are in.
+    pub placements: Vec<PlacementLag>,
+}
+
+/// How far a peer and this region are behind each other with the ops of one placement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacementLag {
+    /// The placement.
+    pub placement: PlacementId,
+    /// How many ops of this region are not yet durable at the peer, as far as is known.
+    pub lag_ops: u64,
+    /// How long ago the first of them was made; nothing until the peer has spoken.
+    pub lag: Option<Duration>,
+    /// How long ago the peer may have made an op that is not here; nothing if it is not known.
+    pub staleness: Option<Duration>,
+}
+
+/// How often writes of a dataset were in conflict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictView {
+    /// The dataset.
+    pub dataset: crate::data::DatasetName,
+    /// How many conflicts there were since the start.
+    pub count: u64,
+    /// How many in a second: the mean of the last ten.
+    pub per_second: f64,
+    /// Whether that is, or was a moment ago, more than there should be.
+    pub is_alarming: bool,
 }
 
 /// Counts of what happened since the start. They only grow.
@@ -82,6 +120,8 @@ pub struct Counters {
     pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
+    /// Times that rights of a bounded counter were given to another region.
+    pub rights_given: u64,
     /// Quorum reads that found regions with the same ops and another state: damage.
     pub mismatched: u64,
     /// Comparisons with peers that were begun, to find damage.

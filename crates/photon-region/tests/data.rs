@@ -226,6 +226,30 @@ fn a_content_ceases_to_be_when_its_time_is_over() {
 }
 
 #[test]
+fn nothing_that_is_written_outlasts_the_retention_of_its_dataset() {
+    let mut planet = Planet::new();
+    let [short, long] = [3, 6].map(Duration::from_secs);
+    let spec = DatasetSpec { retention: Some(short), ..dataset(Kind::Register) };
+    let of = planet.declare("ap", spec.clone());
+    let refused = planet.write("eu", &of, Write { ttl: Some(long), ..put("k", "v") });
+    assert!(matches!(refused, Err(Refusal::Data(DataRefusal::Senseless { field: "ttl", .. }))));
+    planet.write("eu", &of, put("k", "v")).unwrap();
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(planet.read("us", &of, "k"), "=v");
+    planet.pass(Duration::from_secs(3));
+    assert_eq!(planet.read("us", &of, "k"), "none");
+    for (field, spec) in [
+        ("ttl", DatasetSpec { ttl: Some(long), ..spec }),
+        ("retention", DatasetSpec { retention: Some(short), ..dataset(Kind::Counter) }),
+    ] {
+        let refused = planet.data("ap", DataCommand::Declare(Arc::new(spec)));
+        let expected = matches!(&refused,
+            Err(Refusal::Data(DataRefusal::Senseless { field: it, .. })) if *it == field);
+        assert!(expected, "{refused:?}");
+    }
+}
+
+#[test]
 fn a_master_moves_when_the_other_region_has_everything() {
     let mut planet = Planet::new();
     let mode = Mode::SingleMaster { master: id("ap"), elsewhere: Outside::Refuse };

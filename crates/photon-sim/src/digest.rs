@@ -153,6 +153,10 @@ impl Digest {
                     Question::Task(ask) => self.ask(ask),
                     Question::Data(command) => self.words(command),
                     Question::State { key, .. } => self.bytes(key),
+                    Question::Rights { key, rights, .. } => {
+                        self.bytes(key);
+                        self.number(*rights);
+                    }
                 }
             }
             Message::Answer(number, Ok(answer)) => {
@@ -164,6 +168,7 @@ impl Digest {
                     }
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
+                    Answer::Rights(rights) => self.number(*rights),
                 }
             }
             Message::Answer(number, Err(refusal)) => {
@@ -258,6 +263,7 @@ impl Digest {
                 self.stream(stream);
                 self.number(*seq);
             }
+            Output::Notice(notice) => self.bytes(format!("{notice:?}").as_bytes()),
             Output::Halt(WentBack { stream, here, peer, there }) => {
                 self.stream(stream);
                 self.number(*here);

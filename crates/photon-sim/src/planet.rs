@@ -347,6 +347,7 @@ impl<'a, 's> Planet<'a, 's> {
                 self.sites[here].disk.truncate(&stream, seq);
                 Ok(())
             }
+            Output::Notice(_) => Ok(()),
             // The disks of this planet keep what they have synced.
             Output::Halt(why) => {
                 Err(Promise::Acknowledged.broken(format!("{}: {why}", self.atlas.ids[here])))

@@ -390,7 +390,9 @@ pub(crate) fn check_send(
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
         Message::Ack(stream, seq) => durable(stream, *seq),
-        Message::Ask(_, Question::Data(_) | Question::State { .. }) => Ok(()),
+        Message::Ask(_, Question::Data(_) | Question::State { .. } | Question::Rights { .. }) => {
+            Ok(())
+        }
         Message::Ask(_, Question::Task(ask)) => {
             let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
             Promise::Residency.holds(known.members >> to & 1 == 1, || {

@@ -62,6 +62,7 @@ pub(crate) fn draw_datasets(
             write_level: WriteLevel::Eventual,
             read_level: ReadLevel::Session,
             ttl: None,
+            retention: None,
         }
     };
     DATASETS.into_iter().map(draw).collect()

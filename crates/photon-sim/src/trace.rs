@@ -175,6 +175,7 @@ pub(crate) fn trace_output(
         Output::Fetch { stream, from, .. } => {
             trace.line(now, format_args!("{name} -> log: read {stream:?} from {from}"));
         }
+        Output::Notice(notice) => trace.line(now, format_args!("{name} tells: {notice:?}")),
         Output::Halt(why) => trace.line(now, format_args!("{name} halts: {why}")),
     }
 }

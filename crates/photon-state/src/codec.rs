@@ -180,6 +180,12 @@ impl<'a> Reader<'a> {
         if self.at < self.input.len() { Err(self.malformed("end")) } else { Ok(()) }
     }
 
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.input.len() <= self.at
+    }
+
     fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let rest = &self.input[self.at..];
         let taken = rest.get(..len).ok_or(self.malformed(what))?;

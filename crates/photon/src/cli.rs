@@ -11,9 +11,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
-use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES};
+use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES, REPLICATION_EXAMPLES, STATE_EXAMPLES};
 pub use self::data::{
-    Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, WriteOptions,
+    Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, State, WriteOptions,
 };
 pub use self::planet::{Ca, CaIssue, CaNew, Planet};
 use crate::client::Endpoint;
@@ -78,9 +78,12 @@ pub enum Command {
     /// Read, write and watch the records of datasets
     #[command(subcommand, after_help = DATA_EXAMPLES)]
     Data(Data),
-    /// Show how far regions are behind each other, and who sends changes to whom
-    #[command(subcommand)]
+    /// Show how far regions are behind each other, who sends changes to whom, and conflicts
+    #[command(subcommand, after_help = REPLICATION_EXAMPLES)]
     Replication(Replication),
+    /// Compare what regions hold
+    #[command(subcommand, after_help = STATE_EXAMPLES)]
+    State(State),
     /// Make bearer tokens
     #[command(subcommand)]
     Token(Token),

@@ -147,9 +147,9 @@ pub struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Column {
-    heading: &'static str,
+    heading: String,
     side: Side,
 }
 
@@ -184,10 +184,10 @@ impl Cell {
 impl Table {
     /// Begins a table. A heading that begins with `>` stands over numbers, which keep right.
     #[must_use]
-    pub fn new(headings: &[&'static str]) -> Self {
-        let column = |heading: &&'static str| match heading.strip_prefix('>') {
-            Some(heading) => Column { heading, side: Side::Right },
-            None => Column { heading, side: Side::Left },
+    pub fn new(headings: &[&str]) -> Self {
+        let column = |heading: &&str| match heading.strip_prefix('>') {
+            Some(heading) => Column { heading: heading.to_owned(), side: Side::Right },
+            None => Column { heading: (*heading).to_owned(), side: Side::Left },
         };
         Self { columns: headings.iter().map(column).collect(), rows: Vec::new() }
     }
@@ -203,7 +203,7 @@ impl Table {
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
         let headings: Vec<_> =
-            self.columns.iter().map(|it| Cell::toned(Tone::Faint, it.heading)).collect();
+            self.columns.iter().map(|it| Cell::toned(Tone::Faint, &it.heading)).collect();
         let all = || std::iter::once(&headings).chain(&self.rows);
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|i| all().map(|row| width(&row[i].text)).max().unwrap_or(0))

@@ -72,6 +72,7 @@ fn limits(config: &Config) -> Limits {
         fields_max: records.fields_max,
         datasets_max: records.datasets_max,
         repair_every: records.repair_every,
+        conflict_alarm_per_second: u64::from(records.conflict_alarm_per_second),
         ..Limits::default()
     }
 }

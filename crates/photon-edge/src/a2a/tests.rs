@@ -127,6 +127,7 @@ impl World {
                     Output::Send(..)
                     | Output::Fetch { .. }
                     | Output::Truncate { .. }
+                    | Output::Notice(_)
                     | Output::Halt(_) => {}
                 }
             }

@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::errors::{Absent, Always};
+use super::replication::millis;
 use super::types::{Problem, Region, RegionCounts, RegionHealth, Regions};
 use crate::body::{Params, Segment};
 use crate::names;
@@ -92,6 +93,7 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
         health,
         round_trip_ms: peer.and_then(|it| it.round_trip).map(|it| it.as_secs_f64() * 1e3),
         lag_ops: peer.map_or(0, |it| it.lag_ops),
+        lag_ms: millis(peer.and_then(|it| it.lag)),
         counts: is_here.then(|| counts(view)),
     }
 }

@@ -14,6 +14,7 @@ mod problem;
 mod raw;
 mod record;
 mod region;
+mod replication;
 mod task;
 mod topology;
 
@@ -38,6 +39,9 @@ pub use record::{
     Records, Removed,
 };
 pub use region::{Region, RegionCounts, RegionHealth, Regions};
+pub use replication::{
+    DatasetConflicts, Replication, ReplicationLag, ReplicationPeer, Warning, WarningCode,
+};
 pub use task::{
     Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskEvent, TaskEvents,
     TaskPost, TaskState, Tasks, Worker,

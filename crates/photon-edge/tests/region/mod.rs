@@ -70,6 +70,7 @@ impl Imagined {
                     | Output::Send(..)
                     | Output::Fetch { .. }
                     | Output::Truncate { .. }
+                    | Output::Notice(_)
                     | Output::Halt(_) => {}
                 }
             }
@@ -103,6 +104,11 @@ pub(crate) fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
 
 /// Makes the front door of whatever answers behind a handle.
 pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    front_of_view(handle.with_view(View::default()), tokens, limits)
+}
+
+/// Makes the front door of a handle that shows what it shows.
+pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
     let all = vec![id(HERE), id(THERE), id(FAR)];
     let us = PlacementId::try_from("us").unwrap();
     let planet = PlanetInfo {
@@ -113,6 +119,5 @@ pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimi
         placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
         version: "0.1.0".to_owned(),
     };
-    let handle = handle.with_view(View::default());
     Front::new(FrontConfig { handle, planet, tokens, limits })
 }

@@ -29,8 +29,13 @@ impl Class {
                 Some(_) | None => Self::Interactive,
             },
             // What clients write and read elsewhere may be large.
-            Message::Ask(_, Question::Data(_) | Question::State { .. })
-            | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..))) => Self::Interactive,
+            Message::Ask(
+                _,
+                Question::Data(_) | Question::State { .. } | Question::Rights { .. },
+            )
+            | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_))) => {
+                Self::Interactive
+            }
             Message::State { .. } | Message::Compare(_) => Self::Bulk,
             Message::Seen { .. }
             | Message::Ack(..)

@@ -79,7 +79,7 @@ fn weight(message: &Message) -> usize {
     match message {
         Message::Ops(ops) => ops.iter().map(|op| op.weight()).sum(),
         Message::Ask(_, Question::Data(command)) => command.weight(),
-        Message::Ask(_, Question::State { key, .. }) => key.len(),
+        Message::Ask(_, Question::State { key, .. } | Question::Rights { key, .. }) => key.len(),
         Message::Ask(_, Question::Task(ask)) => match ask {
             photon_region::AtHome::Note { notes, .. } => notes.iter().map(note_weight).sum(),
             photon_region::AtHome::Finish { message, .. }

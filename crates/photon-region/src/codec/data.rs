@@ -75,6 +75,10 @@ fn write_spec(writer: &mut Writer, spec: &DatasetSpec) {
     write_of(writer, &WriteLevel::ALL, &spec.write_level);
     write_of(writer, &ReadLevel::ALL, &spec.read_level);
     writer.option(spec.ttl, write_duration);
+    // Nothing ever follows a dataset: what is not there was not written, or not yet thought of.
+    if let Some(retention) = spec.retention {
+        write_duration(writer, retention);
+    }
 }
 
 pub(super) fn read_dataset(reader: &mut Reader<'_>) -> Result<DatasetName, DecodeError> {
@@ -122,6 +126,7 @@ fn read_spec(reader: &mut Reader<'_>) -> Result<DatasetSpec, DecodeError> {
         write_level: read_of(reader, &WriteLevel::ALL, "level")?,
         read_level: read_of(reader, &ReadLevel::ALL, "level")?,
         ttl: reader.option(read_duration)?,
+        retention: if reader.is_at_end() { None } else { Some(read_duration(reader)?) },
     })
 }
 

@@ -171,6 +171,12 @@ fn write_question(writer: &mut Writer, question: &Question) {
             writer.text(dataset.as_str());
             writer.bytes(key);
         }
+        Question::Rights { dataset, key, rights } => {
+            writer.tag(4);
+            writer.text(dataset.as_str());
+            writer.bytes(key);
+            writer.uint(*rights);
+        }
     }
 }
 
@@ -179,6 +185,11 @@ fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
         1 => Question::Task(read_ask(reader)?),
         2 => Question::Data(Box::new(read_command(reader)?)),
         3 => Question::State { dataset: read_dataset(reader)?, key: reader.owned()? },
+        4 => Question::Rights {
+            dataset: read_dataset(reader)?,
+            key: reader.owned()?,
+            rights: reader.uint()?,
+        },
         _ => return Err(reader.malformed("question")),
     })
 }
@@ -199,6 +210,10 @@ fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.option(value.as_ref(), Writer::value);
             writer.seen(seen);
         }
+        Answer::Rights(rights) => {
+            writer.tag(4);
+            writer.uint(*rights);
+        }
     }
 }
 
@@ -207,6 +222,7 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         1 => Answer::Standing(read_of(reader, &STATES, "state")?, reader.uint()?),
         2 => Answer::Data(Box::new(read_reply(reader)?)),
         3 => Answer::State(reader.option(Reader::value)?, reader.seen()?),
+        4 => Answer::Rights(reader.uint()?),
         _ => return Err(reader.malformed("answer")),
     })
 }

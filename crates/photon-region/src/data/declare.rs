@@ -66,7 +66,7 @@ impl Region {
 
     pub(super) fn show_conflicts(&self, name: &DatasetName) -> Result<Verdict, Refusal> {
         self.dataset(name)?;
-        let conflicts = self.data.datasets[name].conflicts.clone();
+        let conflicts = self.data.datasets[name].tally.shown.clone();
         Ok(reply(0, DataReply::Conflicts(conflicts)))
     }
 
@@ -145,6 +145,12 @@ impl Region {
         }
         if spec.ttl.is_some() && !has_fields {
             return Err(senseless("ttl", "counters do not expire"));
+        }
+        if spec.retention.is_some() && !has_fields {
+            return Err(senseless("retention", "counters do not expire"));
+        }
+        if spec.retention.is_some_and(|max| spec.ttl.is_some_and(|ttl| max < ttl)) {
+            return Err(senseless("ttl", "it must not be longer than the retention"));
         }
         Ok(())
     }

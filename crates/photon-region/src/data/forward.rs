@@ -108,6 +108,16 @@ impl Region {
         self.data.gathers.remove(&ticket);
     }
 
+    /// Returns the region whose command a ticket names, if a peer has handed it on.
+    pub(super) fn guest_of(&self, ticket: Ticket) -> Option<RegionId> {
+        self.data.guests.waiting.get(&ticket).map(|(region, _)| *region)
+    }
+
+    /// Whether a question of a peer comes for the first time.
+    pub(crate) fn hears_first(&mut self, from: RegionId, number: u64) -> bool {
+        self.data.guests.hears(from, number)
+    }
+
     /// Refuses a peer that asks for what it may not hold, if the dataset says so.
     pub(super) fn check_guest(
         &self,

@@ -5,6 +5,7 @@
 //! durable elsewhere; `gather` asks several regions at once; `declare` keeps the list of datasets.
 
 mod changes;
+mod conflicts;
 mod contract;
 mod declare;
 mod digest;
@@ -12,6 +13,7 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod quota;
 mod read;
 mod refusal;
 mod rejoin;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::crdt::Delta;
-use photon_state::{Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
+use photon_state::{Dataset, Dot, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 pub use contract::{
@@ -45,10 +47,12 @@ use crate::contract::Ticket;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 use changes::Changes;
+use conflicts::{Samples, Tally};
 use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
+use quota::Quotas;
 use rejoin::Rejoin;
 
 /// Records of datasets: a register by name, in the placement `global`.
@@ -92,7 +96,7 @@ struct Entry {
     is_configured: bool,
     /// The append that declares it.
     append: u64,
-    conflicts: Conflicts,
+    tally: Tally,
     /// The region that its master moves to, and until when.
     moving: Option<(RegionId, Duration)>,
 }
@@ -118,6 +122,8 @@ pub(crate) struct Data {
     dirty: BTreeSet<DatasetName>,
     /// When watchers were rung last.
     rung: Duration,
+    samples: Samples,
+    quotas: Quotas,
 }
 
 /// What a peer had at some time, and up to what time everything of it is here.
@@ -133,8 +139,6 @@ impl Data {
     const RING_EVERY: Duration = Duration::from_millis(5);
     /// Words of a peer about what it has that wait until all of it is here.
     const MARKS_MAX: usize = 8;
-    /// Conflicts of a dataset that are kept to be shown.
-    const CONFLICTS_MAX: usize = 100;
 
     pub(crate) fn new(config: &Config) -> Self {
         let entry = |spec: &DatasetSpec| {
@@ -162,12 +166,14 @@ impl Data {
             rejoin: Rejoin::default(),
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
+            samples: Samples::default(),
+            quotas: Quotas::default(),
         }
     }
 
-    /// Iterates over the datasets with the conflicts that were seen of each.
-    pub(crate) fn conflicts(&self) -> impl Iterator<Item = (DatasetName, u64)> {
-        self.datasets.iter().map(|(name, it)| (name.clone(), it.conflicts.count))
+    /// Returns how many datasets are known.
+    pub(crate) fn len(&self) -> usize {
+        self.datasets.len()
     }
 
     /// Takes note of what writes under a placement depend on.
@@ -207,6 +213,17 @@ impl Data {
         }
     }
 
+    /// Returns how long ago a peer may have made a change that is not here yet; nothing if it has
+    /// not said what it has.
+    pub(crate) fn staleness_of(
+        &self,
+        of: (RegionId, PlacementId),
+        now: Duration,
+    ) -> Option<Duration> {
+        let as_of = self.freshness.get(&of)?.as_of?;
+        Some(now.saturating_sub(as_of))
+    }
+
     /// Takes in what a peer says that it has, as of a time.
     pub(crate) fn peer_had(&mut self, peer: RegionId, incarnation: u64, seen: &Seen, at: Duration) {
         let fresh = self.freshness.iter_mut().filter(|((it, _), _)| *it == peer);
@@ -222,7 +239,7 @@ impl Data {
 
 impl Entry {
     fn new(spec: Arc<DatasetSpec>, is_configured: bool, append: u64) -> Self {
-        Self { spec, is_configured, append, conflicts: Conflicts::default(), moving: None }
+        Self { spec, is_configured, append, tally: Tally::default(), moving: None }
     }
 }
 
@@ -290,22 +307,6 @@ impl Region {
     /// Takes note that what changed up to a number of a stream is known by its effect alone.
     pub(crate) fn skip_changes(&mut self, stream: StreamId, seq: u64) {
         self.data.changes.skip(stream, seq);
-    }
-
-    fn note_conflict(&mut self, op: &Op, dataset: &DatasetName, held: (Dot, Hlc)) {
-        self.counters.conflicts += 1;
-        let Some(entry) = self.data.datasets.get_mut(dataset) else { return };
-        let Some((_, key)) = split_key(&op.key) else { return };
-        let conflict = Conflict {
-            key: bytes::Bytes::copy_from_slice(key),
-            placement: op.stream.placement,
-            policy: entry.spec.policy,
-            arrived: (op.dot(), op.at),
-            held,
-        };
-        entry.conflicts.count += 1;
-        entry.conflicts.last.insert(0, conflict);
-        entry.conflicts.last.truncate(Data::CONFLICTS_MAX);
     }
 
     /// Takes in that appends are durable: their records may be shown, and watchers hear of them.

@@ -88,6 +88,8 @@ pub struct DatasetSpec {
     pub read_level: ReadLevel,
     /// How long a record lasts after it was written, unless the write says otherwise.
     pub ttl: Option<Duration>,
+    /// The longest that a record lasts after it was written, whatever the write says.
+    pub retention: Option<Duration>,
 }
 
 /// What a record holds.
@@ -208,6 +210,20 @@ pub enum Policy {
     Lowest,
     /// That of a region, or else the last.
     Prefer(RegionId),
+}
+
+impl Policy {
+    /// Returns its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LastWriter => "last-writer",
+            Self::KeepAll => "keep-all",
+            Self::Highest => "highest",
+            Self::Lowest => "lowest",
+            Self::Prefer(_) => "prefer",
+        }
+    }
 }
 
 /// When a write is acknowledged.

@@ -109,11 +109,10 @@ impl Region {
         if decider != self.config.region {
             return self.hand_on(ticket, decider, command, *wait);
         }
-        let decided = targets
-            .iter()
-            .filter(|(_, write)| write.expect.is_some() || spec.mode.master().is_some());
-        let decided: Vec<PlacementId> = decided.map(|(it, _)| it.placement).collect();
-        if let Some(verdict) = self.await_whole(decided, patience, *wait)? {
+        let is_decided = |write: &Write| write.expect.is_some() || spec.mode.master().is_some();
+        let decided = targets.iter().filter(|(_, write)| is_decided(write));
+        let placements = decided.map(|(it, _)| it.placement);
+        if let Some(verdict) = self.await_whole(placements, patience, *wait)? {
             return Ok(verdict);
         }
         let moving = self.data.datasets[dataset].moving;
@@ -140,15 +139,18 @@ impl Region {
         for (record, write) in &targets {
             self.check_expectation(&spec, record, write)?;
         }
-        if let Some((asked, value, richest)) = self.overdrawn(&spec, &targets) {
-            let Some(richest) = richest.filter(|_| writes.len() == 1 && !is_guest(ticket)) else {
-                return Err(DataRefusal::Overdrawn { asked, value }.into());
+        if let Some(short) = self.overdrawn(&spec, &targets) {
+            let may_go_on = writes.len() == 1 && !is_guest(ticket);
+            return match short.decider().filter(|_| may_go_on) {
+                Some(richest) => self.hand_on(ticket, richest, command, *wait),
+                None => self.bring_rights(&short, patience, *wait),
             };
-            return self.hand_on(ticket, richest, command, *wait);
         }
         let level = level.unwrap_or(spec.write_level);
         let until = patience.until(self.now, *wait);
-        Ok(self.write_all(&spec, &targets, (level, until), session))
+        let verdict = self.write_all(&spec, &targets, (level, until), session);
+        self.share_rights(ticket, &spec, &targets);
+        Ok(verdict)
     }
 
     fn check_writes(&self, spec: &DatasetSpec, writes: &[Write]) -> Result<(), Refusal> {
@@ -177,6 +179,10 @@ impl Region {
             let is_odd = write.ttl.is_some_and(|it| it.is_zero() || Self::TTL_MAX < it);
             if is_odd || (write.ttl.is_some() && spec.kind.shape() != Shape::Fields) {
                 let why = "it must be above zero and below 100 years, and counters have none";
+                return Err(DataRefusal::Senseless { field: "ttl", why }.into());
+            }
+            if spec.retention.is_some_and(|max| write.ttl.is_some_and(|ttl| max < ttl)) {
+                let why = "it must not be longer than the retention of the dataset";
                 return Err(DataRefusal::Senseless { field: "ttl", why }.into());
             }
             if let Edit::Add(i64::MIN) = write.edit {
@@ -285,42 +291,6 @@ impl Region {
         check_size(Large::Content, held + write.edit.weight(), Self::RECORD_BYTES_MAX)
     }
 
-    /// Returns what cannot be taken here, what is left, and another region that may have it.
-    fn overdrawn(
-        &self,
-        spec: &DatasetSpec,
-        targets: &[(Record, &Write)],
-    ) -> Option<(u64, u64, Option<RegionId>)> {
-        #[cfg(feature = "planted-bugs")]
-        if self.planted == Some(crate::PlantedBug::SpendWithoutRights) {
-            return None;
-        }
-        targets.iter().find_map(|(record, write)| {
-            let Edit::Add(by @ ..0) = write.edit else { return None };
-            if spec.kind != Kind::BoundedCounter {
-                return None;
-            }
-            let asked = by.unsigned_abs();
-            let state = self.store.state(record, Shape::Escrow);
-            let Some(Value::Escrow(escrow)) = state else { return Some((asked, 0, None)) };
-            if u128::from(asked) <= escrow.rights(self.source()) {
-                return None;
-            }
-            let others = escrow.holders().filter(|(source, rights)| {
-                let is_other = source.origin != self.config.region;
-                let peer = self.peers.get(&source.origin);
-                let is_alive = peer.is_some_and(|it| it.incarnation == source.incarnation);
-                is_other
-                    && is_alive
-                    && self.is_reachable(source.origin)
-                    && u128::from(asked) <= *rights
-            });
-            let richest = others.max_by_key(|(source, rights)| (*rights, source.origin));
-            let left = u64::try_from(escrow.value().max(0)).unwrap_or(u64::MAX);
-            Some((asked, left, richest.map(|(source, _)| source.origin)))
-        })
-    }
-
     /// Makes the ops: everything was checked.
     fn write_all(
         &mut self,
@@ -381,7 +351,7 @@ impl Region {
 
     /// Returns what a write does to the record as it is here; nothing if it changes nothing.
     fn delta_of(&self, spec: &DatasetSpec, record: &Record, write: &Write) -> Option<Delta> {
-        let ttl = write.ttl.or(spec.ttl);
+        let ttl = write.ttl.or(spec.ttl).or(spec.retention);
         let expires_ms = ttl.map(|ttl| {
             let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
             self.now.wall_ms.saturating_add(ttl)

@@ -10,6 +10,7 @@ use super::cover::Cover;
 use super::part::{Item, Part, Range, Step};
 use crate::codec::decode_event;
 use crate::data::{DATA, DATASETS, DatasetName, split_key};
+use crate::lag::millis;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
 use crate::tasks::{Origin, TASKS, task_of};
@@ -46,13 +47,15 @@ impl Region {
 
     /// Counts as seen what a state stands for.
     fn jump(&mut self, seen: &Seen, append: u64) {
+        let wall_ms = i64::try_from(self.clock.wall_ms).unwrap_or(i64::MAX);
+        let at_ms = if append == 0 { wall_ms } else { millis(self.now.mono) };
         for (stream, seq) in seen.iter() {
             let is_own = append != 0 && *stream == self.own_stream(stream.placement);
             if is_own || seq <= self.store.seen().of(stream) {
                 continue;
             }
             self.store.jump(*stream, seq);
-            self.streams.jumped(*stream, seq, append);
+            self.streams.jumped(*stream, seq, append, at_ms);
             self.skip_changes(*stream, seq);
             for waiter in self.desk.ring_seen(*stream, seq) {
                 self.look_again(waiter);

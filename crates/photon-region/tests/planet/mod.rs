@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, Topology,
-    WentBack,
+    Command, Config, Input, Limits, Notice, Output, Place, Refusal, Region, Reply, Ticket,
+    Topology, WentBack,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
@@ -23,6 +23,7 @@ pub(crate) struct Planet {
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
+    pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
     pub(crate) last_ticket: Ticket,
 }
@@ -39,6 +40,7 @@ impl Planet {
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
             halted: Vec::new(),
+            notices: Vec::new(),
             now,
             last_ticket: 0,
         };
@@ -106,6 +108,14 @@ impl Planet {
         }
     }
 
+    /// Ends a region that is cut off, and starts it again after a while with what its log holds.
+    pub(crate) fn restart_after(&mut self, name: &'static str, after: Duration) {
+        assert!(self.cut.contains(name), "its peers hear of its end");
+        self.now.mono += after;
+        self.now.wall_ms += u64::try_from(after.as_millis()).unwrap();
+        self.begin_again(name, empty(name), Arc::clone);
+    }
+
     pub(crate) fn input(&mut self, name: &'static str, input: Input) {
         self.inputs(VecDeque::from([(name, input)]));
     }
@@ -133,6 +143,7 @@ impl Planet {
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
                     Output::Truncate { .. } => {}
+                    Output::Notice(notice) => self.notices.push((name, notice)),
                     Output::Halt(why) => self.halted.push((name, why)),
                 }
             }

@@ -33,6 +33,7 @@ pub(crate) fn dataset(kind: Kind) -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Session,
         ttl: None,
+        retention: None,
     }
 }
 

@@ -179,7 +179,7 @@ impl World {
                     self.replies.insert(ticket, (self.now, reply));
                 }
                 Output::Fetch { .. } => panic!("everything fits in memory"),
-                Output::Truncate { .. } => {}
+                Output::Truncate { .. } | Output::Notice(_) => {}
                 Output::Halt(why) => panic!("{why}"),
             }
         }
@@ -235,6 +235,7 @@ impl World {
             write_level: WriteLevel::Eventual,
             read_level: ReadLevel::Session,
             ttl: None,
+            retention: None,
         };
         self.ask(here, Command::Data(DataCommand::Declare(Arc::new(spec))));
         self.pass(Duration::from_secs(5));

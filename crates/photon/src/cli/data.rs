@@ -111,6 +111,9 @@ pub struct DatasetDeclare {
     /// How long a record lasts after it was written, such as 30s or 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub ttl: Option<Duration>,
+    /// The longest that a record may last after it was written, whatever a write says
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub retention: Option<Duration>,
 }
 
 pub(super) const DATA_EXAMPLES: &str = "\
@@ -123,6 +126,7 @@ Examples:
   photon data rm tags post-1 --element red
   photon data patch users acme/7 '{\"phone\": null}'
   photon data scan notes --prefix users/
+  photon data verify notes
   photon data watch notes";
 
 /// What can be done about records.
@@ -219,6 +223,12 @@ pub enum Data {
         #[command(flatten)]
         how: ReadOptions,
     },
+    /// Compare the records in all regions that may hold them, as `dataset verify` does
+    #[command(after_help = DATA_EXAMPLES)]
+    Verify {
+        /// The dataset
+        dataset: String,
+    },
     /// Print changes as they happen, each a line of JSON
     #[command(after_help = DATA_EXAMPLES)]
     Watch {
@@ -285,17 +295,53 @@ pub struct WriteOptions {
     pub region: Option<RegionId>,
 }
 
+pub(super) const REPLICATION_EXAMPLES: &str = "\
+Examples:
+  photon replication status
+  photon replication lag --placement eu
+  photon replication conflicts --dataset carts --last 20
+  photon replication lag --output json";
+
 /// What can be seen of replication.
 #[derive(Debug, Subcommand)]
 pub enum Replication {
     /// Show how far other regions are behind the one that is asked
-    #[command(after_help = "Examples:\n  photon replication status\n  \
-        photon replication status --url http://127.0.0.1:7410 --output json")]
+    #[command(after_help = REPLICATION_EXAMPLES)]
     Status,
     /// Show who sends whose changes to whom, and which links are down
     #[command(after_help = "Examples:\n  photon replication topology\n  \
         photon replication topology --url http://127.0.0.1:7410 --output json")]
     Topology,
+    /// Ask all regions, and show how far each is behind each other
+    #[command(after_help = REPLICATION_EXAMPLES)]
+    Lag {
+        /// Only with what lives in this placement
+        #[arg(long)]
+        placement: Option<PlacementId>,
+    },
+    /// Ask all regions, and show how often writes were in conflict, and the last that were
+    #[command(after_help = REPLICATION_EXAMPLES)]
+    Conflicts {
+        /// Only of this dataset
+        #[arg(long)]
+        dataset: Option<String>,
+        /// How many of the last conflicts to show of each region and dataset
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+        last: u32,
+    },
+}
+
+pub(super) const STATE_EXAMPLES: &str = "\
+Examples:
+  photon state verify
+  photon state verify --output json";
+
+/// What can be seen of the state of all regions.
+#[derive(Debug, Subcommand)]
+pub enum State {
+    /// Compare what all regions hold, and say where they differ
+    #[command(after_help = STATE_EXAMPLES)]
+    Verify,
 }
 
 fn tenant(text: &str) -> Result<(String, PlacementId), String> {

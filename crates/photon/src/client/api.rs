@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use photon_edge::v1::types::{
     Agent, AgentPut, Agents, CancelPost, CompletePost, FailPost, HeartbeatPost, LeasePost, Leases,
-    NotesPost, Regions, Standing, Task, TaskPost, Tasks, Topology,
+    NotesPost, Regions, Replication, Standing, Task, TaskPost, Tasks, Topology,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -52,6 +52,11 @@ impl Client {
     pub async fn topology(&self) -> Result<Topology, ClientError> {
         let path = ["v1", "replication", "topology"];
         self.call(self.request(Method::GET, &path), Duration::ZERO).await
+    }
+
+    /// Shows how replication goes, as the region sees it.
+    pub async fn replication(&self) -> Result<Replication, ClientError> {
+        self.call(self.request(Method::GET, &["v1", "replication"]), Duration::ZERO).await
     }
 
     /// Returns a client of the region of this name, whose address this region knows.

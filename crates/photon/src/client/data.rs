@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_edge::v1::types::{DATA_WAIT_MS_MAX, DataDigest, Dataset, MasterPut};
+use photon_edge::v1::types::{DATA_WAIT_MS_MAX, DataConflicts, DataDigest, Dataset, MasterPut};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -98,6 +98,12 @@ impl Client {
 
     /// Shows the conflicts of a dataset.
     pub async fn conflicts(&self, name: &str) -> Result<Value, ClientError> {
+        let path = ["v1", "datasets", name, "conflicts"];
+        self.call(self.request(Method::GET, &path), Duration::ZERO).await
+    }
+
+    /// Shows the conflicts of a dataset, as types.
+    pub async fn last_conflicts(&self, name: &str) -> Result<DataConflicts, ClientError> {
         let path = ["v1", "datasets", name, "conflicts"];
         self.call(self.request(Method::GET, &path), Duration::ZERO).await
     }

@@ -65,6 +65,7 @@ pub(super) async fn run(command: cli::Data, client: &Client, output: Output) -> 
             let records = client.records(&dataset, &query, &how.into()).await?;
             show(output, &records, |it| output.table(&table(it)))
         }
+        cli::Data::Verify { dataset } => super::verify::run(&dataset, client, output).await,
         cli::Data::Watch { dataset, prefix, position, region } => {
             let client = at(client, region).await?;
             watch(&client, (&dataset, prefix.as_deref()), position, output).await

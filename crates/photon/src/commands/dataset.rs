@@ -1,6 +1,8 @@
 //! `photon dataset`: what datasets there are, and how each is read and written.
 //! Must not know any record.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use photon_edge::v1::types::{
     ConflictPolicy, Dataset, DatasetMode, DatasetType, Elsewhere, MasterPut, ReadConsistency,
@@ -52,6 +54,10 @@ pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) 
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn declaration(options: &DatasetDeclare) -> Dataset {
     fn named<T: Default>(text: Option<&String>, named: impl Fn(&str) -> Option<T>) -> T {
         text.and_then(|it| named(it)).unwrap_or_default()
@@ -72,7 +78,8 @@ fn declaration(options: &DatasetDeclare) -> Dataset {
         prefer: options.prefer.map(|it| it.to_string()),
         write_consistency: named(options.write_consistency.as_ref(), WriteConsistency::named),
         read_consistency: named(options.read_consistency.as_ref(), ReadConsistency::named),
-        ttl_ms: options.ttl.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        ttl_ms: options.ttl.map(millis),
+        retention_ms: options.retention.map(millis),
     }
 }
 

@@ -7,6 +7,7 @@ mod dataset;
 mod follow;
 mod planet;
 mod region;
+mod replication;
 mod send;
 mod serve;
 mod simulate;
@@ -19,7 +20,7 @@ mod version;
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{self, Cli, Command, Global, Replication};
+use crate::cli::{self, Cli, Command, Global};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
@@ -60,8 +61,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Data(command) => {
             one_thread()?.block_on(data::run(command, &client(global), output))
         }
-        Command::Replication(Replication::Status) => {
-            one_thread()?.block_on(region::replication(&client(global), output))
+        Command::Replication(command) => {
+            one_thread()?.block_on(replication::run(command, &client(global), output))
+        }
+        Command::State(cli::State::Verify) => {
+            one_thread()?.block_on(verify::run_all(&client(global), output))
         }
         Command::Replication(Replication::Topology) => {
             one_thread()?.block_on(topology::run(&client(global), output))

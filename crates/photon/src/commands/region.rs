@@ -24,27 +24,6 @@ pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -
     }
 }
 
-/// `photon replication status`: how far other regions are behind the one that answers.
-pub(super) async fn replication(client: &Client, output: Output) -> Result<Exit> {
-    let regions = client.regions().await?;
-    show(output, &regions, |it| output.table(&lag(it)))
-}
-
-fn lag(regions: &Regions) -> Table {
-    let mut table = Table::new(&["FROM", "TO", "LINK", ">LAG OPS", ">RTT"]);
-    let others = regions.regions.iter().filter(|it| it.health != RegionHealth::Here);
-    for region in others {
-        table.row([
-            regions.here.as_str().into(),
-            Cell::toned(Tone::Strong, &region.name),
-            health(region.health),
-            region.lag_ops.to_string().into(),
-            region.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms")).into(),
-        ]);
-    }
-    table
-}
-
 async fn act(act: Act, target: &RegionTarget, output: Output) -> Result<Exit> {
     let folder = Folder::choose(target.data.as_deref())?;
     let text = order(&folder, act, target.region).await?;

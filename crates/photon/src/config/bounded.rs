@@ -135,6 +135,8 @@ bounded_section! {
         datasets_max: usize = 1_000, 1 => 10_000;
         /// How often the region compares what it holds with the next peer, to find damage.
         repair_every: Duration = secs(30), secs(1) => hours(24);
+        /// Conflicts of a dataset in a second, as the mean of ten, above which there is an alarm.
+        conflict_alarm_per_second: u32 = 10, 1 => 1_000_000;
     }
 }
 

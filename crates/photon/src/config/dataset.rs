@@ -21,7 +21,7 @@ pub(super) const DATASETS_MAX: usize = 1_000;
 const TENANTS_MAX: usize = 10_000;
 
 /// Every key of a dataset.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "type",
     "placement",
     "tenants",
@@ -35,6 +35,7 @@ const KEYS: [&str; 13] = [
     "write_consistency",
     "read_consistency",
     "ttl",
+    "retention",
 ];
 
 /// The regions of each placement.
@@ -62,8 +63,11 @@ fn dataset(
     let text = |key| section.find(key).map(|it| it.text().map(str::to_owned)).transpose();
     let kind = section.require("type", "what a record holds, such as \"register\"")?;
     let tenants = section.find("tenants").map(|_| tenants(&section)).transpose()?;
-    let ttl_max = Duration::from_millis(TTL_MS_MAX);
-    let ttl = section.find("ttl").map(|it| it.measure(&(Duration::from_millis(1)..=ttl_max)));
+    let lasts = Duration::from_millis(1)..=Duration::from_millis(TTL_MS_MAX);
+    let millis = |key| {
+        let found = section.find(key).map(|it| it.measure(&lasts)).transpose()?;
+        Ok::<_, ConfigError>(found.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)))
+    };
     let asked = Dataset {
         name: None,
         kind: chosen(&kind, DatasetType::named, KINDS)?,
@@ -85,10 +89,11 @@ fn dataset(
             let key = "read_consistency";
             choice(&section, key, ReadConsistency::named, READ_LEVELS)?.unwrap_or_default()
         },
-        ttl_ms: ttl.transpose()?.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        ttl_ms: millis("ttl")?,
+        retention_ms: millis("retention")?,
     };
     let at = |field: &str, rule: String| {
-        let key = if field == "ttl_ms" { "ttl" } else { field };
+        let key = field.trim_end_matches("_ms");
         let problem = ConfigProblem::Dataset { key: format!("{}.{key}", value.path()), rule };
         section.find(key).unwrap_or_else(|| value.clone()).error(problem)
     };
@@ -158,6 +163,9 @@ fn check(spec: &DatasetSpec, placements: &Placements) -> Result<(), (&'static st
     if is_counter && spec.ttl.is_some() {
         return Err(("ttl", "counters do not expire".to_owned()));
     }
+    if is_counter && spec.retention.is_some() {
+        return Err(("retention", "counters do not expire".to_owned()));
+    }
     Ok(())
 }
 
@@ -180,6 +188,7 @@ pub(super) fn render(spec: &DatasetSpec) -> String {
     line("write_consistency", Some(dataset.write_consistency.as_str()));
     line("read_consistency", Some(dataset.read_consistency.as_str()));
     line("ttl", spec.ttl.map(|it| it.show()).as_deref());
+    line("retention", spec.retention.map(|it| it.show()).as_deref());
     if let Some(tenants) = &dataset.tenants {
         let tenants = tenants.iter().map(|(it, at)| format!("{} = {}", quoted(it), quoted(at)));
         text += &format!("tenants = {{ {} }}\n", tenants.collect::<Vec<_>>().join(", "));

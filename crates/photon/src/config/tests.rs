@@ -81,6 +81,7 @@ prefer = "eu-west-1"
 write_consistency = "quorum"
 read_consistency = "causal"
 ttl = "7d"
+retention = "30d"
 ["datasets"."a.b"]
 type = "counter"
 placement = "eu"
@@ -288,6 +289,8 @@ fn a_dataset_makes_sense_on_its_planet_or_the_key_is_named() {
     dataset(prefer, "d.prefer", "not a region of every");
     dataset("type = 'counter'\nconflicts = 'highest'", "d.conflicts", "never conflict");
     dataset("type = 'counter'\nttl = '5s'", "d.ttl", "do not expire");
+    dataset("type = 'counter'\nretention = '5s'", "d.retention", "do not expire");
+    dataset("type = 'map'\nttl = '6s'\nretention = '5s'", "d.ttl", "not be longer");
     dataset("tpye = 'map'", "d.tpye", "did you mean `datasets.d.type`?");
     let name = "p.toml:8: `datasets.D`: `D` does not name a dataset: use 1 to 63 of a-z, 0-9, \
         -, _ and ., beginning with a letter";

@@ -69,6 +69,11 @@ pub struct Dataset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 3_153_600_000_000_i64)]
     pub ttl_ms: Option<u64>,
+    /// The longest that a content may last after it was written; whatever names no other time
+    /// lasts as long. Not of counters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3_153_600_000_000_i64)]
+    pub retention_ms: Option<u64>,
 }
 
 /// Declares names for the variants of an enum of the region: one table for both directions.
@@ -249,6 +254,15 @@ impl Dataset {
         if self.ttl_ms.is_some_and(|it| !(1..=TTL_MS_MAX).contains(&it)) {
             return Err(fault("ttl_ms", format!("use a whole number from 1 to {TTL_MS_MAX}")));
         }
+        if self.retention_ms.is_some_and(|it| !(1..=TTL_MS_MAX).contains(&it)) {
+            return Err(fault(
+                "retention_ms",
+                format!("use a whole number from 1 to {TTL_MS_MAX}"),
+            ));
+        }
+        if self.retention_ms.is_some_and(|max| self.ttl_ms.is_some_and(|ttl| max < ttl)) {
+            return Err(fault("ttl_ms", "it must not be longer than `retention_ms`"));
+        }
         Ok(DatasetSpec {
             name,
             kind: self.kind.into(),
@@ -259,6 +273,7 @@ impl Dataset {
             write_level: self.write_consistency.into(),
             read_level: self.read_consistency.into(),
             ttl: self.ttl_ms.map(Duration::from_millis),
+            retention: self.retention_ms.map(Duration::from_millis),
         })
     }
 
@@ -364,7 +379,7 @@ impl From<&DatasetSpec> for Dataset {
             data::Mode::AsyncMaster { master: _ } => (DatasetMode::AsyncMaster, None),
         };
         let (conflicts, prefer) = policy(spec.policy);
-        let ttl_ms = spec.ttl.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+        let millis = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         Self {
             name: Some(spec.name.to_string()),
             kind: spec.kind.into(),
@@ -379,7 +394,8 @@ impl From<&DatasetSpec> for Dataset {
             prefer,
             write_consistency: spec.write_level.into(),
             read_consistency: spec.read_level.into(),
-            ttl_ms,
+            ttl_ms: spec.ttl.map(millis),
+            retention_ms: spec.retention.map(millis),
         }
     }
 }
@@ -449,6 +465,9 @@ mod tests {
         check(r#"{"type": "map", "conflicts": "prefer"}"#, Err("prefer"));
         check(r#"{"type": "map", "prefer": "a"}"#, Err("prefer"));
         check(r#"{"type": "map", "ttl_ms": 0}"#, Err("ttl_ms"));
+        check(r#"{"type": "map", "ttl_ms": 5, "retention_ms": 5}"#, Ok(()));
+        check(r#"{"type": "map", "ttl_ms": 6, "retention_ms": 5}"#, Err("ttl_ms"));
+        check(r#"{"type": "map", "retention_ms": 0}"#, Err("retention_ms"));
         check(r#"{"type": "map", "name": "e"}"#, Err("name"));
     }
 }

@@ -47,8 +47,12 @@ pub struct Region {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub round_trip_ms: Option<f64>,
-    /// How many ops of this region are not yet durable there.
+    /// How many ops of this region are not yet durable there, as far as is known.
     pub lag_ops: u64,
+    /// How long ago the first of them was made; absent until that region has spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub lag_ms: Option<u64>,
     /// What is in it; only of the region that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -1,0 +1,54 @@
+//! What is not as it should be in a region, although it serves: for people and for probes.
+//! Must not make a region unready, nor know how it is told.
+
+use std::time::Duration;
+
+use photon_region::View;
+
+use crate::v1::types::{Warning, WarningCode};
+
+/// Lag above which there is a warning; the rules for Prometheus are as strict.
+const LAG_MAX: Duration = Duration::from_secs(5);
+/// Staleness above which a region has not caught up: it is told each second how much there is.
+const STALENESS_MAX: Duration = Duration::from_secs(30);
+
+/// Returns what is not as it should be.
+pub(crate) fn warnings(view: &View) -> Vec<Warning> {
+    let mut all = Vec::new();
+    let mut warn = |code, text: String| all.push(Warning { code, text });
+    if view.is_disk_full {
+        warn(WarningCode::DiskFull, "the disk is full: writes are refused".to_owned());
+    }
+    if view.data_bytes_max / 10 * 9 < view.data_bytes {
+        let (bytes, max) = (view.data_bytes, view.data_bytes_max);
+        let text = format!("records take {bytes} of {max} bytes (`data.bytes_max`)");
+        warn(WarningCode::DataNearlyFull, text);
+    }
+    for peer in &view.peers {
+        let region = peer.region;
+        if !peer.is_linked {
+            warn(WarningCode::LinkDown, format!("there is no link to `{region}`"));
+        }
+        if let Some(lag) = peer.lag.filter(|lag| LAG_MAX < *lag) {
+            let (ops, secs) = (peer.lag_ops, lag.as_secs());
+            let text = format!("`{region}` lacks {ops} changes of this region, for {secs} s");
+            warn(WarningCode::Lag, text);
+        }
+        if let Some(staleness) = peer.staleness.filter(|it| STALENESS_MAX < *it) {
+            let secs = staleness.as_secs();
+            let text = format!("changes of `{region}` of the last {secs} s may be missing here");
+            warn(WarningCode::Stale, text);
+        }
+    }
+    if view.is_taking_state {
+        let text = "the region was away for long, and is being sent the state of a peer";
+        warn(WarningCode::CatchingUp, text.to_owned());
+    }
+    for it in view.conflicts.iter().filter(|it| it.is_alarming) {
+        let (dataset, rate, max) = (&it.dataset, it.per_second, view.conflict_alarm_per_second);
+        let text =
+            format!("{rate:.1} writes of `{dataset}` a second are in conflict; {max} may be");
+        warn(WarningCode::Conflicts, text);
+    }
+    all
+}

@@ -1,0 +1,38 @@
+//! Writes what the region tells the people who operate it into the log of the process.
+//! Must not decide what is worth telling, nor name a record.
+
+use photon_region::{ConflictSample, Notice};
+use photon_state::{Dot, Hlc};
+use tracing::{info, warn};
+
+/// Tells of something.
+pub(crate) fn tell(notice: &Notice) {
+    match notice {
+        Notice::Conflict(sample) => conflict(sample),
+        Notice::ManyConflicts(rate) => warn!(
+            dataset = %rate.dataset, per_second = rate.per_second,
+            per_second_max = rate.per_second_max,
+            "writes are in conflict more often than they should be"
+        ),
+        Notice::FewConflicts(rate) => info!(
+            dataset = %rate.dataset, per_second = rate.per_second,
+            "writes are no longer in conflict too often"
+        ),
+    }
+}
+
+fn conflict(sample: &ConflictSample) {
+    let name = |(dot, _): &(Dot, Hlc)| format!("{}:{}", dot.source.origin, dot.seq);
+    info!(
+        dataset = %sample.dataset,
+        placement = %sample.placement,
+        key_hash = format_args!("{:016x}", sample.key_hash),
+        policy = sample.policy.as_str(),
+        arrived = name(&sample.arrived),
+        arrived_ms = sample.arrived.1.wall_ms,
+        held = name(&sample.held),
+        held_ms = sample.held.1.wall_ms,
+        left_out = sample.left_out,
+        "two writes did not know of each other"
+    );
+}
