@@ -31,6 +31,10 @@ pub(crate) struct Reach {
     due: Option<Duration>,
     /// Whether they are told then, too: the change is in this region's own links.
     is_own: bool,
+    /// Whether a peer is configured otherwise: then all that know of it make a mesh.
+    is_mixed: bool,
+    /// Whether that has changed since ops were sent accordingly.
+    is_switched: bool,
     /// Tells the configured topology from others.
     pub(crate) fingerprint: u64,
 }
@@ -48,6 +52,8 @@ impl Reach {
             feeds: BTreeMap::new(),
             due: None,
             is_own: false,
+            is_mixed: false,
+            is_switched: false,
             fingerprint: topology.fingerprint(),
         }
     }
@@ -83,9 +89,21 @@ impl Region {
     /// How long a helper sends ops only; a state is large, and the feeder may be sending one.
     const STATE_AFTER: Duration = Duration::from_secs(15);
 
-    /// Takes in that links have changed. What that means is found out in a moment; without a link
-    /// of its own, a region goes other ways at once.
+    /// Returns the topology that holds: as configured, or a mesh while a peer is configured
+    /// otherwise, or is too old to have any. Two shapes at once would leave gaps for good.
+    pub(crate) fn topology(&self) -> &Topology {
+        if self.reach.is_mixed { &Topology::Mesh } else { &self.config.topology }
+    }
+
+    /// Takes in that links have changed, or what is told on them. What that means is found out in a
+    /// moment; a region that has lost or won a link itself goes other ways at once.
     pub(crate) fn links_changed(&mut self, whose: Whose) {
+        let mut spoken = self.peers.values().filter(|it| it.is_linked && it.theirs.is_some());
+        let is_mixed = spoken.any(|it| it.topology != Some(self.reach.fingerprint));
+        if is_mixed != self.reach.is_mixed {
+            (self.reach.is_mixed, self.reach.is_switched) = (is_mixed, true);
+            self.reach.forget();
+        }
         if whose == Whose::Own {
             self.reach.is_own = true;
             self.reach.forget();
@@ -109,7 +127,8 @@ impl Region {
             return; // It goes by what each peer says of its own links.
         }
         let map = self.draw_map();
-        if !is_own && self.reach.map.as_ref() == Some(&map) {
+        let is_switched = std::mem::take(&mut self.reach.is_switched);
+        if !is_own && !is_switched && self.reach.map.as_ref() == Some(&map) {
             return; // Both ends of a link have told of it.
         }
         self.reach.forget();
@@ -130,7 +149,7 @@ impl Region {
         }
         let here = map.index(self.config.region).expect("it is a region of the planet");
         let layout = &self.reach.layouts[&placement];
-        let flow = flow(&self.config.topology, &map, layout, map.index(origin));
+        let flow = flow(self.topology(), &map, layout, map.index(origin));
         let feeds: BTreeSet<RegionId> = flow.from(here).iter().map(|it| map.region(*it)).collect();
         let is_one = feeds.contains(&to);
         self.reach.feeds.insert(of, feeds);
@@ -147,7 +166,7 @@ impl Region {
         #[cfg(feature = "planted-bugs")]
         let members = if is_planted { (0..map.len()).collect() } else { members };
         let here = map.index(self.config.region).expect("it is a region of the planet");
-        layout(&self.config.topology, map, &members, here)
+        layout(self.topology(), map, &members, here)
     }
 
     /// Draws the links that are up by the word of both sides, or of the one that can be heard.

@@ -50,10 +50,9 @@ impl Region {
         match message {
             Message::Seen { incarnation, seen, linked, topology } => {
                 peer.incarnation = incarnation;
-                peer.topology = topology;
                 let is_first = peer.theirs.is_none();
-                let were = std::mem::replace(&mut peer.linked, linked);
-                let is_changed = is_first || were != peer.linked;
+                let is_changed = is_first || linked != peer.linked || topology != peer.topology;
+                (peer.linked, peer.topology) = (linked, topology);
                 // It was said after the peer had answered our last ping: what it had then is here.
                 if let Some(sent) = peer.echoed {
                     self.data.peer_had(from, incarnation, &seen, sent);
@@ -254,7 +253,7 @@ impl Region {
             // It has what it writes itself; what it wrote before it lost its log, it lacks.
             return stream.incarnation != peer.incarnation;
         }
-        if self.config.topology == Topology::Mesh {
+        if *self.topology() == Topology::Mesh {
             let origin = stream.origin;
             return origin == self.config.region || !peer.linked.contains_key(&origin);
         }

@@ -192,21 +192,15 @@ fn every_region_acknowledges_to_the_origin_itself() {
 }
 
 #[test]
-fn regions_that_are_told_different_things_still_agree_and_say_so() {
+fn regions_that_are_told_different_things_make_a_mesh_and_say_so() {
     let all = every_topology();
     let mut world = World::new(&planet(), |here| all[here].clone());
     world.pass(Duration::from_secs(5));
     let dataset = world.declare(DUBLIN, PlacementId::global());
-    for writer in ALL {
-        world.write(writer, &dataset, "x".into(), WriteLevel::Eventual);
-    }
-    world.pass(Duration::from_secs(12));
-    for reader in ALL {
-        let placement = PlacementId::global();
-        assert_eq!(world.seen(reader, placement), world.seen(DUBLIN, placement));
-    }
-    let view = show(&mut world, DUBLIN);
-    assert_eq!(view.otherwise.len(), 6);
+    check_spread(&mut world, &dataset, &ALL, &ALL);
+    let view = show(&mut world, FRANKFURT);
+    assert_eq!((view.topology.name(), view.otherwise.len()), ("star", 6));
+    assert!(view.flows.iter().all(|it| it.sends.iter().all(|(from, _)| *from == it.origin)));
 }
 
 #[test]

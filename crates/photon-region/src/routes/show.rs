@@ -13,7 +13,7 @@ use crate::region::Region;
 pub struct TopologyView {
     /// As it is configured here.
     pub topology: Topology,
-    /// Peers that are configured otherwise.
+    /// Peers that are configured otherwise; while there are any, a mesh holds.
     pub otherwise: Vec<RegionId>,
     /// Every two regions, each pair once.
     pub links: Vec<LinkView>,
@@ -52,8 +52,8 @@ pub struct FlowView {
 impl Region {
     pub(crate) fn show_topology(&self) -> TopologyView {
         let map = self.draw_map();
-        let differs = |it: u64| it != self.reach.fingerprint;
-        let otherwise = self.peers.iter().filter(|(_, peer)| peer.topology.is_some_and(differs));
+        let spoken = self.peers.iter().filter(|(_, it)| it.is_linked && it.theirs.is_some());
+        let otherwise = spoken.filter(|(_, it)| it.topology != Some(self.reach.fingerprint));
         let pairs = (0..map.len()).flat_map(|a| (a + 1..map.len()).map(move |b| (a, b)));
         let here = self.config.region;
         let own = self.config.placements.iter().filter(|(_, members)| members.contains(&here));
@@ -73,7 +73,7 @@ impl Region {
 
     fn show_flow(&self, map: &Map, layout: &Layout, of: (PlacementId, RegionId)) -> FlowView {
         let (placement, origin) = of;
-        let flow = flow(&self.config.topology, map, layout, map.index(origin));
+        let flow = flow(self.topology(), map, layout, map.index(origin));
         let sends = flow.sends.iter().map(|(from, to)| (map.region(*from), map.region(*to)));
         let sends: Vec<(RegionId, RegionId)> = sends.collect();
         let is_reached = |it: RegionId| {

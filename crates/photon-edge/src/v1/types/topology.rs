@@ -13,7 +13,8 @@ pub struct Topology {
     /// The topology that it is configured with.
     #[schema(example = "auto")]
     pub topology: String,
-    /// Regions that are configured with another one, or with another hub, groups or parents.
+    /// Linked regions that are configured with another one, or with another hub, groups or parents;
+    /// while there are any, this region sends as in a mesh.
     pub configured_otherwise: Vec<String>,
     /// Every two regions, each pair once.
     pub links: Vec<TopologyLink>,
