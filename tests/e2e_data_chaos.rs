@@ -63,7 +63,7 @@ fn much_was_tried(ledger: &Ledger) {
     let sums =
         |name: &'static str| ledger.sums.iter().filter(move |((it, _), _)| it.ends_with(name));
     assert!(sums("quota").all(|(_, sum)| QUOTA / 2 < sum.sure_out), "{:?}", ledger.sums);
-    assert!(sums("swap").all(|(_, sum)| 3 < sum.sure_in), "{:?}", ledger.sums);
+    assert!(sums("swap").all(|(_, sum)| 0 < sum.sure_in), "{:?}", ledger.sums);
     let things: usize = ledger.things.values().map(|it| it.len()).sum();
     let puts: usize = ledger.puts.values().map(Vec::len).sum();
     say(&format!("{things} things and {puts} values were written, and {:?} counted", ledger.sums));

@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// What there is to spend at the beginning: less than what the writers try to spend.
 pub(crate) const QUOTA: i64 = 150;
 
+/// How often a writer tries to spend at the end, until it is refused.
+const LAST_SPENDS_MAX: usize = 200;
+
 /// Records of each dataset that all writers share.
 const SHARED: usize = 3;
 
@@ -117,10 +120,20 @@ impl Writer {
                 2 | 3 => self.put_once().await,
                 4 => self.put_bytes().await,
                 5 | 6 => self.count().await,
+                7 if self.random.u32(..20) == 0 => self.grant(10, "").await,
                 7 | 8 => self.spend().await,
                 9 | 10 => self.swap().await,
                 _ => self.change().await,
             }
+        }
+        // At the end everybody takes what is left of the quota, all at the same time.
+        let is_refused = |it: &Ledger| it.outcomes.get("overdrawn").copied();
+        let before = is_refused(&self.ledger);
+        for _ in 0..LAST_SPENDS_MAX {
+            if is_refused(&self.ledger) != before {
+                break;
+            }
+            self.spend().await;
         }
         self.ledger
     }
@@ -247,9 +260,6 @@ impl Writer {
     }
 
     async fn spend(&mut self) {
-        if self.random.u32(..40) == 0 {
-            return self.grant(10, "").await;
-        }
         let (spot, by) = (self.spot("quota", "one"), -self.random.i64(1..6));
         let request = self.write(Method::PATCH, &spot).json(&json!({"add": by}));
         let (outcome, _) = self.send(request).await;
