@@ -2,11 +2,14 @@
 
 ARGS  ?=
 SEEDS ?= 1000
+SECONDS := 600
 NEXTEST := 0.9.143
+FUZZ_VERSION := 0.13.2
+FUZZ  := $(abspath fuzz/target)
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: up test sim lint bench e2e fmt release help linker nextest python
+.PHONY: up test sim lint bench e2e fuzz fmt release help linker nextest python
 
 up: linker ## start a planet on this machine: make up ARGS="--fresh"
 	cargo build --release -p photon
@@ -22,6 +25,7 @@ sim: linker ## simulate planets, one for each seed: make sim SEEDS=1000
 
 lint: linker ## check format, lints, licences and sources
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	else echo "cargo-deny is not installed: licences and sources go unchecked"; fi
@@ -33,8 +37,19 @@ bench: linker ## measure side by side with real peers: make bench ARGS="..."
 e2e: linker nextest python ## run only the tests that start real planets
 	cargo nextest run --workspace --filterset 'package(photon) & kind(test)'
 
+# Coverage is a flag that stable compilers have, but hide; sanitizers, which they lack, would find nothing
+# more in code without `unsafe`.
+fuzz: linker ## feed bytes of strangers to logs, links and requests, one after the other: make fuzz SECONDS=600
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version $(FUZZ_VERSION)
+	@for target in log link api; do \
+	  echo "== $$target for $(SECONDS) s"; \
+	  RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(FUZZ) cargo fuzz run -s none $$target -- \
+	    -max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 || exit 1; \
+	done
+
 fmt: ## format all code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 release: linker ## build the binary as it is shipped, with its checksum
 	cargo build --release --locked -p photon

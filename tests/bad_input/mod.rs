@@ -2,6 +2,7 @@
 //! Must not depend on each other: each test has a region of its own.
 
 mod crowd;
+mod data;
 mod disk;
 mod raw;
 mod requests;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::Front;
 use crate::hold::{BodiesFull, Share};
@@ -167,13 +167,17 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Declin
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|err| {
+        use serde_json::error::Category as C;
         let path = err.path().to_string();
         let err = err.into_inner();
         match err.classify() {
-            serde_json::error::Category::Data => invalid_field(&path, &err),
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => malformed(&err),
+            C::Data => invalid_field(&path, &err),
+            // Of a number in place of a name the parser says that it is no JSON.
+            C::Io | C::Syntax | C::Eof if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+                let rule = "it must be one of the names that are known, as text";
+                Invalid::new(&path, rule).problem(Stood::Inside)
+            }
+            C::Io | C::Syntax | C::Eof => malformed(&err),
         }
     })?;
     reader.end().map_err(|err| malformed(&err))?;

@@ -49,6 +49,7 @@ async fn a_dataset_is_declared_shown_changed_and_forgotten() {
     put(other("type", json!("map"))).await.refused(409, "declared-otherwise", json!("type"));
     let kind = "invalid-body";
     put(other("type", json!("list"))).await.refused(422, kind, json!("type"));
+    put(other("type", json!(7))).await.refused(422, kind, json!("type"));
     put(other("name", json!("x"))).await.refused(422, kind, json!("name"));
     put(other("tenants", json!({"a": "us"}))).await.refused(422, kind, json!("placement"));
     put(other("plcement", json!("us"))).await.refused(422, kind, json!("plcement"));
@@ -168,6 +169,8 @@ async fn a_change_that_does_not_fit_the_type_is_refused() {
     odd("PUT", "counter/a", json!(1), "body").await;
     odd("PATCH", "counter/a", json!({"add": "1"}), "body").await;
     odd("PATCH", "counter/a", json!({"ad": 1}), "body").await;
+    let least = client.json("PATCH", "/v1/data/counter/a", json!({"add": i64::MIN})).await;
+    least.refused(422, "does-not-fit", json!("add"));
     odd("PUT", "set/a", json!({}), "body").await;
     odd("PATCH", "set/a", json!({"add": 1}), "body.add").await;
     odd("PUT", "map/a", json!([]), "body").await;

@@ -1,4 +1,4 @@
-//! The links of a region without the region, to measure them alone.
+//! The links and the log of a region without the region, to measure or to damage them alone.
 //! Must not be used by a running region.
 
 use std::collections::BTreeSet;
@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use crate::links::Squeezing;
+pub use crate::links::probe::{greet, hear, say};
+pub use crate::log::probe::LogProbe;
 
 use crate::lanes::LaneStats;
 use crate::links::{Class, LinkEvent, LinkOptions, LinkTable, Links};

@@ -11,6 +11,7 @@ mod greet;
 mod hello;
 mod outbox;
 mod packing;
+pub(crate) mod probe;
 mod squeeze;
 mod table;
 mod tls;

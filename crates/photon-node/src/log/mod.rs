@@ -10,6 +10,7 @@ mod error;
 mod folder;
 mod format;
 mod index;
+pub(crate) mod probe;
 mod read;
 mod recover;
 mod segment;

@@ -297,6 +297,9 @@ impl Window {
     }
 
     fn fill(&mut self, at: u64, len: usize) -> io::Result<()> {
+        // A length that is damaged makes nobody allocate more than the file has.
+        let left = self.file.metadata()?.len().saturating_sub(at);
+        let len = len.min(usize::try_from(left).unwrap_or(usize::MAX));
         self.start = at;
         self.bytes.resize(len, 0);
         let mut filled = 0;

@@ -174,6 +174,16 @@ fn a_segment_that_ends_within_its_last_group_is_cut_off() {
 }
 
 #[test]
+fn no_more_is_read_than_a_file_has_whatever_a_length_says() {
+    let fixture = Fixture::new(4_096);
+    fixture.write(&[1..4]);
+    let file = fs::File::open(fixture.segment(1)).unwrap();
+    let mut window = segment::Window::new(file, 1 << 10);
+    assert_eq!(window.bytes(64, 1 << 50).unwrap().len(), 4_096 - 64);
+    assert!(window.bytes(1 << 40, 1 << 50).unwrap().is_empty());
+}
+
+#[test]
 fn a_bit_that_flips_anywhere_before_the_last_group_is_refused() {
     let fixture = Fixture::new(4_096);
     let groups = fixture.write(&[1..3, 3..5, 5..6]);

@@ -186,9 +186,8 @@ impl Region {
                 return Err(DataRefusal::Senseless { field: "ttl", why }.into());
             }
             if let Edit::Add(i64::MIN) = write.edit {
-                return Err(
-                    DataRefusal::Senseless { field: "amount", why: "it is out of bounds" }.into()
-                );
+                let why = "it must be above -9223372036854775808, which has no opposite";
+                return Err(DataRefusal::Senseless { field: "add", why }.into());
             }
         }
         Ok(())
