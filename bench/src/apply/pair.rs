@@ -170,5 +170,6 @@ fn spec(name: DatasetName, kind: Kind) -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Eventual,
         ttl: None,
+        sensitive_keys: false,
     }
 }

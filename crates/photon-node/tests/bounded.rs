@@ -30,6 +30,7 @@ fn notes() -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Eventual,
         ttl: None,
+        sensitive_keys: false,
     }
 }
 
@@ -52,6 +53,7 @@ async fn write(node: &Running, rounds: u8) {
             edit: Edit::Put(vec![round; 4_000].into()),
             expect: None,
             ttl: None,
+            spot: None,
         };
         let command = DataCommand::Write {
             dataset: notes().name,

@@ -44,6 +44,8 @@ pub enum Input {
         /// As many ops as the log had, within the bound that was asked for.
         ops: Vec<Arc<Op>>,
     },
+    /// The log was let go of as [`Output::Truncate`] said.
+    Truncated,
     /// Time passed.
     Tick,
 }
@@ -75,7 +77,8 @@ pub enum Output {
         /// About how many bytes are wanted at most.
         bytes_max: usize,
     },
-    /// Let go of the log before an op of it: what follows stands for all that was before.
+    /// Let go of the log before an op of it, then say [`Input::Truncated`]: what follows stands for
+    /// all that was before.
     Truncate {
         /// The stream of the op.
         stream: StreamId,
@@ -409,6 +412,8 @@ pub enum Question {
     State {
         /// The dataset.
         dataset: DatasetName,
+        /// Where the record lives.
+        placement: PlacementId,
         /// The record.
         key: Bytes,
     },

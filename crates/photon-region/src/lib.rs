@@ -31,7 +31,7 @@ pub use contract::{
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
-pub use snapshot::{inspect_part, seen_after};
+pub use snapshot::{begins_state, inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
@@ -60,4 +60,6 @@ pub enum PlantedBug {
     ForgetCauses,
     /// Passes the ops of other regions on to whoever is linked, member of their placement or not.
     RelayOutside,
+    /// Removes a record from where it lived before the copy is durable where it shall live.
+    EraseBeforeCopy,
 }

@@ -14,7 +14,7 @@ use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 use crate::ask::Asks;
 use crate::config::Config;
 use crate::contract::{Command, Disk, Input, Message, Output, Ticket};
-use crate::data::{Data, into_answer, is_guest};
+use crate::data::{Data, into_answer, is_copy, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
@@ -177,6 +177,7 @@ impl Region {
         self.now = now;
         self.beat_at = now.mono;
         self.at_start = Some(self.store.seen().clone());
+        self.resume_moves();
         self.resume_home();
         self.resume_agents();
     }
@@ -196,6 +197,7 @@ impl Region {
             Input::Durable(number) => self.on_durable(number),
             Input::Disk(disk) => self.on_disk(disk),
             Input::Fetched { stream, from, ops } => self.on_fetched(stream, from, &ops),
+            Input::Truncated => self.log_is_cut(),
             Input::Tick => self.on_tick(),
         }
     }
@@ -371,6 +373,7 @@ impl Region {
                 let Some((to, number)) = self.data.leaves(ticket) else { return };
                 Output::Send(to, Message::Answer(number, reply.map(into_answer)))
             }
+            Held::Reply(ticket, reply) if is_copy(ticket) => return self.copied(ticket, reply),
             Held::Reply(ticket, reply) => Output::Reply(ticket, reply),
         };
         self.outputs.push_back(output);
@@ -443,6 +446,7 @@ impl Region {
         }
         self.on_durable_data(self.durable);
         self.go_on_compacting();
+        self.run_moves();
     }
 
     fn on_disk(&mut self, disk: Disk) {
@@ -471,6 +475,7 @@ impl Region {
         self.remove_expired();
         self.covers.prune(self.store.seen());
         self.resend_parts();
+        self.run_moves();
         self.bound_log();
     }
 }

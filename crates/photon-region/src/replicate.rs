@@ -52,7 +52,10 @@ impl Region {
                     self.data.peer_had(from, incarnation, &seen, sent);
                     self.data.freshen(self.store.seen());
                 }
-                peer.heard(seen, now);
+                self.heard_of_removals(from, &seen);
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.heard(seen, now);
+                }
                 self.drop_needless_transfer(from);
                 self.pump_all_to(from);
                 self.settle_all();
@@ -112,8 +115,8 @@ impl Region {
                 self.say(append, Held::Answer(from, number, answer));
             }
             Question::Data(command) => self.welcome(from, number, *command),
-            Question::State { dataset, key } => {
-                let (append, answer) = self.tell_state(from, &dataset, &key);
+            Question::State { dataset, placement, key } => {
+                let (append, answer) = self.tell_state(from, (&dataset, placement), &key);
                 self.say(append, Held::Answer(from, number, answer));
             }
         }

@@ -55,6 +55,8 @@ pub(crate) enum LogEvent {
     Disk(Disk),
     /// What was asked for.
     Fetched { stream: StreamId, from: u64, ops: Vec<Arc<Op>> },
+    /// What was no longer needed was let go of.
+    Truncated,
     /// The log can go on no more.
     Failed(LogError),
 }
@@ -278,7 +280,7 @@ fn run_reader(
             ReadRequest::Truncate { stream, seq } => match reader.truncate(&stream, seq) {
                 Ok(removed) => {
                     info!(removed, "segments of the log are no longer needed and were removed");
-                    continue;
+                    LogEvent::Truncated
                 }
                 Err(error) => LogEvent::Failed(error),
             },

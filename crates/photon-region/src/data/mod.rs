@@ -12,8 +12,11 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod moves;
+mod place;
 mod read;
 mod refusal;
+mod search;
 mod show;
 mod spec;
 mod watch;
@@ -33,10 +36,12 @@ pub use contract::{
 };
 pub(crate) use forward::{into_answer, is_guest};
 pub(crate) use levels::Pending;
+pub use moves::{Adopt, Copied, MoveId, MoveIdError, MoveState, Moved, Receipt};
+pub(crate) use moves::{Adoption, MOVES, Move, Taken, is_copy, move_of};
 pub use refusal::{DataRefusal, ReadGap};
 pub use spec::{
     DatasetName, DatasetNameError, DatasetSpec, Kind, Mode, Outside, PlacementRule, Policy,
-    ReadLevel, WriteLevel,
+    ReadLevel, Spot, WriteLevel,
 };
 
 use crate::config::Config;
@@ -48,6 +53,8 @@ use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
+use moves::Moves;
+use search::Search;
 
 /// Records of datasets: a register by name, in the placement `global`.
 pub(crate) const DATASETS: Dataset = Dataset(4);
@@ -108,6 +115,8 @@ pub(crate) struct Data {
     changes: Changes,
     levels: Levels,
     gathers: BTreeMap<Ticket, Gather>,
+    searches: BTreeMap<Ticket, Search>,
+    moves: Moves,
     guests: Guests,
     /// How fresh what is known of each peer is.
     freshness: BTreeMap<(RegionId, PlacementId), Freshness>,
@@ -155,6 +164,8 @@ impl Data {
             changes: Changes::default(),
             levels: Levels::default(),
             gathers: BTreeMap::new(),
+            searches: BTreeMap::new(),
+            moves: Moves::default(),
             guests: Guests::default(),
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
@@ -178,7 +189,7 @@ impl Data {
 
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
-        self.levels.len() + self.gathers.len()
+        self.levels.len() + self.gathers.len() + self.searches.len() + self.moves.waiting()
     }
 
     /// Returns when to look after what is overdue.
@@ -237,6 +248,12 @@ impl Region {
             DataCommand::Conflicts(name) => self.show_conflicts(name),
             DataCommand::Digest { .. } => self.digest_records(command),
             DataCommand::MoveMaster { .. } => self.move_master(ticket, command, patience),
+            DataCommand::Move { .. } => self.move_record(ticket, command, patience),
+            DataCommand::Adopt { .. } => self.adopt_record(ticket, command, patience),
+            DataCommand::Receipts { dataset, id, before, limit } => {
+                self.show_receipts(dataset, (*id, *before, *limit))
+            }
+            DataCommand::Compact => Ok(self.compact_soon()),
             DataCommand::Write { .. } => self.write_records(ticket, command, patience),
             DataCommand::Read { .. } => self.read_record(ticket, command, patience),
             DataCommand::Scan { .. } => self.scan_records(ticket, command, patience),

@@ -14,7 +14,7 @@ use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
 use super::{
     Content, DATA, DataCommand, DataReply, DatasetSpec, Edit, Expect, FieldEdit, KEY_BYTES_MAX,
-    Kind, Mode, Outside, Pending, PlacementRule, Shown, Write, WriteLevel, Written, is_guest,
+    Kind, Mode, Outside, Pending, Shown, Write, WriteLevel, Written, is_guest,
 };
 use crate::contract::Ticket;
 use crate::desk::Bell;
@@ -96,7 +96,7 @@ impl Region {
         let mut deciders = BTreeSet::new();
         let mut targets = Vec::with_capacity(writes.len());
         for write in writes {
-            let placement = self.place(&spec, &write.key)?;
+            let placement = self.place_write(&spec, write)?;
             self.check_guest(ticket, &spec, placement)?;
             deciders.insert(self.decider_of(&spec, placement, write)?);
             targets.push((Self::record_of(&spec, placement, &write.key), write));
@@ -191,29 +191,6 @@ impl Region {
             return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
         }
         Ok(())
-    }
-
-    /// Returns where a record of a dataset may live.
-    pub(super) fn place(&self, spec: &DatasetSpec, key: &[u8]) -> Result<PlacementId, Refusal> {
-        let placement = match &spec.rule {
-            PlacementRule::Fixed(placement) => *placement,
-            PlacementRule::ByTenant { tenants, others } => {
-                let tenant = key.split(|byte| *byte == b'/').next().unwrap_or(key);
-                let tenant = String::from_utf8_lossy(tenant);
-                let found = tenants.get(&*tenant).or(others.as_ref()).copied();
-                found.ok_or_else(|| {
-                    Refusal::from(DataRefusal::NoSuchTenant {
-                        dataset: spec.name.clone(),
-                        tenant: tenant.chars().take(100).collect::<String>().into(),
-                    })
-                })?
-            }
-        };
-        if self.config.placements.contains_key(&placement) {
-            Ok(placement)
-        } else {
-            Err(Refusal::NoSuchPlacement(placement))
-        }
     }
 
     /// Returns the region that decides about a write.
@@ -338,8 +315,10 @@ impl Region {
         }
         self.counters.written += targets.len() as u64;
         marks.iter().for_each(|(stream, seq)| session.raise(*stream, *seq));
-        let empty =
-            |placement| Shown { content: Content::Fields(vec![]), fingerprint: 0, placement };
+        let empty = |placement| {
+            let (content, also_in) = (Content::Fields(vec![]), Vec::new());
+            Shown { content, fingerprint: 0, placement, also_in }
+        };
         let records = targets.iter().map(|(record, _)| {
             self.show_record(spec, record).unwrap_or_else(|| empty(record.placement))
         });
@@ -361,7 +340,7 @@ impl Region {
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
     /// of it: nothing else may be told in it.
-    fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+    pub(super) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetCauses) {
             return Seen::default();

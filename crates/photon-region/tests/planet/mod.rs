@@ -5,17 +5,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
     Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Ticket, WentBack,
 };
-use photon_state::{Now, PlacementId, RegionId};
+use photon_state::{Now, Op, PlacementId, RegionId};
 
 /// Regions whose messages arrive at once and whose disks sync at once.
 pub(crate) struct Planet {
     pub(crate) regions: BTreeMap<&'static str, Region>,
     pub(crate) appended: BTreeMap<&'static str, u64>,
+    /// What each log holds since it was cut last.
+    pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
@@ -31,6 +34,7 @@ impl Planet {
         let mut planet = Self {
             regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
             appended: BTreeMap::new(),
+            logs: NAMES.iter().map(|name| (*name, Vec::new())).collect(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
             halted: Vec::new(),
@@ -70,7 +74,10 @@ impl Planet {
             let mut appends = 0;
             while let Some(output) = region.poll() {
                 match output {
-                    Output::Append(_) => appends += 1,
+                    Output::Append(op) => {
+                        appends += 1;
+                        self.logs.get_mut(name).unwrap().push(op);
+                    }
                     Output::Send(to, message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
                         if !self.cut.contains(name) && !self.cut.contains(to) {
@@ -81,7 +88,12 @@ impl Planet {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
-                    Output::Truncate { .. } => {}
+                    Output::Truncate { stream, seq } => {
+                        let log = self.logs.get_mut(name).unwrap();
+                        let is_it = |it: &Arc<Op>| it.stream == stream && it.seq == seq;
+                        drop(log.drain(..log.iter().position(is_it).unwrap()));
+                        inputs.push_back((name, Input::Truncated));
+                    }
                     Output::Halt(why) => self.halted.push((name, why)),
                 }
             }
@@ -122,6 +134,10 @@ pub(crate) fn eu_only() -> PlacementId {
     PlacementId::try_from("eu-only").unwrap()
 }
 
+pub(crate) fn us_only() -> PlacementId {
+    PlacementId::try_from("us-only").unwrap()
+}
+
 /// Makes a region that has seen nothing.
 pub(crate) fn empty(name: &str) -> Region {
     let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
@@ -129,7 +145,10 @@ pub(crate) fn empty(name: &str) -> Region {
         region: id(name),
         incarnation: 1,
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
-        placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
+        placements: BTreeMap::from([
+            (eu_only(), BTreeSet::from([id("eu")])),
+            (us_only(), BTreeSet::from([id("us")])),
+        ]),
         datasets: vec![],
         limits: Limits::default(),
         seed: 1,
