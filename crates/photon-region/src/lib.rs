@@ -62,4 +62,6 @@ pub enum PlantedBug {
     RelayOutside,
     /// Removes a record from where it lived before the copy is durable where it shall live.
     EraseBeforeCopy,
+    /// Says that the log is free of a record wherever it was cut.
+    PurgeTooEarly,
 }

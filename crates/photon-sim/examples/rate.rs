@@ -23,7 +23,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 9];
+    let mut sums = [0; 11];
     for seed in first..last {
         match run(seed, &profile) {
             Ok(it) => {
@@ -38,6 +38,8 @@ fn main() {
                     it.truncated,
                     it.transfers,
                     it.records,
+                    it.moved,
+                    it.purged,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -48,7 +50,8 @@ fn main() {
         }
     }
     println!(
-        "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records: {sums:?}"
+        "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, moved, \
+         purged: {sums:?}"
     );
     let took = began.elapsed();
     let rate = events as f64 / took.as_secs_f64();

@@ -8,6 +8,7 @@ use photon_state::codec::Writer;
 use photon_state::{Op, PlacementId};
 
 use crate::clock::{MS, Micros, SECOND};
+use crate::moved::{count, unfinished};
 use crate::planet::Planet;
 use crate::promises::{Broken, Promise};
 use crate::records::{CANARY, placement_of};
@@ -46,6 +47,9 @@ impl Planet<'_, '_> {
                 && self.ledger.is_strict()
             {
                 return Some(format!("{name} waits for the rest of a state: {op:?}"));
+            }
+            if let Some(what) = unfinished(machine).filter(|_| self.ledger.is_strict()) {
+                return Some(format!("{name} has a move that does not end: {what}"));
             }
             let view = machine.view();
             let is_open = |(state, count): &&(photon_region::TaskState, usize)| {
@@ -115,6 +119,8 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         self.crowd.scribes.audit(&self.atlas, &self.sites)?;
+        self.crowd.movers.audit(&self.atlas, &self.sites)?;
+        (self.report.moved, self.report.purged) = count(&self.sites);
         self.check_tasks()
     }
 

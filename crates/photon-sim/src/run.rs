@@ -53,6 +53,10 @@ pub struct Report {
     pub truncated: u64,
     /// Times that a region sent another one its state.
     pub transfers: u64,
+    /// Records that moved to another placement.
+    pub moved: u64,
+    /// Those of which nothing was left in the logs of regions that may not hold them any more.
+    pub purged: u64,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.
@@ -66,12 +70,13 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
-        let Self { lapsed, stale, records, truncated, transfers, .. } = self;
+        let Self { lapsed, stale, records, truncated, transfers, moved, purged, .. } = self;
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {seconds:.1} s, {events} events, {tasks} tasks, \
-             {records} records, {replies} replies, {crashes} crashes, \
+             {records} records, {moved} moved, {purged} purged, {replies} replies, \
+             {crashes} crashes, \
              {truncated} logs cut, {transfers} states sent, {lapsed} leases lapsed, {stale} stale, \
              {lost} messages lost, digest {digest:016x}"
         )

@@ -260,6 +260,17 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             writer.tag(24);
             writer.text(dataset.as_str());
         }
+        DataRefusal::Unplaced { .. }
+        | DataRefusal::LivesElsewhere { .. }
+        | DataRefusal::NothingToMove { .. }
+        | DataRefusal::RecordMoves { .. }
+        | DataRefusal::NoSuchMove(_) => write_misplaced(writer, refusal),
+    }
+}
+
+/// Writes a refusal that is about where a record lives.
+fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
+    match refusal {
         DataRefusal::Unplaced { dataset, attribute, said, allowed } => {
             writer.tag(25);
             writer.text(dataset.as_str());
@@ -284,6 +295,20 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             writer.tag(29);
             writer.text(dataset.as_str());
         }
+        DataRefusal::NoSuchDataset(_)
+        | DataRefusal::DeclaredOtherwise { .. }
+        | DataRefusal::NotEmpty(_)
+        | DataRefusal::NoSuchTenant { .. }
+        | DataRefusal::WrongKind { .. }
+        | DataRefusal::NotMaster { .. }
+        | DataRefusal::MasterMoves { .. }
+        | DataRefusal::Unexpected { .. }
+        | DataRefusal::Overdrawn { .. }
+        | DataRefusal::LevelNotReached { .. }
+        | DataRefusal::ReadNotReached { .. }
+        | DataRefusal::DeciderUnreachable { .. }
+        | DataRefusal::PositionTooOld
+        | DataRefusal::Senseless { .. } => unreachable!("the caller has matched"),
     }
 }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use photon_state::{PlacementId, RegionId};
+use photon_state::{PlacementId, Record, RegionId};
 
 use super::refusal::DataRefusal;
-use super::{DatasetSpec, Edit, Outside, PlacementRule, Shown, Spot, Write};
+use super::{DataCommand, DatasetSpec, Edit, Outside, PlacementRule, Shown, Spot, Write};
 use crate::refusal::Refusal;
 use crate::region::Region;
 
@@ -141,6 +141,23 @@ impl Region {
             members: members.into_iter().collect(),
         })
     }
+}
+
+/// Says in writes that are handed on where their records live, as far as that was found out here.
+pub(super) fn with_places(
+    spec: &DatasetSpec,
+    command: &DataCommand,
+    targets: &[(Record, &Write)],
+) -> DataCommand {
+    let mut command = command.clone();
+    if let DataCommand::Write { writes, .. } = &mut command
+        && spec.rule.is_by_record()
+    {
+        for (write, (record, _)) in writes.iter_mut().zip(targets) {
+            write.spot = Some(Spot::Placement(record.placement));
+        }
+    }
+    command
 }
 
 /// Puts the record that is shown first, and names the places of the others in it.

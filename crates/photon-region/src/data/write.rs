@@ -11,6 +11,7 @@ use photon_state::crdt::{
 use photon_state::{Change, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::declare::reply;
+use super::place::with_places;
 use super::refusal::{DataRefusal, ReadGap};
 use super::{
     Content, DATA, DataCommand, DataReply, DatasetSpec, Edit, Expect, FieldEdit, KEY_BYTES_MAX,
@@ -107,7 +108,8 @@ impl Region {
             return Err(DataRefusal::Senseless { field: "writes", why }.into());
         }
         if decider != self.config.region {
-            return self.hand_on(ticket, decider, command, *wait);
+            let command = with_places(&spec, command, &targets);
+            return self.hand_on(ticket, decider, &command, *wait);
         }
         let moving = self.data.datasets[dataset].moving;
         if let Some((to, _)) = moving.filter(|(_, until)| self.now.mono < *until) {
@@ -137,7 +139,8 @@ impl Region {
             let Some(richest) = richest.filter(|_| writes.len() == 1 && !is_guest(ticket)) else {
                 return Err(DataRefusal::Overdrawn { asked, value }.into());
             };
-            return self.hand_on(ticket, richest, command, *wait);
+            let command = with_places(&spec, command, &targets);
+            return self.hand_on(ticket, richest, &command, *wait);
         }
         let level = level.unwrap_or(spec.write_level);
         let until = patience.until(self.now, *wait);

@@ -225,8 +225,8 @@ impl Region {
     }
 }
 
-/// Whether an op of a log begins a state that stands for all that is older. For those who keep logs:
-/// what they let go of ends there.
+/// Whether an op of a log begins a state that stands for all that is older. For those who keep
+/// logs: what they let go of ends there.
 #[must_use]
 pub fn begins_state(op: &Op) -> bool {
     match &op.change {

@@ -82,7 +82,7 @@ pub struct Dataset {
     #[schema(nullable = false, minimum = 1, maximum = 3_153_600_000_000_i64)]
     pub ttl_ms: Option<u64>,
     /// Whether the names of its keys are told to nobody outside their placement.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sensitive_keys: bool,
 }
 

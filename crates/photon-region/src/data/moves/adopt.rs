@@ -47,10 +47,14 @@ impl Region {
             let to = self.data.moves.all[&(dataset.clone(), *id)].receipt.to;
             return Err(DataRefusal::RecordMoves { to }.into());
         }
-        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| *it);
-        let last = match known.filter(|it| adopt.round <= it.round) {
-            Some(adoption) => adoption.last,
-            None => self.take_copy(&record, adopt)?,
+        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it.clone());
+        let last = match known {
+            Some(known) if adopt.round <= known.round => known.last,
+            known => {
+                let is_own = |it: &Adoption| it.last.source == self.source();
+                let times = known.filter(is_own).map(|it| it.times).unwrap_or_default();
+                self.take_copy(&record, adopt, times)?
+            }
         };
         let marks = vec![(last.source.stream(to), last.seq)];
         let members = self.config.placements[&to].len();
@@ -63,26 +67,32 @@ impl Region {
     }
 
     /// Writes a copy, and before it that it was taken in; returns the last op.
-    fn take_copy(&mut self, record: &Record, adopt: &Adopt) -> Result<Dot, Refusal> {
+    fn take_copy(
+        &mut self,
+        record: &Record,
+        adopt: &Adopt,
+        mut times: BTreeMap<u64, Hlc>,
+    ) -> Result<Dot, Refusal> {
         self.check_disk()?;
-        let deltas = match &adopt.content {
-            Moved::Sum(sum) => amounts(*sum).map(Delta::Add).collect(),
-            Moved::Fields(versions) => self.in_order(record, versions),
+        let deltas: Vec<(Hlc, Delta)> = match &adopt.content {
+            Moved::Sum(sum) => amounts(*sum).map(|by| (Hlc::default(), Delta::Add(by))).collect(),
+            Moved::Fields(versions) => self.in_order(record, versions, &times),
         };
-        let bytes: usize = deltas.iter().map(Delta::weight).sum();
+        let bytes: usize = deltas.iter().map(|(_, it)| it.weight()).sum();
         let max = self.config.limits.data_bytes_max;
         if max < self.store.value_bytes() + bytes {
             let (max, retry_after) = (max as u64, Duration::from_secs(60));
             return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
         }
         let stream = self.own_stream(record.placement);
-        let seq = self.store.seen().of(&stream) + 1 + deltas.len() as u64;
-        let last = Dot { source: self.source(), seq };
-        let adoption = Adoption { round: adopt.round, last };
+        let first = self.store.seen().of(&stream) + 2;
+        let last = Dot { source: self.source(), seq: first - 1 + deltas.len() as u64 };
+        times.extend((first..).zip(deltas.iter().map(|(at, _)| *at)));
+        let adoption = Adoption { round: adopt.round, last, times };
         let key = move_key(&adopt.dataset, adopt.id, Tells::Adoption);
-        self.write(record.placement, MOVES, key, Change::Put(encode_adoption(adoption)));
+        self.write(record.placement, MOVES, key, Change::Put(encode_adoption(&adoption)));
         let needs = self.needs_of(&adopt.needs, stream);
-        for delta in deltas {
+        for (_, delta) in deltas {
             let change = Change::Update(Box::new(Update { delta, needs: needs.clone() }));
             self.write(record.placement, DATA, record.key.clone(), change);
         }
@@ -91,23 +101,31 @@ impl Region {
     }
 
     /// Returns the changes that bring writes in, so that all writes of the record stand in the
-    /// order of their times: what is younger than a copy is written anew after it.
-    fn in_order(&self, record: &Record, copied: &[(Field, Version)]) -> Vec<Delta> {
+    /// order of their times: what is younger than a copy is written anew after it. The copies that
+    /// were made before count as of the times at which they were written first.
+    fn in_order(
+        &self,
+        record: &Record,
+        copied: &[(Field, Version)],
+        times: &BTreeMap<u64, Hlc>,
+    ) -> Vec<(Hlc, Delta)> {
         let mut all: BTreeMap<(Hlc, Dot, bool), Vec<FieldChange>> = BTreeMap::new();
         let held = match self.store.state(record, Shape::Fields) {
             Some(Value::Fields(fields)) => fields.versions().cloned().collect(),
             Some(Value::Counter(_) | Value::Escrow(_)) | None => Vec::new(),
         };
         for (field, it) in held {
+            let first = times.get(&it.dot.seq).filter(|_| it.dot.source == self.source());
             let change = change_of(field, &it, vec![it.dot]);
-            all.entry((it.at, it.dot, false)).or_default().push(change);
+            let at = first.copied().unwrap_or(it.at);
+            all.entry((at, it.dot, false)).or_default().push(change);
         }
         for (field, it) in copied {
             let change = change_of(field.clone(), it, Vec::new());
             all.entry((it.at, it.dot, true)).or_default().push(change);
         }
         let from_first_copy = all.into_iter().skip_while(|((_, _, is_copy), _)| !is_copy);
-        from_first_copy.map(|(_, changes)| Delta::Fields(changes)).collect()
+        from_first_copy.map(|((at, ..), changes)| (at, Delta::Fields(changes))).collect()
     }
 
     /// Takes back what was noted of copies that a crash has undone: their numbers go to other ops.
@@ -117,12 +135,14 @@ impl Region {
         let lost = all.filter(|((placement, _), (_, it))| {
             it.last.source == source && !it.last.is_in(&seen, *placement)
         });
-        let lost: Vec<_> = lost.map(|(at, (dataset, it))| (*at, dataset.clone(), *it)).collect();
+        let lost: Vec<_> =
+            lost.map(|(at, (dataset, it))| (*at, dataset.clone(), it.clone())).collect();
         for ((placement, id), dataset, it) in lost {
             let key = move_key(&dataset, id, Tells::Adoption);
             // Copies before it are there: they were durable before it was asked for.
-            let before = Adoption { round: it.round - 1, last: Dot { source, seq: 0 } };
-            self.write(placement, MOVES, key, Change::Put(encode_adoption(before)));
+            let (round, last) = (it.round.saturating_sub(1), Dot { source, seq: 0 });
+            let before = Adoption { round, last, times: it.times };
+            self.write(placement, MOVES, key, Change::Put(encode_adoption(&before)));
         }
     }
 }

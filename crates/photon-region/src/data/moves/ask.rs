@@ -53,11 +53,8 @@ impl Region {
                 Err(refusal) => return self.repeat_receipt((&spec, key), None, to, refusal),
             },
         };
-        let home = {
-            let near = self.answers_for(&spec, from)?;
-            let home = self.home_of_record(&spec, from, key);
-            if self.may_hold(near, from) { home } else { near }
-        };
+        self.answers_for(&spec, from)?; // It may have to be refused.
+        let home = self.home_of_record(&spec, from, key);
         if home != self.config.region {
             let mut command = command.clone();
             if let DataCommand::Move { to: said_to, from: said_from, asked_in, .. } = &mut command {

@@ -30,7 +30,11 @@ impl Region {
             return; // It is said the next time.
         }
         let all = self.data.moves.all.values().filter(|it| self.must_purge(it));
-        let free = all.filter(|it| of_placement(&seen, it.receipt.from).covers(&it.end));
+        let is_free = |it: &&Move| of_placement(&seen, it.receipt.from).covers(&it.end);
+        #[cfg(feature = "planted-bugs")]
+        let is_free =
+            |it: &&Move| self.planted == Some(crate::PlantedBug::PurgeTooEarly) || is_free(it);
+        let free = all.filter(is_free);
         let free: Vec<_> = free
             .map(|Move { receipt, .. }| (receipt.from, receipt.dataset.clone(), receipt.id))
             .collect();

@@ -59,8 +59,8 @@ impl Region {
             return;
         }
         let here = self.config.region;
-        let own = self.data.moves.open.values().filter(|(dataset, id)| {
-            let held = self.data.moves.all.get(&(dataset.clone(), *id));
+        let own = self.data.moves.open.values().filter(|it| {
+            let held = self.data.moves.all.get(it);
             held.is_some_and(|it| it.receipt.decided_in == here)
         });
         let own: Vec<(DatasetName, MoveId)> = own.cloned().collect();
@@ -191,7 +191,8 @@ impl Region {
             return;
         }
         let mut heard = Vec::new();
-        for it in self.data.moves.all.values() {
+        for open in self.data.moves.open.values() {
+            let Some(it) = self.data.moves.all.get(open) else { continue };
             let receipt = &it.receipt;
             let has_it = receipt.removals.last().is_some_and(|it| it.is_in(seen, receipt.from));
             let is_due = receipt.state == MoveState::Removing && has_it;
@@ -218,9 +219,11 @@ impl Region {
         if !have_all || !driven.heard.values().all(|it| self.store.seen().covers(it)) {
             return;
         }
-        let (Ok(spec), Some(key)) = (self.dataset(&receipt.dataset), &receipt.key) else { return };
+        let Some(key) = &receipt.key else { return };
         let record = record_of(&receipt.dataset, receipt.from, key);
-        if let Some(taken) = self.snapshot(&spec, &record) {
+        // A dataset that was forgotten meanwhile has no records.
+        let spec = self.dataset(&receipt.dataset).ok();
+        if let Some(taken) = spec.as_ref().and_then(|it| self.snapshot(it, &record)) {
             held.receipt.state = MoveState::Copying;
             (held.round, held.taken) = (held.round + 1, taken);
             return self.write_move(&held);
@@ -229,7 +232,7 @@ impl Region {
         held.taken = Taken::Writes(BTreeSet::new());
         held.receipt.state = MoveState::Done;
         held.receipt.done_ms = Some(self.now.wall_ms);
-        if spec.sensitive_keys {
+        if spec.is_none_or(|it| it.sensitive_keys) {
             held.receipt.key = None;
         }
         let stream = self.own_stream(from);
