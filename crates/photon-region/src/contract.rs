@@ -44,7 +44,7 @@ pub enum Input {
         /// As many ops as the log had, within the bound that was asked for.
         ops: Vec<Arc<Op>>,
     },
-    /// The log was let go of as [`Output::Truncate`] said.
+    /// The log was let go of as [`Output::Truncate`] said: nothing that is older is left.
     Truncated,
     /// Time passed.
     Tick,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::{
-    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Kind, MoveState, Outside,
-    PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
+    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind, MoveState,
+    Outside, PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
 };
 use photon_region::{Command, Refusal, Ticket};
 use photon_state::{PlacementId, Seen};
@@ -36,16 +36,20 @@ fn unplaced<T>(reply: &Result<T, Refusal>) -> bool {
     matches!(reply, Err(Refusal::Data(DataRefusal::Unplaced { .. })))
 }
 
+/// Records by key, and the placements that were looked at.
+type Scanned = (Vec<(Bytes, Shown)>, Vec<PlacementId>);
+
 fn scan(
     planet: &mut Planet,
     region: &'static str,
     of: &DatasetName,
     how: ReadHow,
-) -> Result<(Vec<(Bytes, Shown)>, Vec<PlacementId>), Refusal> {
+) -> Result<Scanned, Refusal> {
     let (dataset, prefix, limit) = (of.clone(), Bytes::new(), 10);
-    match planet.data(region, DataCommand::Scan { dataset, prefix, after: None, limit, how })? {
-        DataReply::Page { records, more: false, placements, .. } => Ok((records, placements)),
-        other => panic!("{other:?}"),
+    match planet.data(region, DataCommand::Scan { dataset, prefix, after: None, limit, how }) {
+        Ok(DataReply::Page { records, more: false, placements, .. }) => Ok((records, placements)),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -317,4 +321,36 @@ fn what_cannot_be_moved_is_refused_and_says_why() {
     let refused = move_to(&mut planet, "us", &quota, "eu");
     let refused = receipt(&mut planet, refused);
     assert!(matches!(refused, Err(Refusal::Data(DataRefusal::Senseless { .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_watcher_hears_that_a_record_has_moved_away_and_another_that_it_has_come() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    let (_, in_eu) = planet.watch("eu", &of, None);
+    let (_, in_us) = planet.watch("us", &of, None);
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "v") }).unwrap();
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(1));
+    let (gone, _) = planet.watch("eu", &of, Some(in_eu));
+    assert!(gone.last().unwrap().record.is_none());
+    let (come, _) = planet.watch("us", &of, Some(in_us));
+    assert_eq!(come.len(), 1);
+    assert_eq!(come[0].record.as_ref().unwrap().placement, us_only());
+}
+
+#[test]
+fn a_conditional_write_of_a_record_whose_place_is_not_said_goes_to_its_home() {
+    let mut planet = Planet::new();
+    let everywhere = Some(PlacementId::global());
+    let of = planet.declare("ap", by_record(Kind::Register, everywhere));
+    let first = planet.write("us", &of, put("k", "v")).unwrap();
+    let expect = Expect::Fingerprint(vec![first.records[0].fingerprint]);
+    for region in ["ap", "eu", "us"] {
+        let expect = Some(Expect::Absent);
+        let refused = planet.write(region, &of, Write { expect, ..put("k", "x") });
+        assert!(matches!(refused, Err(Refusal::Data(DataRefusal::Unexpected { .. }))));
+    }
+    planet.write("ap", &of, Write { expect: Some(expect), ..put("k", "w") }).unwrap();
+    assert_eq!(planet.read("eu", &of, "k"), "=w");
 }

@@ -73,8 +73,14 @@ impl Appender {
         }
         let bytes = self.buffer.bytes();
         let is_used = (SEGMENT_HEADER_BYTES as u64) < self.end.offset;
-        if self.segment.bytes < self.end.offset + bytes || (is_state && is_used) {
+        if self.segment.bytes < self.end.offset + bytes {
             self.roll(bytes)?;
+        } else if is_state && is_used {
+            match self.roll(bytes) {
+                // A full disk needs the state more than its place: older bytes stay for once.
+                Ok(()) | Err(LogError::NoRoom { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let at = self.end;
         let Segment { file, path, bytes: room } = &self.segment;

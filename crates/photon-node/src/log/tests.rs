@@ -145,6 +145,9 @@ fn a_state_begins_a_segment_so_that_all_that_is_older_can_go() {
     let state = open.appender.commit(&all[2..]).unwrap();
     assert_eq!((state.ops, state.at.offset), (3, SEGMENT_HEADER_BYTES as u64));
     assert!(before.at.segment < state.at.segment);
+    let mut index = Index::default();
+    index.note(StreamId::local(region("a")), 1, state.at);
+    assert!(index.begins_segment(&StreamId::local(region("a")), 1));
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Region {
         if is_guest(ticket) {
             return Err(spec.unplaced(None)); // Who asks for another has found out where.
         }
-        self.begin_search(ticket, spec, command.clone(), 1)?;
+        self.begin_search(ticket, spec, command, 1)?;
         Ok(Verdict::Asked)
     }
 
@@ -97,7 +97,7 @@ impl Region {
         &mut self,
         ticket: Ticket,
         spec: &DatasetSpec,
-        command: DataCommand,
+        command: &DataCommand,
         round: u8,
     ) -> Result<(), Refusal> {
         let here = self.config.region;
@@ -172,7 +172,7 @@ impl Region {
             return Err(refusal);
         }
         if !is_live && round < Self::LOOKS {
-            self.begin_search(ticket, &spec, command, round + 1)?;
+            self.begin_search(ticket, &spec, &command, round + 1)?;
             return Ok(None);
         }
         let mut session = how.session.clone();
