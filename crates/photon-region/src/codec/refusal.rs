@@ -200,11 +200,6 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             writer.tag(9);
             writer.text(dataset.as_str());
         }
-        DataRefusal::NoSuchTenant { dataset, tenant } => {
-            writer.tag(10);
-            writer.text(dataset.as_str());
-            writer.text(tenant);
-        }
         DataRefusal::WrongKind { dataset, kind, edit } => {
             writer.tag(11);
             writer.text(dataset.as_str());
@@ -260,7 +255,8 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             writer.tag(24);
             writer.text(dataset.as_str());
         }
-        DataRefusal::Unplaced { .. }
+        DataRefusal::NoSuchTenant { .. }
+        | DataRefusal::Unplaced { .. }
         | DataRefusal::LivesElsewhere { .. }
         | DataRefusal::NothingToMove { .. }
         | DataRefusal::RecordMoves { .. }
@@ -271,6 +267,11 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
 /// Writes a refusal that is about where a record lives.
 fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
     match refusal {
+        DataRefusal::NoSuchTenant { dataset, tenant } => {
+            writer.tag(10);
+            writer.text(dataset.as_str());
+            writer.text(tenant);
+        }
         DataRefusal::Unplaced { dataset, attribute, said, allowed } => {
             writer.tag(25);
             writer.text(dataset.as_str());
@@ -298,7 +299,6 @@ fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
         DataRefusal::NoSuchDataset(_)
         | DataRefusal::DeclaredOtherwise { .. }
         | DataRefusal::NotEmpty(_)
-        | DataRefusal::NoSuchTenant { .. }
         | DataRefusal::WrongKind { .. }
         | DataRefusal::NotMaster { .. }
         | DataRefusal::MasterMoves { .. }
