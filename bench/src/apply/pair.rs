@@ -171,5 +171,6 @@ fn spec(name: DatasetName, kind: Kind) -> DatasetSpec {
         read_level: ReadLevel::Eventual,
         ttl: None,
         retention: None,
+        sensitive_keys: false,
     }
 }

@@ -81,7 +81,7 @@ impl Work {
     fn batch(self, records: impl IntoIterator<Item = usize>) -> Vec<Write> {
         let write = |record: usize| {
             let key = Bytes::from(format!("user:{record:08}"));
-            Write { key, edit: (self.make)(), expect: None, ttl: None }
+            Write { key, edit: (self.make)(), expect: None, ttl: None, spot: None }
         };
         records.into_iter().map(write).collect()
     }

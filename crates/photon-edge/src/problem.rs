@@ -56,6 +56,10 @@ pub(crate) enum Kind {
     NoSuchPlacement,
     Confined,
     NoSuchTenant,
+    Unplaced,
+    LivesElsewhere,
+    RecordMoves,
+    NoSuchMove,
     WrongType,
     DoesNotFit,
     Overloaded,
@@ -76,7 +80,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 46] = [
+    pub(crate) const ALL: [Self; 50] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -109,6 +113,10 @@ impl Kind {
         Self::NoSuchPlacement,
         Self::Confined,
         Self::NoSuchTenant,
+        Self::Unplaced,
+        Self::LivesElsewhere,
+        Self::RecordMoves,
+        Self::NoSuchMove,
         Self::WrongType,
         Self::DoesNotFit,
         Self::Overloaded,
@@ -169,6 +177,10 @@ impl Kind {
             Self::NoSuchPlacement => (odd, "no-such-placement", "No such placement"),
             Self::Confined => (odd, "confined", "Agent confined"),
             Self::NoSuchTenant => (odd, "no-such-tenant", "No placement for the tenant"),
+            Self::Unplaced => (odd, "unplaced", "Record without a place"),
+            Self::LivesElsewhere => (S::CONFLICT, "lives-elsewhere", "Record lives elsewhere"),
+            Self::RecordMoves => (S::CONFLICT, "record-moves", "Record moves"),
+            Self::NoSuchMove => (S::NOT_FOUND, "no-such-move", "No such move"),
             Self::WrongType => (odd, "wrong-type", "Wrong type of change"),
             Self::DoesNotFit => (odd, "does-not-fit", "Does not fit the dataset"),
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
@@ -303,6 +315,11 @@ impl From<DataRefusal> for Problem {
             }
             DataRefusal::NotEmpty(_) => Kind::NotEmpty.problem(detail),
             DataRefusal::NoSuchTenant { .. } => field(Kind::NoSuchTenant, "key"),
+            DataRefusal::Unplaced { .. } => field(Kind::Unplaced, "residency"),
+            DataRefusal::LivesElsewhere { .. } => field(Kind::LivesElsewhere, "residency"),
+            DataRefusal::NothingToMove { .. } => field(Kind::NoSuchRecord, "from"),
+            DataRefusal::RecordMoves { .. } => field(Kind::RecordMoves, "to"),
+            DataRefusal::NoSuchMove(_) => Kind::NoSuchMove.problem(detail),
             DataRefusal::WrongKind { .. } => Kind::WrongType.problem(detail),
             DataRefusal::NotMaster { master, dataset: _ } => at(Kind::NotMaster, master),
             DataRefusal::MasterMoves { to, dataset: _ } => at(Kind::MasterMoves, to),

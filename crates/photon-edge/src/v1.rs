@@ -8,6 +8,7 @@ pub(crate) mod errors;
 mod events;
 mod leases;
 mod message;
+mod moves;
 mod openapi;
 mod regions;
 mod replication;
@@ -34,6 +35,7 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
         .merge(events::router())
         .merge(leases::router())
         .merge(datasets::router())
+        .merge(moves::router())
         .merge(data::router())
         .merge(health::router())
         .merge(metrics::router());

@@ -202,6 +202,7 @@ impl Driver {
             }
             LogEvent::Disk(disk) => Input::Disk(disk),
             LogEvent::Fetched { stream, from, ops } => Input::Fetched { stream, from, ops },
+            LogEvent::Truncated => Input::Truncated,
             LogEvent::Failed(error) => return Err(error.into()),
         };
         self.handle(now, input);

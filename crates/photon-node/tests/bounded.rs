@@ -31,6 +31,7 @@ fn notes() -> DatasetSpec {
         read_level: ReadLevel::Eventual,
         ttl: None,
         retention: None,
+        sensitive_keys: false,
     }
 }
 
@@ -53,6 +54,7 @@ async fn write(node: &Running, rounds: u8) {
             edit: Edit::Put(vec![round; 4_000].into()),
             expect: None,
             ttl: None,
+            spot: None,
         };
         let command = DataCommand::Write {
             dataset: notes().name,

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId};
+use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId, Record};
 
 use crate::codec::{decode_agent, decode_dataset, decode_event, encode_event};
 use crate::contract::Output;
-use crate::data::{DATA, DATASETS, DatasetName, dataset_of, split_key};
+use crate::data::{DATA, DATASETS, DatasetName, MOVES, dataset_of, move_of, split_key};
 use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
@@ -24,6 +24,8 @@ enum Meaning {
     Dataset(DatasetName),
     /// A change of a record of a dataset.
     Record(DatasetName),
+    /// Something about a move of a record.
+    Move(Record),
 }
 
 impl Region {
@@ -139,7 +141,7 @@ impl Region {
             }
             return self.store.pass_over(op, Applied::Covered);
         }
-        let is_known = matches!(op.dataset, AGENTS | PRESENCE | TASKS | DATASETS | DATA);
+        let is_known = matches!(op.dataset, AGENTS | PRESENCE | TASKS | DATASETS | DATA | MOVES);
         self.holds_unknown |= !is_known || matches!(op.change, Change::Unknown { .. });
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetRemovals)
@@ -186,6 +188,7 @@ impl Region {
                 (spec.name == name).then_some(Meaning::Dataset(name))
             }
             (DATASETS, Change::Delete) => dataset_of(op).map(Meaning::Dataset),
+            (MOVES, Change::Put(_) | Change::Delete) => move_of(op).map(Meaning::Move),
             (DATA, Change::Update(_)) => split_key(&op.key).map(|(name, _)| Meaning::Record(name)),
             (
                 _,
@@ -220,6 +223,7 @@ impl Region {
                 self.index_task(id, event, from);
             }
             (Applied::Changed, Some(Meaning::Dataset(name))) => self.index_dataset(&name),
+            (Applied::Changed, Some(Meaning::Move(record))) => self.index_move(&record),
             (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
                 self.index_record(op, &name, applied, append);
             }
@@ -227,7 +231,9 @@ impl Region {
             | (Applied::Superseded, Some(_))
             | (
                 Applied::Beside { .. },
-                Some(Meaning::Agent(_) | Meaning::Task(..) | Meaning::Dataset(_)),
+                Some(
+                    Meaning::Agent(_) | Meaning::Task(..) | Meaning::Dataset(_) | Meaning::Move(_),
+                ),
             ) => {}
             (Applied::Changed | Applied::Beside { .. } | Applied::Superseded, None)
             | (Applied::Misplaced | Applied::Repeated | Applied::Early, _) => {

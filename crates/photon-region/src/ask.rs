@@ -40,6 +40,8 @@ pub(crate) enum Asker {
     Command(Ticket),
     /// A read that gathers the states of several regions, by its ticket.
     Gather(Ticket),
+    /// A read that looks for a record in several placements, by its ticket.
+    Search(Ticket),
 }
 
 impl Asks {
@@ -149,6 +151,7 @@ impl Region {
                 self.say(0, Held::Reply(ticket, reply));
             }
             Asker::Gather(ticket) => self.gathered(ticket, ask.to, answer),
+            Asker::Search(ticket) => self.searched(ticket, answer),
         }
     }
 

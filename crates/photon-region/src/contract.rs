@@ -46,6 +46,8 @@ pub enum Input {
         /// As many ops as the log had, within the bound that was asked for.
         ops: Vec<Arc<Op>>,
     },
+    /// The log was let go of as [`Output::Truncate`] said: nothing that is older is left.
+    Truncated,
     /// Time passed.
     Tick,
 }
@@ -77,7 +79,8 @@ pub enum Output {
         /// About how many bytes are wanted at most.
         bytes_max: usize,
     },
-    /// Let go of the log before an op of it: what follows stands for all that was before.
+    /// Let go of the log before an op of it, then say [`Input::Truncated`]: what follows stands for
+    /// all that was before.
     Truncate {
         /// The stream of the op.
         stream: StreamId,
@@ -421,6 +424,8 @@ pub enum Question {
     State {
         /// The dataset.
         dataset: DatasetName,
+        /// Where the record lives.
+        placement: PlacementId,
         /// The record.
         key: Bytes,
     },
@@ -428,6 +433,8 @@ pub enum Question {
     Rights {
         /// The dataset.
         dataset: DatasetName,
+        /// Where the counter lives.
+        placement: PlacementId,
         /// The counter.
         key: Bytes,
         /// How many at most.

@@ -8,7 +8,7 @@ use photon_state::{RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
 use crate::contract::{Answer, Command, Message, Reply, Ticket};
-use crate::data::DatasetName;
+use crate::data::{DatasetName, MoveId};
 use crate::refusal::Refusal;
 use crate::task::{AgentName, TaskId};
 
@@ -36,6 +36,8 @@ pub(crate) enum Bell {
     Dataset(DatasetName),
     /// News of what a peer has.
     Peers,
+    /// The end of a move.
+    Move(MoveId),
 }
 
 /// A command that waits.

@@ -39,7 +39,7 @@ pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use repair::inspect_comparison;
 pub use routes::{FlowView, LinkView, Topology, TopologyView};
-pub use snapshot::{inspect_part, seen_after};
+pub use snapshot::{begins_state, inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
@@ -70,4 +70,8 @@ pub enum PlantedBug {
     JudgeEarly,
     /// Passes the ops of other regions on to whoever is linked, member of their placement or not.
     RelayOutside,
+    /// Removes a record from where it lived before the copy is durable where it shall live.
+    EraseBeforeCopy,
+    /// Says that the log is free of a record wherever it was cut.
+    PurgeTooEarly,
 }

@@ -14,7 +14,7 @@ use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
 use crate::ask::Asks;
 use crate::config::Config;
 use crate::contract::{Command, Disk, Input, Message, Output, Reply, Ticket};
-use crate::data::{Data, into_answer, is_guest};
+use crate::data::{Data, into_answer, is_copy, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
@@ -187,6 +187,7 @@ impl Region {
         self.at_start = Some(self.store.seen().clone());
         self.data.rejoin.start(&self.config);
         self.rejoin();
+        self.resume_moves();
         self.resume_home();
         self.resume_agents();
     }
@@ -206,6 +207,7 @@ impl Region {
             Input::Durable(number) => self.on_durable(number),
             Input::Disk(disk) => self.on_disk(disk),
             Input::Fetched { stream, from, ops } => self.on_fetched(stream, from, &ops),
+            Input::Truncated => self.log_is_cut(),
             Input::Tick => self.on_tick(),
         }
     }
@@ -385,6 +387,7 @@ impl Region {
                 let Some((to, number)) = self.data.leaves(ticket) else { return };
                 Output::Send(to, Message::Answer(number, reply.map(into_answer)))
             }
+            Held::Reply(ticket, reply) if is_copy(ticket) => return self.copied(ticket, reply),
             Held::Reply(ticket, reply) => Output::Reply(ticket, reply),
         };
         self.outputs.push_back(output);
@@ -457,6 +460,7 @@ impl Region {
         }
         self.on_durable_data(self.durable);
         self.go_on_compacting();
+        self.run_moves();
     }
 
     fn on_disk(&mut self, disk: Disk) {
@@ -487,12 +491,9 @@ impl Region {
         self.remove_expired();
         self.covers.prune(self.store.seen());
         self.forget_ages();
-        self.watch_conflicts();
-        self.forget_asked_rights();
-        self.data.freshen(self.store.seen());
+        self.beat_data();
         self.resend_parts();
         self.bound_log();
-        self.rejoin();
         self.judge_cases();
         self.compare_next();
     }

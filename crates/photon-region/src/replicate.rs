@@ -59,6 +59,7 @@ impl Region {
                     self.data.freshen(self.store.seen());
                 }
                 peer.heard(seen.clone(), now);
+                self.heard_of_removals(from, &seen);
                 self.rejoin_with(from, &seen);
                 if is_changed {
                     self.links_changed(Whose::Others);
@@ -127,14 +128,14 @@ impl Region {
                 self.say(append, Held::Answer(from, number, answer));
             }
             Question::Data(command) => self.welcome(from, number, *command),
-            Question::Rights { dataset, key, rights } => {
+            Question::Rights { dataset, placement, key, rights } => {
                 if self.hears_first(from, number) {
-                    let answer = self.give_rights(from, (&dataset, &key), rights);
+                    let answer = self.give_rights(from, (&dataset, placement, &key), rights);
                     self.say(self.appended(), Held::Answer(from, number, answer));
                 }
             }
-            Question::State { dataset, key } => {
-                let (append, answer) = self.tell_state(from, &dataset, &key);
+            Question::State { dataset, placement, key } => {
+                let (append, answer) = self.tell_state(from, (&dataset, placement), &key);
                 self.say(append, Held::Answer(from, number, answer));
             }
         }

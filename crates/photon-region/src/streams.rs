@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use photon_state::{Now, Op, PlacementId, RegionId, StreamId};
+use photon_state::{Now, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::lag::{Ages, millis};
 
@@ -123,6 +123,15 @@ impl Streams {
             stream.durable = seq;
         } else {
             self.unsynced.push_back((append, id, seq));
+        }
+    }
+
+    /// Lets go of ops that the log has let go of: everything that was seen by then.
+    pub(crate) fn forget_before(&mut self, seen: &Seen) {
+        for (id, stream) in &mut self.streams {
+            while let Some(op) = stream.recent.pop_front_if(|it| it.seq <= seen.of(id)) {
+                stream.recent_bytes -= op.weight();
+            }
         }
     }
 

@@ -290,7 +290,7 @@ fn a_watcher_hears_of_each_change_once_and_goes_on_in_another_region() {
     assert_eq!(keys(&rest), ["k2"]);
     assert!(planet.watch("ap", &of, Some(end.clone())).0.is_empty());
     let (dataset, prefix, position) = (of.clone(), Bytes::new(), Some(end));
-    let watch = DataCommand::Watch { dataset, prefix, position, wait: WAIT };
+    let watch = DataCommand::Watch { dataset, prefix, spot: None, position, wait: WAIT };
     let waits = planet.ask("ap", Command::Data(watch));
     planet.write("us", &of, put("k3", "v")).unwrap();
     planet.pass(Duration::from_millis(500));
@@ -384,7 +384,7 @@ fn what_is_too_long_for_a_key_is_refused_wherever_it_stands() {
     let commands = [
         scan(&long, None),
         scan(&Bytes::new(), Some(&long)),
-        DataCommand::Watch { dataset, prefix: long.clone(), position, wait },
+        DataCommand::Watch { dataset, prefix: long.clone(), spot: None, position, wait },
         DataCommand::Read { dataset: of.clone(), key: long.clone(), how: how.clone() },
     ];
     for command in commands {

@@ -24,7 +24,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 10];
+    let mut sums = [0; 12];
     let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
@@ -44,6 +44,8 @@ fn main() {
                     it.transfers,
                     it.records,
                     it.compared,
+                    it.moved,
+                    it.purged,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -54,8 +56,8 @@ fn main() {
         }
     }
     println!(
-        "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared: \
-         {sums:?}"
+        "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared, \
+         moved, purged: {sums:?}"
     );
     for (topology, [seeds, received, repeated, helped]) in repeats {
         let share = 100.0 * repeated as f64 / received.max(1) as f64;

@@ -10,6 +10,7 @@ use photon_state::crdt::Value;
 use photon_state::{Key, Op, PlacementId, Seat, Store};
 
 use crate::clock::{MS, Micros, SECOND};
+use crate::moved::{count, unfinished};
 use crate::planet::Planet;
 use crate::promises::{Broken, Promise};
 use crate::records::{CANARY, placement_of};
@@ -48,6 +49,9 @@ impl Planet<'_, '_> {
                 && self.ledger.is_strict()
             {
                 return Some(format!("{name} waits for the rest of a state: {op:?}"));
+            }
+            if let Some(what) = unfinished(machine).filter(|_| self.ledger.is_strict()) {
+                return Some(format!("{name} has a move that does not end: {what}"));
             }
             let view = machine.view();
             let is_open = |(state, count): &&(photon_region::TaskState, usize)| {
@@ -117,6 +121,8 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         self.crowd.scribes.audit(&self.atlas, &self.sites)?;
+        self.crowd.movers.audit(&self.atlas, &self.sites)?;
+        (self.report.moved, self.report.purged) = count(&self.sites);
         self.check_tasks()
     }
 

@@ -233,6 +233,7 @@ impl Digest {
                 self.number(ops.len() as u64);
             }
             Input::Tick => self.number(0),
+            Input::Truncated => self.number(1),
         }
     }
 

@@ -19,6 +19,8 @@ mod job;
 mod links;
 mod lives;
 mod mishaps;
+mod moved;
+mod movers;
 mod net;
 mod planet;
 mod promises;

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Synced { site: usize, life: u32 },
     /// The log has read what was asked for.
     Fetched { site: usize, life: u32, stream: StreamId, from: u64, bytes_max: usize },
+    /// The log was let go of as it was asked for.
+    Truncated { site: usize, life: u32 },
     /// Something happens to a link.
     Link(LinkEvent),
     /// A dead region comes back.
@@ -228,6 +230,12 @@ impl<'a, 's> Planet<'a, 's> {
                 let ops = self.sites[site].disk.fetch(&stream, from, bytes_max);
                 self.feed(site, Input::Fetched { stream, from, ops })
             }
+            Event::Truncated { site, life } => {
+                if self.sites[site].life != life {
+                    return Ok(());
+                }
+                self.feed(site, Input::Truncated)
+            }
             Event::Link(event) => self.on_link(event),
             Event::Restart(site) => self.restart(site),
             Event::Mishap(mishap) => self.on_mishap(mishap),
@@ -345,6 +353,8 @@ impl<'a, 's> Planet<'a, 's> {
             Output::Truncate { stream, seq } => {
                 self.report.truncated += 1;
                 self.sites[here].disk.truncate(&stream, seq);
+                let (at, life) = (self.now + self.rng.u64(100..20 * MS), self.sites[here].life);
+                self.queue.put(at, Event::Truncated { site: here, life });
                 Ok(())
             }
             Output::Notice(_) => Ok(()),

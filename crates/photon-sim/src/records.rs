@@ -63,6 +63,7 @@ pub(crate) fn draw_datasets(
             read_level: ReadLevel::Session,
             ttl: None,
             retention: None,
+            sensitive_keys: false,
         }
     };
     DATASETS.into_iter().map(draw).collect()
@@ -175,7 +176,9 @@ pub(crate) fn spec_of<'a>(atlas: &'a Atlas, name: &str) -> &'a DatasetSpec {
 pub(crate) fn placement_of(atlas: &Atlas, name: &str) -> PlacementId {
     match &spec_of(atlas, name).rule {
         PlacementRule::Fixed(placement) => *placement,
-        PlacementRule::ByTenant { .. } => unreachable!("no dataset is drawn so"),
+        PlacementRule::ByTenant { .. } | PlacementRule::ByRecord { .. } => {
+            unreachable!("it is not drawn so")
+        }
     }
 }
 
@@ -341,8 +344,13 @@ impl Scribes {
 
     /// Returns the write of a step, if it is one.
     fn writing(&mut self, index: u32, step: &Step) -> Option<(&'static str, Write)> {
-        let write =
-            |key: String, edit: Edit| Write { key: key.into(), edit, expect: None, ttl: None };
+        let write = |key: String, edit: Edit| Write {
+            key: key.into(),
+            edit,
+            expect: None,
+            ttl: None,
+            spot: None,
+        };
         let number = |number: u64| Edit::Put(number.to_string().into());
         let generation = self.generations.get(&index).copied().unwrap_or(0);
         let element = |it: u32| Bytes::from(format!("e{it}"));
@@ -419,12 +427,12 @@ impl Scribes {
             (_, Role::Watcher { position, .. }) => {
                 let (prefix, position) = (Bytes::new(), position.clone());
                 let dataset = spec_of(atlas, "notes").name.clone();
-                return DataCommand::Watch { dataset, prefix, position, wait };
+                return DataCommand::Watch { dataset, prefix, spot: None, position, wait };
             }
             (step, role) => unreachable!("{role:?} does not {step:?}"),
         };
         let session = scribe.session.clone();
-        let how = ReadHow { level: Some(level), session, staleness_max: None, wait };
+        let how = ReadHow { level: Some(level), session, staleness_max: None, wait, spot: None };
         DataCommand::Read { dataset: spec_of(atlas, name).name.clone(), key: key.into(), how }
     }
 

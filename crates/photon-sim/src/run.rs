@@ -63,6 +63,10 @@ pub struct Report {
     pub helped: u64,
     /// What each region was told of how to pass ops on, if all were told the same.
     pub topology: Option<&'static str>,
+    /// Records that moved to another placement.
+    pub moved: u64,
+    /// Those of which nothing was left in the logs of regions that may not hold them any more.
+    pub purged: u64,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.
@@ -77,14 +81,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
         let Self { lapsed, stale, records, truncated, transfers, compared, .. } = self;
-        let Self { received, repeated, helped, .. } = self;
+        let Self { received, repeated, helped, moved, purged, .. } = self;
         let topology = self.topology.unwrap_or("mixed topologies");
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {topology}, {seconds:.1} s, {events} events, \
-             {tasks} tasks, {records} records, {replies} replies, {crashes} crashes, \
-             {truncated} logs cut, {transfers} states sent, {compared} times compared, \
+             {tasks} tasks, {records} records, {moved} moved, {purged} purged, {replies} replies, \
+             {crashes} crashes, {truncated} logs cut, {transfers} states sent, \
+             {compared} times compared, \
              {lapsed} leases lapsed, {stale} stale, {lost} messages lost, {received} ops received, \
              {repeated} of them twice, {helped} times helped, digest {digest:016x}"
         )

@@ -59,6 +59,9 @@ impl Scribes {
             | DataReply::Dropped
             | DataReply::Conflicts(_)
             | DataReply::Digest(_)
+            | DataReply::Moved(_)
+            | DataReply::Receipts { .. }
+            | DataReply::Compacting
             | DataReply::Page { .. } => {
                 return Err(Promise::Contract.broken(format!("{step:?}: {reply:?}")));
             }
@@ -339,6 +342,7 @@ mod tests {
             content,
             fingerprint: 7,
             placement: PlacementId::global(),
+            also_in: Vec::new(),
         };
         let found = |content| {
             DataReply::Found(photon_region::data::Found {

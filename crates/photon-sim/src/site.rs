@@ -11,6 +11,7 @@ use photon_state::{PlacementId, RegionId};
 use crate::clock::{Clock, Micros};
 use crate::disk::Disk;
 use crate::faults::{Fault, Weather};
+use crate::movers::placed_datasets;
 use crate::records::draw_datasets;
 
 /// A region with its disk and its clocks; dead while it has no machine.
@@ -71,7 +72,8 @@ impl Atlas {
             placements.push((name.try_into().expect("a constant that parses"), members));
         }
         let limits = draw_limits(weather, rng);
-        let datasets = draw_datasets(&ids, &placements, rng);
+        let mut datasets = draw_datasets(&ids, &placements, rng);
+        datasets.extend(placed_datasets(&placements));
         let topologies = draw_topologies(&ids, rng);
         Self { ids, places, placements, datasets, limits, topologies }
     }

@@ -108,7 +108,7 @@ pub(crate) fn trace_input(
 ) {
     let name = atlas.ids[here];
     match input {
-        Input::Tick => {}
+        Input::Tick | Input::Truncated => {}
         Input::Message(from, message) => {
             trace.line(now, format_args!("{name} <- {from}: {}", Brief(message)));
         }

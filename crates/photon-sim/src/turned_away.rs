@@ -73,6 +73,9 @@ impl Crowd {
                 self.scribes.refused(stage, (*index, step), refusal, &mut self.rng);
                 Ok(())
             }
+            Asked::Mover(index, deed) => {
+                self.movers.refused(stage, (*index, *deed), refusal, &mut self.rng)
+            }
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use photon_state::PlacementId;
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::{Fault, Weather};
+use crate::movers::{Deed, Movers};
 use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
@@ -38,6 +39,8 @@ pub(crate) enum Turn {
     Work(u32),
     /// A client writes or reads records.
     Scribe(u32),
+    /// A client writes, reads or moves a record.
+    Mover(u32),
     /// The operator of an agent has an idea.
     Wander,
 }
@@ -56,6 +59,7 @@ pub(crate) enum Asked {
     Poll(u32),
     Work(Asking),
     Scribe(u32, Step),
+    Mover(u32, Deed),
 }
 
 impl Asked {
@@ -71,7 +75,8 @@ impl Asked {
             | Self::Enlist(_)
             | Self::Retire
             | Self::Work(_)
-            | Self::Scribe(..) => true,
+            | Self::Scribe(..)
+            | Self::Mover(..) => true,
         }
     }
 }
@@ -133,6 +138,7 @@ pub(crate) struct Crowd {
     pub(crate) listers: Vec<Lister>,
     pub(crate) fleet: Fleet,
     pub(crate) scribes: Scribes,
+    pub(crate) movers: Movers,
     tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
     until: Micros,
@@ -151,8 +157,10 @@ impl Crowd {
     ) -> Self {
         let fleet = Fleet::draw(stage, &mut rng);
         let scribes = Scribes::draw(stage, until, &mut rng);
+        let movers = Movers::draw(stage, until, &mut rng);
         let mut crowd = Self {
             scribes,
+            movers,
             rng,
             submissions: Vec::new(),
             followers: Vec::new(),
@@ -222,6 +230,7 @@ impl Crowd {
             Turn::Poll(index) => self.fleet.poll(stage, index, &mut self.rng),
             Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
             Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
+            Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
             Turn::Wander => {
                 if !stage.is_calm {
                     stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
@@ -308,6 +317,7 @@ impl Crowd {
             Asked::Poll(index) => stage.later(delay, Turn::Poll(*index)),
             Asked::Work(asking) => stage.later(delay, Turn::Work(asking.job)),
             Asked::Scribe(index, step) => self.scribes.lost(stage, *index, step, delay),
+            Asked::Mover(index, deed) => self.movers.lost(stage, *index, *deed, delay),
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => {}
         }
     }
@@ -369,6 +379,9 @@ impl Crowd {
             (Asked::Scribe(index, step), Reply::Data(reply)) => {
                 self.scribes.heard(stage, here, (index, &step), &reply, &mut self.rng)
             }
+            (Asked::Mover(index, deed), Reply::Data(reply)) => {
+                self.movers.heard(stage, here, (index, deed), &reply, &mut self.rng)
+            }
             (asked, reply) => {
                 Err(Promise::Contract.broken(format!("{asked:?} was answered by {reply:?}")))
             }
@@ -410,6 +423,7 @@ impl Crowd {
         self.submissions.iter().all(|it| it.is_over)
             && self.fleet.is_idle()
             && self.scribes.is_idle()
+            && self.movers.is_idle()
     }
 
     /// Returns how many tasks clients were promised.

@@ -76,6 +76,8 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(1_000 < sum(|it| it.lost));
     assert!(0 < sum(|it| it.fetched));
     assert!(1_000 < sum(|it| it.compared));
+    assert!(20 < sum(|it| it.moved));
+    assert!(0 < sum(|it| it.purged));
 }
 
 #[test]
@@ -118,6 +120,18 @@ fn a_removal_that_is_forgotten_is_found() {
 fn a_relay_outside_the_placement_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::RelayOutside);
     check_planted("RelayOutside", prepare, &[Promise::Residency]);
+}
+
+#[test]
+fn a_record_that_is_erased_before_its_copy_is_durable_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::EraseBeforeCopy);
+    check_planted("EraseBeforeCopy", prepare, &[Promise::Acknowledged]);
+}
+
+#[test]
+fn a_log_that_is_said_to_be_free_of_a_record_too_early_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::PurgeTooEarly);
+    check_planted("PurgeTooEarly", prepare, &[Promise::Residency]);
 }
 
 #[test]

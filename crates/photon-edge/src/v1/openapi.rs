@@ -38,8 +38,10 @@ pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
         let choices: Vec<Value> = groups.iter().map(choice).collect();
         document["components"]["schemas"][schema]["allOf"] = Value::Array(choices);
     }
-    document["components"]["schemas"]["Dataset"]["properties"]["tenants"]["minProperties"] =
-        1.into();
+    for named in ["tenants", "residencies"] {
+        document["components"]["schemas"]["Dataset"]["properties"][named]["minProperties"] =
+            1.into();
+    }
     // A whole record has all that a tag has, so that both fit.
     let either = document["components"]["schemas"]["BatchRecord"].as_object_mut();
     let either = either.expect("the document has the schema");

@@ -9,7 +9,9 @@ mod compared;
 mod dataset;
 mod lease;
 mod message;
+mod moved;
 mod object;
+mod placing;
 mod problem;
 mod raw;
 mod record;
@@ -31,7 +33,9 @@ pub use lease::{
     NotesPost, Standing, StatusNote,
 };
 pub use message::{Message, Part, Role};
+pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
 pub(crate) use object::Object;
+pub(crate) use placing::{RESIDENCY_BYTES_MAX, is_residency};
 pub use problem::Problem;
 pub use raw::Raw;
 pub use record::{

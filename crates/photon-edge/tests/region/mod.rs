@@ -29,12 +29,14 @@ struct Imagined {
 impl Imagined {
     fn new() -> Self {
         let place = Place { latitude: 0.0, longitude: 0.0 };
-        let us = BTreeSet::from([id(THERE)]);
+        let (us, eu) = (BTreeSet::from([id(THERE)]), BTreeSet::from([id(HERE)]));
         let mut region = Region::new(Config {
             region: id(HERE),
             incarnation: 1,
             regions: [HERE, THERE, FAR].map(|it| (id(it), place)).into(),
-            placements: BTreeMap::from([(PlacementId::try_from("us").unwrap(), us)]),
+            placements: [("us", us), ("eu", eu.clone()), ("west", eu)]
+                .map(|(name, members)| (PlacementId::try_from(name).unwrap(), members))
+                .into(),
             datasets: vec![],
             topology: Topology::Mesh,
             limits: Limits::default(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use photon_region::Disk;
+use photon_region::{Disk, begins_state};
 use photon_state::Op;
 use rustix::fs::fdatasync;
 
@@ -64,13 +64,23 @@ impl Appender {
     pub(super) fn commit(&mut self, ops: &[Arc<Op>]) -> Result<Committed, LogError> {
         self.buffer.begin();
         let mut taken = 0;
-        while taken < ops.len() && !self.buffer.is_full() {
+        // A state begins a segment: nothing that is older shall stay because it is in the same one.
+        let is_state = ops.first().is_some_and(|op| begins_state(op));
+        let follows = |at: usize| at == 0 || !begins_state(&ops[at]);
+        while taken < ops.len() && !self.buffer.is_full() && follows(taken) {
             self.buffer.push(&ops[taken]);
             taken += 1;
         }
         let bytes = self.buffer.bytes();
+        let is_used = (SEGMENT_HEADER_BYTES as u64) < self.end.offset;
         if self.segment.bytes < self.end.offset + bytes {
             self.roll(bytes)?;
+        } else if is_state && is_used {
+            match self.roll(bytes) {
+                // A full disk needs the state more than its place: older bytes stay for once.
+                Ok(()) | Err(LogError::NoRoom { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let at = self.end;
         let Segment { file, path, bytes: room } = &self.segment;

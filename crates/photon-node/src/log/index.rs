@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use photon_state::StreamId;
 
+use super::format::SEGMENT_HEADER_BYTES;
+
 /// The place of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -50,6 +52,13 @@ impl Index {
     pub(super) fn segment_of(&self, stream: &StreamId, seq: u64) -> Option<u64> {
         let mark = self.mark(stream, self.find(stream, seq))?;
         (mark.seq <= seq).then_some(mark.at.segment)
+    }
+
+    /// Whether an op is the first of its segment: nothing that is older is left before it.
+    pub(super) fn begins_segment(&self, stream: &StreamId, seq: u64) -> bool {
+        let mark = self.mark(stream, self.find(stream, seq));
+        let first = SEGMENT_HEADER_BYTES as u64;
+        mark.is_some_and(|it| it.seq == seq && it.at.offset == first)
     }
 
     /// Forgets what lies before a segment.

@@ -56,6 +56,8 @@ pub(crate) enum LogEvent {
     Disk(Disk),
     /// What was asked for.
     Fetched { stream: StreamId, from: u64, ops: Vec<Arc<Op>> },
+    /// All that was no longer needed was let go of.
+    Truncated,
     /// The log can go on no more.
     Failed(LogError),
 }
@@ -279,7 +281,10 @@ fn run_reader(
             ReadRequest::Truncate { stream, seq } => match reader.truncate(&stream, seq) {
                 Ok(removed) => {
                     info!(removed, "segments of the log are no longer needed and were removed");
-                    continue;
+                    if !reader.begins_with(&stream, seq) {
+                        continue; // There was no room to begin one with the state.
+                    }
+                    LogEvent::Truncated
                 }
                 Err(error) => LogEvent::Failed(error),
             },

@@ -74,6 +74,11 @@ impl LogReader {
         Ok(removed)
     }
 
+    /// Whether nothing that is older than an op is left before it.
+    pub(super) fn begins_with(&self, stream: &StreamId, seq: u64) -> bool {
+        self.index(|index| index.begins_segment(stream, seq))
+    }
+
     fn index<R>(&self, read: impl FnOnce(&Index) -> R) -> R {
         read(&self.index.lock().expect("no holder of the index panics"))
     }

@@ -133,6 +133,24 @@ fn a_log_of_many_segments_comes_back_after_each_of_many_starts() {
 }
 
 #[test]
+fn a_state_begins_a_segment_so_that_all_that_is_older_can_go() {
+    let fixture = Fixture::new(16 << 10);
+    let mut open = fixture.open().unwrap();
+    let change = Change::State(Bytes::from_static(&[0, 1]));
+    let head = Op { change, ..Op::clone(&ops(1..2)[0]) };
+    let head = Arc::new(Op { stream: StreamId::local(region("a")), ..head });
+    let all = [ops(1..3), vec![head], ops(3..5)].concat();
+    let before = open.appender.commit(&all).unwrap();
+    assert_eq!(before.ops, 2, "a group ends where a state begins");
+    let state = open.appender.commit(&all[2..]).unwrap();
+    assert_eq!((state.ops, state.at.offset), (3, SEGMENT_HEADER_BYTES as u64));
+    assert!(before.at.segment < state.at.segment);
+    let mut index = Index::default();
+    index.note(StreamId::local(region("a")), 1, state.at);
+    assert!(index.begins_segment(&StreamId::local(region("a")), 1));
+}
+
+#[test]
 fn a_last_group_torn_at_any_byte_is_cut_off_and_the_log_goes_on() {
     let fixture = Fixture::new(16 << 10);
     let groups = fixture.write(&[1..4, 4..7]);

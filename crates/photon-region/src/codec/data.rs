@@ -1,132 +1,39 @@
-//! The binary form of datasets, and of what regions hand on to each other about their records.
+//! The binary form of what regions hand on to each other about records.
 //! Must not decide anything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use photon_state::PlacementId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use super::moved::{read_adopt, read_receipt, write_adopt, write_receipt};
+use super::spec::{read_dataset, read_spec, write_spec};
 use super::{read_duration, read_of, write_duration, write_of};
 use crate::data::{
-    Change, Content, DataCommand, DataReply, DatasetName, DatasetSpec, Edit, Expect, FieldEdit,
-    Found, Kind, Mode, Outside, PlacementRule, Policy, ReadHow, ReadLevel, Shown, Write,
-    WriteLevel, Written,
+    Change, Content, DataCommand, DataReply, Edit, Expect, FieldEdit, Found, ReadHow, ReadLevel,
+    Shown, Spot, Write, WriteLevel, Written,
 };
 
-const OUTSIDES: [Outside; 2] = [Outside::Forward, Outside::Refuse];
-
-/// Encodes a dataset as its record holds it.
-pub(crate) fn encode_dataset(spec: &DatasetSpec) -> Bytes {
-    let mut writer = Writer::default();
-    write_spec(&mut writer, spec);
-    writer.into_bytes()
-}
-
-/// Decodes a dataset.
-pub(crate) fn decode_dataset(bytes: &[u8]) -> Result<DatasetSpec, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let spec = read_spec(&mut reader)?;
-    reader.end()?;
-    Ok(spec)
-}
-
-fn write_spec(writer: &mut Writer, spec: &DatasetSpec) {
-    writer.text(spec.name.as_str());
-    write_of(writer, &Kind::ALL, &spec.kind);
-    match &spec.rule {
-        PlacementRule::Fixed(placement) => {
+fn write_spot(writer: &mut Writer, spot: Option<&Spot>) {
+    match spot {
+        None => writer.tag(0),
+        Some(Spot::Value(value)) => {
             writer.tag(1);
+            writer.text(value);
+        }
+        Some(Spot::Placement(placement)) => {
+            writer.tag(2);
             writer.text(placement.as_str());
         }
-        PlacementRule::ByTenant { tenants, others } => {
-            writer.tag(2);
-            writer.uint(tenants.len() as u64);
-            for (tenant, placement) in tenants {
-                writer.text(tenant);
-                writer.text(placement.as_str());
-            }
-            writer.option(*others, |writer, it| writer.text(it.as_str()));
-        }
-    }
-    write_of(writer, &OUTSIDES, &spec.outside);
-    match spec.mode {
-        Mode::MultiMaster => writer.tag(1),
-        Mode::SingleMaster { master, elsewhere } => {
-            writer.tag(2);
-            writer.text(master.as_str());
-            write_of(writer, &OUTSIDES, &elsewhere);
-        }
-        Mode::AsyncMaster { master } => {
-            writer.tag(3);
-            writer.text(master.as_str());
-        }
-    }
-    match spec.policy {
-        Policy::LastWriter => writer.tag(1),
-        Policy::KeepAll => writer.tag(2),
-        Policy::Highest => writer.tag(3),
-        Policy::Lowest => writer.tag(4),
-        Policy::Prefer(region) => {
-            writer.tag(5);
-            writer.text(region.as_str());
-        }
-    }
-    write_of(writer, &WriteLevel::ALL, &spec.write_level);
-    write_of(writer, &ReadLevel::ALL, &spec.read_level);
-    writer.option(spec.ttl, write_duration);
-    // Nothing ever follows a dataset: what is not there was not written, or not yet thought of.
-    if let Some(retention) = spec.retention {
-        write_duration(writer, retention);
     }
 }
 
-pub(super) fn read_dataset(reader: &mut Reader<'_>) -> Result<DatasetName, DecodeError> {
-    DatasetName::try_from(reader.text()?).map_err(|_| reader.malformed("name of a dataset"))
-}
-
-fn read_spec(reader: &mut Reader<'_>) -> Result<DatasetSpec, DecodeError> {
-    let name = read_dataset(reader)?;
-    let kind = read_of(reader, &Kind::ALL, "kind")?;
-    let rule = match reader.tag()? {
-        1 => PlacementRule::Fixed(reader.placement()?),
-        2 => {
-            let tenants = (0..reader.count()?)
-                .map(|_| Ok((Arc::from(reader.text()?), reader.placement()?)))
-                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
-            PlacementRule::ByTenant { tenants, others: reader.option(Reader::placement)? }
-        }
-        _ => return Err(reader.malformed("rule")),
-    };
-    let outside = read_of(reader, &OUTSIDES, "outside")?;
-    let mode = match reader.tag()? {
-        1 => Mode::MultiMaster,
-        2 => Mode::SingleMaster {
-            master: reader.region()?,
-            elsewhere: read_of(reader, &OUTSIDES, "elsewhere")?,
-        },
-        3 => Mode::AsyncMaster { master: reader.region()? },
-        _ => return Err(reader.malformed("mode")),
-    };
-    let policy = match reader.tag()? {
-        1 => Policy::LastWriter,
-        2 => Policy::KeepAll,
-        3 => Policy::Highest,
-        4 => Policy::Lowest,
-        5 => Policy::Prefer(reader.region()?),
-        _ => return Err(reader.malformed("policy")),
-    };
-    Ok(DatasetSpec {
-        name,
-        kind,
-        rule,
-        outside,
-        mode,
-        policy,
-        write_level: read_of(reader, &WriteLevel::ALL, "level")?,
-        read_level: read_of(reader, &ReadLevel::ALL, "level")?,
-        ttl: reader.option(read_duration)?,
-        retention: if reader.is_at_end() { None } else { Some(read_duration(reader)?) },
+fn read_spot(reader: &mut Reader<'_>) -> Result<Option<Spot>, DecodeError> {
+    Ok(match reader.tag()? {
+        0 => None,
+        1 => Some(Spot::Value(reader.text()?.into())),
+        2 => Some(Spot::Placement(reader.placement()?)),
+        _ => return Err(reader.malformed("place of a record")),
     })
 }
 
@@ -163,10 +70,11 @@ pub(super) fn write_command(writer: &mut Writer, command: &DataCommand) {
             writer.uint(*limit as u64);
             write_how(writer, how);
         }
-        DataCommand::Watch { dataset, prefix, position, wait } => {
+        DataCommand::Watch { dataset, prefix, spot, position, wait } => {
             writer.tag(4);
             writer.text(dataset.as_str());
             writer.bytes(prefix);
+            write_spot(writer, spot.as_ref());
             writer.option(position.as_ref(), Writer::seen);
             write_duration(writer, *wait);
         }
@@ -176,7 +84,23 @@ pub(super) fn write_command(writer: &mut Writer, command: &DataCommand) {
             writer.text(to.as_str());
             write_duration(writer, *wait);
         }
+        DataCommand::Move { dataset, key, to, from, asked_in, wait } => {
+            writer.tag(6);
+            writer.text(dataset.as_str());
+            writer.bytes(key);
+            write_spot(writer, Some(to));
+            write_spot(writer, from.as_ref());
+            writer.option(*asked_in, |writer, it| writer.text(it.as_str()));
+            write_duration(writer, *wait);
+        }
+        DataCommand::Adopt { adopt, wait } => {
+            writer.tag(7);
+            write_adopt(writer, adopt);
+            write_duration(writer, *wait);
+        }
         DataCommand::Declare(_)
+        | DataCommand::Receipts { .. }
+        | DataCommand::Compact
         | DataCommand::Drop(_)
         | DataCommand::Dataset(_)
         | DataCommand::Datasets
@@ -209,12 +133,25 @@ pub(super) fn read_command(reader: &mut Reader<'_>) -> Result<DataCommand, Decod
         4 => DataCommand::Watch {
             dataset,
             prefix: reader.owned()?,
+            spot: read_spot(reader)?,
             position: reader.option(Reader::seen)?,
             wait: read_duration(reader)?,
         },
         5 => {
             DataCommand::MoveMaster { dataset, to: reader.region()?, wait: read_duration(reader)? }
         }
+        6 => DataCommand::Move {
+            dataset,
+            key: reader.owned()?,
+            to: read_spot(reader)?.ok_or(reader.malformed("place of a record"))?,
+            from: read_spot(reader)?,
+            asked_in: reader.option(Reader::region)?,
+            wait: read_duration(reader)?,
+        },
+        7 => DataCommand::Adopt {
+            adopt: Box::new(read_adopt(reader, dataset)?),
+            wait: read_duration(reader)?,
+        },
         _ => return Err(reader.malformed("command")),
     })
 }
@@ -224,6 +161,7 @@ fn write_how(writer: &mut Writer, how: &ReadHow) {
     writer.seen(&how.session);
     writer.option(how.staleness_max, write_duration);
     write_duration(writer, how.wait);
+    write_spot(writer, how.spot.as_ref());
 }
 
 fn read_how(reader: &mut Reader<'_>) -> Result<ReadHow, DecodeError> {
@@ -232,6 +170,7 @@ fn read_how(reader: &mut Reader<'_>) -> Result<ReadHow, DecodeError> {
         session: reader.seen()?,
         staleness_max: reader.option(read_duration)?,
         wait: read_duration(reader)?,
+        spot: read_spot(reader)?,
     })
 }
 
@@ -272,6 +211,7 @@ fn write_write(writer: &mut Writer, write: &Write) {
         Some(Expect::Absent) => writer.tag(3),
     }
     writer.option(write.ttl, write_duration);
+    write_spot(writer, write.spot.as_ref());
 }
 
 fn write_field_edit(writer: &mut Writer, edit: &FieldEdit) {
@@ -316,7 +256,8 @@ fn read_write(reader: &mut Reader<'_>) -> Result<Write, DecodeError> {
         3 => Some(Expect::Absent),
         _ => return Err(reader.malformed("expectation")),
     };
-    Ok(Write { key, edit, expect, ttl: reader.option(read_duration)? })
+    let (ttl, spot) = (reader.option(read_duration)?, read_spot(reader)?);
+    Ok(Write { key, edit, expect, ttl, spot })
 }
 
 /// Writes what a region answers to a command that was handed on to it.
@@ -339,7 +280,7 @@ pub(super) fn write_reply(writer: &mut Writer, reply: &DataReply) {
             writer.option(*staleness, write_duration);
             writer.seen(session);
         }
-        DataReply::Page { records, more, session } => {
+        DataReply::Page { records, more, placements, session } => {
             writer.tag(3);
             writer.uint(records.len() as u64);
             for (key, shown) in records {
@@ -347,6 +288,7 @@ pub(super) fn write_reply(writer: &mut Writer, reply: &DataReply) {
                 write_shown(writer, shown);
             }
             writer.tag(u8::from(*more));
+            write_places(writer, placements);
             writer.seen(session);
         }
         DataReply::Changes { changes, position } => {
@@ -365,7 +307,13 @@ pub(super) fn write_reply(writer: &mut Writer, reply: &DataReply) {
             writer.tag(5);
             write_spec(writer, spec);
         }
+        DataReply::Moved(receipt) => {
+            writer.tag(6);
+            write_receipt(writer, receipt);
+        }
         DataReply::Datasets(_)
+        | DataReply::Receipts { .. }
+        | DataReply::Compacting
         | DataReply::Dropped
         | DataReply::Conflicts(_)
         | DataReply::Digest(_) => {
@@ -393,6 +341,7 @@ pub(super) fn read_reply(reader: &mut Reader<'_>) -> Result<DataReply, DecodeErr
         3 => DataReply::Page {
             records: read_each(reader, |it| Ok((it.owned()?, read_shown(it)?)))?,
             more: read_of(reader, &[false, true], "flag")?,
+            placements: read_each(reader, |it| it.placement())?,
             session: reader.seen()?,
         },
         4 => DataReply::Changes {
@@ -408,13 +357,20 @@ pub(super) fn read_reply(reader: &mut Reader<'_>) -> Result<DataReply, DecodeErr
             position: reader.seen()?,
         },
         5 => DataReply::Dataset(Arc::new(read_spec(reader)?)),
+        6 => DataReply::Moved(Box::new(read_receipt(reader)?)),
         _ => return Err(reader.malformed("reply")),
     })
+}
+
+fn write_places(writer: &mut Writer, placements: &[PlacementId]) {
+    writer.uint(placements.len() as u64);
+    placements.iter().for_each(|it| writer.text(it.as_str()));
 }
 
 fn write_shown(writer: &mut Writer, shown: &Shown) {
     writer.uint(shown.fingerprint);
     writer.text(shown.placement.as_str());
+    write_places(writer, &shown.also_in);
     match &shown.content {
         Content::Fields(fields) => {
             writer.tag(1);
@@ -439,6 +395,7 @@ fn write_shown(writer: &mut Writer, shown: &Shown) {
 
 fn read_shown(reader: &mut Reader<'_>) -> Result<Shown, DecodeError> {
     let (fingerprint, placement) = (reader.uint()?, reader.placement()?);
+    let also_in = read_each(reader, |it| it.placement())?;
     let content = match reader.tag()? {
         1 => Content::Fields(read_each(reader, |it| {
             Ok((it.owned()?, read_each(it, |it| it.version())?))
@@ -450,5 +407,5 @@ fn read_shown(reader: &mut Reader<'_>) -> Result<Shown, DecodeError> {
         },
         _ => return Err(reader.malformed("content")),
     };
-    Ok(Shown { content, fingerprint, placement })
+    Ok(Shown { content, fingerprint, placement, also_in })
 }

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
-use super::data::{read_command, read_dataset, read_reply, write_command, write_reply};
+use super::data::{read_command, read_reply, write_command, write_reply};
 use super::record::{read_note, write_note};
 use super::refusal::{read_refusal, write_refusal};
+use super::spec::read_dataset;
 use super::{
     OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
     write_duration, write_json, write_of,
@@ -166,14 +167,16 @@ fn write_question(writer: &mut Writer, question: &Question) {
             writer.tag(2);
             write_command(writer, command);
         }
-        Question::State { dataset, key } => {
+        Question::State { dataset, placement, key } => {
             writer.tag(3);
             writer.text(dataset.as_str());
+            writer.text(placement.as_str());
             writer.bytes(key);
         }
-        Question::Rights { dataset, key, rights } => {
+        Question::Rights { dataset, placement, key, rights } => {
             writer.tag(4);
             writer.text(dataset.as_str());
+            writer.text(placement.as_str());
             writer.bytes(key);
             writer.uint(*rights);
         }
@@ -184,9 +187,14 @@ fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
     Ok(match reader.tag()? {
         1 => Question::Task(read_ask(reader)?),
         2 => Question::Data(Box::new(read_command(reader)?)),
-        3 => Question::State { dataset: read_dataset(reader)?, key: reader.owned()? },
+        3 => Question::State {
+            dataset: read_dataset(reader)?,
+            placement: reader.placement()?,
+            key: reader.owned()?,
+        },
         4 => Question::Rights {
             dataset: read_dataset(reader)?,
+            placement: reader.placement()?,
             key: reader.owned()?,
             rights: reader.uint()?,
         },

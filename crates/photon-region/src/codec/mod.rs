@@ -3,12 +3,15 @@
 
 mod data;
 mod message;
+mod moved;
 mod record;
 mod refusal;
+mod spec;
 
-pub(crate) use data::{decode_dataset, encode_dataset};
 pub use message::{decode_message, encode_message, encode_message_in};
+pub(crate) use moved::{decode_adoption, decode_move, encode_adoption, encode_move};
 pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
+pub(crate) use spec::{decode_dataset, encode_dataset};
 
 use std::time::Duration;
 

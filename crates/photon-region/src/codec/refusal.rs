@@ -1,9 +1,11 @@
 //! The binary form of what a region may refuse another one.
 //! Must not know why.
 
+use std::sync::Arc;
+
 use photon_state::codec::{DecodeError, Reader, Writer};
 
-use super::data::read_dataset;
+use super::spec::read_dataset;
 use super::{STATES, read_duration, read_of, read_task, write_duration, write_of};
 use crate::contract::TokenPair;
 use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
@@ -30,7 +32,7 @@ const LARGES: [Large; 8] = [
     Large::Batch,
 ];
 /// What a refusal may name; others are told in general words.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 23] = [
     "type",
     "rule",
     "put",
@@ -50,6 +52,9 @@ const WORDS: [&str; 20] = [
     "dataset",
     "if-match",
     "position",
+    "residency",
+    "to",
+    "from",
     "request",
 ];
 
@@ -195,11 +200,6 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             writer.tag(9);
             writer.text(dataset.as_str());
         }
-        DataRefusal::NoSuchTenant { dataset, tenant } => {
-            writer.tag(10);
-            writer.text(dataset.as_str());
-            writer.text(tenant);
-        }
         DataRefusal::WrongKind { dataset, kind, edit } => {
             writer.tag(11);
             writer.text(dataset.as_str());
@@ -248,15 +248,67 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
             write_word(writer, what);
         }
         DataRefusal::CatchingUp { region, heard, needed } => {
-            writer.tag(25);
+            writer.tag(30);
             writer.text(region.as_str());
             writer.uint(*heard as u64);
             writer.uint(*needed as u64);
         }
-        DataRefusal::NotEmpty(dataset) => {
-            writer.tag(24);
+        DataRefusal::NotEmpty(dataset) => write_texts(writer, 24, &[dataset.as_str()]),
+        DataRefusal::NoSuchTenant { .. }
+        | DataRefusal::Unplaced { .. }
+        | DataRefusal::LivesElsewhere { .. }
+        | DataRefusal::NothingToMove { .. }
+        | DataRefusal::RecordMoves { .. }
+        | DataRefusal::NoSuchMove(_) => write_misplaced(writer, refusal),
+    }
+}
+
+/// Writes a refusal that is about where a record lives.
+fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
+    match refusal {
+        DataRefusal::NoSuchTenant { dataset, tenant } => {
+            writer.tag(10);
+            writer.text(dataset.as_str());
+            writer.text(tenant);
+        }
+        DataRefusal::Unplaced { dataset, attribute, said, allowed } => {
+            writer.tag(25);
+            writer.text(dataset.as_str());
+            writer.text(attribute);
+            writer.option(said.as_deref(), Writer::text);
+            writer.uint(allowed.len() as u64);
+            allowed.iter().for_each(|it| writer.text(it));
+        }
+        DataRefusal::LivesElsewhere { placement } => {
+            writer.tag(26);
+            writer.text(placement.as_str());
+        }
+        DataRefusal::NothingToMove { placement } => {
+            writer.tag(27);
+            writer.option(*placement, |writer, it| writer.text(it.as_str()));
+        }
+        DataRefusal::RecordMoves { to } => {
+            writer.tag(28);
+            writer.text(to.as_str());
+        }
+        DataRefusal::NoSuchMove(dataset) => {
+            writer.tag(29);
             writer.text(dataset.as_str());
         }
+        DataRefusal::NoSuchDataset(_)
+        | DataRefusal::DeclaredOtherwise { .. }
+        | DataRefusal::CatchingUp { .. }
+        | DataRefusal::NotEmpty(_)
+        | DataRefusal::WrongKind { .. }
+        | DataRefusal::NotMaster { .. }
+        | DataRefusal::MasterMoves { .. }
+        | DataRefusal::Unexpected { .. }
+        | DataRefusal::Overdrawn { .. }
+        | DataRefusal::LevelNotReached { .. }
+        | DataRefusal::ReadNotReached { .. }
+        | DataRefusal::DeciderUnreachable { .. }
+        | DataRefusal::PositionTooOld
+        | DataRefusal::Senseless { .. } => unreachable!("the caller has matched"),
     }
 }
 
@@ -304,11 +356,23 @@ fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, De
             what: read_of(reader, &WORDS, "word")?,
         },
         24 => DataRefusal::NotEmpty(read_dataset(reader)?),
-        25 => DataRefusal::CatchingUp {
+        30 => DataRefusal::CatchingUp {
             region: reader.region()?,
             heard: reader.uint32()? as usize,
             needed: reader.uint32()? as usize,
         },
+        25 => DataRefusal::Unplaced {
+            dataset: read_dataset(reader)?,
+            attribute: reader.text()?.into(),
+            said: reader.option(|it| it.text().map(Arc::from))?,
+            allowed: (0..reader.count()?)
+                .map(|_| reader.text().map(Arc::from))
+                .collect::<Result<_, _>>()?,
+        },
+        26 => DataRefusal::LivesElsewhere { placement: reader.placement()? },
+        27 => DataRefusal::NothingToMove { placement: reader.option(Reader::placement)? },
+        28 => DataRefusal::RecordMoves { to: reader.placement()? },
+        29 => DataRefusal::NoSuchMove(read_dataset(reader)?),
         _ => return Err(reader.malformed("refusal")),
     })
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use photon_state::crdt::Version;
 use photon_state::{Dot, Hlc, PlacementId, RegionId, Seen};
 
-use super::spec::{DatasetName, DatasetSpec, Policy, ReadLevel, WriteLevel};
+use super::moves::{Adopt, MoveId, Receipt};
+use super::spec::{DatasetName, DatasetSpec, Policy, ReadLevel, Spot, WriteLevel};
 
 /// What a client may ask of the data. All of it may be handed on to another region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,41 @@ pub enum DataCommand {
         /// How long to wait at most until that region has everything.
         wait: Duration,
     },
+    /// Move a record to another placement.
+    Move {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The record.
+        key: Bytes,
+        /// Where it shall live.
+        to: Spot,
+        /// Where it lives; else it is looked for in the region that is asked.
+        from: Option<Spot>,
+        /// The region that was asked first, if it has handed the command on.
+        asked_in: Option<RegionId>,
+        /// How long to wait at most until it is over.
+        wait: Duration,
+    },
+    /// Take in a copy of a record that moves: one region asks another.
+    Adopt {
+        /// The copy.
+        adopt: Box<Adopt>,
+        /// How long to wait at most until every region of the placement has it.
+        wait: Duration,
+    },
+    /// Show the receipts of moves that are known here, the youngest first.
+    Receipts {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Only this one.
+        id: Option<MoveId>,
+        /// Only those older than this one.
+        before: Option<MoveId>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Write the state into the log soon, so that older bytes can go.
+    Compact,
     /// Show the last conflicts of a dataset that were seen here.
     Conflicts(DatasetName),
     /// Show what all records of a range amount to here, for those who compare regions.
@@ -86,6 +122,8 @@ pub enum DataCommand {
         dataset: DatasetName,
         /// Only keys that begin with it.
         prefix: Bytes,
+        /// Only records that live there; else those that live in the region that is asked.
+        spot: Option<Spot>,
         /// After what; `None` means from now on.
         position: Option<Seen>,
         /// How long to wait at most.
@@ -98,14 +136,18 @@ impl DataCommand {
     #[must_use]
     pub fn wait(&self) -> Duration {
         match self {
-            Self::MoveMaster { wait, .. } | Self::Write { wait, .. } | Self::Watch { wait, .. } => {
-                *wait
-            }
+            Self::MoveMaster { wait, .. }
+            | Self::Move { wait, .. }
+            | Self::Adopt { wait, .. }
+            | Self::Write { wait, .. }
+            | Self::Watch { wait, .. } => *wait,
             Self::Read { how, .. } | Self::Scan { how, .. } => how.wait,
             Self::Declare(_)
             | Self::Drop(_)
             | Self::Dataset(_)
             | Self::Datasets
+            | Self::Receipts { .. }
+            | Self::Compact
             | Self::Conflicts(_)
             | Self::Digest { .. } => Duration::ZERO,
         }
@@ -117,11 +159,15 @@ impl DataCommand {
             Self::Write { session, .. } => Some(session),
             Self::Read { how, .. } | Self::Scan { how, .. } => Some(&mut how.session),
             Self::Watch { position, .. } => position.as_mut(),
+            Self::Adopt { adopt, .. } => Some(&mut adopt.needs),
             Self::Declare(_)
             | Self::Drop(_)
             | Self::Dataset(_)
             | Self::Datasets
             | Self::MoveMaster { .. }
+            | Self::Move { .. }
+            | Self::Receipts { .. }
+            | Self::Compact
             | Self::Conflicts(_)
             | Self::Digest { .. } => None,
         };
@@ -135,11 +181,15 @@ impl DataCommand {
             Self::Write { writes, .. } => {
                 writes.iter().map(|it| 32 + it.key.len() + it.edit.weight()).sum()
             }
+            Self::Adopt { adopt, .. } => 128 + adopt.weight(),
             Self::Declare(_)
             | Self::Drop(_)
             | Self::Dataset(_)
             | Self::Datasets
             | Self::MoveMaster { .. }
+            | Self::Move { .. }
+            | Self::Receipts { .. }
+            | Self::Compact
             | Self::Conflicts(_)
             | Self::Digest { .. }
             | Self::Read { .. }
@@ -160,6 +210,8 @@ pub struct ReadHow {
     pub staleness_max: Option<Duration>,
     /// How long to wait at most until that is so.
     pub wait: Duration,
+    /// Where the record lives; else it is looked for.
+    pub spot: Option<Spot>,
 }
 
 /// A change of one record.
@@ -173,6 +225,8 @@ pub struct Write {
     pub expect: Option<Expect>,
     /// How long it lasts; else as the dataset says.
     pub ttl: Option<Duration>,
+    /// Where the record lives; else where it lives already.
+    pub spot: Option<Spot>,
 }
 
 /// What to do to a record.
@@ -221,6 +275,17 @@ pub enum DataReply {
     Datasets(Vec<Arc<DatasetSpec>>),
     /// To `Drop`.
     Dropped,
+    /// To `Move`: how far it is.
+    Moved(Box<Receipt>),
+    /// To `Receipts`; `more` when the limit cut the list.
+    Receipts {
+        /// The receipts, the youngest first.
+        receipts: Vec<Receipt>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To `Compact`.
+    Compacting,
     /// To `Conflicts`.
     Conflicts(Conflicts),
     /// To `Digest`.
@@ -235,6 +300,8 @@ pub enum DataReply {
         records: Vec<(Bytes, Shown)>,
         /// Whether there are more.
         more: bool,
+        /// The placements that were looked at: records of others are not in the list.
+        placements: Vec<PlacementId>,
         /// What the session has seen with this.
         session: Seen,
     },
@@ -264,8 +331,11 @@ impl DataReply {
             Self::Dataset(_)
             | Self::Datasets(_)
             | Self::Dropped
+            | Self::Moved(_)
+            | Self::Compacting
             | Self::Conflicts(_)
             | Self::Digest(_) => 256,
+            Self::Receipts { receipts, .. } => 512 * receipts.len(),
         }
     }
 }
@@ -309,9 +379,28 @@ pub struct Shown {
     pub fingerprint: u64,
     /// Where it lives.
     pub placement: PlacementId,
+    /// Where else a record with this key lives, made apart; the youngest is shown.
+    pub also_in: Vec<PlacementId>,
 }
 
 impl Shown {
+    /// Returns when the last of what is shown was written; counters do not know.
+    #[must_use]
+    pub fn at(&self) -> Option<Hlc> {
+        let Content::Fields(fields) = &self.content else { return None };
+        fields.iter().flat_map(|(_, all)| all).map(|it| it.at).max()
+    }
+
+    /// Whether there is more to it than a counter at zero, of which all may have moved elsewhere.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match &self.content {
+            Content::Fields(_) => true,
+            Content::Number(sum) => *sum != 0,
+            Content::Quota { value, .. } => *value != 0,
+        }
+    }
+
     /// Returns about how many bytes it takes in a reply.
     pub(super) fn weight(&self) -> usize {
         let fields = match &self.content {

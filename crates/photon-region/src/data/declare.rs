@@ -11,8 +11,8 @@ use photon_state::{Change, Key, PlacementId, Record, RegionId, StreamId};
 
 use super::refusal::DataRefusal;
 use super::{
-    DATA, DATASETS, DataCommand, DataReply, DatasetName, DatasetSpec, Entry, Kind, Mode,
-    PlacementRule, Policy, data_key,
+    DATA, DATASETS, DataCommand, DataReply, DatasetName, DatasetSpec, Entry, Kind, Mode, Policy,
+    data_key,
 };
 use crate::codec::{decode_dataset, encode_dataset};
 use crate::contract::{Reply, Ticket};
@@ -45,12 +45,7 @@ impl Region {
 
     /// Returns the placements that a dataset's records may have.
     pub(super) fn placements_of(&self, spec: &DatasetSpec) -> BTreeSet<PlacementId> {
-        match &spec.rule {
-            PlacementRule::Fixed(placement) => BTreeSet::from([*placement]),
-            PlacementRule::ByTenant { tenants, others } => {
-                tenants.values().chain(others).copied().collect()
-            }
-        }
+        spec.rule.placements().collect()
     }
 
     pub(super) fn show_dataset(&self, name: &DatasetName) -> Result<Verdict, Refusal> {
@@ -117,7 +112,10 @@ impl Region {
     fn check_spec(&self, spec: &DatasetSpec) -> Result<(), Refusal> {
         let placements = self.placements_of(spec);
         if placements.is_empty() {
-            return Err(senseless("placement", "name a placement for at least one tenant"));
+            return Err(senseless(
+                "placement",
+                "name a placement for at least one tenant or value",
+            ));
         }
         for placement in &placements {
             if !self.config.placements.contains_key(placement) {

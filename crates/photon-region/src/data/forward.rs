@@ -106,6 +106,7 @@ impl Region {
         drop(self.desk.unpark(ticket));
         self.data.levels.forget(ticket);
         self.data.gathers.remove(&ticket);
+        self.data.searches.remove(&ticket);
     }
 
     /// Returns the region whose command a ticket names, if a peer has handed it on.
@@ -147,16 +148,26 @@ impl Region {
         if is_guest(ticket) || !self.is_reachable(to) {
             return Err(DataRefusal::DeciderUnreachable { region: to, was_sent: false }.into());
         }
+        self.ask_about_data(to, Asker::Command(ticket), command.clone(), wait);
+        Ok(Verdict::Asked)
+    }
+
+    /// Asks another region what a client wants to know or to have done.
+    pub(super) fn ask_about_data(
+        &mut self,
+        to: RegionId,
+        asker: Asker,
+        mut command: DataCommand,
+        wait: Duration,
+    ) {
         self.counters.forwarded += 1;
-        let mut command = command.clone();
         // Nobody is told of streams that it may not know.
         for seen in command.sessions() {
             let known = seen.iter().filter(|(it, _)| self.may_hold(to, it.placement));
             *seen = known.map(|(it, seq)| (*it, seq)).collect();
         }
         let question = Question::Data(Box::new(command));
-        self.ask(to, Asker::Command(ticket), question, wait.saturating_add(Self::GRACE));
-        Ok(Verdict::Asked)
+        self.ask(to, asker, question, wait.saturating_add(Self::GRACE));
     }
 
     /// Returns the region that answers for a placement: this one, or the nearest that is linked.

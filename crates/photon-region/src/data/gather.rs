@@ -65,7 +65,8 @@ impl Region {
         let (dataset, key) = (spec.name.clone(), Bytes::copy_from_slice(key));
         let patience = how.wait.max(Duration::from_millis(1));
         for to in others {
-            let question = Question::State { dataset: dataset.clone(), key: key.clone() };
+            let (dataset, key) = (dataset.clone(), key.clone());
+            let question = Question::State { dataset, placement: record.placement, key };
             self.ask(to, Asker::Gather(ticket), question, patience);
         }
         Verdict::Asked
@@ -80,16 +81,16 @@ impl Region {
     pub(crate) fn tell_state(
         &self,
         from: RegionId,
-        dataset: &DatasetName,
+        (dataset, placement): (&DatasetName, PlacementId),
         key: &[u8],
     ) -> (u64, Result<Answer, Refusal>) {
         let state = || {
             let spec = self.dataset(dataset)?;
             super::write::check_key(key)?;
-            let placement = self.place(&spec, key)?;
             self.check_placement(placement)?;
             self.check_whole(placement)?;
-            if !self.may_hold(from, placement) {
+            let is_known = self.placements_of(&spec).contains(&placement);
+            if !self.may_hold(from, placement) || !is_known {
                 return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
             }
             let record = Self::record_of(&spec, placement, key);

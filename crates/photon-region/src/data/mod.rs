@@ -13,10 +13,13 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod moves;
+mod place;
 mod quota;
 mod read;
 mod refusal;
 mod rejoin;
+mod search;
 mod show;
 mod spec;
 mod watch;
@@ -36,10 +39,12 @@ pub use contract::{
 };
 pub(crate) use forward::{into_answer, is_guest};
 pub(crate) use levels::Pending;
+pub use moves::{Adopt, Copied, MoveId, MoveIdError, MoveState, Moved, Receipt};
+pub(crate) use moves::{Adoption, MOVES, Move, Taken, is_copy, move_of};
 pub use refusal::{DataRefusal, ReadGap};
 pub use spec::{
     DatasetName, DatasetNameError, DatasetSpec, Kind, Mode, Outside, PlacementRule, Policy,
-    ReadLevel, WriteLevel,
+    ReadLevel, Spot, WriteLevel,
 };
 
 use crate::config::Config;
@@ -52,8 +57,10 @@ use expire::Expiries;
 use forward::Guests;
 use gather::Gather;
 use levels::Levels;
+use moves::Moves;
 use quota::Quotas;
 use rejoin::Rejoin;
+use search::Search;
 
 /// Records of datasets: a register by name, in the placement `global`.
 pub(crate) const DATASETS: Dataset = Dataset(4);
@@ -114,6 +121,8 @@ pub(crate) struct Data {
     changes: Changes,
     levels: Levels,
     gathers: BTreeMap<Ticket, Gather>,
+    searches: BTreeMap<Ticket, Search>,
+    moves: Moves,
     guests: Guests,
     pub(crate) rejoin: Rejoin,
     /// How fresh what is known of each peer is.
@@ -162,6 +171,8 @@ impl Data {
             changes: Changes::default(),
             levels: Levels::default(),
             gathers: BTreeMap::new(),
+            searches: BTreeMap::new(),
+            moves: Moves::default(),
             guests: Guests::default(),
             rejoin: Rejoin::default(),
             dirty: BTreeSet::new(),
@@ -188,7 +199,7 @@ impl Data {
 
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
-        self.levels.len() + self.gathers.len()
+        self.levels.len() + self.gathers.len() + self.searches.len() + self.moves.waiting()
     }
 
     /// Returns when to look after what is overdue.
@@ -258,12 +269,27 @@ impl Region {
             DataCommand::Conflicts(name) => self.show_conflicts(name),
             DataCommand::Digest { .. } => self.digest_records(command),
             DataCommand::MoveMaster { .. } => self.move_master(ticket, command, patience),
+            DataCommand::Move { .. } => self.move_record(ticket, command, patience),
+            DataCommand::Adopt { .. } => self.adopt_record(ticket, command, patience),
+            DataCommand::Receipts { dataset, id, before, limit } => {
+                self.show_receipts(dataset, (*id, *before, *limit))
+            }
+            DataCommand::Compact => Ok(self.compact_soon()),
             DataCommand::Write { .. } => self.write_records(ticket, command, patience),
             DataCommand::Read { .. } => self.read_record(ticket, command, patience),
             DataCommand::Scan { .. } => self.scan_records(ticket, command, patience),
             DataCommand::Watch { .. } => self.watch_records(ticket, command, patience),
         };
         verdict.unwrap_or_else(Verdict::from)
+    }
+
+    /// Looks after what changes with time.
+    pub(crate) fn beat_data(&mut self) {
+        self.watch_conflicts();
+        self.forget_asked_rights();
+        self.data.freshen(self.store.seen());
+        self.run_moves();
+        self.rejoin();
     }
 
     /// Lets the indexes follow a change of a record. Append 0 means that it was replayed.

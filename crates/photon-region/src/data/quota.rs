@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_state::crdt::{Delta, Escrow, EscrowDelta, Shape, Value};
-use photon_state::{Change, Record, RegionId, Seen, Source, Update};
+use photon_state::{Change, PlacementId, Record, RegionId, Seen, Source, Update};
 
 use super::refusal::DataRefusal;
 use super::write::check_key;
@@ -159,7 +159,8 @@ impl Region {
                 let rights = lacking.min(*rights);
                 if 0 < rights {
                     let (dataset, key) = (dataset.clone(), key.clone());
-                    let question = Question::Rights { dataset, key, rights };
+                    let placement = short.record.placement;
+                    let question = Question::Rights { dataset, placement, key, rights };
                     self.ask(source.origin, Asker::Nobody, question, wait);
                 }
                 lacking -= rights;
@@ -175,14 +176,14 @@ impl Region {
     pub(crate) fn give_rights(
         &mut self,
         from: RegionId,
-        (dataset, key): (&DatasetName, &[u8]),
+        (dataset, placement, key): (&DatasetName, PlacementId, &[u8]),
         rights: u64,
     ) -> Result<Answer, Refusal> {
         let spec = self.dataset(dataset)?;
         check_key(key)?;
-        let placement = self.place(&spec, key)?;
         self.check_placement(placement)?;
-        if !self.may_hold(from, placement) || spec.kind != Kind::BoundedCounter {
+        let is_known = self.placements_of(&spec).contains(&placement);
+        if !is_known || !self.may_hold(from, placement) || spec.kind != Kind::BoundedCounter {
             return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
         }
         self.check_disk()?;

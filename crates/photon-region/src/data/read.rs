@@ -7,11 +7,12 @@ use std::time::Duration;
 use photon_state::{Key, PlacementId, RegionId, Seen};
 
 use super::declare::reply;
+use super::place::youngest_first;
 use super::refusal::{DataRefusal, ReadGap};
 use super::write::{check_bound, check_key};
 use super::{
     DATA, DataCommand, DataReply, DatasetSpec, Found, PlacementRule, ReadHow, ReadLevel, Shown,
-    data_key,
+    Spot, data_key,
 };
 use crate::contract::Ticket;
 use crate::desk::Bell;
@@ -36,7 +37,9 @@ impl Region {
         };
         let spec = self.dataset(dataset)?;
         check_key(key)?;
-        let placement = self.place(&spec, key)?;
+        let Some(placement) = self.said_place(&spec, key, how.spot.as_ref())? else {
+            return self.find_record(ticket, &spec, command, patience);
+        };
         self.check_guest(ticket, &spec, placement)?;
         let mut from = self.answers_for(&spec, placement)?;
         let level = how.level.unwrap_or(spec.read_level);
@@ -59,8 +62,10 @@ impl Region {
             return Ok(verdict);
         }
         let (append, session) = self.session_of(level, how, &[placement]);
+        let mut shown = self.show_record(&spec, &record);
+        shown.iter_mut().for_each(|it| self.mark_also(&spec, key, it));
         let found = Found {
-            record: self.show_record(&spec, &record),
+            record: shown,
             region: self.config.region,
             asked: 1,
             staleness: self.staleness(placement),
@@ -70,7 +75,7 @@ impl Region {
     }
 
     /// Returns what the session has seen after a read, and the append that must be durable first.
-    fn session_of(
+    pub(super) fn session_of(
         &self,
         level: ReadLevel,
         how: &ReadHow,
@@ -97,7 +102,7 @@ impl Region {
     }
 
     /// Waits until what the level demands is here, or says that it was not in time.
-    fn await_freshness(
+    pub(super) fn await_freshness(
         &mut self,
         spec: &DatasetSpec,
         level: ReadLevel,
@@ -150,7 +155,7 @@ impl Region {
 
     /// Returns how long ago a change of another region may have been made that is not here yet;
     /// nothing if a region has not been heard of.
-    fn staleness(&self, placement: PlacementId) -> Option<Duration> {
+    pub(super) fn staleness(&self, placement: PlacementId) -> Option<Duration> {
         let peers = self.data.freshness.iter().filter(|((_, it), _)| *it == placement);
         let mut worst = Duration::ZERO;
         for (_, fresh) in peers {
@@ -160,20 +165,27 @@ impl Region {
     }
 
     /// Returns the placements of a dataset that live here, as far as keys with a prefix may have
-    /// them.
+    /// them; or the one that is asked for, with the region that answers for it.
     pub(super) fn placements_here(
         &self,
         spec: &DatasetSpec,
         prefix: &[u8],
+        spot: Option<&Spot>,
     ) -> Result<(Vec<PlacementId>, RegionId), Refusal> {
         let here = self.config.region;
-        let has_tenant = prefix.contains(&b'/');
-        if has_tenant || matches!(spec.rule, PlacementRule::Fixed(_)) {
-            let placement = self.place(spec, prefix)?;
+        let is_whole = match &spec.rule {
+            PlacementRule::Fixed(_) | PlacementRule::ByRecord { .. } => true,
+            PlacementRule::ByTenant { .. } => prefix.contains(&b'/') || spot.is_some(),
+        };
+        let said = if is_whole { self.said_place(spec, prefix, spot)? } else { None };
+        if let Some(placement) = said {
             return Ok((vec![placement], self.answers_for(spec, placement)?));
         }
+        let held = self.placements_held(spec);
         let all = self.placements_of(spec);
-        let held: Vec<_> = all.iter().copied().filter(|it| self.may_hold(here, *it)).collect();
+        if held.is_empty() && spec.rule.is_by_record() {
+            return Err(spec.unplaced(None));
+        }
         match all.first() {
             Some(first) if held.is_empty() => Ok((vec![*first], self.answers_for(spec, *first)?)),
             Some(_) | None => Ok((held, here)),
@@ -193,7 +205,7 @@ impl Region {
         let level = how.level.unwrap_or(spec.read_level);
         check_bound(Some(prefix))?;
         check_bound(after.as_deref())?;
-        let (placements, mut from) = self.placements_here(&spec, prefix)?;
+        let (placements, mut from) = self.placements_here(&spec, prefix, how.spot.as_ref())?;
         placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
         match level {
             ReadLevel::Quorum => {
@@ -224,7 +236,7 @@ impl Region {
             None => Bound::Included(&start),
         };
         let (records, more) = self.page(&spec, &placements, start, (prefix, limit));
-        Ok(reply(self.appended(), DataReply::Page { records, more, session }))
+        Ok(reply(self.appended(), DataReply::Page { records, more, placements, session }))
     }
 
     /// Returns the records of some placements from a key on, by key, and whether there are more.
@@ -249,6 +261,9 @@ impl Region {
             records.extend(shown.take(limit + 1));
         }
         records.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if 1 < placements.len() {
+            records = one_for_each_key(records);
+        }
         let mut bytes = 0;
         let fits = |(key, shown): &&(bytes::Bytes, Shown)| {
             let is_first = bytes == 0;
@@ -260,4 +275,19 @@ impl Region {
         records.truncate(count);
         (records, more)
     }
+}
+
+/// Shows one record for each key: the youngest, where several live that were made apart.
+fn one_for_each_key(sorted: Vec<(bytes::Bytes, Shown)>) -> Vec<(bytes::Bytes, Shown)> {
+    let of_one_key = |all: &[(bytes::Bytes, Shown)]| {
+        let (key, _) = all.first()?;
+        let shown: Vec<Shown> = all.iter().map(|(_, it)| it.clone()).collect();
+        let (live, blank): (Vec<_>, Vec<_>) = shown.into_iter().partition(Shown::is_live);
+        let first = youngest_first(live).into_iter().chain(blank).next()?;
+        Some((key.clone(), first))
+    };
+    if sorted.windows(2).all(|it| it[0].0 != it[1].0) {
+        return sorted;
+    }
+    sorted.chunk_by(|a, b| a.0 == b.0).filter_map(of_one_key).collect()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 
 use super::{DatasetName, Kind, ReadLevel, WriteLevel};
 
@@ -33,6 +33,40 @@ pub enum DataRefusal {
         /// The part of the key in front of the first `/`.
         tenant: Arc<str>,
     },
+    /// The record has no place, or it is not known which.
+    #[error("dataset `{dataset}` places each record by its `{attribute}`{}; say one of {}",
+        about(.said.as_deref()), allowed.join(", "))]
+    Unplaced {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What places its records.
+        attribute: Arc<str>,
+        /// What was said of it, if anything.
+        said: Option<Arc<str>>,
+        /// What may be said.
+        allowed: Vec<Arc<str>>,
+    },
+    /// The record lives in another placement than the request says.
+    #[error("the record lives in `{placement}`: say so, or move it first")]
+    LivesElsewhere {
+        /// Where it lives.
+        placement: PlacementId,
+    },
+    /// There is no such record where it is to be moved from.
+    #[error("{}", nothing_in(.placement.as_ref()))]
+    NothingToMove {
+        /// Where it was looked for, or where it lives already; `None` if it is not known here.
+        placement: Option<PlacementId>,
+    },
+    /// The record moves already, to another place.
+    #[error("the record moves to `{to}`: wait until that is over")]
+    RecordMoves {
+        /// Where it moves.
+        to: PlacementId,
+    },
+    /// No such move is known here.
+    #[error("no such move of a record of dataset `{0}` is known here: ask where it lived")]
+    NoSuchMove(DatasetName),
     /// The edit does not fit what the dataset's records hold.
     #[error("dataset `{dataset}` holds records of type {kind}: they cannot be changed by {edit}")]
     WrongKind {
@@ -159,4 +193,18 @@ impl std::fmt::Display for ReadGap {
 
 fn fate(was_sent: &bool) -> &'static str {
     if *was_sent { "; whether it was done is not known" } else { "; nothing was done" }
+}
+
+fn nothing_in(placement: Option<&PlacementId>) -> String {
+    match placement {
+        Some(placement) => format!("`{placement}` has no such record that is to be moved"),
+        None => "no such record lives here: say with `from` where it lives".to_owned(),
+    }
+}
+
+fn about(value: Option<&str>) -> String {
+    match value {
+        Some(value) => format!(", which cannot be `{value}`"),
+        None => " and has no such record here".to_owned(),
+    }
 }

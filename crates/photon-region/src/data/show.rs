@@ -42,7 +42,8 @@ impl Region {
                 Content::Quota { value: escrow.value(), rights: escrow.rights(self.source()) }
             }
         };
-        Some(Shown { content, fingerprint: value.fingerprint(), placement })
+        let (fingerprint, also_in) = (value.fingerprint(), Vec::new());
+        Some(Shown { content, fingerprint, placement, also_in })
     }
 
     fn show_fields(
@@ -68,8 +69,8 @@ impl Region {
             }
         }
         let is_there = !shown.is_empty();
-        let content = Content::Fields(shown);
-        is_there.then_some(Shown { content, fingerprint: hash.finish(), placement })
+        let (content, also_in) = (Content::Fields(shown), Vec::new());
+        is_there.then_some(Shown { content, fingerprint: hash.finish(), placement, also_in })
     }
 
     /// Returns who this region is among the sources of ops.

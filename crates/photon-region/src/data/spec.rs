@@ -90,6 +90,8 @@ pub struct DatasetSpec {
     pub ttl: Option<Duration>,
     /// The longest that a record lasts after it was written, whatever the write says.
     pub retention: Option<Duration>,
+    /// Whether the names of its keys are told to nobody outside their placement.
+    pub sensitive_keys: bool,
 }
 
 /// What a record holds.
@@ -156,6 +158,49 @@ pub enum PlacementRule {
         /// That of all others; without it they are refused.
         others: Option<PlacementId>,
     },
+    /// Each record where whoever makes it says, by the value of an attribute.
+    ByRecord {
+        /// What the attribute is called.
+        attribute: Arc<str>,
+        /// The placement of each value.
+        values: BTreeMap<Arc<str>, PlacementId>,
+        /// That of records of which nothing is said; without it they are refused.
+        others: Option<PlacementId>,
+    },
+}
+
+/// Says where a record lives, in a dataset whose records are placed one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// Where the rule puts this value of the attribute.
+    Value(Arc<str>),
+    /// In a placement: as one region says it to another.
+    Placement(PlacementId),
+}
+
+impl PlacementRule {
+    /// The value that names the placement of records of which nothing is said.
+    pub const OTHERS: &'static str = "others";
+
+    /// Iterates over the placements that records may have, perhaps one several times.
+    pub fn placements(&self) -> impl Iterator<Item = PlacementId> {
+        let (fixed, named, others) = match self {
+            Self::Fixed(placement) => (Some(*placement), None, None),
+            Self::ByTenant { tenants: named, others }
+            | Self::ByRecord { values: named, others, .. } => (None, Some(named), *others),
+        };
+        let named = named.into_iter().flat_map(|it| it.values().copied());
+        fixed.into_iter().chain(named).chain(others)
+    }
+
+    /// Whether each record has its own place.
+    #[must_use]
+    pub fn is_by_record(&self) -> bool {
+        match self {
+            Self::ByRecord { .. } => true,
+            Self::Fixed(_) | Self::ByTenant { .. } => false,
+        }
+    }
 }
 
 /// What a region does when it is asked for a record that may not live in it.

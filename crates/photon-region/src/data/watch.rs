@@ -29,12 +29,12 @@ impl Region {
         command: &DataCommand,
         patience: Patience,
     ) -> Result<Verdict, Refusal> {
-        let DataCommand::Watch { dataset, prefix, position, wait } = command else {
+        let DataCommand::Watch { dataset, prefix, spot, position, wait } = command else {
             unreachable!("the caller has matched")
         };
         let spec = self.dataset(dataset)?;
         check_bound(Some(prefix))?;
-        let (placements, from) = self.placements_here(&spec, prefix)?;
+        let (placements, from) = self.placements_here(&spec, prefix, spot.as_ref())?;
         if from != self.config.region {
             return self.hand_on(ticket, from, command, *wait);
         }
@@ -83,7 +83,13 @@ impl Region {
                 }
                 let (placement, dataset) = (stream.placement, DATA);
                 let record = Record { placement, dataset, key: key.clone() };
-                let record = self.show_record(spec, &record);
+                let mut record = self.show_record(spec, &record);
+                if spec.rule.is_by_record() && 1 < placements.len() {
+                    // What has moved is not gone, if it has moved to where the watcher looks.
+                    let name_bytes = 1 + spec.name.as_str().len();
+                    let live = self.lives_here(spec, &key.as_bytes()[name_bytes..]);
+                    record = live.into_iter().next().or(record);
+                }
                 bytes += record.as_ref().map_or(64, super::Shown::weight);
                 let key = Bytes::copy_from_slice(&key.as_bytes()[1 + spec.name.as_str().len()..]);
                 let (dot, position) =

@@ -11,10 +11,11 @@ use photon_state::crdt::{
 use photon_state::{Change, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::declare::reply;
+use super::place::with_places;
 use super::refusal::{DataRefusal, ReadGap};
 use super::{
     Content, DATA, DataCommand, DataReply, DatasetSpec, Edit, Expect, FieldEdit, KEY_BYTES_MAX,
-    Kind, Mode, Outside, Pending, PlacementRule, Shown, Write, WriteLevel, Written, is_guest,
+    Kind, Mode, Outside, Pending, Shown, Write, WriteLevel, Written, is_guest,
 };
 use crate::contract::Ticket;
 use crate::desk::Bell;
@@ -96,7 +97,7 @@ impl Region {
         let mut deciders = BTreeSet::new();
         let mut targets = Vec::with_capacity(writes.len());
         for write in writes {
-            let placement = self.place(&spec, &write.key)?;
+            let placement = self.place_write(&spec, write)?;
             self.check_guest(ticket, &spec, placement)?;
             deciders.insert(self.decider_of(&spec, placement, write)?);
             targets.push((Self::record_of(&spec, placement, &write.key), write));
@@ -107,7 +108,8 @@ impl Region {
             return Err(DataRefusal::Senseless { field: "writes", why }.into());
         }
         if decider != self.config.region {
-            return self.hand_on(ticket, decider, command, *wait);
+            let command = with_places(&spec, command, &targets);
+            return self.hand_on(ticket, decider, &command, *wait);
         }
         let is_decided = |write: &Write| write.expect.is_some() || spec.mode.master().is_some();
         let decided = targets.iter().filter(|(_, write)| is_decided(write));
@@ -119,21 +121,9 @@ impl Region {
         if let Some((to, _)) = moving.filter(|(_, until)| self.now.mono < *until) {
             return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
         }
-        // Who writes after what a session has seen is later than it, in whatever region. And what
-        // the write is said to depend on is really there.
-        let written: BTreeSet<PlacementId> = targets.iter().map(|(it, _)| it.placement).collect();
-        let all = self.config.placements.keys().copied();
-        let wider =
-            all.filter(|wide| written.iter().any(|it| self.registry.may_know_of(*wide, *it)));
-        if let Some(bell) = self.first_unseen(session, wider) {
-            let until = patience.until(self.now, *wait);
-            if self.now.mono < until {
-                return Ok(Verdict::Wait(bell, until));
-            }
-            let why = ReadGap::Session;
-            return Err(
-                DataRefusal::ReadNotReached { level: super::ReadLevel::Session, why }.into()
-            );
+        let until = patience.until(self.now, *wait);
+        if let Some(verdict) = self.await_session(session, &targets, until)? {
+            return Ok(verdict);
         }
         self.check_room(writes)?;
         for (record, write) in &targets {
@@ -142,15 +132,37 @@ impl Region {
         if let Some(short) = self.overdrawn(&spec, &targets) {
             let may_go_on = writes.len() == 1 && !is_guest(ticket);
             return match short.decider().filter(|_| may_go_on) {
-                Some(richest) => self.hand_on(ticket, richest, command, *wait),
+                Some(richest) => {
+                    let command = with_places(&spec, command, &targets);
+                    self.hand_on(ticket, richest, &command, *wait)
+                }
                 None => self.bring_rights(&short, patience, *wait),
             };
         }
         let level = level.unwrap_or(spec.write_level);
-        let until = patience.until(self.now, *wait);
         let verdict = self.write_all(&spec, &targets, (level, until), session);
         self.share_rights(ticket, &spec, &targets);
         Ok(verdict)
+    }
+
+    /// Waits until all that a session has seen is here. Who writes after that is later than it, in
+    /// whatever region; and what the write is said to depend on is really there.
+    fn await_session(
+        &self,
+        session: &Seen,
+        targets: &[(Record, &Write)],
+        until: Duration,
+    ) -> Result<Option<Verdict>, Refusal> {
+        let written: BTreeSet<PlacementId> = targets.iter().map(|(it, _)| it.placement).collect();
+        let all = self.config.placements.keys().copied();
+        let wider =
+            all.filter(|wide| written.iter().any(|it| self.registry.may_know_of(*wide, *it)));
+        let Some(bell) = self.first_unseen(session, wider) else { return Ok(None) };
+        if self.now.mono < until {
+            return Ok(Some(Verdict::Wait(bell, until)));
+        }
+        let (level, why) = (super::ReadLevel::Session, ReadGap::Session);
+        Err(DataRefusal::ReadNotReached { level, why }.into())
     }
 
     fn check_writes(&self, spec: &DatasetSpec, writes: &[Write]) -> Result<(), Refusal> {
@@ -203,29 +215,6 @@ impl Region {
             return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
         }
         Ok(())
-    }
-
-    /// Returns where a record of a dataset may live.
-    pub(super) fn place(&self, spec: &DatasetSpec, key: &[u8]) -> Result<PlacementId, Refusal> {
-        let placement = match &spec.rule {
-            PlacementRule::Fixed(placement) => *placement,
-            PlacementRule::ByTenant { tenants, others } => {
-                let tenant = key.split(|byte| *byte == b'/').next().unwrap_or(key);
-                let tenant = String::from_utf8_lossy(tenant);
-                let found = tenants.get(&*tenant).or(others.as_ref()).copied();
-                found.ok_or_else(|| {
-                    Refusal::from(DataRefusal::NoSuchTenant {
-                        dataset: spec.name.clone(),
-                        tenant: tenant.chars().take(100).collect::<String>().into(),
-                    })
-                })?
-            }
-        };
-        if self.config.placements.contains_key(&placement) {
-            Ok(placement)
-        } else {
-            Err(Refusal::NoSuchPlacement(placement))
-        }
     }
 
     /// Returns the region that decides about a write.
@@ -314,8 +303,10 @@ impl Region {
         }
         self.counters.written += targets.len() as u64;
         marks.iter().for_each(|(stream, seq)| session.raise(*stream, *seq));
-        let empty =
-            |placement| Shown { content: Content::Fields(vec![]), fingerprint: 0, placement };
+        let empty = |placement| {
+            let (content, also_in) = (Content::Fields(vec![]), Vec::new());
+            Shown { content, fingerprint: 0, placement, also_in }
+        };
         let records = targets.iter().map(|(record, _)| {
             self.show_record(spec, record).unwrap_or_else(|| empty(record.placement))
         });
@@ -337,7 +328,7 @@ impl Region {
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
     /// of it: nothing else may be told in it.
-    fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+    pub(super) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetCauses) {
             return Seen::default();

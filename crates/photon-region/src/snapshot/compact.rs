@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use photon_state::{Change, Content, Dataset, Key, Op, PlacementId, Position, Seen, StreamId};
 
 use super::PART_ITEMS_MAX;
-use super::part::{Item, Part, Range, Step, jump_of};
+use super::part::{Item, Part, Range, Step, is_head, jump_of};
 use crate::contract::{Disk, Output};
 use crate::region::Region;
 use crate::tasks::task_of;
@@ -23,6 +23,8 @@ pub(crate) struct Compaction {
     state_bytes: usize,
     /// While the log is read: where the last state begins, and what it stands for.
     replayed: Option<(u64, Seen)>,
+    /// Whether the state is wanted although the log is short.
+    is_wanted: bool,
     stage: Stage,
 }
 
@@ -89,6 +91,11 @@ impl Region {
         self.compaction.logged(op);
     }
 
+    /// Takes note that the state is wanted soon, however short the log is.
+    pub(crate) fn want_state(&mut self) {
+        self.compaction.is_wanted = true;
+    }
+
     /// Begins to write the state if the log has grown long, and lets go of what is older than the
     /// state once it may.
     pub(crate) fn bound_log(&mut self) {
@@ -97,7 +104,8 @@ impl Region {
             Stage::Idle => {
                 let due = limits.compact_after_bytes.max(2 * self.compaction.state_bytes);
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
-                if due <= self.compaction.log_bytes && may_stand {
+                let is_wanted = self.compaction.is_wanted || self.purge_is_due();
+                if (is_wanted || due <= self.compaction.log_bytes) && may_stand {
                     self.begin_state();
                 }
             }
@@ -109,7 +117,9 @@ impl Region {
                 let is_patient = self.now.wall_ms < until && self.disk == Disk::Ready;
                 if is_durable && (!is_patient || self.peers_have(seen)) {
                     let (stream, seq) = (StreamId::local(self.config.region), *head);
+                    let seen = seen.clone();
                     self.compaction.stage = Stage::Idle;
+                    self.log_is_being_cut(&seen);
                     self.output(Output::Truncate { stream, seq });
                 }
             }
@@ -121,6 +131,8 @@ impl Region {
         let (seen, covers) = (self.store.seen().clone(), self.covers.all().to_vec());
         self.compaction.log_bytes = 0;
         self.compaction.state_bytes = 0;
+        self.compaction.is_wanted = false;
+        self.state_begins(&seen);
         let step = Step::Head { seen: seen.clone(), covers };
         let append = self.write_local(&Part { from: None, step });
         let head = self.compaction.local;
@@ -211,6 +223,20 @@ impl Region {
             });
             needed.into_iter().all(|(stream, seq)| seq <= peer.kept.of(stream))
         })
+    }
+}
+
+/// Whether an op of a log begins a state that stands for all that is older. For those who keep
+/// logs: what they let go of ends there.
+#[must_use]
+pub fn begins_state(op: &Op) -> bool {
+    match &op.change {
+        Change::State(body) => is_head(body),
+        Change::Put(_)
+        | Change::Delete
+        | Change::Append { .. }
+        | Change::Update(_)
+        | Change::Unknown { .. } => false,
     }
 }
 

@@ -14,7 +14,7 @@ mod put;
 mod transfer;
 
 pub(crate) use compact::Compaction;
-pub use compact::seen_after;
+pub use compact::{begins_state, seen_after};
 pub(crate) use cover::Covers;
 pub use part::inspect_part;
 pub(crate) use part::{Item, Part, Step};

@@ -102,6 +102,12 @@ pub fn inspect_part(bytes: &Bytes) -> Option<(BTreeSet<PlacementId>, Seen)> {
     }
 }
 
+/// Whether a part is the beginning of the state of the region whose log it is in.
+pub(crate) fn is_head(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    reader.option(Reader::region) == Ok(None) && reader.tag() == Ok(1)
+}
+
 /// Tells up to what everything is seen once an op of a log counts: for those who keep logs.
 pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
     match Part::decode(bytes).ok()? {

@@ -9,7 +9,7 @@ use photon_state::{Dot, Entry, Key, Position, Record, Register, Seen, Shelf, Sou
 use super::cover::Cover;
 use super::part::{Item, Part, Range, Step};
 use crate::codec::decode_event;
-use crate::data::{DATA, DATASETS, DatasetName, split_key};
+use crate::data::{DATA, DATASETS, DatasetName, MOVES, split_key};
 use crate::lag::millis;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
@@ -235,6 +235,7 @@ impl Region {
     fn index_touched(&mut self, touched: &Touched) {
         touched.agents.iter().for_each(|name| self.index_agent(name));
         touched.datasets.iter().for_each(|name| self.index_dataset(name));
+        touched.moves.iter().for_each(|record| self.index_move(record));
     }
 }
 
@@ -243,6 +244,7 @@ impl Region {
 struct Touched {
     agents: BTreeSet<crate::task::AgentName>,
     datasets: BTreeSet<DatasetName>,
+    moves: BTreeSet<Record>,
 }
 
 impl Touched {
@@ -253,6 +255,7 @@ impl Touched {
                 let name = std::str::from_utf8(record.key.as_bytes()).ok();
                 self.datasets.extend(name.and_then(|it| DatasetName::try_from(it).ok()));
             }
+            MOVES => drop(self.moves.insert(record.clone())),
             _ => {}
         }
     }

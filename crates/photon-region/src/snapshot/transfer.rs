@@ -266,6 +266,11 @@ impl Region {
         range.items.iter().filter_map(latest).max().is_none_or(|at| self.observe(at))
     }
 
+    /// Whether parts of a peer's state may come yet, however long none has.
+    pub(crate) fn may_take_parts(&self) -> bool {
+        self.incoming.values().any(|it| !it.is_over)
+    }
+
     /// Whether a peer's state is on its way here.
     pub(crate) fn is_taking_state(&self) -> bool {
         let patience = self.now.mono.saturating_sub(Self::INCOMING_AFTER);

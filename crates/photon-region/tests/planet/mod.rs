@@ -18,7 +18,7 @@ use photon_state::{Now, Op, PlacementId, RegionId};
 pub(crate) struct Planet {
     pub(crate) regions: BTreeMap<&'static str, Region>,
     pub(crate) appended: BTreeMap<&'static str, u64>,
-    /// What each region has written to its log.
+    /// What each log holds since it was cut last.
     pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
@@ -36,7 +36,7 @@ impl Planet {
         let mut planet = Self {
             regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
             appended: BTreeMap::new(),
-            logs: BTreeMap::new(),
+            logs: NAMES.iter().map(|name| (*name, Vec::new())).collect(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
             halted: Vec::new(),
@@ -100,7 +100,7 @@ impl Planet {
         region.start(self.now);
         self.regions.insert(name, region);
         self.appended.insert(name, 0);
-        self.logs.remove(name);
+        self.logs.insert(name, Vec::new());
         self.cut.remove(name);
         for peer in linked {
             let both = [(name, Input::Linked(id(peer))), (*peer, Input::Linked(id(name)))];
@@ -130,7 +130,7 @@ impl Planet {
                 match output {
                     Output::Append(op) => {
                         appends += 1;
-                        self.logs.entry(name).or_default().push(op);
+                        self.logs.get_mut(name).unwrap().push(op);
                     }
                     Output::Send(to, message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
@@ -142,8 +142,13 @@ impl Planet {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
                     Output::Fetch { .. } => panic!("everything fits in memory"),
-                    Output::Truncate { .. } => {}
                     Output::Notice(notice) => self.notices.push((name, notice)),
+                    Output::Truncate { stream, seq } => {
+                        let log = self.logs.get_mut(name).unwrap();
+                        let is_it = |it: &Arc<Op>| it.stream == stream && it.seq == seq;
+                        drop(log.drain(..log.iter().position(is_it).unwrap()));
+                        inputs.push_back((name, Input::Truncated));
+                    }
                     Output::Halt(why) => self.halted.push((name, why)),
                 }
             }
@@ -184,6 +189,10 @@ pub(crate) fn eu_only() -> PlacementId {
     PlacementId::try_from("eu-only").unwrap()
 }
 
+pub(crate) fn us_only() -> PlacementId {
+    PlacementId::try_from("us-only").unwrap()
+}
+
 /// Makes a region that has seen nothing.
 pub(crate) fn empty(name: &str) -> Region {
     Region::new(config(name))
@@ -195,7 +204,10 @@ fn config(name: &str) -> Config {
         region: id(name),
         incarnation: 1,
         regions: NAMES.iter().enumerate().map(|(n, name)| (id(name), place(n))).collect(),
-        placements: BTreeMap::from([(eu_only(), BTreeSet::from([id("eu")]))]),
+        placements: BTreeMap::from([
+            (eu_only(), BTreeSet::from([id("eu")])),
+            (us_only(), BTreeSet::from([id("us")])),
+        ]),
         datasets: vec![],
         topology: Topology::Mesh,
         limits: Limits::default(),

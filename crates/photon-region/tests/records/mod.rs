@@ -34,16 +34,23 @@ pub(crate) fn dataset(kind: Kind) -> DatasetSpec {
         read_level: ReadLevel::Session,
         ttl: None,
         retention: None,
+        sensitive_keys: false,
     }
 }
 
 pub(crate) fn put(key: &str, value: &str) -> Write {
     let (key, edit) = (key.to_owned().into(), Edit::Put(value.to_owned().into()));
-    Write { key, edit, expect: None, ttl: None }
+    Write { key, edit, expect: None, ttl: None, spot: None }
 }
 
 pub(crate) fn add(by: i64) -> Write {
-    Write { key: Bytes::from_static(b"k"), edit: Edit::Add(by), expect: None, ttl: None }
+    Write {
+        key: Bytes::from_static(b"k"),
+        edit: Edit::Add(by),
+        expect: None,
+        ttl: None,
+        spot: None,
+    }
 }
 
 pub(crate) fn as_data(reply: Result<Reply, Refusal>) -> Result<DataReply, Refusal> {
@@ -153,7 +160,8 @@ impl Planet {
         position: Option<Seen>,
     ) -> (Vec<Change>, Seen) {
         let (dataset, prefix, wait) = (of.clone(), Bytes::new(), Duration::ZERO);
-        match self.data(region, DataCommand::Watch { dataset, prefix, position, wait }) {
+        match self.data(region, DataCommand::Watch { dataset, prefix, spot: None, position, wait })
+        {
             Ok(DataReply::Changes { changes, position }) => (changes, position),
             other => panic!("{other:?}"),
         }
@@ -179,11 +187,17 @@ pub(crate) fn text(found: &Found) -> String {
 
 pub(crate) fn how(level: ReadLevel, session: &Seen) -> ReadHow {
     let (level, session) = (Some(level), session.clone());
-    ReadHow { level, session, staleness_max: None, wait: WAIT }
+    ReadHow { level, session, staleness_max: None, wait: WAIT, spot: None }
 }
 
 pub(crate) fn edits(edits: Vec<FieldEdit>) -> Write {
-    Write { key: Bytes::from_static(b"k"), edit: Edit::Fields(edits), expect: None, ttl: None }
+    Write {
+        key: Bytes::from_static(b"k"),
+        edit: Edit::Fields(edits),
+        expect: None,
+        ttl: None,
+        spot: None,
+    }
 }
 
 pub(crate) fn set(field: &'static str, content: &'static str) -> FieldEdit {

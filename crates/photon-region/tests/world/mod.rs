@@ -236,6 +236,7 @@ impl World {
             read_level: ReadLevel::Session,
             ttl: None,
             retention: None,
+            sensitive_keys: false,
         };
         self.ask(here, Command::Data(DataCommand::Declare(Arc::new(spec))));
         self.pass(Duration::from_secs(5));
@@ -252,7 +253,8 @@ impl World {
     ) -> Ticket {
         self.last += 1;
         let key = format!("{here}/{}", self.last).into();
-        let writes = vec![Write { key, edit: Edit::Put(value), expect: None, ttl: None }];
+        let writes =
+            vec![Write { key, edit: Edit::Put(value), expect: None, ttl: None, spot: None }];
         let (dataset, session, wait) = (dataset.clone(), Seen::default(), Duration::from_secs(30));
         let level = Some(level);
         self.ask(here, Command::Data(DataCommand::Write { dataset, writes, level, session, wait }))

@@ -16,6 +16,7 @@ pub(super) const DATASET_EXAMPLES: &str = "\
 Examples:
   photon dataset declare carts --type map --write-consistency quorum
   photon dataset declare users --type document --tenant acme=eu --others global
+  photon dataset declare people --type document --residency eu=eu --residency us=us
   photon dataset declare stock --type bounded-counter
   photon dataset show carts
   photon dataset move-master orders eu-west-1
@@ -76,13 +77,20 @@ pub struct DatasetDeclare {
         value_parser = PossibleValuesParser::new(DatasetType::NAMES))]
     pub kind: String,
     /// Where all records live [default: global]
-    #[arg(long, conflicts_with_all = ["tenants", "others"])]
+    #[arg(long, conflicts_with_all = ["tenants", "residencies", "others"])]
     pub placement: Option<PlacementId>,
     /// Where the records of a tenant live; may be given several times
     #[arg(long = "tenant", value_name = "TENANT=PLACEMENT", value_parser = tenant)]
     pub tenants: Vec<(String, PlacementId)>,
-    /// Where the records of all other tenants live
-    #[arg(long, value_name = "PLACEMENT", requires = "tenants")]
+    /// Where a record lives whose attribute has this value; may be given several times
+    #[arg(long = "residency", value_name = "VALUE=PLACEMENT", value_parser = tenant,
+        conflicts_with = "tenants")]
+    pub residencies: Vec<(String, PlacementId)>,
+    /// What the attribute is called in maps and documents [default: residency]
+    #[arg(long, value_name = "NAME", requires = "residencies")]
+    pub attribute: Option<String>,
+    /// Where the records of all other tenants live, or of which nothing is said
+    #[arg(long, value_name = "PLACEMENT")]
     pub others: Option<PlacementId>,
     /// What regions outside the placement do
     #[arg(long, value_parser = PossibleValuesParser::new(Elsewhere::NAMES))]
@@ -114,17 +122,24 @@ pub struct DatasetDeclare {
     /// The longest that a record may last after it was written, whatever a write says
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub retention: Option<Duration>,
+    /// Tell the names of keys to nobody outside their placement
+    #[arg(long)]
+    pub sensitive_keys: bool,
 }
 
 pub(super) const DATA_EXAMPLES: &str = "\
 Examples:
   photon data put notes users/7 '{\"name\": \"Ada\"}' --consistency quorum
+  photon data put people ada '{\"name\": \"Ada\"}' --residency eu
   photon data get notes users/7 --region ap-southeast-1 --session AQ..
   photon data put notes logo - --media-type image/png < logo.png
   photon data incr hits home 5
   photon data add tags post-1 red green
   photon data rm tags post-1 --element red
   photon data patch users acme/7 '{\"phone\": null}'
+  photon data move people ada --to us
+  photon data receipts people --region eu-west-1
+  photon data compact --region eu-west-1
   photon data scan notes --prefix users/
   photon data verify notes
   photon data watch notes";
@@ -208,6 +223,46 @@ pub enum Data {
         #[command(flatten)]
         how: WriteOptions,
     },
+    /// Move a record to another placement, and show the receipt
+    #[command(after_help = DATA_EXAMPLES)]
+    Move {
+        /// Which record
+        #[command(flatten)]
+        record: RecordName,
+        /// Where it shall live: a value of the attribute
+        #[arg(long, value_name = "VALUE")]
+        to: String,
+        /// Where it lives [default: where the region that is asked sees it]
+        #[arg(long, value_name = "VALUE")]
+        from: Option<String>,
+        /// How long to wait until it is over, such as 10s [default: 30s]
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        wait: Option<Duration>,
+        /// The region to ask, if it is not the one at --url
+        #[arg(long)]
+        region: Option<RegionId>,
+    },
+    /// Show the receipts of moves out of the placements of a region, the youngest first
+    #[command(after_help = DATA_EXAMPLES)]
+    Receipts {
+        /// The dataset
+        dataset: String,
+        /// Only this one
+        id: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// The region to ask, if it is not the one at --url
+        #[arg(long)]
+        region: Option<RegionId>,
+    },
+    /// Let a region bound its log now, so that what has moved away leaves it
+    #[command(after_help = DATA_EXAMPLES)]
+    Compact {
+        /// The region to ask, if it is not the one at --url
+        #[arg(long)]
+        region: Option<RegionId>,
+    },
     /// List records by key
     #[command(visible_alias = "ls", after_help = DATA_EXAMPLES)]
     Scan {
@@ -237,6 +292,9 @@ pub enum Data {
         /// Only keys that begin with it
         #[arg(long)]
         prefix: Option<String>,
+        /// Only records that live there
+        #[arg(long, value_name = "VALUE")]
+        residency: Option<String>,
         /// Go on after this position [default: from now on]
         #[arg(long)]
         position: Option<String>,
@@ -267,6 +325,9 @@ pub struct ReadOptions {
     /// How old at most what is shown may be, such as 500ms
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub max_staleness: Option<Duration>,
+    /// Where the record lives, in a dataset that places its records one by one
+    #[arg(long, value_name = "VALUE")]
+    pub residency: Option<String>,
     /// The region to ask, if it is not the one at --url
     #[arg(long)]
     pub region: Option<RegionId>,
@@ -290,6 +351,9 @@ pub struct WriteOptions {
     /// How long it lasts, such as 30s or 24h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub ttl: Option<Duration>,
+    /// Where the record lives, in a dataset that places its records one by one
+    #[arg(long, value_name = "VALUE")]
+    pub residency: Option<String>,
     /// The region to ask, if it is not the one at --url
     #[arg(long)]
     pub region: Option<RegionId>,
@@ -345,7 +409,7 @@ pub enum State {
 }
 
 fn tenant(text: &str) -> Result<(String, PlacementId), String> {
-    let (tenant, placement) = text.split_once('=').ok_or("write it as acme=eu")?;
+    let (tenant, placement) = text.split_once('=').ok_or("write it as name=placement")?;
     let placement = PlacementId::try_from(placement).map_err(|error| error.to_string())?;
     Ok((tenant.to_owned(), placement))
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_edge::v1::types::{DATA_WAIT_MS_MAX, DataConflicts, DataDigest, Dataset, MasterPut};
+use photon_edge::v1::types::{
+    DATA_WAIT_MS_MAX, DataConflicts, DataDigest, Dataset, MasterPut, MovePost,
+};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub struct RecordAsk {
     pub if_match: Option<String>,
     /// Whether there must be none.
     pub if_absent: bool,
+    /// Where it lives.
+    pub residency: Option<String>,
 }
 
 /// Which records to list.
@@ -36,6 +40,15 @@ pub struct ScanQuery {
     pub prefix: Option<String>,
     /// How many at most.
     pub records_max: usize,
+}
+
+/// What to watch.
+#[derive(Clone, Debug, Default)]
+pub struct WatchQuery {
+    /// Only keys that begin with it.
+    pub prefix: Option<String>,
+    /// Only records that live there.
+    pub residency: Option<String>,
 }
 
 /// The most items that are asked for at once.
@@ -52,7 +65,8 @@ impl RecordAsk {
         let mut request = request
             .query(&[("consistency", &self.consistency)])
             .query(&[("max_staleness_ms", millis(self.staleness_max))])
-            .query(&[("ttl_ms", millis(self.ttl))]);
+            .query(&[("ttl_ms", millis(self.ttl))])
+            .query(&[("residency", &self.residency)]);
         if let Some(session) = &self.session {
             request = request.header("photon-session", session);
         }
@@ -165,6 +179,35 @@ impl Client {
         self.call(ask.apply(request), WAIT_MAX).await
     }
 
+    /// Moves a record to another placement.
+    pub async fn move_record(
+        &self,
+        dataset: &str,
+        post: &MovePost,
+        wait: Option<Duration>,
+    ) -> Result<Value, ClientError> {
+        let path = ["v1", "datasets", dataset, "moves"];
+        let request = self.request(Method::POST, &path).json(post);
+        self.call(request.query(&[("wait_ms", millis(wait))]), WAIT_MAX).await
+    }
+
+    /// Shows the receipt of a move.
+    pub async fn receipt(&self, dataset: &str, id: &str) -> Result<Value, ClientError> {
+        let request = self.request(Method::GET, &["v1", "datasets", dataset, "moves", id]);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Lists the youngest receipts of moves.
+    pub async fn receipts(&self, dataset: &str, limit: u32) -> Result<Value, ClientError> {
+        let request = self.request(Method::GET, &["v1", "datasets", dataset, "moves"]);
+        self.call(request.query(&[("limit", limit)]), Duration::ZERO).await
+    }
+
+    /// Lets the region bound its log now.
+    pub async fn compact(&self) -> Result<(), ClientError> {
+        self.order(self.request(Method::POST, &["v1", "log", "compaction"])).await
+    }
+
     /// Lists records by key, page by page.
     pub async fn records(
         &self,
@@ -194,12 +237,13 @@ impl Client {
     pub async fn watch(
         &self,
         dataset: &str,
-        prefix: Option<&str>,
+        query: &WatchQuery,
         position: Option<&str>,
     ) -> Result<Changes, ClientError> {
         let request = self
             .request(Method::GET, &["v1", "data", dataset])
-            .query(&[("prefix", prefix), ("position", position)])
+            .query(&[("prefix", &query.prefix), ("residency", &query.residency)])
+            .query(&[("position", position)])
             .query(&[("watch", "true")])
             .header(ACCEPT, "text/event-stream");
         let reply = self.send(request).await?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use photon_edge::v1::types::MovePost;
 use photon_state::RegionId;
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::dataset::plain;
 use super::follow::Away;
 use super::show;
 use crate::cli::{self, ReadOptions, RecordName, WriteOptions};
-use crate::client::{Client, ClientError, RecordAsk, ScanQuery};
+use crate::client::{Client, ClientError, RecordAsk, ScanQuery, WatchQuery};
 use crate::exit::{Exit, UsageError};
 use crate::output::{Cell, Format, Output, Table, Tone};
 
@@ -58,6 +59,25 @@ pub(super) async fn run(command: cli::Data, client: &Client, output: Output) -> 
                 .map_err(|error| UsageError(format!("the patch is not JSON: {error}")))?;
             patch(client, &record, &json, how, output).await
         }
+        cli::Data::Move { record, to, from, wait, region } => {
+            let client = at(client, region).await?;
+            let post = MovePost { key: record.key, to, from };
+            let receipt = client.move_record(&record.dataset, &post, wait).await?;
+            show(output, &receipt, |it| output.table(&super::moves::details(it)))
+        }
+        cli::Data::Receipts { dataset, id: Some(id), region, .. } => {
+            let receipt = at(client, region).await?.receipt(&dataset, &id).await?;
+            show(output, &receipt, |it| output.table(&super::moves::details(it)))
+        }
+        cli::Data::Receipts { dataset, id: None, limit, region } => {
+            let receipts = at(client, region).await?.receipts(&dataset, limit).await?;
+            show(output, &receipts["moves"], |it| output.table(&super::moves::table(it)))
+        }
+        cli::Data::Compact { region } => {
+            at(client, region).await?.compact().await?;
+            let said = json!({ "compacting": true });
+            show(output, &said, |_| output.line("the log is bounded as soon as may be"))
+        }
         cli::Data::Scan { dataset, prefix, limit, how } => {
             let client = at(client, how.region).await?;
             let records_max = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -66,9 +86,10 @@ pub(super) async fn run(command: cli::Data, client: &Client, output: Output) -> 
             show(output, &records, |it| output.table(&table(it)))
         }
         cli::Data::Verify { dataset } => super::verify::run(&dataset, client, output).await,
-        cli::Data::Watch { dataset, prefix, position, region } => {
+        cli::Data::Watch { dataset, prefix, residency, position, region } => {
             let client = at(client, region).await?;
-            watch(&client, (&dataset, prefix.as_deref()), position, output).await
+            let query = WatchQuery { prefix, residency };
+            watch(&client, (&dataset, &query), position, output).await
         }
     }
 }
@@ -81,15 +102,16 @@ impl RecordName {
 
 impl From<ReadOptions> for RecordAsk {
     fn from(how: ReadOptions) -> Self {
-        let ReadOptions { consistency, session, max_staleness, region: _ } = how;
-        Self { consistency, session, staleness_max: max_staleness, ..Self::default() }
+        let ReadOptions { consistency, session, max_staleness, residency, region: _ } = how;
+        let staleness_max = max_staleness;
+        Self { consistency, session, staleness_max, residency, ..Self::default() }
     }
 }
 
 impl From<WriteOptions> for RecordAsk {
     fn from(how: WriteOptions) -> Self {
-        let WriteOptions { consistency, session, if_match, if_absent, ttl, region: _ } = how;
-        Self { consistency, session, if_match, if_absent, ttl, staleness_max: None }
+        let WriteOptions { consistency, session, if_match, if_absent, ttl, residency, .. } = how;
+        Self { consistency, session, if_match, if_absent, ttl, residency, staleness_max: None }
     }
 }
 
@@ -159,6 +181,11 @@ fn tell(record: &Value, output: Output) -> std::io::Result<()> {
         Some(bytes) => output.raw(&bytes)?,
         None => output.line(&held(record).to_string())?,
     }
+    if let Some(places) = record["also_in"].as_array() {
+        let places: Vec<String> = places.iter().map(plain).collect();
+        let text = format!("another record with this key lives in {}", places.join(", "));
+        output.remark_as(Tone::Odd, "conflict", &text);
+    }
     if record["conflict"] == true {
         let text = "regions wrote it without knowing of each other; all writes are kept";
         output.remark_as(Tone::Odd, "conflict", text);
@@ -204,13 +231,13 @@ fn table(records: &[Value]) -> Table {
 /// Prints changes until the region refuses; resumes after the last one when the stream breaks off.
 async fn watch(
     client: &Client,
-    (dataset, prefix): (&str, Option<&str>),
+    (dataset, query): (&str, &WatchQuery),
     mut position: Option<String>,
     output: Output,
 ) -> Result<Exit> {
     let mut away = Away::default();
     loop {
-        let mut changes = match client.watch(dataset, prefix, position.as_deref()).await {
+        let mut changes = match client.watch(dataset, query, position.as_deref()).await {
             Ok(changes) => changes,
             Err(error) => {
                 away.wait(error, output).await?;

@@ -63,12 +63,15 @@ fn declaration(options: &DatasetDeclare) -> Dataset {
         text.and_then(|it| named(it)).unwrap_or_default()
     }
     let tenants = options.tenants.iter().map(|(it, at)| (it.clone(), at.to_string()));
+    let residencies = options.residencies.iter().map(|(it, at)| (it.clone(), at.to_string()));
     let elsewhere = options.elsewhere.as_deref();
     Dataset {
         name: None,
         kind: named(Some(&options.kind), DatasetType::named),
         placement: options.placement.map(|it| it.to_string()),
         tenants: (!options.tenants.is_empty()).then(|| tenants.collect()),
+        residencies: (!options.residencies.is_empty()).then(|| residencies.collect()),
+        attribute: options.attribute.clone(),
         others: options.others.map(|it| it.to_string()),
         outside: named(options.outside.as_ref(), Elsewhere::named),
         mode: named(options.mode.as_ref(), DatasetMode::named),
@@ -80,6 +83,7 @@ fn declaration(options: &DatasetDeclare) -> Dataset {
         read_consistency: named(options.read_consistency.as_ref(), ReadConsistency::named),
         ttl_ms: options.ttl.map(millis),
         retention_ms: options.retention.map(millis),
+        sensitive_keys: options.sensitive_keys,
     }
 }
 
@@ -105,7 +109,8 @@ fn table(datasets: &Value) -> Table {
     for dataset in datasets.as_array().into_iter().flatten() {
         let master = dataset["master"].as_str().map(|it| format!(" {it}")).unwrap_or_default();
         let mode = plain(&dataset["mode"]) + &master;
-        let placement = dataset["placement"].as_str().unwrap_or("by tenant");
+        let by = if dataset["residencies"].is_object() { "by record" } else { "by tenant" };
+        let placement = dataset["placement"].as_str().unwrap_or(by);
         table.row([
             Cell::toned(Tone::Strong, &plain(&dataset["name"])),
             plain(&dataset["type"]).into(),

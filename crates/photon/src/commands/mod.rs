@@ -5,6 +5,7 @@ mod agent;
 mod data;
 mod dataset;
 mod follow;
+mod moves;
 mod planet;
 mod region;
 mod replication;

@@ -123,8 +123,8 @@ async fn compare_dataset(name: &str, dataset: &Value, all: &Members) -> Result<V
 
 fn placements(dataset: &Value) -> BTreeSet<String> {
     let one = dataset["placement"].as_str();
-    let tenants = dataset["tenants"].as_object().into_iter().flatten();
-    let each = tenants.filter_map(|(_, it)| it.as_str());
+    let named = ["tenants", "residencies"].map(|it| dataset[it].as_object());
+    let each = named.into_iter().flatten().flatten().filter_map(|(_, it)| it.as_str());
     one.into_iter().chain(each).chain(dataset["others"].as_str()).map(str::to_owned).collect()
 }
 

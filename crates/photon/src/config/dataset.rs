@@ -21,10 +21,12 @@ pub(super) const DATASETS_MAX: usize = 1_000;
 const TENANTS_MAX: usize = 10_000;
 
 /// Every key of a dataset.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "type",
     "placement",
     "tenants",
+    "residencies",
+    "attribute",
     "others",
     "outside",
     "mode",
@@ -36,6 +38,7 @@ const KEYS: [&str; 14] = [
     "read_consistency",
     "ttl",
     "retention",
+    "sensitive_keys",
 ];
 
 /// The regions of each placement.
@@ -62,7 +65,7 @@ fn dataset(
     section.refuse_unknown(&KEYS)?;
     let text = |key| section.find(key).map(|it| it.text().map(str::to_owned)).transpose();
     let kind = section.require("type", "what a record holds, such as \"register\"")?;
-    let tenants = section.find("tenants").map(|_| tenants(&section)).transpose()?;
+    let named = |key| section.find(key).map(|_| named(&section, key)).transpose();
     let lasts = Duration::from_millis(1)..=Duration::from_millis(TTL_MS_MAX);
     let millis = |key| {
         let found = section.find(key).map(|it| it.measure(&lasts)).transpose()?;
@@ -72,7 +75,9 @@ fn dataset(
         name: None,
         kind: chosen(&kind, DatasetType::named, KINDS)?,
         placement: text("placement")?,
-        tenants,
+        tenants: named("tenants")?,
+        residencies: named("residencies")?,
+        attribute: text("attribute")?,
         others: text("others")?,
         outside: choice(&section, "outside", Elsewhere::named, ELSEWHERE)?.unwrap_or_default(),
         mode: choice(&section, "mode", DatasetMode::named, MODES)?.unwrap_or_default(),
@@ -91,6 +96,8 @@ fn dataset(
         },
         ttl_ms: millis("ttl")?,
         retention_ms: millis("retention")?,
+        sensitive_keys: section.find("sensitive_keys").map(|it| it.flag()).transpose()?
+            == Some(true),
     };
     let at = |field: &str, rule: String| {
         let key = field.trim_end_matches("_ms");
@@ -127,8 +134,8 @@ fn chosen<T>(
     named(value.text()?).ok_or_else(|| value.wrong(expected))
 }
 
-fn tenants(section: &Section<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
-    let entries = section.section("tenants")?.entries(TENANTS_MAX)?;
+fn named(section: &Section<'_>, key: &str) -> Result<BTreeMap<String, String>, ConfigError> {
+    let entries = section.section(key)?.entries(TENANTS_MAX)?;
     let entries =
         entries.into_iter().map(|(tenant, at)| Ok((tenant.to_owned(), at.text()?.to_owned())));
     entries.collect()
@@ -136,12 +143,12 @@ fn tenants(section: &Section<'_>) -> Result<BTreeMap<String, String>, ConfigErro
 
 /// Checks that a dataset makes sense on this planet; says which key does not, and why.
 fn check(spec: &DatasetSpec, placements: &Placements) -> Result<(), (&'static str, String)> {
-    let (field, used): (_, BTreeSet<PlacementId>) = match &spec.rule {
-        PlacementRule::Fixed(placement) => ("placement", [*placement].into()),
-        PlacementRule::ByTenant { tenants, others } => {
-            ("tenants", tenants.values().chain(others).copied().collect())
-        }
+    let field = match &spec.rule {
+        PlacementRule::Fixed(_) => "placement",
+        PlacementRule::ByTenant { .. } => "tenants",
+        PlacementRule::ByRecord { .. } => "residencies",
     };
+    let used: BTreeSet<PlacementId> = spec.rule.placements().collect();
     assert!(used.len() <= TENANTS_MAX + PLACEMENTS_MAX, "a dataset has as many at most");
     if let Some(unknown) = used.iter().find(|it| !placements.contains_key(it)) {
         return Err((field, format!("no placement is named `{unknown}`")));
@@ -178,6 +185,7 @@ pub(super) fn render(spec: &DatasetSpec) -> String {
     };
     line("type", Some(dataset.kind.as_str()));
     line("placement", dataset.placement.as_deref());
+    line("attribute", dataset.attribute.as_deref());
     line("others", dataset.others.as_deref());
     line("outside", Some(dataset.outside.as_str()));
     line("mode", Some(dataset.mode.as_str()));
@@ -189,9 +197,11 @@ pub(super) fn render(spec: &DatasetSpec) -> String {
     line("read_consistency", Some(dataset.read_consistency.as_str()));
     line("ttl", spec.ttl.map(|it| it.show()).as_deref());
     line("retention", spec.retention.map(|it| it.show()).as_deref());
-    if let Some(tenants) = &dataset.tenants {
-        let tenants = tenants.iter().map(|(it, at)| format!("{} = {}", quoted(it), quoted(at)));
-        text += &format!("tenants = {{ {} }}\n", tenants.collect::<Vec<_>>().join(", "));
+    text += &format!("sensitive_keys = {}\n", dataset.sensitive_keys);
+    for (key, named) in [("tenants", &dataset.tenants), ("residencies", &dataset.residencies)] {
+        let Some(named) = named else { continue };
+        let named = named.iter().map(|(it, at)| format!("{} = {}", quoted(it), quoted(at)));
+        text += &format!("{key} = {{ {} }}\n", named.collect::<Vec<_>>().join(", "));
     }
     text
 }

@@ -146,6 +146,10 @@ impl<'a> Value<'a> {
         self.value.as_str().ok_or_else(|| self.wrong("a text in quotes"))
     }
 
+    pub(super) fn flag(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.wrong("true or false"))
+    }
+
     pub(super) fn list(&self, len_max: usize) -> Result<Vec<Self>, ConfigError> {
         let items = self.value.as_array().ok_or_else(|| self.wrong("a list in brackets"))?;
         let (key, count) = (self.path.clone(), items.len());

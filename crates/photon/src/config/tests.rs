@@ -82,6 +82,11 @@ write_consistency = "quorum"
 read_consistency = "causal"
 ttl = "7d"
 retention = "30d"
+[datasets.people]
+type = "document"
+residencies = { eu = "eu", both = "both" }
+attribute = "home"
+sensitive_keys = true
 ["datasets"."a.b"]
 type = "counter"
 placement = "eu"
@@ -281,6 +286,9 @@ fn a_dataset_makes_sense_on_its_planet_or_the_key_is_named() {
     dataset("type = 'map'\nttl = 5", "d.ttl", "a duration");
     dataset("type = 'map'\nplacement = 'mars'", "d.placement", "no placement is named `mars`");
     dataset("type = 'map'\ntenants = { a = 'mars' }", "d.tenants", "`mars`");
+    dataset("type = 'map'\nresidencies = { a = 'mars' }", "d.residencies", "`mars`");
+    dataset("type = 'map'\nattribute = 'home'", "d.attribute", "`residencies`");
+    dataset("type = 'map'\nsensitive_keys = 1", "d.sensitive_keys", "true or false");
     dataset("type = 'map'\nmaster = 'eu-west-1'", "d.master", "`single-master`");
     let single = "type = 'map'\nplacement = 'eu'\nmode = 'single-master'";
     dataset(single, "d.master", "name the region that writes");

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use photon_region::data::{DatasetName, Expect, ReadHow, ReadLevel, WriteLevel};
+use photon_region::data::{DatasetName, Expect, ReadHow, ReadLevel, Spot, WriteLevel};
 use photon_state::Seen;
 
 use crate::Front;
@@ -15,11 +15,15 @@ use crate::body;
 use crate::names::{self, Invalid};
 use crate::prefer::{Prefer, Wanted};
 use crate::problem::{Declined, Kind, Stood};
-use crate::v1::types::{DATA_WAIT_MS_MAX, Etag, ReadConsistency, TTL_MS_MAX, WriteConsistency};
+use crate::v1::types::{
+    DATA_WAIT_MS_MAX, Etag, RESIDENCY_BYTES_MAX, ReadConsistency, TTL_MS_MAX, WriteConsistency,
+    is_residency,
+};
 
 /// The header that carries what a session has seen, in both directions.
 pub(super) const SESSION: HeaderName = HeaderName::from_static("photon-session");
 const CONSISTENCY: HeaderName = HeaderName::from_static("photon-consistency");
+const RESIDENCY: HeaderName = HeaderName::from_static("photon-residency");
 
 /// How long to wait when the client does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(5);
@@ -98,6 +102,7 @@ impl<'a> Asked<'a> {
             session: self.session,
             staleness_max: staleness_max.transpose()?.map(Duration::from_millis),
             wait: self.wait,
+            spot: None,
         })
     }
 
@@ -116,6 +121,26 @@ impl<'a> Asked<'a> {
         let rule = || format!("use one of {}", names.join(", "));
         named(text).map(Some).ok_or_else(|| Invalid::new(field, rule()))
     }
+}
+
+/// Reads where a record lives, as a header or in the query.
+pub(super) fn spot(headers: &HeaderMap, residency: Option<&str>) -> Result<Option<Spot>, Invalid> {
+    let by_header = body::header(headers, &RESIDENCY)?;
+    if residency.is_some() && by_header.is_some() {
+        return Err(Invalid::new("residency", "give it once: as a header or in the query"));
+    }
+    let by_header = by_header.map(|it| ("Photon-Residency", it));
+    let said = residency.map(|it| ("residency", it)).or(by_header);
+    said.map(|(field, text)| self::residency(field, text)).transpose()
+}
+
+/// Parses where a record lives.
+pub(in crate::v1) fn residency(field: &str, text: &str) -> Result<Spot, Invalid> {
+    if !is_residency(text) {
+        let rule = format!("use 1 to {RESIDENCY_BYTES_MAX} visible ASCII characters");
+        return Err(Invalid::new(field, rule));
+    }
+    Ok(Spot::Value(text.into()))
 }
 
 /// Parses how long a record lasts.

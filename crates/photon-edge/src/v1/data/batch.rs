@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::ask::{Asked, SESSION, dataset_in_path, session_header};
+use super::ask::{Asked, SESSION, dataset_in_path, residency, session_header};
 use super::write::submit_writes;
-use super::{edit, kind_to_write, show};
+use super::{Typed, edit, kind_to_write, show};
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::Invalid;
@@ -78,6 +78,8 @@ struct Item<'a> {
     if_none_match: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "given")]
     ttl_ms: Option<u64>,
+    #[serde(default, borrow, deserialize_with = "given")]
+    residency: Option<Cow<'a, str>>,
 }
 
 /// Write many records of a dataset, each by itself, in order.
@@ -122,8 +124,8 @@ pub(super) async fn batch(
         return Err(Kind::UnsupportedMediaType.problem(detail).into());
     }
     let Object(post) = body::parse::<Object<Post<'_>>>(&body)?;
-    let kind = kind_to_write(&front, &dataset).await?;
-    let writes = decode(kind, &post).map_err(|err| err.problem(Stood::Inside))?;
+    let typed = kind_to_write(&front, &dataset).await?;
+    let writes = decode(&typed, &post).map_err(|err| err.problem(Stood::Inside))?;
     let wanted = params.wanted.map(|Representation::Representation| Wanted::Representation);
     let wanted = wanted.or(asked.wanted);
     // Only the whole records need their keys once more.
@@ -137,18 +139,18 @@ pub(super) async fn batch(
     if wanted == Some(Wanted::Minimal) {
         return Ok((StatusCode::NO_CONTENT, heads, APPLIED_MINIMAL).into_response());
     }
-    let reply = encode(kind, keys, &written, (session, wanted));
+    let reply = encode(typed.kind, keys, &written, (session, wanted));
     Ok((heads, Json(reply)).into_response())
 }
 
-fn decode(kind: DataKind, post: &Post<'_>) -> Result<Vec<Write>, Invalid> {
+fn decode(typed: &Typed, post: &Post<'_>) -> Result<Vec<Write>, Invalid> {
     if !(1..=LIMIT_MAX).contains(&post.writes.len()) {
         return Err(Invalid::new("writes", format!("give 1 to {LIMIT_MAX} writes")));
     }
     let mut writes = Vec::with_capacity(post.writes.len());
     for (at, Object(item)) in post.writes.iter().enumerate() {
         // The name of the field is made only for a fault.
-        let write = decode_one(kind, item);
+        let write = decode_one(typed, item);
         writes.push(write.map_err(|err| {
             let within = if err.field.is_empty() { "" } else { "." };
             Invalid::new(format!("writes[{at}]{within}{}", err.field), err.rule)
@@ -157,7 +159,8 @@ fn decode(kind: DataKind, post: &Post<'_>) -> Result<Vec<Write>, Invalid> {
     Ok(writes)
 }
 
-fn decode_one(kind: DataKind, item: &Item<'_>) -> Result<Write, Invalid> {
+fn decode_one(typed: &Typed, item: &Item<'_>) -> Result<Write, Invalid> {
+    let kind = typed.kind;
     let is_counter = matches!(kind, DataKind::Counter | DataKind::BoundedCounter);
     let edit = match (item.put, item.add, item.patch, item.delete) {
         (Some(value), None, None, None) => edit::put("put", kind, value)?,
@@ -188,7 +191,16 @@ fn decode_one(kind: DataKind, item: &Item<'_>) -> Result<Write, Invalid> {
         return Err(Invalid::new("ttl_ms", rule));
     }
     let ttl = item.ttl_ms.map(std::time::Duration::from_millis);
-    Ok(Write { key: Bytes::copy_from_slice(item.key.as_bytes()), edit, expect, ttl })
+    let said = item.residency.as_deref().map(|it| residency("residency", it)).transpose()?;
+    let within = match (&typed.attribute, item.put.map(|it| ("put", it))) {
+        (Some(attribute), put) if said.is_none() => {
+            let written = put.or(item.patch.map(|it| ("patch", it)));
+            written.map(|(field, it)| edit::spot(field, attribute, it)).transpose()?.flatten()
+        }
+        (Some(_) | None, _) => None,
+    };
+    let spot = said.or(within);
+    Ok(Write { key: Bytes::copy_from_slice(item.key.as_bytes()), edit, expect, ttl, spot })
 }
 
 fn encode(

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use photon_region::data::{Edit, FieldEdit, Kind};
+use photon_region::data::{Edit, FieldEdit, Kind, Spot};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::ask::residency;
 use super::document;
 use super::text::{canonical, compact, is_object, members};
 use crate::names::Invalid;
@@ -39,6 +40,20 @@ pub(super) fn put(field: &str, kind: Kind, value: &RawValue) -> Result<Edit, Inv
             Err(odd("a counter is not written, but changed: PATCH it with {\"add\": n}"))
         }
     }
+}
+
+/// Returns where what is written says that it lives, by a member with the name of the attribute.
+pub(super) fn spot(
+    field: &str,
+    attribute: &str,
+    value: &RawValue,
+) -> Result<Option<Spot>, Invalid> {
+    let members = object(field, value.get())?;
+    let Some(said) = members.get(attribute).filter(|it| **it != "null") else { return Ok(None) };
+    let field = format!("{field}.{attribute}");
+    let text: Option<String> = serde_json::from_str(said).ok();
+    let text = text.ok_or_else(|| Invalid::new(&*field, "text says where the record lives"))?;
+    residency(&field, &text).map(Some)
 }
 
 /// A change of a counter.

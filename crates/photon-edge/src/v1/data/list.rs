@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use photon_region::data::{DataCommand, DataReply, DatasetName};
+use photon_region::data::{DataCommand, DataReply, DatasetName, ReadHow};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::ask::{Asked, SESSION, dataset_in_path, session_header};
+use super::ask::{Asked, SESSION, dataset_in_path, session_header, spot};
 use super::{recent_kind, show, watch};
 use crate::Front;
 use crate::body::{self, Params, Segment};
@@ -44,6 +44,11 @@ pub(super) struct ListParams {
     /// long poll for a change, 0 when absent.
     #[param(value_type = u32, minimum = 0, maximum = 60_000, required = false)]
     pub(super) wait_ms: Option<String>,
+    /// Where the records live, in a dataset with `residencies`; else
+    /// what lives in the region is shown. The
+    /// header `Photon-Residency` may say it.
+    #[param(pattern = "^[!-~]{1,64}$", required = false, nullable = false)]
+    pub(super) residency: Option<String>,
     /// `true`: the changes, not the records.
     #[param(required = false, nullable = false)]
     watch: Option<bool>,
@@ -121,21 +126,26 @@ async fn scan(
             prefix: text(params.prefix.as_deref()),
             after: params.after.as_deref().map(|it| text(Some(it))),
             limit: page::limit(params.limit.as_deref())?,
-            how: asked.reading(params.max_staleness_ms.as_deref())?,
+            how: ReadHow {
+                spot: spot(headers, params.residency.as_deref())?,
+                ..asked.reading(params.max_staleness_ms.as_deref())?
+            },
         })
     };
     let command = read().map_err(|err| err.problem(Stood::Outside))?;
     let kind = recent_kind(&front, &dataset).await?;
-    let DataReply::Page { records, more, session } = front.submit_data(command).await? else {
+    let reply = front.submit_data(command).await?;
+    let DataReply::Page { records, more, placements, session } = reply else {
         unreachable!("the region answers `Scan` with a page")
     };
+    let placements = placements.iter().map(ToString::to_string).collect();
     let shown = records.iter().map(|(key, it)| show::record(show::name(key), kind, it));
     let page = Page::filled(shown).into_items();
     let goes_on = more || page.len() < records.len();
     let next_after = page.last().map(|it| it.key.clone()).filter(|_| goes_on);
     let session = front.sessions().encode(&session);
     let heads = [(SESSION, session_header(&session))];
-    Ok((heads, Json(Records { records: page, next_after, session })).into_response())
+    Ok((heads, Json(Records { records: page, next_after, placements, session })).into_response())
 }
 
 /// Returns a text of the query in bytes.

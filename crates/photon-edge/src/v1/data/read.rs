@@ -8,11 +8,13 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use photon_region::data::{Content, DataCommand, DataReply, Found, Kind as DataKind, Shown};
+use photon_region::data::{
+    Content, DataCommand, DataReply, Found, Kind as DataKind, ReadHow, Shown,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::ask::{Asked, RecordPath, SESSION, etag_header, is_known, session_header};
+use super::ask::{Asked, RecordPath, SESSION, etag_header, is_known, session_header, spot};
 use super::content::{self, Kept};
 use super::{recent_kind, show};
 use crate::Front;
@@ -35,6 +37,10 @@ pub(super) struct ReadParams {
     /// How long to wait at most until that is so, in milliseconds; 5000 when absent.
     #[param(value_type = u32, minimum = 0, maximum = 60_000, required = false)]
     wait_ms: Option<String>,
+    /// Where the record lives, in a dataset with `residencies`; else it is looked for. The
+    /// header `Photon-Residency` may say it.
+    #[param(pattern = "^[!-~]{1,64}$", required = false, nullable = false)]
+    residency: Option<String>,
 }
 
 /// Show a record.
@@ -71,6 +77,8 @@ pub(super) async fn read(
     let asked =
         Asked::read(&front, &headers, params.consistency.as_deref(), params.wait_ms.as_deref());
     let how = asked.and_then(|it| it.reading(params.max_staleness_ms.as_deref()));
+    let spot = spot(&headers, params.residency.as_deref());
+    let how = how.and_then(|it| Ok(ReadHow { spot: spot?, ..it }));
     let how = how.map_err(|err| err.problem(Stood::Outside))?;
     let kind = recent_kind(&front, &path.dataset).await?;
     let (dataset, key) = (path.dataset.clone(), path.key_bytes());

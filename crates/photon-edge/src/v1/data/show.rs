@@ -19,6 +19,8 @@ pub(super) fn record(key: String, kind: Kind, shown: &Shown) -> Record {
         kind: kind.into(),
         etag: Etag(shown.fingerprint),
         placement: shown.placement.to_string(),
+        also_in: (!shown.also_in.is_empty())
+            .then(|| shown.also_in.iter().map(ToString::to_string).collect()),
         value: None,
         values: None,
         value_base64: None,

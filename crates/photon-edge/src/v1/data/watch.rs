@@ -11,9 +11,10 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use photon_region::data::{Change, DataCommand, DataReply, DatasetName, Kind};
+use photon_region::data::{Change, DataCommand, DataReply, DatasetName, Kind, Spot};
 use photon_state::Seen;
 
+use super::ask::spot;
 use super::list::{ListParams, text};
 use super::{recent_kind, show};
 use crate::body;
@@ -35,6 +36,7 @@ struct Watcher {
     dataset: DatasetName,
     kind: Kind,
     prefix: Bytes,
+    spot: Option<Spot>,
     position: Option<Seen>,
     /// What was heard and not yet told.
     untold: VecDeque<sse::Event>,
@@ -50,10 +52,12 @@ pub(super) async fn watch(
 ) -> Result<Response, Declined> {
     let (position, wait) =
         begin(&front, params, headers).map_err(|err| err.problem(Stood::Outside))?;
+    let spot = spot(headers, params.residency.as_deref());
+    let spot = spot.map_err(|err| err.problem(Stood::Outside))?;
     let kind = recent_kind(&front, &dataset).await?;
     let prefix = text(params.prefix.as_deref());
     let untold = VecDeque::new();
-    let mut watcher = Watcher { front, dataset, kind, prefix, position, untold };
+    let mut watcher = Watcher { front, dataset, kind, prefix, spot, position, untold };
     if is_poll {
         // Whoever does not wait takes nobody's place.
         let _slot = match wait.is_zero() {
@@ -94,8 +98,8 @@ impl Watcher {
     /// Returns the next changes within `wait`; `None` when the front door closes.
     async fn ask(&mut self, wait: Duration) -> Result<Option<Vec<Change>>, Failure> {
         let (dataset, prefix) = (self.dataset.clone(), self.prefix.clone());
-        let position = self.position.clone();
-        let command = DataCommand::Watch { dataset, prefix, position, wait };
+        let (spot, position) = (self.spot.clone(), self.position.clone());
+        let command = DataCommand::Watch { dataset, prefix, spot, position, wait };
         let stopping = self.front.stopping().clone();
         let asking = self.front.submit_data(command);
         let Some(reply) = stopping.run_until_cancelled(asking).await else { return Ok(None) };

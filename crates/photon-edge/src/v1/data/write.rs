@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::Refusal;
 use photon_region::data::{
-    DataCommand, DataRefusal, DataReply, DatasetName, Edit, Expect, Kind as DataKind, Write,
+    DataCommand, DataRefusal, DataReply, DatasetName, Edit, Expect, Kind as DataKind, Spot, Write,
     WriteLevel, Written,
 };
 use photon_state::Seen;
@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::ask::{Asked, RecordPath, SESSION, etag_header, expect, session_header, ttl};
-use super::{content, edit, kind_to_write, show};
+use super::ask::{Asked, RecordPath, SESSION, etag_header, expect, session_header, spot, ttl};
+use super::{Typed, content, edit, kind_to_write, show};
 use crate::body::{self, Params};
 use crate::names::Invalid;
 use crate::prefer::{APPLIED_MINIMAL, Wanted};
@@ -42,6 +42,11 @@ pub(super) struct WriteParams {
     /// How long the record lasts, in milliseconds; else as the dataset says.
     #[param(value_type = u64, minimum = 1, maximum = 3_153_600_000_000_i64, required = false)]
     ttl_ms: Option<String>,
+    /// Where the record lives, in a dataset with `residencies`; else
+    /// where it lives already, or as the attribute in what is written says. The
+    /// header `Photon-Residency` may say it.
+    #[param(pattern = "^[!-~]{1,64}$", required = false, nullable = false)]
+    residency: Option<String>,
 }
 
 /// Write a record as a whole.
@@ -83,12 +88,13 @@ pub(super) async fn put(
     request: Request,
 ) -> Result<Response, Declined> {
     let (parts, body) = request.into_parts();
-    let asking = Asking::read(&front, &parts.headers, &params)?;
+    let mut asking = Asking::read(&front, &parts.headers, &params)?;
     let body = body::read(&front, &parts.headers, body).await?;
-    let kind = kind_to_write(&front, &path.dataset).await?;
-    let edit = decode_put(kind, &parts.headers, &body)?;
+    let typed = kind_to_write(&front, &path.dataset).await?;
+    let edit = decode_put(typed.kind, &parts.headers, &body)?;
+    asking.place(&typed, &body)?;
     drop(body);
-    write(&front, path, kind, edit, asking).await
+    write(&front, path, typed.kind, edit, asking).await
 }
 
 fn decode_put(kind: DataKind, headers: &HeaderMap, body: &[u8]) -> Result<Edit, Declined> {
@@ -154,7 +160,7 @@ pub(super) async fn patch(
     request: Request,
 ) -> Result<Response, Declined> {
     let (parts, body) = request.into_parts();
-    let asking = Asking::read(&front, &parts.headers, &params)?;
+    let mut asking = Asking::read(&front, &parts.headers, &params)?;
     let is_patch = body::essence(&parts.headers).is_some_and(|it| {
         let json = ["application/json", "application/merge-patch+json"];
         json.iter().any(|json| it.eq_ignore_ascii_case(json))
@@ -165,10 +171,11 @@ pub(super) async fn patch(
         return Err(Kind::UnsupportedMediaType.problem(detail).into());
     }
     let value = body::parse::<&RawValue>(&body)?;
-    let kind = kind_to_write(&front, &path.dataset).await?;
-    let edit = edit::patch("body", kind, value).map_err(|err| err.problem(Stood::Inside))?;
+    let typed = kind_to_write(&front, &path.dataset).await?;
+    let edit = edit::patch("body", typed.kind, value).map_err(|err| err.problem(Stood::Inside))?;
+    asking.place(&typed, &body)?;
     drop(body);
-    write(&front, path, kind, edit, asking).await
+    write(&front, path, typed.kind, edit, asking).await
 }
 
 /// Remove a record.
@@ -223,6 +230,7 @@ pub(super) async fn delete(
 /// All that a write says beside its body.
 #[derive(Debug)]
 struct Asking {
+    spot: Option<Spot>,
     expect: Option<Expect>,
     ttl: Option<Duration>,
     level: Option<WriteLevel>,
@@ -237,6 +245,7 @@ impl Asking {
             let (consistency, wait) = (params.consistency.as_deref(), params.wait_ms.as_deref());
             let asked = Asked::read(front, headers, consistency, wait)?;
             Ok(Self {
+                spot: spot(headers, params.residency.as_deref())?,
                 expect: expect(headers)?,
                 ttl: ttl(params.ttl_ms.as_deref())?,
                 level: asked.writing()?,
@@ -247,6 +256,16 @@ impl Asking {
         };
         read().map_err(|err| err.problem(Stood::Outside))
     }
+
+    /// Takes from what is written where it lives, unless the request says so.
+    fn place(&mut self, typed: &Typed, body: &[u8]) -> Result<(), Declined> {
+        if let (None, Some(attribute)) = (&self.spot, &typed.attribute) {
+            let value = body::parse::<&RawValue>(body)?;
+            let spot = edit::spot("body", attribute, value);
+            self.spot = spot.map_err(|err| err.problem(Stood::Inside))?;
+        }
+        Ok(())
+    }
 }
 
 async fn submit(
@@ -255,8 +274,8 @@ async fn submit(
     edit: Edit,
     asking: Asking,
 ) -> Result<Written, Failure> {
-    let Asking { expect, ttl, level, session, wait, wanted: _ } = asking;
-    let writes = vec![Write { key: path.key_bytes(), edit, expect, ttl }];
+    let Asking { spot, expect, ttl, level, session, wait, wanted: _ } = asking;
+    let writes = vec![Write { key: path.key_bytes(), edit, expect, ttl, spot }];
     let dataset = path.dataset.clone();
     let command = DataCommand::Write { dataset, writes, level, session, wait };
     submit_writes(front, &path.dataset, command).await

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use photon_region::data::{self, DatasetName, DatasetSpec, Kind, PlacementRule, Policy};
-use photon_state::{PlacementId, RegionId};
+use photon_region::data::{self, DatasetName, DatasetSpec, Kind, Policy};
+use photon_state::RegionId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::placing;
 
 /// The longest that a content may last, in milliseconds: what is longer is meant to be for ever.
 pub const TTL_MS_MAX: u64 = 3_153_600_000_000;
@@ -33,7 +35,17 @@ pub struct Dataset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tenants: Option<BTreeMap<String, String>>,
-    /// Where those of all other tenants live; without it they are refused.
+    /// Where each record lives, by the value of an attribute that whoever writes it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub residencies: Option<BTreeMap<String, String>>,
+    /// With `residencies`: what the attribute is called in maps and documents; `residency` when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_length = 1, max_length = 64)]
+    pub attribute: Option<String>,
+    /// Where those of all other tenants live, or of which nothing is said; without it they are
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^[a-z][a-z0-9-]{0,22}$")]
     pub others: Option<String>,
@@ -74,6 +86,9 @@ pub struct Dataset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 3_153_600_000_000_i64)]
     pub retention_ms: Option<u64>,
+    /// Whether the names of its keys are told to nobody outside their placement.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive_keys: bool,
 }
 
 /// Declares names for the variants of an enum of the region: one table for both directions.
@@ -240,7 +255,7 @@ pub struct DatasetFault {
     pub rule: String,
 }
 
-fn fault(field: &'static str, rule: impl Into<String>) -> DatasetFault {
+pub(super) fn fault(field: &'static str, rule: impl Into<String>) -> DatasetFault {
     DatasetFault { field, rule: rule.into() }
 }
 
@@ -266,7 +281,7 @@ impl Dataset {
         Ok(DatasetSpec {
             name,
             kind: self.kind.into(),
-            rule: self.rule()?,
+            rule: placing::rule(self)?,
             outside: self.outside.into(),
             mode: self.mode()?,
             policy: self.policy()?,
@@ -274,34 +289,8 @@ impl Dataset {
             read_level: self.read_consistency.into(),
             ttl: self.ttl_ms.map(Duration::from_millis),
             retention: self.retention_ms.map(Duration::from_millis),
+            sensitive_keys: self.sensitive_keys,
         })
-    }
-
-    fn rule(&self) -> Result<PlacementRule, DatasetFault> {
-        let others = self.others.as_deref().map(|it| placement("others", it)).transpose()?;
-        let Some(tenants) = &self.tenants else {
-            if others.is_some() {
-                return Err(fault("others", "it goes with `tenants`; use `placement`"));
-            }
-            let placed = self.placement.as_deref().map(|it| placement("placement", it));
-            return Ok(PlacementRule::Fixed(placed.transpose()?.unwrap_or(PlacementId::global())));
-        };
-        if self.placement.is_some() {
-            return Err(fault("placement", "give `placement` or `tenants`, not both"));
-        }
-        if tenants.is_empty() {
-            return Err(fault("tenants", "name one tenant at least"));
-        }
-        let is_tenant = |it: &str| !it.is_empty() && !it.contains('/');
-        if let Some(tenant) = tenants.keys().find(|it| !is_tenant(it)) {
-            let rule = format!("`{tenant}` is not in front of a `/` in any key");
-            return Err(fault("tenants", rule));
-        }
-        let placed = tenants.iter().map(|(tenant, it)| {
-            let tenant: std::sync::Arc<str> = tenant.as_str().into();
-            Ok((tenant, placement("tenants", it)?))
-        });
-        Ok(PlacementRule::ByTenant { tenants: placed.collect::<Result<_, _>>()?, others })
     }
 
     fn mode(&self) -> Result<data::Mode, DatasetFault> {
@@ -343,10 +332,6 @@ impl Dataset {
     }
 }
 
-fn placement(field: &'static str, text: &str) -> Result<PlacementId, DatasetFault> {
-    PlacementId::try_from(text).map_err(|err| fault(field, err.to_string()))
-}
-
 fn region(field: &'static str, text: &str) -> Result<RegionId, DatasetFault> {
     RegionId::try_from(text).map_err(|err| fault(field, err.to_string()))
 }
@@ -364,13 +349,6 @@ pub(crate) fn policy(policy: Policy) -> (ConflictPolicy, Option<String>) {
 
 impl From<&DatasetSpec> for Dataset {
     fn from(spec: &DatasetSpec) -> Self {
-        let (placement, tenants, others) = match &spec.rule {
-            PlacementRule::Fixed(placement) => (Some(placement.to_string()), None, None),
-            PlacementRule::ByTenant { tenants, others } => {
-                let tenants = tenants.iter().map(|(it, at)| (it.to_string(), at.to_string()));
-                (None, Some(tenants.collect()), others.map(|it| it.to_string()))
-            }
-        };
         let (mode, elsewhere) = match spec.mode {
             data::Mode::MultiMaster => (DatasetMode::MultiMaster, None),
             data::Mode::SingleMaster { elsewhere, master: _ } => {
@@ -383,9 +361,6 @@ impl From<&DatasetSpec> for Dataset {
         Self {
             name: Some(spec.name.to_string()),
             kind: spec.kind.into(),
-            placement,
-            tenants,
-            others,
             outside: spec.outside.into(),
             mode,
             master: spec.mode.master().map(|it| it.to_string()),
@@ -396,6 +371,8 @@ impl From<&DatasetSpec> for Dataset {
             read_consistency: spec.read_level.into(),
             ttl_ms: spec.ttl.map(millis),
             retention_ms: spec.retention.map(millis),
+            sensitive_keys: spec.sensitive_keys,
+            ..placing::shown(&spec.rule)
         }
     }
 }
@@ -450,6 +427,15 @@ mod tests {
         check(r#"{"type": "register"}"#, Ok(()));
         check(r#"{"type": "set", "placement": "eu", "outside": "refuse", "ttl_ms": 5}"#, Ok(()));
         check(r#"{"type": "map", "tenants": {"acme": "eu"}, "others": "us"}"#, Ok(()));
+        let by_record = r#"{"type": "map", "residencies": {"eu": "eu"}"#;
+        check(&format!("{by_record}, \"attribute\": \"home\", \"others\": \"us\"}}"), Ok(()));
+        check(&format!("{by_record}, \"sensitive_keys\": true}}"), Ok(()));
+        check(&format!("{by_record}, \"placement\": \"eu\"}}"), Err("placement"));
+        check(&format!("{by_record}, \"tenants\": {{\"a\": \"eu\"}}}}"), Err("tenants"));
+        check(&format!("{by_record}, \"attribute\": \"\"}}"), Err("attribute"));
+        check(r#"{"type": "map", "attribute": "home"}"#, Err("attribute"));
+        check(r#"{"type": "map", "residencies": {}}"#, Err("residencies"));
+        check(r#"{"type": "map", "residencies": {"others": "eu"}}"#, Err("residencies"));
         check(r#"{"type": "map", "mode": "async-master", "master": "eu-west-1"}"#, Ok(()));
         let single = r#"{"type": "map", "mode": "single-master", "master": "a", "elsewhere": "#;
         check(&format!("{single}\"refuse\"}}"), Ok(()));

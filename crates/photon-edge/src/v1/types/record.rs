@@ -53,6 +53,11 @@ pub struct Record {
     pub etag: Etag,
     /// Where it lives.
     pub placement: String,
+    /// Where another record with this key lives: they were made apart, or it moves. The youngest is
+    /// shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub also_in: Option<Vec<String>>,
     /// Of a register: its JSON value. Of a counter: its sum.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Value, required = false)]
@@ -141,6 +146,8 @@ pub struct Records {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_after: Option<String>,
+    /// The placements that were looked at: records of others are not in the list.
+    pub placements: Vec<String>,
     /// What the session has seen with this.
     pub session: String,
 }
@@ -183,6 +190,10 @@ pub struct BatchWrite {
     /// How long it lasts.
     #[schema(nullable = false, minimum = 1, maximum = 3_153_600_000_000_i64)]
     pub ttl_ms: Option<u64>,
+    /// Where the record lives, in a dataset with `residencies`; else where it lives already, or as
+    /// the attribute in what is written says.
+    #[schema(nullable = false, pattern = "^[!-~]{1,64}$")]
+    pub residency: Option<String>,
 }
 
 /// What became of several writes.

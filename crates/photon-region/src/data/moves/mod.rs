@@ -1,0 +1,192 @@
+//! Records that move from one placement to another: copied, confirmed, removed, with a receipt.
+//! Must not know how a record is replicated.
+//!
+//! A move is a register of the dataset [`MOVES`] in the old placement, written by the record's home
+//! there (`run`): whatever dies, the home goes on from what the register says. The home in the new
+//! placement notes what it has taken in (`adopt`), so that a copy that is asked for twice is made
+//! once. Each region of the old placement notes when its log is free of the record (`purge`).
+
+mod adopt;
+mod ask;
+mod purge;
+mod receipt;
+mod run;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use photon_state::{Dataset, Key, Op, PlacementId, Record, RegionId, Seen};
+
+pub use receipt::{Adopt, Copied, MoveId, MoveIdError, MoveState, Moved, Receipt};
+pub(crate) use receipt::{Adoption, Move, Taken};
+
+use super::{DatasetName, data_key, split_key};
+use crate::codec::{decode_adoption, decode_move};
+use crate::contract::Ticket;
+use crate::region::Region;
+
+/// Records of moves: registers by dataset, move and what they tell.
+pub(crate) const MOVES: Dataset = Dataset(6);
+
+/// What a register of [`MOVES`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// The move itself; in the old placement.
+    Move,
+    /// What the new home has taken in; in the new placement.
+    Adoption,
+    /// That the log of a region is free of the record; in the old placement.
+    Purged(RegionId),
+}
+
+/// All moves that are known here.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    all: BTreeMap<(DatasetName, MoveId), Move>,
+    adopted: BTreeMap<(PlacementId, MoveId), (DatasetName, Adoption)>,
+    purged: BTreeMap<MoveId, BTreeMap<RegionId, u64>>,
+    /// The moves that are not over, by the record in the old placement.
+    open: BTreeMap<Record, (DatasetName, MoveId)>,
+    /// What this region does about the moves that it decides.
+    driven: BTreeMap<MoveId, Driven>,
+    /// The last ticket that was used for a copy.
+    last_ticket: Ticket,
+    tickets: BTreeMap<Ticket, (DatasetName, MoveId)>,
+    /// What the log stands for from the state on that is being written, unless parts of another
+    /// region's state may come after it.
+    clean_from: Option<Seen>,
+    /// What the log stood for where it was cut last.
+    cutting: Option<Seen>,
+}
+
+/// How far this region is with a move that it decides.
+#[derive(Debug, Default)]
+struct Driven {
+    /// The append that must be durable before it goes on.
+    after: u64,
+    /// Whether the new home is asked.
+    is_asked: bool,
+    /// What each region of the old placement had when it had the removal.
+    heard: BTreeMap<RegionId, Seen>,
+}
+
+impl Moves {
+    /// Receipts of this region that are kept; the oldest that is over is forgotten.
+    const KEPT_MAX: usize = 10_000;
+    /// Tickets of copies: above those of the shell, below those of peers.
+    const TICKETS_FROM: Ticket = 1 << 62;
+
+    /// Returns how many copies are waited for.
+    pub(crate) fn waiting(&self) -> usize {
+        self.tickets.len()
+    }
+}
+
+/// Whether a ticket is that of a copy.
+pub(crate) fn is_copy(ticket: Ticket) -> bool {
+    (Moves::TICKETS_FROM..1 << 63).contains(&ticket)
+}
+
+fn move_key(dataset: &DatasetName, id: MoveId, tells: Tells) -> Key {
+    let mut key = id.to_bytes().to_vec();
+    match tells {
+        Tells::Move => key.push(1),
+        Tells::Adoption => key.push(2),
+        Tells::Purged(region) => {
+            key.push(3);
+            key.extend_from_slice(region.as_str().as_bytes());
+        }
+    }
+    data_key(dataset, &key)
+}
+
+fn read_key(key: &Key) -> Option<(DatasetName, MoveId, Tells)> {
+    let (dataset, rest) = split_key(key)?;
+    let (id, rest) = rest.split_first_chunk::<16>()?;
+    let tells = match rest {
+        [1] => Tells::Move,
+        [2] => Tells::Adoption,
+        [3, region @ ..] => {
+            Tells::Purged(RegionId::try_from(std::str::from_utf8(region).ok()?).ok()?)
+        }
+        _ => return None,
+    };
+    Some((dataset, MoveId::from_bytes(*id), tells))
+}
+
+/// Returns the record of an op about a move, if it can be one.
+pub(crate) fn move_of(op: &Op) -> Option<Record> {
+    read_key(&op.key).map(|_| op.record())
+}
+
+impl Region {
+    /// Follows a register about a move.
+    pub(crate) fn index_move(&mut self, record: &Record) {
+        let Some((dataset, id, tells)) = read_key(&record.key) else { return };
+        let value = self.store.value(record);
+        match tells {
+            Tells::Move => {
+                let found = value.and_then(|it| decode_move(it).ok());
+                self.know_move(dataset, id, found);
+            }
+            Tells::Adoption => {
+                let place = (record.placement, id);
+                match value.and_then(|it| decode_adoption(it).ok()) {
+                    Some(it) => drop(self.data.moves.adopted.insert(place, (dataset, it))),
+                    None => drop(self.data.moves.adopted.remove(&place)),
+                }
+            }
+            Tells::Purged(region) => {
+                let at = self.store.dated(record).map(|(at, _)| at.wall_ms);
+                let purged = self.data.moves.purged.entry(id).or_default();
+                match at {
+                    Some(at) => drop(purged.insert(region, at)),
+                    None => drop(purged.remove(&region)),
+                }
+            }
+        }
+    }
+
+    fn know_move(&mut self, dataset: DatasetName, id: MoveId, found: Option<Move>) {
+        let moves = &mut self.data.moves;
+        moves.open.retain(|_, it| it.1 != id);
+        let Some(found) = found.filter(|it| it.receipt.dataset == dataset) else {
+            moves.all.remove(&(dataset, id));
+            moves.driven.remove(&id);
+            moves.purged.remove(&id);
+            return;
+        };
+        let is_open = found.receipt.state != MoveState::Done;
+        if let Some(key) = found.receipt.key.as_ref().filter(|_| is_open) {
+            let record = record_of(&dataset, found.receipt.from, key);
+            moves.open.insert(record, (dataset.clone(), id));
+        }
+        if is_open && found.receipt.decided_in == self.config.region {
+            moves.driven.entry(id).or_default();
+        } else {
+            moves.driven.remove(&id);
+        }
+        moves.all.insert((dataset, id), found);
+    }
+
+    /// Returns the receipt of a move as far as it is known here.
+    fn receipt(&self, it: &Move) -> Receipt {
+        let purged = self.data.moves.purged.get(&it.receipt.id).cloned().unwrap_or_default();
+        Receipt { purged, ..it.receipt.clone() }
+    }
+
+    /// Iterates over the receipts of all moves that are known here, the oldest of each dataset
+    /// first.
+    pub fn receipts(&self) -> impl Iterator<Item = Receipt> {
+        self.data.moves.all.values().map(|it| self.receipt(it))
+    }
+
+    /// Returns the regions of one placement that are not in another.
+    fn members_only_of(&self, from: PlacementId, to: PlacementId) -> BTreeSet<RegionId> {
+        let members = |it| self.config.placements.get(&it).cloned().unwrap_or_default();
+        members(from).difference(&members(to)).copied().collect()
+    }
+}
+
+fn record_of(dataset: &DatasetName, placement: PlacementId, key: &[u8]) -> Record {
+    Record { placement, dataset: super::DATA, key: data_key(dataset, key) }
+}
