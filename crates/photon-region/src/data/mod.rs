@@ -117,6 +117,8 @@ pub(crate) struct Data {
     gathers: BTreeMap<Ticket, Gather>,
     searches: BTreeMap<Ticket, Search>,
     moves: Moves,
+    /// What sessions have seen that was not told to the regions that answer them.
+    withheld: BTreeMap<Ticket, Seen>,
     guests: Guests,
     /// How fresh what is known of each peer is.
     freshness: BTreeMap<(RegionId, PlacementId), Freshness>,
@@ -166,6 +168,7 @@ impl Data {
             gathers: BTreeMap::new(),
             searches: BTreeMap::new(),
             moves: Moves::default(),
+            withheld: BTreeMap::new(),
             guests: Guests::default(),
             dirty: BTreeSet::new(),
             rung: Duration::ZERO,
