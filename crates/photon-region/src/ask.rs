@@ -141,6 +141,12 @@ impl Region {
         match ask.asker {
             Asker::Nobody => {}
             Asker::Command(ticket) => {
+                let mut answer = answer;
+                let data = match &mut answer {
+                    Ok(Answer::Data(reply)) => Some(&mut **reply),
+                    Ok(Answer::Standing(..) | Answer::State(..)) | Err(_) => None,
+                };
+                self.data.rejoin(ticket, data);
                 let reply = match answer {
                     Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
                     Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),

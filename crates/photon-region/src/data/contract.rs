@@ -315,6 +315,23 @@ pub enum DataReply {
 }
 
 impl DataReply {
+    /// Returns what it says that a session or a watcher has seen.
+    pub(super) fn session(&mut self) -> Option<&mut Seen> {
+        match self {
+            Self::Written(written) => Some(&mut written.session),
+            Self::Found(found) => Some(&mut found.session),
+            Self::Page { session, .. } | Self::Changes { position: session, .. } => Some(session),
+            Self::Dataset(_)
+            | Self::Datasets(_)
+            | Self::Dropped
+            | Self::Moved(_)
+            | Self::Receipts { .. }
+            | Self::Compacting
+            | Self::Conflicts(_)
+            | Self::Digest(_) => None,
+        }
+    }
+
     /// Returns about how many bytes it takes on a link.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{PlacementId, RegionId};
+use photon_state::{PlacementId, RegionId, Seen};
 
 use super::refusal::DataRefusal;
-use super::{DataCommand, DatasetSpec, Outside};
+use super::{DataCommand, DataReply, DatasetSpec, Outside};
 use crate::ask::Asker;
 use crate::contract::{Answer, Command, Question, Reply, Ticket};
 use crate::refusal::Refusal;
@@ -68,6 +68,14 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
 }
 
 impl super::Data {
+    /// Puts back into a session what the region that answered was not told of.
+    pub(crate) fn rejoin(&mut self, ticket: Ticket, reply: Option<&mut DataReply>) {
+        let Some(withheld) = self.withheld.remove(&ticket) else { return };
+        if let Some(session) = reply.and_then(DataReply::session) {
+            session.join(&withheld);
+        }
+    }
+
     /// Returns where the answer to a guest goes.
     pub(crate) fn leaves(&mut self, ticket: Ticket) -> Option<(RegionId, u64)> {
         self.guests.waiting.remove(&ticket)
@@ -107,6 +115,7 @@ impl Region {
         self.data.levels.forget(ticket);
         self.data.gathers.remove(&ticket);
         self.data.searches.remove(&ticket);
+        self.data.withheld.remove(&ticket);
     }
 
     /// Returns the region whose command a ticket names, if a peer has handed it on.
@@ -148,7 +157,14 @@ impl Region {
         if is_guest(ticket) || !self.is_reachable(to) {
             return Err(DataRefusal::DeciderUnreachable { region: to, was_sent: false }.into());
         }
-        self.ask_about_data(to, Asker::Command(ticket), command.clone(), wait);
+        let mut command = command.clone();
+        let told = command.sessions().next().cloned().unwrap_or_default();
+        let withheld = told.iter().filter(|(it, _)| !self.may_hold(to, it.placement));
+        let withheld: Seen = withheld.map(|(it, seq)| (*it, seq)).collect();
+        if !withheld.is_empty() {
+            self.data.withheld.insert(ticket, withheld);
+        }
+        self.ask_about_data(to, Asker::Command(ticket), command, wait);
         Ok(Verdict::Asked)
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct Data {
     gathers: BTreeMap<Ticket, Gather>,
     searches: BTreeMap<Ticket, Search>,
     moves: Moves,
+    /// What sessions have seen that was not told to the regions that answer them.
+    withheld: BTreeMap<Ticket, Seen>,
     guests: Guests,
     pub(crate) rejoin: Rejoin,
     /// How fresh what is known of each peer is.
@@ -173,6 +175,7 @@ impl Data {
             gathers: BTreeMap::new(),
             searches: BTreeMap::new(),
             moves: Moves::default(),
+            withheld: BTreeMap::new(),
             guests: Guests::default(),
             rejoin: Rejoin::default(),
             dirty: BTreeSet::new(),

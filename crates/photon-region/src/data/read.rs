@@ -93,7 +93,9 @@ impl Region {
             .all()
             .iter()
             .filter(|it| placements.iter().any(|placement| it.placements.contains(placement)));
-        covers.for_each(|it| session.join(&it.seen));
+        let beyond = covers.flat_map(|it| it.seen.iter());
+        let beyond = beyond.filter(|(it, _)| placements.contains(&it.placement));
+        beyond.for_each(|(stream, seq)| session.raise(*stream, seq));
         if level == ReadLevel::Causal {
             let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
             deps.for_each(|it| session.join(it));

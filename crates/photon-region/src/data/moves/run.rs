@@ -76,14 +76,14 @@ impl Region {
         let is_asked = driven.is_asked;
         let Some(held) = self.data.moves.all.get(&(dataset.clone(), id)).cloned() else { return };
         match held.receipt.state {
-            MoveState::Copying if !is_asked => self.ask_to_adopt(held),
+            MoveState::Copying if !is_asked => self.ask_to_adopt(&held),
             MoveState::Removing => self.look_again_at(held),
             MoveState::Copying | MoveState::Done => {}
         }
     }
 
     /// Asks the record's home in the new placement to take in a copy.
-    fn ask_to_adopt(&mut self, held: Move) {
+    fn ask_to_adopt(&mut self, held: &Move) {
         let receipt = &held.receipt;
         let Some(key) = receipt.key.clone() else { return };
         let record = record_of(&receipt.dataset, receipt.from, &key);
@@ -120,7 +120,7 @@ impl Region {
         if self.planted == Some(crate::PlantedBug::EraseBeforeCopy)
             && self.data.moves.tickets.contains_key(&ticket)
         {
-            self.remove_taken(held);
+            self.remove_taken(held.clone());
         }
     }
 
