@@ -1,15 +1,18 @@
 //! What is true: replicated records, the ops that made them, and who has seen what.
 //! Pure and deterministic; must not know of agents, routing, files or sockets.
 
+mod block;
 pub mod codec;
 pub mod crdt;
 mod dot;
 mod hash;
 mod name;
 mod op;
+mod pack;
 mod seen;
 mod store;
 mod time;
+mod values;
 
 pub use dot::{Dot, Source};
 pub use hash::StableHash;

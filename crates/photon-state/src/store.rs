@@ -1,12 +1,15 @@
 //! The store: every record of one region, and how far it has seen each stream.
 //! Must not know where ops come from or who reads the records.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
+use crate::pack::{PACKED_BYTES_MAX, Sources};
+use crate::values::{Held, Values};
 use crate::{
     Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId, Update,
 };
@@ -102,7 +105,9 @@ impl Applied {
 pub struct Store {
     registers: BTreeMap<Record, Register>,
     logs: BTreeMap<Record, Log>,
-    values: BTreeMap<Shelf, BTreeMap<Key, Value>>,
+    values: BTreeMap<Shelf, Values>,
+    /// The sources of values.
+    sources: Sources,
     /// Bytes of the values.
     value_bytes: usize,
     seen: Seen,
@@ -112,14 +117,14 @@ pub struct Store {
 pub type Shelf = (PlacementId, Dataset, Shape);
 
 /// What a record holds, for those who compare regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// A register.
     Register(&'a Register),
     /// A log.
     Log(&'a Log),
     /// A value that many regions may change.
-    Value(&'a Value),
+    Value(Cow<'a, Value>),
 }
 
 impl Store {
@@ -188,21 +193,21 @@ impl Store {
     fn update(&mut self, op: &Op, update: &Update, known: Option<&Seen>) -> Applied {
         let shape = update.delta.shape();
         let shelf = self.values.entry((op.stream.placement, op.dataset, shape)).or_default();
-        let value = shelf.entry(op.key.clone()).or_insert_with(|| Value::empty(shape));
+        let (key, before) = (op.key.as_bytes(), shelf.weight());
+        let mut value = shelf.take(key, &self.sources).unwrap_or(Value::empty(shape));
         let arrival = Arrival {
             stream: op.stream,
             seq: op.seq,
             at: op.at,
             seen: known.unwrap_or(&self.seen),
         };
-        // A value that is not there weighs nothing.
-        let before = if value.is_empty() { 0 } else { value.weight() };
         let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
-        let after = if value.is_empty() { 0 } else { value.weight() };
-        self.value_bytes = self.value_bytes + after - before;
         if value.is_empty() {
-            shelf.remove(&op.key);
+            shelf.remove(key);
+        } else {
+            shelf.set(key, value, &mut self.sources);
         }
+        self.value_bytes = self.value_bytes - before + shelf.weight();
         match met {
             Met::Nothing => Applied::Changed,
             Met::Concurrent { other, at } => Applied::Beside { other, at },
@@ -252,11 +257,12 @@ impl Store {
 
     /// Returns a value that many regions may change.
     #[must_use]
-    pub fn state(&self, record: &Record, shape: Shape) -> Option<&Value> {
-        self.values.get(&(record.placement, record.dataset, shape))?.get(&record.key)
+    pub fn state(&self, record: &Record, shape: Shape) -> Option<Cow<'_, Value>> {
+        let shelf = self.values.get(&(record.placement, record.dataset, shape))?;
+        Some(shelf.get(record.key.as_bytes())?.value(&self.sources))
     }
 
-    /// Returns about how many bytes the values take in memory, their contents above all.
+    /// Returns about how many bytes the values take in memory, with their keys.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
         self.value_bytes
@@ -265,11 +271,12 @@ impl Store {
     /// Iterates over the values of a kind from a key on, by key.
     pub fn states(
         &self,
-        (placement, dataset, shape): (PlacementId, Dataset, Shape),
+        shelf: Shelf,
         from: Bound<&Key>,
-    ) -> impl Iterator<Item = (&Key, &Value)> {
-        let shelf = self.values.get(&(placement, dataset, shape));
-        shelf.into_iter().flat_map(move |it| it.range((from, Bound::Unbounded)))
+    ) -> impl Iterator<Item = (&[u8], Cow<'_, Value>)> {
+        let shelf = self.values.get(&shelf);
+        let held = shelf.into_iter().flat_map(move |it| it.range(from.map(Key::as_bytes)));
+        held.map(|it| (it.key(), it.value(&self.sources)))
     }
 
     /// Counts everything up to a number of a stream as seen: a state that stands for it was taken
@@ -305,8 +312,9 @@ impl Store {
                 Some((first, key)) if first == shelf => Excluded(key),
                 Some(_) | None => Unbounded,
             };
-            let held = held.range::<Key, _>((from, Unbounded));
-            held.map(|(key, it)| (Position::Value(*shelf, key.clone()), Content::Value(it)))
+            let position = |it: Held<'_>| Position::Value(*shelf, Key::new(it.key()));
+            let held = held.range(from.map(Key::as_bytes));
+            held.map(move |it| (position(it), Content::Value(it.value(&self.sources))))
         });
         registers.chain(logs).chain(values)
     }
@@ -332,15 +340,18 @@ impl Store {
 
     /// Puts a value in place of what is held, or nothing.
     pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
-        let value = value.filter(|it| !it.is_empty());
         let held = self.values.entry(shelf).or_default();
-        let before = held.get(key).map_or(0, Value::weight);
-        let after = value.as_ref().map_or(0, Value::weight);
-        self.value_bytes = (self.value_bytes + after).saturating_sub(before);
-        match value {
-            Some(value) => drop(held.insert(key.clone(), value)),
-            None => drop(held.remove(key)),
+        let before = held.weight();
+        match value.filter(|it| !it.is_empty()) {
+            Some(mut value) => {
+                if PACKED_BYTES_MAX < value.weight() {
+                    value.detach();
+                }
+                held.set(key.as_bytes(), value, &mut self.sources);
+            }
+            None => held.remove(key.as_bytes()),
         }
+        self.value_bytes = self.value_bytes - before + held.weight();
     }
 
     /// Returns every record with what it holds, in order: equal for regions that saw the same.

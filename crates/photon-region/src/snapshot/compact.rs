@@ -193,7 +193,7 @@ impl Region {
                 Item::Log(record, stream, it.after(0).to_vec())
             }
             (Position::Value(shelf, key), Content::Value(it)) => {
-                Item::Value(shelf, key, it.clone())
+                Item::Value(shelf, key, it.into_owned())
             }
             (Position::Register(_) | Position::Log(_) | Position::Value(..), _) => {
                 unreachable!("a position tells what it holds")

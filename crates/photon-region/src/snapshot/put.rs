@@ -1,6 +1,7 @@
 //! Takes parts of states in: one's own in place of what is there, a peer's merged with it.
 //! Must not ask where a part comes from.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Fields, Shape, Value};
@@ -192,7 +193,7 @@ impl Region {
         let (placement, dataset, shape) = shelf;
         let record = Record { placement, dataset, key: key.clone() };
         let held = self.store.state(&record, shape);
-        let mut value = held.cloned().unwrap_or(Value::empty(shape));
+        let mut value = held.map_or(Value::empty(shape), Cow::into_owned);
         let mut ours = self.covers.beyond(&Position::Value(shelf, key.clone()));
         ours.join(self.store.seen());
         let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);
@@ -204,7 +205,7 @@ impl Region {
     fn follow_value(&mut self, (placement, dataset, shape): Shelf, key: &Key, append: u64) {
         let record = Record { placement, dataset, key: key.clone() };
         let mut has_end = false;
-        if let Some(Value::Fields(fields)) = self.store.state(&record, shape) {
+        if let Some(Value::Fields(fields)) = self.store.state(&record, shape).as_deref() {
             has_end = fields.versions().any(|(_, it)| it.written.expires_ms.is_some());
         }
         if dataset == DATA && split_key(key).is_some() {
