@@ -10,6 +10,7 @@ mod name;
 mod op;
 mod pack;
 mod seen;
+mod short;
 mod store;
 mod time;
 mod values;

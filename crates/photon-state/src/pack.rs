@@ -70,6 +70,11 @@ pub(crate) fn unpack(bytes: &[u8], sources: &Sources) -> Option<Value> {
     unpacked.expect("this store has packed it")
 }
 
+/// Whether what is packed says that the value is kept whole.
+pub(crate) fn is_whole(packed: &[u8]) -> bool {
+    packed == [WHOLE]
+}
+
 struct Packer<'a> {
     sources: &'a mut Sources,
     to: &'a mut Writer,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
 use crate::pack::{PACKED_BYTES_MAX, Sources};
-use crate::values::{Held, Values};
+use crate::values::{Held, Old, Values};
 use crate::{
     Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seen, StreamId, Update,
 };
@@ -127,6 +127,13 @@ pub enum Content<'a> {
     Value(Cow<'a, Value>),
 }
 
+/// What a record holds, before it is looked at.
+enum Place<'a> {
+    Register(&'a Register),
+    Log(&'a Log),
+    Value(Held<'a>),
+}
+
 impl Store {
     /// Applies an op if it is the next of its stream, and says what became of it.
     pub fn apply(&mut self, op: &Op) -> Applied {
@@ -193,21 +200,20 @@ impl Store {
     fn update(&mut self, op: &Op, update: &Update, known: Option<&Seen>) -> Applied {
         let shape = update.delta.shape();
         let shelf = self.values.entry((op.stream.placement, op.dataset, shape)).or_default();
-        let (key, before) = (op.key.as_bytes(), shelf.weight());
-        let mut value = shelf.take(key, &self.sources).unwrap_or(Value::empty(shape));
+        let before = shelf.weight();
         let arrival = Arrival {
             stream: op.stream,
             seq: op.seq,
             at: op.at,
             seen: known.unwrap_or(&self.seen),
         };
-        let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
-        if value.is_empty() {
-            shelf.remove(key);
-        } else {
-            shelf.set(key, value, &mut self.sources);
-        }
+        let met = shelf.change(op.key.as_bytes(), &mut self.sources, Old::Read, |held| {
+            let mut value = held.unwrap_or(Value::empty(shape));
+            let met = value.apply(arrival, &update.delta);
+            (Some(value).filter(|it| !it.is_empty()), met)
+        });
         self.value_bytes = self.value_bytes - before + shelf.weight();
+        let met = met.expect("a shelf holds values of one shape");
         match met {
             Met::Nothing => Applied::Changed,
             Met::Concurrent { other, at } => Applied::Beside { other, at },
@@ -290,6 +296,22 @@ impl Store {
         &self,
         position: Option<&Position>,
     ) -> impl Iterator<Item = (Position, Content<'_>)> {
+        self.walk(position).map(|(position, place)| {
+            let content = match place {
+                Place::Register(it) => Content::Register(it),
+                Place::Log(it) => Content::Log(it),
+                Place::Value(it) => Content::Value(it.value(&self.sources)),
+            };
+            (position, content)
+        })
+    }
+
+    /// Iterates over the positions of all that is held after a position, in order.
+    pub fn positions(&self, position: Option<&Position>) -> impl Iterator<Item = Position> {
+        self.walk(position).map(|(position, _)| position)
+    }
+
+    fn walk(&self, position: Option<&Position>) -> impl Iterator<Item = (Position, Place<'_>)> {
         use Bound::{Excluded, Unbounded};
         let (registers, logs, values) = match position {
             None => (Some(Unbounded), Some(Unbounded), None),
@@ -299,22 +321,21 @@ impl Store {
         };
         let registers = registers.into_iter().flat_map(|from| {
             let held = self.registers.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Register(record.clone()), Content::Register(it)))
+            held.map(|(record, it)| (Position::Register(record.clone()), Place::Register(it)))
         });
         let logs = logs.into_iter().flat_map(|from| {
             let held = self.logs.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Log(record.clone()), Content::Log(it)))
+            held.map(|(record, it)| (Position::Log(record.clone()), Place::Log(it)))
         });
         let from = values.map_or(Unbounded, |(shelf, _)| Bound::Included(shelf));
         let shelves = self.values.range::<Shelf, _>((from, Unbounded));
         let values = shelves.flat_map(move |(shelf, held)| {
             let from = match values {
-                Some((first, key)) if first == shelf => Excluded(key),
+                Some((first, key)) if first == shelf => Excluded(key.as_bytes()),
                 Some(_) | None => Unbounded,
             };
             let position = |it: Held<'_>| Position::Value(*shelf, Key::new(it.key()));
-            let held = held.range(from.map(Key::as_bytes));
-            held.map(move |it| (position(it), Content::Value(it.value(&self.sources))))
+            held.range(from).map(move |it| (position(it), Place::Value(it)))
         });
         registers.chain(logs).chain(values)
     }
@@ -342,15 +363,11 @@ impl Store {
     pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
         let held = self.values.entry(shelf).or_default();
         let before = held.weight();
-        match value.filter(|it| !it.is_empty()) {
-            Some(mut value) => {
-                if PACKED_BYTES_MAX < value.weight() {
-                    value.detach();
-                }
-                held.set(key.as_bytes(), value, &mut self.sources);
-            }
-            None => held.remove(key.as_bytes()),
+        let mut value = value.filter(|it| !it.is_empty());
+        if let Some(value) = value.as_mut().filter(|it| PACKED_BYTES_MAX < it.weight()) {
+            value.detach();
         }
+        held.set(key.as_bytes(), value, &mut self.sources);
         self.value_bytes = self.value_bytes - before + held.weight();
     }
 

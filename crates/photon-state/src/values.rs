@@ -5,17 +5,22 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::Key;
 use crate::block::Block;
 use crate::codec::Writer;
 use crate::crdt::Value;
-use crate::pack::{Sources, pack, unpack};
+use crate::pack::{PACKED_BYTES_MAX, Sources, is_whole, pack, unpack};
+use crate::short::Short;
+
+// A block is split only if what is left of it is not empty.
+const _: () = assert!(4 + Key::BYTES_MAX + PACKED_BYTES_MAX <= Block::BYTES_MAX);
 
 /// Values by key.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     /// Each by a key that is not above those in it, and above those of the blocks before. The
     /// first one has none.
-    blocks: BTreeMap<Box<[u8]>, Block>,
+    blocks: BTreeMap<Short, Block>,
     /// Values that are too large to be packed. Their keys are in the blocks.
     whole: BTreeMap<Box<[u8]>, Value>,
     weight: usize,
@@ -49,6 +54,8 @@ impl Values {
     /// tree of blocks.
     const ENTRY_WEIGHT: usize = 24;
 
+    /// What a field costs beside its weight: room for more fields, and small pieces of memory.
+    const PIECE_WEIGHT: usize = 112;
     /// Room for what is packed, short of a value that is larger than most.
     const PACKED_BYTES: usize = 224;
 
@@ -73,7 +80,7 @@ impl Values {
         let first = match from {
             Bound::Included(key) | Bound::Excluded(key) => {
                 let upto = (Bound::Unbounded, Bound::Included(key));
-                self.blocks.range::<[u8], _>(upto).next_back().map(|(first, _)| &first[..])
+                self.blocks.range::<[u8], _>(upto).next_back().map(|(first, _)| first.as_bytes())
             }
             Bound::Unbounded => None,
         };
@@ -95,115 +102,129 @@ impl Values {
         })
     }
 
-    /// Returns the value of a key for whoever will [`set`](Self::set) it at once.
-    pub(crate) fn take(&mut self, key: &[u8], sources: &Sources) -> Option<Value> {
-        let packed = self.get(key)?.packed;
-        unpack(packed, sources).or_else(|| self.take_whole(key))
-    }
-
-    fn take_whole(&mut self, key: &[u8]) -> Option<Value> {
-        let value = self.whole.remove(key)?;
-        self.weight -= Self::whole_weight(key, &value);
-        Some(value)
-    }
-
-    /// Puts a value in place of what is held.
-    pub(crate) fn set(&mut self, key: &[u8], value: Value, sources: &mut Sources) {
-        let mut packed = Writer::with_capacity(Self::PACKED_BYTES);
-        let is_packed = pack(&value, sources, &mut packed);
-        let packed = packed.written();
+    /// Lets the value of a key be changed: what there was, if it is asked for, for what there is to
+    /// be, if anything.
+    pub(crate) fn change<R>(
+        &mut self,
+        key: &[u8],
+        sources: &mut Sources,
+        old: Old,
+        change: impl FnOnce(Option<Value>) -> (Option<Value>, R),
+    ) -> R {
         if self.blocks.is_empty() {
-            self.blocks.insert(Box::default(), Block::default());
+            self.blocks.insert(Short::new(b""), Block::default());
         }
         let (first, block) = block_mut(&mut self.blocks, key);
         let place = block.find(key);
-        let held = place.map_or(0, |at| {
-            let (_, held) = block.entry(at);
-            Block::bytes_of(key, held)
-        });
-        let needed = Block::bytes_of(key, packed);
-        self.weight += needed;
-        self.weight -= held;
-        self.weight += if place.is_err() { Self::ENTRY_WEIGHT } else { 0 };
-        if block.bytes() - held + needed <= Block::BYTES_MAX || block.len() == 0 {
+        let held = place.ok().map(|at| block.entry(at).1);
+        let whole = held.filter(|it| is_whole(it)).and_then(|_| self.whole.remove(key));
+        self.weight -= held.map_or(0, |it| Self::entry_weight(key, it));
+        self.weight -= whole.as_ref().map_or(0, |it| Self::whole_weight(key, it));
+        let before = match old {
+            Old::Read => whole.or_else(|| unpack(held?, sources)),
+            Old::Unread => None,
+        };
+        let (value, result) = change(before);
+        let Some(value) = value else {
+            if let Ok(at) = place {
+                block.remove(at);
+                if block.bytes() < Block::BYTES_MAX / 4 && !first.as_bytes().is_empty() {
+                    let first = Short::new(first.as_bytes());
+                    self.join(first);
+                }
+            }
+            return result;
+        };
+        let mut packed = Writer::with_capacity(Self::PACKED_BYTES);
+        let is_packed = pack(&value, sources, &mut packed);
+        let packed = packed.written();
+        self.weight += Self::entry_weight(key, packed);
+        let before = held.map_or(0, |it| Block::bytes_of(key, it));
+        let after = block.bytes() - before + Block::bytes_of(key, packed);
+        if after <= Block::BYTES_MAX || block.len() == 0 {
             block.put(place, key, packed);
         } else {
-            let first: Box<[u8]> = first.into();
-            self.split(&first, place, (key, packed));
+            let (first, next) = split(block, place, (key, packed));
+            self.blocks.insert(first, next);
         }
-        self.take_whole(key);
         if !is_packed {
             self.weight += Self::whole_weight(key, &value);
             self.whole.insert(key.into(), value);
         }
+        result
     }
 
-    /// Keeps the value of a key no more.
-    pub(crate) fn remove(&mut self, key: &[u8]) {
-        if self.blocks.is_empty() {
-            return;
-        }
-        let (first, block) = block_mut(&mut self.blocks, key);
-        let Ok(at) = block.find(key) else { return };
-        self.weight -= Block::bytes_of(key, block.entry(at).1) + Self::ENTRY_WEIGHT;
-        block.remove(at);
-        let is_small = block.bytes() < Block::BYTES_MAX / 4;
-        if is_small && !first.is_empty() {
-            let first: Box<[u8]> = first.into();
-            self.join(&first);
-        }
-        self.take_whole(key);
-    }
-
-    /// Puts an entry into a block that has no room for it.
-    fn split(&mut self, first: &[u8], place: Result<usize, usize>, (key, packed): (&[u8], &[u8])) {
-        let left = self.blocks.get_mut(first).expect("it was just found");
-        if let Ok(at) = place {
-            left.remove(at);
-        }
-        let (Ok(at) | Err(at)) = place;
-        let mut right = Block::default();
-        if at == left.len() {
-            // Keys often come in their order: what is behind is left full.
-            right.put(Err(0), key, packed);
-        } else {
-            let middle = left.middle().min(left.len() - 1);
-            right = left.split_off(middle);
-            match at.checked_sub(middle).filter(|at| 0 < *at) {
-                Some(at) => right.put(Err(at), key, packed),
-                None => left.put(Err(at), key, packed),
-            }
-        }
-        let first = right.entry(0).0.into();
-        self.blocks.insert(first, right);
+    /// Puts a value in place of what is held, or nothing.
+    pub(crate) fn set(&mut self, key: &[u8], value: Option<Value>, sources: &mut Sources) {
+        self.change(key, sources, Old::Unread, |_| (value, ()));
     }
 
     /// Joins a block with the one before, if that has room.
-    fn join(&mut self, first: &[u8]) {
-        let block = self.blocks.remove(first).expect("it was just found");
-        let (_, before) = block_mut(&mut self.blocks, first);
+    fn join(&mut self, first: Short) {
+        let block = self.blocks.remove(first.as_bytes()).expect("it was just found");
+        let (_, before) = block_mut(&mut self.blocks, first.as_bytes());
         if before.bytes() + block.bytes() <= Block::BYTES_MAX / 4 * 3 {
             before.append(&block);
         } else {
-            self.blocks.insert(first.into(), block);
+            self.blocks.insert(first, block);
         }
+    }
+
+    fn entry_weight(key: &[u8], packed: &[u8]) -> usize {
+        Block::bytes_of(key, packed) + Self::ENTRY_WEIGHT
     }
 
     /// Returns about how many bytes a value takes that is kept whole: it has many pieces.
     fn whole_weight(key: &[u8], value: &Value) -> usize {
-        64 + key.len() + value.weight() * 5 / 4
+        let pieces = match value {
+            Value::Fields(fields) => fields.count(),
+            Value::Counter(_) | Value::Escrow(_) => 0,
+        };
+        key.len() + value.weight() + Self::PIECE_WEIGHT * pieces
     }
 }
 
-/// Returns the block that a key belongs to, with the key that it is found by.
-fn block_mut<'a>(
-    blocks: &'a mut BTreeMap<Box<[u8]>, Block>,
-    key: &[u8],
-) -> (&'a [u8], &'a mut Block) {
+/// Whether the value is asked for that a change replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    /// It is.
+    Read,
+    /// Whatever it was is replaced.
+    Unread,
+}
+
+/// Returns the block that a key belongs to, with what it is found by.
+fn block_mut<'a>(blocks: &'a mut BTreeMap<Short, Block>, key: &[u8]) -> (&'a Short, &'a mut Block) {
     let upto = (Bound::Unbounded, Bound::Included(key));
     let found = blocks.range_mut::<[u8], _>(upto).next_back();
-    let (first, block) = found.expect("the first block takes every key");
-    (first, block)
+    found.expect("the first block takes every key")
+}
+
+/// Puts an entry into a block that has no room for it; returns the block that follows, with what
+/// it is found by.
+fn split(
+    block: &mut Block,
+    place: Result<usize, usize>,
+    (key, packed): (&[u8], &[u8]),
+) -> (Short, Block) {
+    if let Ok(at) = place {
+        block.remove(at);
+    }
+    let (Ok(at) | Err(at)) = place;
+    let mut next = Block::default();
+    if at == block.len() {
+        // Keys often come in their order: what is behind is left full.
+        next.put(Err(0), key, packed);
+    } else {
+        let middle = block.middle().min(block.len() - 1);
+        next = block.split_off(middle);
+        match at.checked_sub(middle).filter(|at| 0 < *at) {
+            Some(at) => next.put(Err(at), key, packed),
+            None => block.put(Err(at), key, packed),
+        }
+    }
+    let last = block.len().checked_sub(1).expect("an entry by itself has room");
+    (Short::between(block.entry(last).0, next.entry(0).0), next)
 }
 
 #[cfg(test)]
@@ -246,12 +267,14 @@ mod tests {
             let key = format!("{:0>width$}", key % 700, width = 1 + usize::from(key % 7) * 20);
             let value = value(seq, *kind, usize::from(*len));
             if value.is_empty() {
-                values.remove(key.as_bytes());
+                values.set(key.as_bytes(), None, &mut sources);
                 model.remove(&key);
             } else {
-                let before = values.take(key.as_bytes(), &sources);
-                assert_eq!(before.as_ref(), model.get(&key));
-                values.set(key.as_bytes(), value.clone(), &mut sources);
+                let change = |before: Option<Value>| {
+                    assert_eq!(before.as_ref(), model.get(&key));
+                    (Some(value.clone()), ())
+                };
+                values.change(key.as_bytes(), &mut sources, Old::Read, change);
                 model.insert(key, value);
             }
         }
@@ -268,11 +291,11 @@ mod tests {
             assert!(values.get(from).is_some() && values.get(&[from, b"x"].concat()).is_none());
         }
         let mut copy = Values::default();
-        model.iter().for_each(|(key, it)| copy.set(key.as_bytes(), it.clone(), &mut sources));
+        model.iter().for_each(|(key, it)| copy.set(key.as_bytes(), Some(it.clone()), &mut sources));
         assert_eq!(values.weight(), copy.weight());
         let used: usize = values.blocks.values().map(Block::bytes).sum();
         assert!(values.blocks.len() <= 2 + used / 512, "{} blocks", values.blocks.len());
-        model.keys().for_each(|key| values.remove(key.as_bytes()));
+        model.keys().for_each(|key| values.set(key.as_bytes(), None, &mut sources));
         assert_eq!((values.weight(), values.blocks.len(), values.whole.len()), (0, 1, 0));
     }
 
@@ -285,7 +308,7 @@ mod tests {
     fn keys_in_their_order_fill_their_blocks() {
         let (mut values, mut sources) = (Values::default(), Sources::default());
         for seq in 0..10_000_u32 {
-            values.set(&seq.to_be_bytes(), register(seq.into(), 100), &mut sources);
+            values.set(&seq.to_be_bytes(), Some(register(seq.into(), 100)), &mut sources);
         }
         let used: usize = values.blocks.values().map(Block::bytes).sum();
         assert!(used * 100 / (values.blocks.len() * Block::BYTES_MAX) > 90);
