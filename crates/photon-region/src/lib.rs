@@ -31,7 +31,7 @@ pub use contract::{
 };
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
-pub use snapshot::{inspect_part, seen_after};
+pub use snapshot::{Logged, inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,

@@ -65,7 +65,7 @@ impl Fixture {
     fn open(&self) -> Result<Open, LogError> {
         let folder = Folder::open_with(&self.options, self.room.clone())?;
         let mut seqs = Vec::new();
-        let (tail, recovered) = recover::recover(&folder, |op| seqs.push(op.seq))?;
+        let (tail, recovered) = ahead::recover(&folder, |op: Arc<Op>| seqs.push(op.seq))?;
         let (appender, index) = tail.into_appender(&folder);
         Ok(Open { folder, appender, index, seqs, recovered })
     }
@@ -424,7 +424,7 @@ fn the_threads_tell_what_is_durable_and_whether_there_is_room() {
     let fixture = Fixture::new(2_000);
     let folder = Folder::open_with(&fixture.options, fixture.room.clone()).unwrap();
     let counters = Arc::new(LogCounters::default());
-    let (log, _) = ReadLog::open(folder, Arc::clone(&counters), |_| {}).unwrap();
+    let (log, _) = ReadLog::open(folder, Arc::clone(&counters), |_: Arc<Op>| {}).unwrap();
     let (events_tx, mut events) = mpsc::channel(4);
     fixture.quota.store(0, Ordering::Relaxed);
     let log = log.run(events_tx).unwrap();

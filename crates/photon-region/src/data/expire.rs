@@ -31,6 +31,10 @@ impl Expiries {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
     fn next_due(&self, now_ms: u64) -> Option<Record> {
         let (at, record) = self.due.first()?;
         (*at <= now_ms).then(|| record.clone())

@@ -61,10 +61,9 @@ impl Region {
     }
 
     /// Reads an op back that never left the log.
-    pub(crate) fn replay_local(&mut self, op: &Op) {
-        let Change::State(body) = &op.change else { return };
-        let Ok(part) = Part::decode(body) else {
-            self.counters.misplaced += 1;
+    pub(crate) fn replay_local(&mut self, op: &Op, part: Option<Box<Part>>) {
+        let Some(part) = part else {
+            self.counters.misplaced += u64::from(matches!(op.change, Change::State(_)));
             return;
         };
         self.compaction.local = op.seq;
@@ -85,7 +84,7 @@ impl Region {
             }
             (Some(_), _) => {}
         }
-        self.take_part(&part, 0);
+        self.take_part(*part, 0);
         self.compaction.logged(op);
     }
 

@@ -16,7 +16,7 @@ mod transfer;
 pub(crate) use compact::Compaction;
 pub use compact::seen_after;
 pub(crate) use cover::Covers;
-pub use part::inspect_part;
+pub use part::{Logged, inspect_part};
 pub(crate) use transfer::{Incoming, Transfer};
 
 /// Items that are looked at for one part.
