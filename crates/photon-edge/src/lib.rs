@@ -21,10 +21,12 @@ mod prefer;
 mod problem;
 mod server;
 mod session;
+mod starting;
 mod time;
 pub mod token;
 pub mod v1;
 
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use server::{router, serve};
+pub use starting::say_starting;
 pub use token::TokenHash;
