@@ -15,6 +15,7 @@ mod pickup;
 mod planet;
 mod postgres;
 mod process;
+mod records;
 mod redis;
 mod region;
 mod repair;
@@ -83,6 +84,8 @@ enum Command {
     Links(links::Options),
     /// Records of data side by side with Redis and NATS: durable writes, batches, reads
     Data(data::Options),
+    /// A region's memory with many records, and how long it takes to start again
+    Records(records::Options),
     /// How long a write takes to be seen in the other regions of a planet
     Converge(converge::Options),
     /// Ops of data: at their origin, at a receiver, on the wire between
@@ -143,6 +146,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Up(options) => up::measure(&options, places).await,
         Command::Links(options) => Box::pin(links::measure(&options, places)).await,
         Command::Data(options) => data::measure(&options, places).await,
+        Command::Records(options) => Box::pin(records::measure(&options, places)).await,
         Command::Converge(options) => converge::measure(&options, places).await,
         Command::Apply(options) => apply::measure(&options),
         Command::Repair(options) => repair::measure(&options),

@@ -47,8 +47,20 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Tells the child to end, and waits until it has.
+    pub(crate) fn end(&mut self, signal: Signal) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), signal)?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = kill_process(Pid::from_child(&self.child), self.ends_on);
         for _ in 0..Self::PATIENCE_STEPS_MAX {
             if !matches!(self.child.try_wait(), Ok(None)) {

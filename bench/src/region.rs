@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
@@ -20,38 +21,75 @@ use crate::process::Kept;
 const NAME: &str = "eu-west-1";
 /// How often readiness is asked for, and how often at most.
 const READY_EVERY: Duration = Duration::from_millis(20);
-const READY_TRIES_MAX: u32 = 1_500;
+const READY_TRIES_MAX: u32 = 9_000;
 
 /// A region that is ready. Dropping it stops it, and removes its data.
 #[derive(Debug)]
 pub(crate) struct Region {
     // Dropped in this order: the process ends before its folder goes.
     process: Kept,
-    _folder: TempDir,
+    folder: TempDir,
     api: SocketAddr,
 }
 
 impl Region {
     /// Starts a region that takes on as many tasks and agents as it is given.
     pub(crate) async fn start(places: &Places) -> anyhow::Result<Self> {
+        Self::start_with(places, "").await
+    }
+
+    /// Starts such a region, with more lines in its configuration.
+    pub(crate) async fn start_with(places: &Places, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(&places.folder).context("failed to make a folder")?;
         let (api, link) = (free_address()?, free_address()?);
-        let config = folder.path().join("photon.toml");
-        std::fs::write(&config, configuration(folder.path(), api, link))?;
-        let log = File::create(folder.path().join("log.txt"))?;
-        let mut command = Command::new(places.binary()?);
-        command.arg("serve").arg("--config").arg(&config).args(["--region", NAME]);
-        command.args(["--log", "warn"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut process = Kept::start(&mut command, Signal::TERM)?;
+        let config = configuration(folder.path(), api, link) + more;
+        std::fs::write(folder.path().join("photon.toml"), config)?;
+        let process = spawn(places, folder.path())?;
+        let mut region = Self { process, folder, api };
+        region.await_readiness().await?;
+        Ok(region)
+    }
+
+    /// Ends the process by a signal and starts it again; returns how long it takes until it is
+    /// ready.
+    pub(crate) async fn restart(
+        &mut self,
+        places: &Places,
+        signal: Signal,
+    ) -> anyhow::Result<Duration> {
+        self.process.end(signal)?;
+        let began = Instant::now();
+        self.process = spawn(places, self.folder.path())?;
+        self.await_readiness().await?;
+        Ok(began.elapsed())
+    }
+
+    async fn await_readiness(&mut self) -> anyhow::Result<()> {
         for _ in 0..READY_TRIES_MAX {
-            process.check().with_context(|| said(folder.path()))?;
-            if is_ready(api).await {
-                return Ok(Self { process, _folder: folder, api });
+            self.process.check().with_context(|| said(self.folder.path()))?;
+            if is_ready(self.api).await {
+                return Ok(());
             }
             tokio::time::sleep(READY_EVERY).await;
         }
-        bail!("the region did not become ready: {}", said(folder.path()))
+        bail!("the region did not become ready: {}", said(self.folder.path()))
+    }
+
+    /// Returns how many bytes its data takes on disk.
+    pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
+        let mut bytes = 0;
+        let mut folders = vec![self.folder.path().join("data")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                let about = entry.metadata()?;
+                if about.is_dir() {
+                    folders.push(entry.path());
+                }
+                bytes += 512 * about.blocks();
+            }
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn process(&self) -> u32 {
@@ -85,6 +123,15 @@ impl Region {
         connection.request("PUT", &path, body.as_bytes()).await?.good()?;
         Ok(())
     }
+}
+
+fn spawn(places: &Places, folder: &Path) -> anyhow::Result<Kept> {
+    let log = File::options().create(true).append(true).open(folder.join("log.txt"))?;
+    let mut command = Command::new(places.binary()?);
+    command.arg("serve").arg("--config").arg(folder.join("photon.toml"));
+    command.args(["--region", NAME, "--log", "warn"]);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Kept::start(&mut command, Signal::TERM)
 }
 
 fn configuration(folder: &Path, api: SocketAddr, link: SocketAddr) -> String {

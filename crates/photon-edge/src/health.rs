@@ -63,7 +63,7 @@ async fn alive(State(front): State<Front>) -> Json<Health> {
     get, path = "/readyz", tag = "health",
     responses(
         (status = 200, description = "It takes work", body = Health),
-        (status = 503, description = "It is stopping, or its disk is full", body = Problem,
+        (status = 503, description = "It starts or stops, or its disk is full", body = Problem,
             content_type = PROBLEM_JSON),
     ),
 )]

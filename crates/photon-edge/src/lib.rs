@@ -21,6 +21,7 @@ mod prefer;
 mod problem;
 mod server;
 mod session;
+mod starting;
 mod time;
 pub mod token;
 pub mod v1;
@@ -28,4 +29,5 @@ mod warnings;
 
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use server::{router, serve};
+pub use starting::say_starting;
 pub use token::TokenHash;

@@ -74,13 +74,14 @@ pub(crate) enum Kind {
     TooManyConnections,
     TooManyBodies,
     TimedOut,
+    Starting,
     Stopping,
 }
 
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 50] = [
+    pub(crate) const ALL: [Self; 52] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -131,6 +132,7 @@ impl Kind {
         Self::TooManyConnections,
         Self::TooManyBodies,
         Self::TimedOut,
+        Self::Starting,
         Self::Stopping,
     ];
 
@@ -197,6 +199,7 @@ impl Kind {
             Self::TooManyConnections => (away, "too-many-connections", "Too many connections"),
             Self::TooManyBodies => (away, "too-many-bodies", "Too many bodies"),
             Self::TimedOut => (away, "timed-out", "Timed out"),
+            Self::Starting => (away, "starting", "Starting"),
             Self::Stopping => (away, "stopping", "Stopping"),
         }
     }

@@ -155,7 +155,7 @@ impl Door {
 
 /// Passes over what is wrong with one connection. Anything else, such as a want of sockets, may
 /// pass: a region that serves nobody new for a while still serves those that it has.
-async fn endure(err: &io::Error) {
+pub(crate) async fn endure(err: &io::Error) {
     use io::ErrorKind as E;
     if [E::ConnectionAborted, E::ConnectionReset, E::Interrupted].contains(&err.kind()) {
         debug!(%err, "a connection ended before it was accepted");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photon_region::data::DatasetSpec;
-use photon_region::{Config, Limits, Place, Region, Topology, WentBack};
+use photon_region::{Config, Limits, Logged, Place, Region, Topology, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -305,7 +305,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         limits: config.limits,
         seed: crate::random::number(),
     });
-    let replay = |op| region.replay(op);
+    let replay = |op: Logged| region.replay(op);
     let (log, recovered) = ReadLog::open(folder, Arc::clone(&shared.log), replay)?;
     if let Some((stream, seq)) = region.lacks() {
         return Err(LogError::Lacks { path: options.path, stream, seq });

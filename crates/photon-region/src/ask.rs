@@ -144,9 +144,11 @@ impl Region {
                 let mut answer = answer;
                 let data = match &mut answer {
                     Ok(Answer::Data(reply)) => Some(&mut **reply),
-                    Ok(Answer::Standing(..) | Answer::State(..)) | Err(_) => None,
+                    Ok(Answer::Standing(..) | Answer::State(..) | Answer::Rights(_)) | Err(_) => {
+                        None
+                    }
                 };
-                self.data.rejoin(ticket, data);
+                self.data.give_back_session(ticket, data);
                 let reply = match answer {
                     Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
                     Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),

@@ -39,7 +39,7 @@ pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use repair::inspect_comparison;
 pub use routes::{FlowView, LinkView, Topology, TopologyView};
-pub use snapshot::{begins_state, inspect_part, seen_after};
+pub use snapshot::{Logged, begins_state, inspect_part, seen_after};
 pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,

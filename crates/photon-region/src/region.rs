@@ -6,10 +6,9 @@
 //! that are decided elsewhere) and `read` (what only looks).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::{Hlc, Now, Op, PlacementId, RegionId, Seen, Store, StreamId};
+use photon_state::{Hlc, Now, PlacementId, RegionId, Seen, Store, StreamId};
 
 use crate::ask::Asks;
 use crate::config::Config;
@@ -22,7 +21,7 @@ use crate::reach::Reach;
 use crate::refusal::{Queue, Refusal};
 use crate::registry::Registry;
 use crate::repair::Repair;
-use crate::snapshot::{Compaction, Covers, Incoming};
+use crate::snapshot::{Compaction, Covers, Incoming, Logged};
 use crate::streams::Streams;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
@@ -153,11 +152,12 @@ impl Region {
     }
 
     /// Takes back an op of its own log, in the order of the log. Only before [`Region::start`].
-    pub fn replay(&mut self, op: Arc<Op>) {
+    pub fn replay(&mut self, logged: impl Into<Logged>) {
         assert_eq!(self.appended, 0, "a region replays before it starts");
+        let Logged { op, part } = logged.into();
         self.clock = self.clock.max(op.at);
         if op.stream.is_local() {
-            return self.replay_local(&op);
+            return self.replay_local(&op, part);
         }
         self.compaction.logged(&op);
         let (stream, seq) = (op.stream, op.seq);

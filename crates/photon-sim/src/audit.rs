@@ -1,13 +1,14 @@
 //! The end of a run: the world comes to rest, then everything is compared with everything.
 //! Must not change the world but by asking what any client may ask.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use photon_region::{Event as TaskEvent, Region};
 use photon_state::codec::Writer;
 use photon_state::crdt::Value;
-use photon_state::{Key, Op, PlacementId, Seat, Store};
+use photon_state::{Op, PlacementId, Seat, Store};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::moved::{count, unfinished};
@@ -247,7 +248,7 @@ impl Planet<'_, '_> {
 fn check_tallies(store: &Store, placement: PlacementId) -> Result<(), Broken> {
     for shelf in store.shelves().filter(|(it, ..)| *it == placement) {
         let prints = store.states(*shelf, Bound::Unbounded);
-        let print = |(key, value): (&Key, &Value)| Seat::of(key).print(value);
+        let print = |(key, value): (&[u8], Cow<'_, Value>)| Seat::of(key).print(&value);
         let sum = prints.map(print).fold(0_u64, |sum, it| sum.wrapping_add(it));
         Promise::SameOps.holds(store.tally(shelf).is_some_and(|it| it.root() == sum), || {
             format!("the tally of {shelf:?} is not that of its records")

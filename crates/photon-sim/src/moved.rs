@@ -1,6 +1,7 @@
 //! The end of a run, for records that move: none is lost, none is where it may not be.
 //! Must not change the world.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use photon_region::Region;
@@ -77,7 +78,7 @@ fn held<'a>(
     (atlas, sites): (&'a Atlas, &'a [Site]),
     (dataset, key): (&'a str, &'a str),
     placement: PlacementId,
-) -> impl Iterator<Item = (usize, Option<&'a Value>)> {
+) -> impl Iterator<Item = (usize, Option<Cow<'a, Value>>)> {
     let len = u8::try_from(dataset.len()).expect("a short name");
     let stored = Key::new(&[&[len], dataset.as_bytes(), key.as_bytes()].concat());
     let record = Record { placement, dataset: DATA, key: stored };
@@ -91,8 +92,8 @@ fn held<'a>(
 }
 
 fn audit_record((atlas, sites): (&Atlas, &[Site]), key: &str, life: &Life) -> Result<(), Broken> {
-    let last = |value: Option<&Value>| {
-        let Some(Value::Fields(fields)) = value else { return None };
+    let last = |value: Option<Cow<'_, Value>>| {
+        let Some(Value::Fields(fields)) = value.as_deref() else { return None };
         let shown = fields.versions().max_by_key(|(_, it)| (it.at, it.dot));
         shown.and_then(|(_, it)| number_in(&it.written.bytes))
     };
@@ -122,7 +123,7 @@ fn audit_record((atlas, sites): (&Atlas, &[Site]), key: &str, life: &Life) -> Re
 fn audit_sum(world: (&Atlas, &[Site]), key: &str, life: &Life) -> Result<(), Broken> {
     let sum = |placement| {
         let mut all = held(world, ("tally", key), placement);
-        all.next().map_or(0, |(_, value)| match value {
+        all.next().map_or(0, |(_, value)| match value.as_deref() {
             Some(Value::Counter(counter)) => counter.sum(),
             Some(Value::Fields(_) | Value::Escrow(_)) | None => 0,
         })

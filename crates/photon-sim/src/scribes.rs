@@ -1,6 +1,7 @@
 //! What scribes must find: every answer is checked against what was promised before.
 //! Must not change the world.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use photon_region::Refusal;
@@ -245,7 +246,8 @@ impl Scribes {
             let least = i128::from(quota.granted) - i128::from(quota.spent_tried);
             let most = i128::from(quota.granted_tried) - i128::from(quota.spent);
             for here in members(atlas, placement_of(atlas, "quota")) {
-                let value = match state(atlas, &sites[here], "quota", &format!("q{key}")) {
+                let value = match state(atlas, &sites[here], "quota", &format!("q{key}")).as_deref()
+                {
                     Some(Value::Escrow(escrow)) => escrow.value(),
                     _ => 0,
                 };
@@ -258,7 +260,7 @@ impl Scribes {
             for here in members(atlas, placement_of(atlas, "tags")) {
                 let key = format!("t{}", it % 3);
                 let field = format!("e{it}");
-                let held = match state(atlas, &sites[here], "tags", &key) {
+                let held = match state(atlas, &sites[here], "tags", &key).as_deref() {
                     Some(Value::Fields(fields)) => !fields.of(field.as_bytes()).is_empty(),
                     _ => false,
                 };
@@ -321,7 +323,7 @@ fn data_key(dataset: &str, key: &str) -> Key {
     Key::new(&[&[len], dataset.as_bytes(), key.as_bytes()].concat())
 }
 
-fn state<'a>(atlas: &Atlas, site: &'a Site, dataset: &str, key: &str) -> Option<&'a Value> {
+fn state<'a>(atlas: &Atlas, site: &'a Site, dataset: &str, key: &str) -> Option<Cow<'a, Value>> {
     let placement = placement_of(atlas, dataset);
     let record = Record { placement, dataset: DATA, key: data_key(dataset, key) };
     let store = site.machine.as_ref()?.store();

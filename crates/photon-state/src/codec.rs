@@ -13,6 +13,9 @@ use crate::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, Seen, StreamId
 /// The version of this form. A log or a peer of another version is refused, not guessed at.
 pub const VERSION: u16 = 1;
 
+/// The longest body of an update of which pieces are copied: of a longer one they are shared.
+const SHARED_BYTES_MIN: usize = 512;
+
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {what} at byte {at}")]
@@ -308,8 +311,13 @@ impl<'a> Reader<'a> {
             // From here on every kind has a body with its length, so that the kinds of later
             // versions can be kept and passed on.
             4 => {
-                let (at, body) = (self.at, self.owned()?);
-                let update = Reader::sharing(&body).whole_update(stream.source());
+                let (at, body) = (self.at, self.bytes()?);
+                let source = stream.source();
+                let update = if body.len() <= SHARED_BYTES_MIN {
+                    Reader::new(body).whole_update(source)
+                } else {
+                    Reader::sharing(&Bytes::copy_from_slice(body)).whole_update(source)
+                };
                 Change::Update(Box::new(update.map_err(|it| DecodeError { at: at + it.at, ..it })?))
             }
             5 => Change::State(self.owned()?),

@@ -1,15 +1,18 @@
 //! The store: every record of one region, and how far it has seen each stream.
 //! Must not know where ops come from or who reads the records.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
+use crate::pack::{PACKED_BYTES_MAX, Sources};
+use crate::values::{Held, Values};
 use crate::{
-    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Record, RegionId, Seat, Seen, StreamId, Tally,
-    Update,
+    Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Position, Record, RegionId, Seat, Seen,
+    StreamId, Tally, Update,
 };
 
 /// A last-writer-wins register.
@@ -103,7 +106,9 @@ impl Applied {
 pub struct Store {
     registers: BTreeMap<Record, Register>,
     logs: BTreeMap<Record, Log>,
-    values: BTreeMap<Shelf, BTreeMap<Key, Value>>,
+    values: BTreeMap<Shelf, Values>,
+    /// The sources of values.
+    sources: Sources,
     /// What the values of each shelf amount to.
     tallies: BTreeMap<Shelf, Tally>,
     /// Bytes of the values.
@@ -115,14 +120,21 @@ pub struct Store {
 pub type Shelf = (PlacementId, Dataset, Shape);
 
 /// What a record holds, for those who compare regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// A register.
     Register(&'a Register),
     /// A log.
     Log(&'a Log),
     /// A value that many regions may change.
-    Value(&'a Value),
+    Value(Cow<'a, Value>),
+}
+
+/// What a record holds, before it is looked at.
+enum Place<'a> {
+    Register(&'a Register),
+    Log(&'a Log),
+    Value(Held<'a>),
 }
 
 impl Store {
@@ -192,24 +204,24 @@ impl Store {
         let shape = update.delta.shape();
         let id = (op.stream.placement, op.dataset, shape);
         let shelf = self.values.entry(id).or_default();
-        let value = shelf.entry(op.key.clone()).or_insert_with(|| Value::empty(shape));
+        let before = shelf.weight();
         let arrival = Arrival {
             stream: op.stream,
             seq: op.seq,
             at: op.at,
             seen: known.unwrap_or(&self.seen),
         };
-        let seat = Seat::of(&op.key);
-        let print = seat.print(value);
-        // A value that is not there weighs nothing.
-        let before = if value.is_empty() { 0 } else { value.weight() };
-        let met = value.apply(arrival, &update.delta).expect("a shelf holds values of one shape");
-        let after = if value.is_empty() { 0 } else { value.weight() };
-        self.value_bytes = self.value_bytes + after - before;
-        self.tallies.entry(id).or_default().change(seat, print, seat.print(value));
-        if value.is_empty() {
-            shelf.remove(&op.key);
-        }
+        let seat = Seat::of(op.key.as_bytes());
+        let (met, old, new) = shelf.change(op.key.as_bytes(), &mut self.sources, |held| {
+            let old = held.as_ref().map_or(0, |it| seat.print(it));
+            let mut value = held.unwrap_or(Value::empty(shape));
+            let met = value.apply(arrival, &update.delta);
+            let new = seat.print(&value);
+            (Some(value).filter(|it| !it.is_empty()), (met, old, new))
+        });
+        self.value_bytes = self.value_bytes - before + shelf.weight();
+        self.tallies.entry(id).or_default().change(seat, old, new);
+        let met = met.expect("a shelf holds values of one shape");
         match met {
             Met::Nothing => Applied::Changed,
             Met::Concurrent { other, at } => Applied::Beside { other, at },
@@ -259,11 +271,12 @@ impl Store {
 
     /// Returns a value that many regions may change.
     #[must_use]
-    pub fn state(&self, record: &Record, shape: Shape) -> Option<&Value> {
-        self.values.get(&(record.placement, record.dataset, shape))?.get(&record.key)
+    pub fn state(&self, record: &Record, shape: Shape) -> Option<Cow<'_, Value>> {
+        let shelf = self.values.get(&(record.placement, record.dataset, shape))?;
+        Some(shelf.get(record.key.as_bytes())?.value(&self.sources))
     }
 
-    /// Returns about how many bytes the values take in memory, their contents above all.
+    /// Returns about how many bytes the values take in memory, with their keys.
     #[must_use]
     pub fn value_bytes(&self) -> usize {
         self.value_bytes
@@ -272,11 +285,12 @@ impl Store {
     /// Iterates over the values of a kind from a key on, by key.
     pub fn states(
         &self,
-        (placement, dataset, shape): (PlacementId, Dataset, Shape),
+        shelf: Shelf,
         from: Bound<&Key>,
-    ) -> impl Iterator<Item = (&Key, &Value)> {
-        let shelf = self.values.get(&(placement, dataset, shape));
-        shelf.into_iter().flat_map(move |it| it.range((from, Bound::Unbounded)))
+    ) -> impl Iterator<Item = (&[u8], Cow<'_, Value>)> {
+        let shelf = self.values.get(&shelf);
+        let held = shelf.into_iter().flat_map(move |it| it.range(from.map(Key::as_bytes)));
+        held.map(|it| (it.key(), it.value(&self.sources)))
     }
 
     /// Returns what the values of a shelf amount to; nothing if there has been none.
@@ -301,6 +315,22 @@ impl Store {
         &self,
         position: Option<&Position>,
     ) -> impl Iterator<Item = (Position, Content<'_>)> {
+        self.walk(position).map(|(position, place)| {
+            let content = match place {
+                Place::Register(it) => Content::Register(it),
+                Place::Log(it) => Content::Log(it),
+                Place::Value(it) => Content::Value(it.value(&self.sources)),
+            };
+            (position, content)
+        })
+    }
+
+    /// Iterates over the positions of all that is held after a position, in order.
+    pub fn positions(&self, position: Option<&Position>) -> impl Iterator<Item = Position> {
+        self.walk(position).map(|(position, _)| position)
+    }
+
+    fn walk(&self, position: Option<&Position>) -> impl Iterator<Item = (Position, Place<'_>)> {
         use Bound::{Excluded, Unbounded};
         let (registers, logs, values) = match position {
             None => (Some(Unbounded), Some(Unbounded), None),
@@ -310,21 +340,21 @@ impl Store {
         };
         let registers = registers.into_iter().flat_map(|from| {
             let held = self.registers.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Register(record.clone()), Content::Register(it)))
+            held.map(|(record, it)| (Position::Register(record.clone()), Place::Register(it)))
         });
         let logs = logs.into_iter().flat_map(|from| {
             let held = self.logs.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Log(record.clone()), Content::Log(it)))
+            held.map(|(record, it)| (Position::Log(record.clone()), Place::Log(it)))
         });
         let from = values.map_or(Unbounded, |(shelf, _)| Bound::Included(shelf));
         let shelves = self.values.range::<Shelf, _>((from, Unbounded));
         let values = shelves.flat_map(move |(shelf, held)| {
             let from = match values {
-                Some((first, key)) if first == shelf => Excluded(key),
+                Some((first, key)) if first == shelf => Excluded(key.as_bytes()),
                 Some(_) | None => Unbounded,
             };
-            let held = held.range::<Key, _>((from, Unbounded));
-            held.map(|(key, it)| (Position::Value(*shelf, key.clone()), Content::Value(it)))
+            let position = |it: Held<'_>| Position::Value(*shelf, Key::new(it.key()));
+            held.range(from).map(move |it| (position(it), Place::Value(it)))
         });
         registers.chain(logs).chain(values)
     }
@@ -350,56 +380,25 @@ impl Store {
 
     /// Puts a value in place of what is held, or nothing.
     pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
-        let value = value.filter(|it| !it.is_empty());
         let held = self.values.entry(shelf).or_default();
-        let before = held.get(key).map_or(0, Value::weight);
-        let after = value.as_ref().map_or(0, Value::weight);
-        self.value_bytes = (self.value_bytes + after).saturating_sub(before);
-        let seat = Seat::of(key);
-        let print = |it: Option<&Value>| it.map_or(0, |it| seat.print(it));
-        let (old, new) = (print(held.get(key)), print(value.as_ref()));
-        self.tallies.entry(shelf).or_default().change(seat, old, new);
-        match value {
-            Some(value) => drop(held.insert(key.clone(), value)),
-            None => drop(held.remove(key)),
+        let before = held.weight();
+        let mut value = value.filter(|it| !it.is_empty());
+        if let Some(value) = value.as_mut().filter(|it| PACKED_BYTES_MAX < it.weight()) {
+            value.detach();
         }
+        let seat = Seat::of(key.as_bytes());
+        let new = value.as_ref().map_or(0, |it| seat.print(it));
+        let old = held.change(key.as_bytes(), &mut self.sources, |old| {
+            (value, old.map_or(0, |it| seat.print(&it)))
+        });
+        self.tallies.entry(shelf).or_default().change(seat, old, new);
+        self.value_bytes = self.value_bytes - before + held.weight();
     }
 
     /// Returns every record with what it holds, in order: equal for regions that saw the same.
     #[must_use]
     pub fn contents(&self) -> Vec<(Record, Content<'_>)> {
         self.after(None).map(|(position, content)| (position.into_record(), content)).collect()
-    }
-}
-
-/// Where something stands in the order of a store.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Position {
-    /// A register.
-    Register(Record),
-    /// A log.
-    Log(Record),
-    /// A value that many regions may change.
-    Value(Shelf, Key),
-}
-
-impl Position {
-    /// Returns the placement of what stands there.
-    #[must_use]
-    pub fn placement(&self) -> PlacementId {
-        match self {
-            Self::Register(record) | Self::Log(record) => record.placement,
-            Self::Value((placement, ..), _) => *placement,
-        }
-    }
-
-    /// Returns the record that stands there.
-    #[must_use]
-    pub fn into_record(self) -> Record {
-        match self {
-            Self::Register(record) | Self::Log(record) => record,
-            Self::Value((placement, dataset, _), key) => Record { placement, dataset, key },
-        }
     }
 }
 

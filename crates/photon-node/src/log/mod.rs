@@ -5,6 +5,7 @@
 //! a torn tail is cut off at the start; a full disk turns writes away before the log is stuck; and
 //! anything else stops the node, because a log that cannot be trusted must not acknowledge.
 
+mod ahead;
 mod append;
 mod error;
 mod folder;
@@ -96,12 +97,12 @@ pub(crate) struct ReadLog {
 
 impl ReadLog {
     /// Reads the log of a folder and gives each op to `replay`.
-    pub(crate) fn open(
+    pub(crate) fn open<T: From<Arc<Op>> + Send>(
         folder: Folder,
         counters: Arc<LogCounters>,
-        replay: impl FnMut(Arc<Op>),
+        replay: impl FnMut(T),
     ) -> Result<(Self, Recovered), LogError> {
-        let (tail, recovered) = recover::recover(&folder, replay)?;
+        let (tail, recovered) = ahead::recover(&folder, replay)?;
         counters.recovered(&recovered);
         Ok((Self { folder, tail, counters }, recovered))
     }

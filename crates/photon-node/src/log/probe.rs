@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use photon_state::{Op, RegionId};
 
+use super::ahead;
 use super::error::LogError;
 use super::folder::{Folder, FolderOptions};
-use super::recover::{self, Recovered};
+use super::recover::Recovered;
 
 /// The log of a data folder.
 #[derive(Debug)]
@@ -25,14 +26,14 @@ impl LogProbe {
     pub fn recover(&self) -> Result<(Vec<Arc<Op>>, Recovered), LogError> {
         let mut ops = Vec::new();
         let folder = Folder::open(&self.0)?;
-        let (_, recovered) = recover::recover(&folder, |op| ops.push(op))?;
+        let (_, recovered) = ahead::recover(&folder, |op: Arc<Op>| ops.push(op))?;
         Ok((ops, recovered))
     }
 
     /// Adds groups of ops to the end of the log.
     pub fn write(&self, groups: &[Vec<Arc<Op>>]) -> Result<(), LogError> {
         let folder = Folder::open(&self.0)?;
-        let (tail, _) = recover::recover(&folder, drop)?;
+        let (tail, _) = ahead::recover(&folder, |_: Arc<Op>| {})?;
         let (mut appender, _) = tail.into_appender(&folder);
         for group in groups {
             let committed = appender.commit(group)?;

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use photon_state::Op;
 use tracing::warn;
@@ -57,10 +58,26 @@ pub(super) struct Tail {
     pub index: Index,
 }
 
-/// Reads the whole log, gives each op to `replay`, and cuts off a torn tail.
-pub(super) fn recover(
+/// Ops that were read, as their taker wants them.
+#[derive(Debug)]
+pub(super) struct Batch<T> {
+    /// The ops, in the order of the log.
+    pub ops: Vec<T>,
+    /// How far the log was read before, in bytes, and how far it goes at the most.
+    pub read: (u64, u64),
+}
+
+impl<T> Batch<T> {
+    /// Ops that are given together, if their groups are small.
+    const OPS_MIN: usize = 1 << 10;
+    /// Bytes of groups after which a batch is given although it has few ops.
+    const BYTES_MIN: u64 = 1 << 20;
+}
+
+/// Reads the whole log, gives each op to whoever takes them, and cuts off a torn tail.
+pub(super) fn read<T: From<Arc<Op>>>(
     folder: &Folder,
-    mut replay: impl FnMut(Arc<Op>),
+    to: &SyncSender<Batch<T>>,
 ) -> Result<(Tail, Recovered), LogError> {
     let segments = segment::list(&folder.log)?;
     let (Some((last, last_path)), Some((first, _))) = (segments.last(), segments.first()) else {
@@ -73,21 +90,30 @@ pub(super) fn recover(
     // What came before the first segment is not needed: what follows stands for it.
     let mut next_group = *first;
     let mut end = Place::default();
+    let all = segments.iter().map(|(_, path)| Ok(fs::metadata(path).at("look at", path)?.len()));
+    let all = all.sum::<Result<u64, LogError>>()?;
+    let ops_min = Batch::<T>::OPS_MIN;
+    let mut batch = Batch { ops: Vec::with_capacity(ops_min), read: (0, all) };
+    let mut ops = Vec::new();
     for (first, path) in &segments {
         if *first != next_group {
             let missing = segment::path(&folder.log, next_group);
             return Err(Corrupt::new(&missing, 0, "the segment is missing").into());
         }
         let mut scan = Scan::open(folder.owner, *first, path)?;
-        while let Some(group) = scan.next(next_group)? {
-            for op in group.ops {
-                let at = Place { segment: *first, offset: group.offset };
-                index.note(op.stream, op.seq, at);
-                found.ops += 1;
-                replay(op);
-            }
+        while let Some(offset) = scan.next(next_group, &mut ops)? {
+            let at = Place { segment: *first, offset };
+            ops.iter().for_each(|op| index.note(op.stream, op.seq, at));
+            found.ops += ops.len() as u64;
+            batch.ops.extend(ops.drain(..).map(T::from));
             next_group += 1;
             found.groups += 1;
+            let read = found.bytes + scan.at;
+            let bytes = read - batch.read.0;
+            if ops_min <= batch.ops.len() || Batch::<T>::BYTES_MIN <= bytes {
+                let next = Batch { ops: Vec::with_capacity(ops_min), read: (read, all) };
+                give(to, std::mem::replace(&mut batch, next))?;
+            }
         }
         if let Some(torn) = scan.torn(next_group)? {
             if first != last {
@@ -104,10 +130,16 @@ pub(super) fn recover(
         end = Place { segment: *first, offset: scan.at };
         found.bytes += scan.at;
     }
+    give(to, batch)?;
     index.advance(end);
     let segment = reopen(last_path).at("open", last_path)?;
     remove_spare(&folder.log)?;
     Ok((Tail { segment, end, next_group, index }, found))
+}
+
+/// Gives ops to whoever takes them; fails when nobody does any more.
+fn give<T>(to: &SyncSender<Batch<T>>, batch: Batch<T>) -> Result<(), LogError> {
+    to.send(batch).map_err(|_| LogError::Died)
 }
 
 fn reopen(path: &Path) -> io::Result<Segment> {
@@ -133,12 +165,6 @@ fn cut(torn: &Torn) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A whole group.
-struct Group {
-    offset: u64,
-    ops: Vec<Arc<Op>>,
-}
-
 /// Walks through one segment, group by group.
 struct Scan<'a> {
     owner: Owner,
@@ -156,8 +182,9 @@ impl<'a> Scan<'a> {
         Ok(Self { owner, path, window, at: SEGMENT_HEADER_BYTES as u64 })
     }
 
-    /// Returns the next group; `None` where a group is not whole, or the segment ends.
-    fn next(&mut self, expected: u64) -> Result<Option<Group>, LogError> {
+    /// Reads the ops of the next group, and returns where it begins; `None` where a group is not
+    /// whole, or the segment ends.
+    fn next(&mut self, expected: u64, ops: &mut Vec<Arc<Op>>) -> Result<Option<u64>, LogError> {
         let path = self.path;
         let header = self.window.bytes(self.at, GROUP_HEADER_BYTES).at("read", path)?;
         let Some(header) = self.owner.group_header(header) else { return Ok(None) };
@@ -172,10 +199,11 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         let Ok(records) = format::records(payload, records) else { return Ok(None) };
-        let ops = records.into_iter().map(format::decode).collect::<Result<_, _>>();
-        let ops = ops.map_err(|error| Corrupt::undecodable(path, self.at, error))?;
-        let offset = std::mem::replace(&mut self.at, start + u64::from(payload_bytes));
-        Ok(Some(Group { offset, ops }))
+        for record in records {
+            let op = format::decode(record);
+            ops.push(op.map_err(|error| Corrupt::undecodable(path, self.at, error))?);
+        }
+        Ok(Some(std::mem::replace(&mut self.at, start + u64::from(payload_bytes))))
     }
 
     /// Returns what lies behind the last whole group, if anything does that a crash explains.

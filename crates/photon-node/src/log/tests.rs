@@ -65,7 +65,7 @@ impl Fixture {
     fn open(&self) -> Result<Open, LogError> {
         let folder = Folder::open_with(&self.options, self.room.clone())?;
         let mut seqs = Vec::new();
-        let (tail, recovered) = recover::recover(&folder, |op| seqs.push(op.seq))?;
+        let (tail, recovered) = ahead::recover(&folder, |op: Arc<Op>| seqs.push(op.seq))?;
         let (appender, index) = tail.into_appender(&folder);
         Ok(Open { folder, appender, index, seqs, recovered })
     }
@@ -452,7 +452,7 @@ fn the_threads_tell_what_is_durable_and_whether_there_is_room() {
     let fixture = Fixture::new(2_000);
     let folder = Folder::open_with(&fixture.options, fixture.room.clone()).unwrap();
     let counters = Arc::new(LogCounters::default());
-    let (log, _) = ReadLog::open(folder, Arc::clone(&counters), |_| {}).unwrap();
+    let (log, _) = ReadLog::open(folder, Arc::clone(&counters), |_: Arc<Op>| {}).unwrap();
     let (events_tx, mut events) = mpsc::channel(4);
     fixture.quota.store(0, Ordering::Relaxed);
     let log = log.run(events_tx).unwrap();
@@ -485,13 +485,9 @@ proptest! {
         lost in prop::collection::vec(0.0..1.0, 1..4),
     ) {
         let fixture = Fixture::new(segment_bytes);
-        let mut last = 0;
-        let groups: Vec<_> = sizes.iter().map(|size| {
-            last += size;
-            last + 1 - size..last + 1
-        }).collect();
-        let committed = fixture.write(&groups);
-        let torn = committed.last().unwrap();
+        let mut last = 0; let mut range = |size: &u64| { last += size; last + 1 - size..last + 1 };
+        let groups: Vec<_> = sizes.iter().map(&mut range).collect();
+        let torn = *fixture.write(&groups).last().unwrap();
         fixture.damage(&fixture.segment(torn.at.segment), |bytes| {
             let len = (torn.end.offset - torn.at.offset) as f64;
             let place = |at| usize::try_from(torn.at.offset + (len * at) as u64).unwrap();

@@ -34,7 +34,7 @@ impl Region {
         let shelf = (*placement, DATA, spec.kind.shape());
         let limit = (*limit).clamp(1, Self::DIGESTED_MAX);
         let within = self.store.states(shelf, start).take_while(|(key, _)| {
-            let own = key.as_bytes().strip_prefix(begin.as_bytes());
+            let own = key.strip_prefix(begin.as_bytes());
             own.is_some_and(|it| upto.as_ref().is_none_or(|upto| it <= &upto[..]))
         });
         let (mut hash, mut records, mut last) = (StableHash::default(), 0, None);
@@ -47,13 +47,13 @@ impl Region {
                 break;
             }
             writer.clear();
-            writer.value(value);
-            hash = hash.bytes(key.as_bytes()).bytes(writer.written());
+            writer.value(&value);
+            hash = hash.bytes(key).bytes(writer.written());
             records += 1;
             last = Some(key);
         }
         let cut_at = last.filter(|_| is_cut);
-        let cut_at = cut_at.map(|key| Bytes::copy_from_slice(&key.as_bytes()[name_bytes..]));
+        let cut_at = cut_at.map(|key| Bytes::copy_from_slice(&key[name_bytes..]));
         let (digest, seen) = (hash.finish(), self.digest_seen(*placement));
         let digest = RangeDigest { records, digest, cut_at, seen };
         Ok(reply(self.appended(), DataReply::Digest(digest)))

@@ -31,6 +31,10 @@ impl Expiries {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
     fn next_due(&self, now_ms: u64) -> Option<Record> {
         let (at, record) = self.due.first()?;
         (*at <= now_ms).then(|| record.clone())
@@ -59,9 +63,8 @@ impl Region {
     }
 
     fn first_end(&self, record: &Record) -> Option<u64> {
-        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else {
-            return None;
-        };
+        let held = self.store.state(record, Shape::Fields);
+        let Some(Value::Fields(fields)) = held.as_deref() else { return None };
         fields.versions().filter_map(|(_, it)| it.written.expires_ms).min()
     }
 
@@ -95,7 +98,8 @@ impl Region {
     }
 
     fn remove_over(&mut self, record: &Record, now: u64) {
-        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else { return };
+        let held = self.store.state(record, Shape::Fields);
+        let Some(Value::Fields(fields)) = held.as_deref() else { return };
         let over = |(field, all): (&Field, &[(Field, Version)])| {
             let over = all.iter().filter(|(_, it)| it.written.is_over(now));
             let replaces: Vec<_> = over.map(|(_, it)| it.dot).collect();

@@ -69,7 +69,7 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
 
 impl super::Data {
     /// Puts back into a session what the region that answered was not told of.
-    pub(crate) fn rejoin(&mut self, ticket: Ticket, reply: Option<&mut DataReply>) {
+    pub(crate) fn give_back_session(&mut self, ticket: Ticket, reply: Option<&mut DataReply>) {
         let Some(withheld) = self.withheld.remove(&ticket) else { return };
         if let Some(session) = reply.and_then(DataReply::session) {
             session.join(&withheld);

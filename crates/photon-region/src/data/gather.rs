@@ -1,6 +1,7 @@
 //! Reads at `quorum`: the states of a majority of the placement, merged.
 //! Must not store what other regions answer: the ops will come.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,7 +95,7 @@ impl Region {
                 return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
             }
             let record = Self::record_of(&spec, placement, key);
-            let value = self.store.state(&record, spec.kind.shape()).cloned();
+            let value = self.store.state(&record, spec.kind.shape()).map(Cow::into_owned);
             let shelf = (placement, record.dataset, spec.kind.shape());
             let mut known = self.covers.beyond(&Position::Value(shelf, record.key));
             known.join(self.store.seen());
@@ -142,7 +143,7 @@ impl Region {
         };
         let (shape, placement) = (spec.kind.shape(), gather.record.placement);
         let held = self.store.state(&gather.record, shape);
-        let mut value = held.cloned().unwrap_or(Value::empty(shape));
+        let mut value = held.map_or(Value::empty(shape), Cow::into_owned);
         let all = self.store.seen().iter().filter(|(it, _)| it.placement == placement);
         let mut seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
         let mut damaged = Vec::new();

@@ -200,6 +200,11 @@ impl Data {
         &self.horizon
     }
 
+    /// Whether it is known of any record when its contents end.
+    pub(crate) fn follows_ends(&self) -> bool {
+        !self.expiries.is_empty()
+    }
+
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
         self.levels.len() + self.gathers.len() + self.searches.len() + self.moves.waiting()

@@ -128,8 +128,8 @@ impl Region {
         })
     }
 
-    fn escrow(&self, record: &Record) -> Option<&Escrow> {
-        match self.store.state(record, Shape::Escrow)? {
+    fn escrow(&self, record: &Record) -> Option<Escrow> {
+        match self.store.state(record, Shape::Escrow)?.into_owned() {
             Value::Escrow(escrow) => Some(escrow),
             Value::Counter(_) | Value::Fields(_) => None,
         }

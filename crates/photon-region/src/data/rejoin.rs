@@ -34,8 +34,8 @@ impl Rejoin {
     }
 
     /// Takes from the log which placements are whole.
-    pub(crate) fn replay(&mut self, whole: &BTreeSet<PlacementId>) {
-        self.whole.clone_from(whole);
+    pub(crate) fn replay(&mut self, whole: BTreeSet<PlacementId>) {
+        self.whole = whole;
     }
 
     /// Begins to wait for what may be missing.

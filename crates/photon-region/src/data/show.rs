@@ -16,12 +16,13 @@ impl Region {
     /// Shows a record as it is here.
     pub(super) fn show_record(&self, spec: &DatasetSpec, record: &Record) -> Option<Shown> {
         let value = self.store.state(record, spec.kind.shape())?;
-        self.show_value(spec, record.placement, value)
+        self.show_value(spec, record.placement, &value)
     }
 
     /// Returns how many fields of a record are shown; counters have none.
     pub(super) fn count_fields(&self, record: &Record) -> usize {
-        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else { return 0 };
+        let held = self.store.state(record, Shape::Fields);
+        let Some(Value::Fields(fields)) = held.as_deref() else { return 0 };
         let now = self.expiry_clock();
         let is_over = |version: &Version| version.written.is_over(now);
         let alive = fields.iter().filter(|(_, all)| all.iter().any(|(_, it)| !is_over(it)));

@@ -208,7 +208,7 @@ impl Region {
     fn check_room(&self, writes: &[Write]) -> Result<(), Refusal> {
         self.check_disk()?;
         let max = self.config.limits.data_bytes_max;
-        let bytes: usize = writes.iter().map(|it| it.edit.weight()).sum();
+        let bytes: usize = writes.iter().map(|it| it.key.len() + it.edit.weight()).sum();
         let only_removes = writes.iter().all(|it| it.edit.only_removes());
         if !only_removes && max < self.store.value_bytes() + bytes {
             let (max, retry_after) = (max as u64, Duration::from_secs(60));
@@ -257,7 +257,7 @@ impl Region {
         let fields = match &write.edit {
             Edit::Fields(edits) => {
                 let held = self.store.state(record, Shape::Fields);
-                let is_new = |field: &Field| match held {
+                let is_new = |field: &Field| match held.as_deref() {
                     Some(Value::Fields(fields)) => fields.of(field).is_empty(),
                     Some(Value::Counter(_) | Value::Escrow(_)) | None => true,
                 };
@@ -270,7 +270,7 @@ impl Region {
         check_size(Large::Fields, fields, self.config.limits.fields_max)?;
         // A record travels in one piece when a region is sent the state.
         let held = match &write.edit {
-            Edit::Fields(_) => self.store.state(record, Shape::Fields).map_or(0, Value::weight),
+            Edit::Fields(_) => self.store.state(record, Shape::Fields).map_or(0, |it| it.weight()),
             Edit::Put(_) | Edit::Add(_) | Edit::Replace(_) | Edit::Delete => 0,
         };
         if write.edit.only_removes() {
@@ -347,7 +347,8 @@ impl Region {
             self.now.wall_ms.saturating_add(ttl)
         });
         let none = Fields::default();
-        let held = match self.store.state(record, Shape::Fields) {
+        let held = self.store.state(record, Shape::Fields);
+        let held = match held.as_deref() {
             Some(Value::Fields(fields)) => fields,
             Some(Value::Counter(_) | Value::Escrow(_)) | None => &none,
         };

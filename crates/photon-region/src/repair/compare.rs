@@ -176,16 +176,16 @@ impl Region {
             looked_at += 1;
             last = Some(key);
             let seat = Seat::of(key);
-            let print = seat.print(value);
+            let print = seat.print(&value);
             if scan.leaves.contains(&seat.leaf()) && print != 0 {
-                scan.found.insert(Word::short(print), key.clone());
+                scan.found.insert(Word::short(print), Key::new(key));
             }
         }
         if Repair::LISTED_MAX < scan.found.len() {
             return; // They have become too many: the next comparison takes fewer leaves.
         }
         if looked_at == Repair::LOOKED_AT_MAX {
-            scan.after = last.cloned();
+            scan.after = last.map(Key::new);
             scan.at = now + Repair::PAUSE;
             self.repair.scan = Some(scan);
             return;
@@ -230,6 +230,7 @@ impl Region {
             }
             let record = photon_state::Record { placement, dataset, key };
             let held = self.store.state(&record, shape);
+            let held = held.as_deref();
             let outline = held.map_or_else(|| Value::empty(shape).outline(), Value::outline);
             told += 1 + held.map_or(0, Value::weight) / 128;
             records.push((record.key, outline));

@@ -69,7 +69,7 @@ impl Region {
                 Mending::Send => {
                     self.counters.mended += 1;
                     bytes += value.weight();
-                    sums.push((key.clone(), value.clone()));
+                    sums.push((key.clone(), value.into_owned()));
                 }
             }
         }
@@ -99,6 +99,6 @@ impl Region {
         let step = Step::Sums { incarnation, items: items.collect() };
         let part = Part { from: Some(from), step };
         let append = self.write_local(&part);
-        self.take_part(&part, append);
+        self.take_part(part, append);
     }
 }

@@ -63,10 +63,9 @@ impl Region {
     }
 
     /// Reads an op back that never left the log.
-    pub(crate) fn replay_local(&mut self, op: &Op) {
-        let Change::State(body) = &op.change else { return };
-        let Ok(part) = Part::decode(body) else {
-            self.counters.misplaced += 1;
+    pub(crate) fn replay_local(&mut self, op: &Op, part: Option<Box<Part>>) {
+        let Some(part) = part else {
+            self.counters.misplaced += u64::from(matches!(op.change, Change::State(_)));
             return;
         };
         self.compaction.local = op.seq;
@@ -87,7 +86,7 @@ impl Region {
             }
             (Some(_), _) | (None, Step::Sums { .. } | Step::Whole { .. }) => {}
         }
-        self.take_part(&part, 0);
+        self.take_part(*part, 0);
         self.compaction.logged(op);
     }
 
@@ -206,7 +205,7 @@ impl Region {
                 Item::Log(record, stream, it.after(0).to_vec())
             }
             (Position::Value(shelf, key), Content::Value(it)) => {
-                Item::Value(shelf, key, it.clone())
+                Item::Value(shelf, key, it.into_owned())
             }
             (Position::Register(_) | Position::Log(_) | Position::Value(..), _) => {
                 unreachable!("a position tells what it holds")

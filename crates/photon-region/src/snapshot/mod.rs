@@ -16,8 +16,8 @@ mod transfer;
 pub(crate) use compact::Compaction;
 pub use compact::{begins_state, seen_after};
 pub(crate) use cover::Covers;
-pub use part::inspect_part;
 pub(crate) use part::{Item, Part, Step};
+pub use part::{Logged, inspect_part};
 pub(crate) use transfer::{Incoming, Transfer};
 
 /// Items that are looked at for one part.

@@ -2,12 +2,14 @@
 //! Must not decide where it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::crdt::Value;
 use photon_state::{
-    Entry, Key, PlacementId, Position, Record, RegionId, Register, Seen, Shelf, StreamId,
+    Change, Entry, Key, Op, PlacementId, Position, Record, RegionId, Register, Seen, Shelf,
+    StreamId,
 };
 
 use super::cover::Cover;
@@ -18,6 +20,29 @@ pub(crate) struct Part {
     /// Whose state it is; `None` for that of the region whose log it is in.
     pub(crate) from: Option<RegionId>,
     pub(crate) step: Step,
+}
+
+/// An op of a log, read as far as that needs no region: what reads the log can do so while the
+/// region takes earlier ops back.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub(crate) op: Arc<Op>,
+    /// What a part of a state says; none if it makes no sense, or is none.
+    pub(crate) part: Option<Box<Part>>,
+}
+
+impl From<Arc<Op>> for Logged {
+    fn from(op: Arc<Op>) -> Self {
+        let part = match &op.change {
+            Change::State(body) => Part::decode(body).ok().map(Box::new),
+            Change::Put(_)
+            | Change::Delete
+            | Change::Append { .. }
+            | Change::Update(_)
+            | Change::Unknown { .. } => None,
+        };
+        Self { op, part }
+    }
 }
 
 /// What a part says.

@@ -1,6 +1,7 @@
 //! Takes parts of states in: one's own in place of what is there, a peer's merged with it.
 //! Must not ask where a part comes from.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Fields, Shape, Value};
@@ -17,12 +18,12 @@ use crate::tasks::{Origin, TASKS, task_of};
 
 impl Region {
     /// Takes a part in. Append 0 means that it is read back from the log.
-    pub(crate) fn take_part(&mut self, part: &Part, append: u64) {
+    pub(crate) fn take_part(&mut self, part: Part, append: u64) {
         let is_own = part.from.is_none();
-        match &part.step {
+        match part.step {
             Step::Head { seen, covers } if is_own => {
-                self.jump(seen, 0);
-                self.covers.replace(covers.clone());
+                self.jump(&seen, 0);
+                self.covers.replace(covers);
             }
             Step::Head { .. } => {}
             Step::Range(range) if is_own => self.put_range(range),
@@ -30,15 +31,15 @@ impl Region {
             Step::Whole { placements } => self.data.rejoin.replay(placements),
             Step::Sums { incarnation, items } => {
                 let Some(origin) = part.from else { return };
-                let source = Source { origin, incarnation: *incarnation };
+                let source = Source { origin, incarnation };
                 items.iter().for_each(|it| self.correct_sum(it, source, append));
             }
             Step::End { seen, horizon } => {
-                for (placement, deps) in horizon {
+                for (placement, deps) in &horizon {
                     self.data.depend(*placement, deps);
                 }
                 if !is_own {
-                    self.jump(seen, append);
+                    self.jump(&seen, append);
                     self.covers.prune(self.store.seen());
                 }
             }
@@ -64,13 +65,9 @@ impl Region {
     }
 
     /// Puts a range in place of what is there.
-    fn put_range(&mut self, range: &Range) {
-        let held: Vec<Position> = self
-            .store
-            .after(range.after.as_ref())
-            .map(|(position, _)| position)
-            .take_while(|it| range.holds(it))
-            .collect();
+    fn put_range(&mut self, range: Range) {
+        let held = self.store.positions(range.after.as_ref());
+        let held: Vec<Position> = held.take_while(|it| range.holds(it)).collect();
         let mut touched = Touched::default();
         for position in held {
             match position {
@@ -88,24 +85,22 @@ impl Region {
                 Position::Value(shelf, key) => self.store.set_value(shelf, &key, None),
             }
         }
-        for item in &range.items {
+        for item in range.items {
             self.put_item(item, (0, None), &mut touched);
         }
         self.index_touched(&touched);
     }
 
     /// Merges a range of a peer's state with what is here.
-    fn merge_range(&mut self, range: &Range, append: u64) {
+    fn merge_range(&mut self, range: Range, append: u64) {
         let mut touched = Touched::default();
         let named: BTreeSet<Position> = range.items.iter().map(Item::position).collect();
-        let others: Vec<Position> = self
-            .store
-            .after(range.after.as_ref())
-            .map(|(position, _)| position)
+        let held = self.store.positions(range.after.as_ref());
+        let others: Vec<Position> = held
             .take_while(|it| range.holds(it))
             .filter(|it| range.placements.contains(&it.placement()) && !named.contains(it))
             .collect();
-        for item in &range.items {
+        for item in range.items {
             self.put_item(item, (append, Some(&range.seen)), &mut touched);
         }
         // What the peer has seen and does not hold was removed.
@@ -121,10 +116,10 @@ impl Region {
         }
         range.seen.iter().for_each(|(stream, seq)| self.skip_changes(*stream, seq));
         self.covers.add(Cover {
-            after: range.after.clone(),
-            upto: range.upto.clone(),
-            placements: range.placements.clone(),
-            seen: range.seen.clone(),
+            after: range.after,
+            upto: range.upto,
+            placements: range.placements,
+            seen: range.seen,
         });
         self.index_touched(&touched);
     }
@@ -148,29 +143,26 @@ impl Region {
 
     fn put_item(
         &mut self,
-        item: &Item,
+        item: Item,
         (append, theirs): (u64, Option<&Seen>),
         touched: &mut Touched,
     ) {
         match item {
-            Item::Register(record, register) => self.put_register(record, register, touched),
+            Item::Register(record, register) => self.put_register(&record, register, touched),
             Item::Log(record, stream, entries) => {
-                self.put_log(record, *stream, entries, append);
+                self.put_log(&record, stream, &entries, append);
             }
             Item::Value(shelf, key, value) => match theirs {
-                Some(theirs) => self.merge_value((*shelf, key), value, (append, theirs)),
-                None => {
-                    self.store.set_value(*shelf, key, Some(value.clone()));
-                    self.follow_value(*shelf, key, 0);
-                }
+                Some(theirs) => self.merge_value((shelf, &key), &value, (append, theirs)),
+                None => self.put_value((shelf, &key), value, 0),
             },
         }
     }
 
-    fn put_register(&mut self, record: &Record, register: &Register, touched: &mut Touched) {
+    fn put_register(&mut self, record: &Record, register: Register, touched: &mut Touched) {
         let held = self.store.register(record);
         if held.is_none_or(|it| (it.at, it.origin) < (register.at, register.origin)) {
-            self.store.set_register(record, Some(register.clone()));
+            self.store.set_register(record, Some(register));
             touched.add(record);
         }
     }
@@ -201,13 +193,12 @@ impl Region {
         let (placement, dataset, shape) = shelf;
         let record = Record { placement, dataset, key: key.clone() };
         let held = self.store.state(&record, shape);
-        let mut value = held.cloned().unwrap_or(Value::empty(shape));
+        let mut value = held.map_or(Value::empty(shape), Cow::into_owned);
         let mut ours = self.covers.beyond(&Position::Value(shelf, key.clone()));
         ours.join(self.store.seen());
         let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);
         value.merge(&|dot| has(&ours, dot), other, &|dot| has(theirs, dot));
-        self.store.set_value(shelf, key, Some(value));
-        self.follow_value(shelf, key, append);
+        self.put_value((shelf, key), value, append);
     }
 
     /// Puts a sum right by what a region holds that is right about itself.
@@ -215,19 +206,24 @@ impl Region {
         let Item::Value(shelf @ (placement, dataset, shape), key, other) = item else { return };
         let record = Record { placement: *placement, dataset: *dataset, key: key.clone() };
         let held = self.store.state(&record, *shape);
-        let mut value = held.cloned().unwrap_or(Value::empty(*shape));
+        let mut value = held.map_or_else(|| Value::empty(*shape), Cow::into_owned);
         value.correct(other, source);
-        self.store.set_value(*shelf, key, Some(value));
-        self.follow_value(*shelf, key, append);
+        self.put_value((*shelf, key), value, append);
     }
 
-    fn follow_value(&mut self, (placement, dataset, shape): Shelf, key: &Key, append: u64) {
-        let record = Record { placement, dataset, key: key.clone() };
-        let mut has_end = false;
-        if let Some(Value::Fields(fields)) = self.store.state(&record, shape) {
-            has_end = fields.versions().any(|(_, it)| it.written.expires_ms.is_some());
-        }
-        if dataset == DATA && split_key(key).is_some() {
+    fn put_value(&mut self, (shelf, key): (Shelf, &Key), value: Value, append: u64) {
+        let (placement, dataset, _) = shelf;
+        let has_end = match &value {
+            Value::Fields(fields) => {
+                fields.versions().any(|(_, it)| it.written.expires_ms.is_some())
+            }
+            Value::Counter(_) | Value::Escrow(_) => false,
+        };
+        self.store.set_value(shelf, key, Some(value));
+        // Most have no end, and millions are read back at a start.
+        let is_followed = append != 0 || has_end || self.data.follows_ends();
+        if is_followed && dataset == DATA && split_key(key).is_some() {
+            let record = Record { placement, dataset, key: key.clone() };
             self.follow_record(&record, has_end, append);
         }
     }

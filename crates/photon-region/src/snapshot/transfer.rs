@@ -221,7 +221,7 @@ impl Region {
         let (heard, is_over) = (self.now.mono, matches!(part.step, Step::End { .. }));
         self.incoming.insert(from, Incoming { number, next: index + 1, heard, is_over });
         let append = self.write_local(&part);
-        self.take_part(&part, append);
+        self.take_part(part, append);
         self.say(append, Held::Send(from, Message::Took { number, index }));
     }
 

@@ -38,6 +38,12 @@ impl Written {
     pub fn is_over(&self, wall_ms: u64) -> bool {
         self.expires_ms.is_some_and(|at| at <= wall_ms)
     }
+
+    /// Returns a copy that keeps nothing else in memory: what came in one message, or lay in one
+    /// file, is often a piece of it.
+    fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..*self }
+    }
 }
 
 /// A change of one field.
@@ -123,7 +129,9 @@ impl Fields {
             for replaced in replaces {
                 let is_here = self.remove(field, *replaced);
                 if !is_here && !arrival.has_seen(*replaced) {
-                    self.gone.get_or_insert_default().insert((*replaced, field.clone()));
+                    self.gone
+                        .get_or_insert_default()
+                        .insert((*replaced, Field::copy_from_slice(field)));
                 }
             }
             let Some(written) = written else { continue };
@@ -133,8 +141,8 @@ impl Fields {
                 met = Met::Concurrent { other: other.dot, at: other.at };
             }
             if !self.was_removed(field, dot) {
-                let version = Version { dot, at: arrival.at, written: written.clone() };
-                self.insert(field.clone(), version);
+                let version = Version { dot, at: arrival.at, written: written.detached() };
+                self.insert(Field::copy_from_slice(field), version);
             }
         }
         self.forget_gone(|(it, _)| *it == dot);
@@ -196,6 +204,14 @@ impl Fields {
         self.forget_gone(|(dot, _)| ours(*dot) || theirs(*dot));
     }
 
+    /// Copies all contents, so that they keep nothing else in memory.
+    pub(super) fn detach(&mut self) {
+        for (field, version) in &mut self.versions {
+            *field = Field::copy_from_slice(field);
+            version.written = version.written.detached();
+        }
+    }
+
     pub(crate) fn gone(&self) -> impl Iterator<Item = &(Dot, Field)> {
         self.gone.iter().flat_map(|gone| gone.iter())
     }
@@ -205,8 +221,10 @@ impl Fields {
         versions: Vec<(Field, Version)>,
         gone: BTreeSet<(Dot, Field)>,
     ) -> Option<Self> {
-        let key = |(field, version): &(Field, Version)| (field.clone(), version.dot);
-        let is_sorted = versions.is_sorted_by(|a, b| key(a) < key(b));
+        let is_before = |(a, x): &(Field, Version), (b, y): &(Field, Version)| {
+            a.cmp(b).then_with(|| x.dot.cmp(&y.dot)).is_lt()
+        };
+        let is_sorted = versions.is_sorted_by(is_before);
         let gone = (!gone.is_empty()).then(|| Box::new(gone));
         let bytes = versions.iter().map(|(field, it)| weight(field, it)).sum();
         is_sorted.then_some(Self { versions, gone, bytes })

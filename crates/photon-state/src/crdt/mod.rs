@@ -183,7 +183,15 @@ impl Value {
         .finish()
     }
 
-    /// Returns about how many bytes it takes in memory.
+    /// Copies all contents, so that they keep nothing else in memory.
+    pub(crate) fn detach(&mut self) {
+        match self {
+            Self::Fields(fields) => fields.detach(),
+            Self::Counter(_) | Self::Escrow(_) => {}
+        }
+    }
+
+    /// Returns about how many bytes it takes in memory by itself.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {

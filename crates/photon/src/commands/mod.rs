@@ -68,9 +68,6 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::State(cli::State::Verify) => {
             one_thread()?.block_on(verify::run_all(&client(global), output))
         }
-        Command::Replication(Replication::Topology) => {
-            one_thread()?.block_on(topology::run(&client(global), output))
-        }
         Command::Token(command) => token::run(&command, output),
         Command::Simulate(options) => simulate::run(&options, output),
         Command::Version => version::run(output),

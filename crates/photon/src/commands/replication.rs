@@ -31,6 +31,7 @@ pub(super) async fn run(
                 output.table(&status_table(it))
             })
         }
+        cli::Replication::Topology => super::topology::run(client, output).await,
         cli::Replication::Lag { placement } => {
             let all = ask_all(client).await?;
             let placement = placement.map(|it| it.to_string());

@@ -38,11 +38,15 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         )
     })?;
     let stop_node = CancellationToken::new();
-    let node =
-        Box::pin(Node::start(wiring::node(&config, region, data), stop_node.clone())).await?;
+    let planet = wiring::planet(&config, region);
+    let start = Node::start(wiring::node(&config, region, data), stop_node.clone());
+    let node = tokio::select! {
+        node = Box::pin(start) => node?,
+        never = photon_edge::say_starting(&listener, region, &planet.version) => match never {},
+    };
     let front = Front::new(FrontConfig {
         handle: node.handle(),
-        planet: wiring::planet(&config, region),
+        planet,
         tokens: config.tokens.clone(),
         limits: wiring::front_limits(&config),
     });

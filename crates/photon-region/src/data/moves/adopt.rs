@@ -110,7 +110,7 @@ impl Region {
         times: &BTreeMap<u64, Hlc>,
     ) -> Vec<(Hlc, Delta)> {
         let mut all: BTreeMap<(Hlc, Dot, bool), Vec<FieldChange>> = BTreeMap::new();
-        let held = match self.store.state(record, Shape::Fields) {
+        let held = match self.store.state(record, Shape::Fields).as_deref() {
             Some(Value::Fields(fields)) => fields.versions().cloned().collect(),
             Some(Value::Counter(_) | Value::Escrow(_)) | None => Vec::new(),
         };

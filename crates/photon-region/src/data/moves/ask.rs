@@ -193,7 +193,7 @@ impl Region {
             hash.update(bytes);
         };
         feed(&id.to_bytes());
-        if let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) {
+        if let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields).as_deref() {
             for (field, all) in fields.iter() {
                 all.iter().for_each(|(_, it)| {
                     feed(field);
@@ -201,7 +201,8 @@ impl Region {
                 });
             }
         }
-        if let Some(Value::Counter(counter)) = self.store.state(record, Shape::Counter) {
+        let state = self.store.state(record, Shape::Counter);
+        if let Some(Value::Counter(counter)) = state.as_deref() {
             feed(&counter.sum().to_le_bytes());
         }
         hash.finalize().into()

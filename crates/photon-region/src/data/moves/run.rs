@@ -5,6 +5,7 @@
 //! What other regions wrote without having seen the removal survives it, and is moved as well: the
 //! move is over once all of them have the removal, and nothing is left.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ impl Region {
 
     /// Returns what of a record there is to be copied.
     pub(super) fn snapshot(&self, spec: &DatasetSpec, record: &Record) -> Option<Taken> {
-        match self.store.state(record, spec.kind.shape())? {
+        match &*self.store.state(record, spec.kind.shape())? {
             Value::Fields(fields) => {
                 let dots: BTreeSet<Dot> = fields.versions().map(|(_, it)| it.dot).collect();
                 (!dots.is_empty()).then_some(Taken::Writes(dots))
@@ -91,8 +92,8 @@ impl Region {
             Taken::Sum(sum) => Moved::Sum(*sum),
             Taken::Writes(dots) => {
                 let state = self.store.state(&record, Shape::Fields);
-                let Value::Fields(fields) = state.cloned().unwrap_or(Value::empty(Shape::Fields))
-                else {
+                let state = state.map_or_else(|| Value::empty(Shape::Fields), Cow::into_owned);
+                let Value::Fields(fields) = state else {
                     return;
                 };
                 let now = self.expiry_clock();
@@ -175,7 +176,8 @@ impl Region {
     }
 
     fn removal_of(&self, record: &Record, dots: &BTreeSet<Dot>) -> Vec<FieldChange> {
-        let Some(Value::Fields(fields)) = self.store.state(record, Shape::Fields) else {
+        let state = self.store.state(record, Shape::Fields);
+        let Some(Value::Fields(fields)) = state.as_deref() else {
             return Vec::new();
         };
         let changes = fields.iter().map(|(field, all)| {
