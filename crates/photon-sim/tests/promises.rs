@@ -5,11 +5,12 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 5] = [
+const ONCE_BROKEN: [(u64, &str); 6] = [
     (11, "a repeated registration was acknowledged before the first one was durable"),
     (549, "the answer to a question of an earlier life was taken for that of a later one"),
     (90, "a question that arrived twice was decided twice"),
     (701, "a session lost what the region that answered it could not be told of"),
+    (1_051, "with a topology of its own in each region, claims came too late for ever"),
     (677, "a task was forgotten for a peer's state that was older than the task"),
 ];
 
