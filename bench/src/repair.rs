@@ -219,7 +219,7 @@ fn write_all(site: &mut Site, now: &mut Now, records: usize, bytes: usize) -> an
             let content: Vec<u8> =
                 std::iter::repeat_with(|| fastrand::u8(..)).take(bytes).collect();
             let key = Bytes::from(format!("record-{n:08}"));
-            Write { key, edit: Edit::Put(content.into()), expect: None, ttl: None }
+            Write { key, edit: Edit::Put(content.into()), expect: None, ttl: None, spot: None }
         };
         now.mono += Duration::from_millis(1);
         now.wall_ms += 1;
@@ -277,6 +277,7 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         read_level: ReadLevel::Eventual,
         ttl: None,
         retention: None,
+        sensitive_keys: false,
     };
     Ok(Config {
         region: here,
@@ -284,6 +285,7 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         regions: [(here, place), (peer, place)].into(),
         placements: [].into(),
         datasets: vec![dataset],
+        topology: photon_region::Topology::Mesh,
         limits: Limits { data_bytes_max: usize::MAX / 4, ..Limits::default() },
         seed: 1,
     })
