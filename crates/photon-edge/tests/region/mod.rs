@@ -7,9 +7,9 @@ use std::time::Duration;
 use photon_edge::{Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo, TokenHash};
 use photon_node::Handle;
 use photon_region::{
-    Command, Config, Input, Limits, Output, Place, Refusal, Region, Reply, Topology, View,
+    Command, Config, Input, Limits, Message, Output, Place, Refusal, Region, Reply, Topology, View,
 };
-use photon_state::{Now, PlacementId, RegionId};
+use photon_state::{Now, PlacementId, RegionId, Seen};
 
 const HERE: &str = "eu-west-1";
 const THERE: &str = "us-east-1";
@@ -44,7 +44,20 @@ impl Imagined {
         });
         let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
         region.start(now);
-        Self { region, now, ticket: 0, appended: 0 }
+        let mut imagined = Self { region, now, ticket: 0, appended: 0 };
+        imagined.hear_of_others();
+        imagined
+    }
+
+    /// The other regions say once that they have nothing: only then does a new log count.
+    fn hear_of_others(&mut self) {
+        for peer in [THERE, FAR].map(id) {
+            let (seen, linked) = (Seen::default(), BTreeMap::new());
+            let said = Message::Seen { incarnation: 1, seen, linked, topology: None };
+            let inputs = [Input::Linked(peer), Input::Message(peer, said), Input::Unlinked(peer)];
+            inputs.into_iter().for_each(|it| self.region.handle(self.now, it));
+        }
+        self.drain();
     }
 
     fn answer(&mut self, command: Command) -> Result<Reply, Refusal> {
