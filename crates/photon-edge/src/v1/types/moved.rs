@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"key": "users/7", "to": "us"}))]
 pub struct MovePost {
-    /// The record.
-    #[schema(min_length = 1, max_length = 448)]
+    /// The record, in 448 bytes at most.
+    #[schema(min_length = 1)]
     pub key: String,
     /// Where it shall live: a value of the dataset's `residencies`, or `others`.
     #[schema(pattern = "^[!-~]{1,64}$")]
