@@ -32,6 +32,8 @@ fn dataset(kind: Kind) -> DatasetSpec {
         write_level: WriteLevel::Eventual,
         read_level: ReadLevel::Session,
         ttl: None,
+        retention: None,
+        sensitive_keys: false,
     }
 }
 
@@ -78,6 +80,7 @@ impl Heard {
                     Output::Reply(..)
                     | Output::Fetch { .. }
                     | Output::Truncate { .. }
+                    | Output::Notice(_)
                     | Output::Halt(_) => {}
                 }
             }
@@ -118,8 +121,13 @@ fn messages() -> Vec<Message> {
         heard.ask("eu", Command::Data(DataCommand::Declare(spec.into())));
         for (name, level) in [("us", WriteLevel::Strong), ("ap", WriteLevel::Quorum)] {
             let (key, edit) = (Bytes::from_static(b"key"), edit.clone());
-            let writes =
-                vec![Write { key, edit, expect: None, ttl: Some(Duration::from_secs(60)) }];
+            let writes = vec![Write {
+                key,
+                edit,
+                expect: None,
+                ttl: Some(Duration::from_secs(60)),
+                spot: None,
+            }];
             let (dataset, level) = (dataset.clone(), Some(level));
             let (session, wait) = (Seen::default(), WAIT);
             let write = DataCommand::Write { dataset, writes, level, session, wait };
