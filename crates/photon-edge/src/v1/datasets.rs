@@ -117,11 +117,22 @@ async fn delete(
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct MoveParams {
-    /// How long to wait at most until the region has everything, in milliseconds; 30000 when
-    /// absent.
+pub(super) struct MoveParams {
+    /// How long to wait at most until the move is over, in milliseconds; 30000 when absent.
     #[param(value_type = u32, minimum = 0, maximum = 60_000, required = false)]
     wait_ms: Option<String>,
+}
+
+impl MoveParams {
+    /// How long to wait when the client does not say.
+    const WAIT_MS_DEFAULT: u64 = 30_000;
+
+    /// Returns how long to wait.
+    pub(super) fn wait(&self) -> Result<Duration, Invalid> {
+        let wait_ms = self.wait_ms.as_deref();
+        let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=DATA_WAIT_MS_MAX));
+        Ok(Duration::from_millis(wait_ms.transpose()?.unwrap_or(Self::WAIT_MS_DEFAULT)))
+    }
 }
 
 /// Make another region the only one that writes a dataset.
@@ -143,14 +154,9 @@ async fn move_master(
     Params(params): Params<MoveParams>,
     body::Json(asked): body::Json<MasterPut>,
 ) -> Result<Json<Dataset>, Declined> {
-    /// How long to wait when the client does not say.
-    const WAIT_MS_DEFAULT: u64 = 30_000;
     let dataset = dataset_in_path(&dataset)?;
-    let wait_ms = params.wait_ms.as_deref();
-    let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=DATA_WAIT_MS_MAX));
-    let wait_ms = wait_ms.transpose().map_err(|err| err.problem(Stood::Outside))?;
+    let wait = params.wait().map_err(|err| err.problem(Stood::Outside))?;
     let to = names::region("region", &asked.region).map_err(|err| err.problem(Stood::Inside))?;
-    let wait = Duration::from_millis(wait_ms.unwrap_or(WAIT_MS_DEFAULT));
     encode(front.submit_data(DataCommand::MoveMaster { dataset, to, wait }).await?)
 }
 

@@ -2,8 +2,6 @@
 //! and `/v1/log/compaction`, which lets go of what has moved away.
 //! Must not decide anything: the region does.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -15,12 +13,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::data::{dataset_in_path, residency};
+use super::datasets::MoveParams;
 use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::regions::NoParams;
-use super::types::{DATA_WAIT_MS_MAX, MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
+use super::types::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
 use crate::Front;
 use crate::body::{self, Params, Segment};
-use crate::names::{self, Invalid};
+use crate::names::Invalid;
 use crate::page;
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
@@ -30,16 +29,6 @@ pub(super) fn router() -> OpenApiRouter<Front> {
         .routes(routes!(list, post))
         .routes(routes!(show))
         .routes(routes!(compact))
-}
-
-/// How long to wait.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct MoveParams {
-    /// How long to wait at most until it is over, in milliseconds; 30000 when absent.
-    #[param(value_type = u32, minimum = 0, maximum = 60_000, required = false)]
-    wait_ms: Option<String>,
 }
 
 /// Move a record to another placement.
@@ -62,12 +51,8 @@ async fn post(
     Params(params): Params<MoveParams>,
     body::Json(asked): body::Json<MovePost>,
 ) -> Result<Json<MoveReceipt>, Declined> {
-    /// How long to wait when the client does not say.
-    const WAIT_MS_DEFAULT: u64 = 30_000;
     let dataset = dataset_in_path(&dataset)?;
-    let wait_ms = params.wait_ms.as_deref();
-    let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=DATA_WAIT_MS_MAX));
-    let wait_ms = wait_ms.transpose().map_err(|err| err.problem(Stood::Outside))?;
+    let wait = params.wait().map_err(|err| err.problem(Stood::Outside))?;
     let inside = |err: Invalid| err.problem(Stood::Inside);
     let to = residency("to", &asked.to).map_err(inside)?;
     let from = asked.from.as_deref().map(|it| residency("from", it)).transpose();
@@ -77,7 +62,7 @@ async fn post(
         to,
         from: from.map_err(inside)?,
         asked_in: None,
-        wait: Duration::from_millis(wait_ms.unwrap_or(WAIT_MS_DEFAULT)),
+        wait,
     };
     let DataReply::Moved(receipt) = front.submit_data(command).await? else {
         unreachable!("the region answers `Move` with a receipt")
