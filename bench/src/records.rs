@@ -42,7 +42,7 @@ pub(crate) struct Options {
     in_order: bool,
     /// The bound of the records in memory, as in the configuration
     #[arg(long, default_value = "8GiB")]
-    bytes_max: String,
+    memory_max: String,
     /// How many GiB of memory are used and given back before the start, half of what is free at
     /// most
     #[arg(long, default_value_t = 6)]
@@ -78,7 +78,8 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
         inside::measure(options, &mut report)?;
         return Ok(report);
     }
-    let more = format!("[data]\nbytes_max = \"{}\"\n", options.bytes_max);
+    let max = &options.memory_max;
+    let more = format!("[data]\nbytes_max = \"1TiB\"\nmemory_max = \"{max}\"\n");
     let mut region = Region::start_with(places, &more).await?;
     let empty = process::memory(region.process())?.resident;
     report.row("empty region, resident", (empty, "MiB"), Target::None);
@@ -101,7 +102,7 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
     }
     report.note(format!(
         "{} records of a register, {} bytes of JSON each under a key of 15, written by {} clients \
-         in requests of {BATCH} {}, in one region of `photon serve` with `data.bytes_max` = \
+         in requests of {BATCH} {}, in one region of `photon serve` with `data.memory_max` = \
          {}. Memory is that of the whole process, {} s after the last write or start; {SAMPLES} \
          records are read after each start; {warmed_gib} GiB of memory were used and given back \
          before. Disk: all files of its data folder.",
@@ -109,7 +110,7 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
         options.value_bytes,
         options.clients,
         if options.in_order { "in the order of their keys" } else { "scattered over the keys" },
-        options.bytes_max,
+        options.memory_max,
         SETTLE.as_secs(),
     ));
     Ok(report)

@@ -286,7 +286,11 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         placements: [].into(),
         datasets: vec![dataset],
         topology: photon_region::Topology::Mesh,
-        limits: Limits { data_bytes_max: usize::MAX / 4, ..Limits::default() },
+        limits: Limits {
+            data_bytes_max: usize::MAX,
+            data_memory_max: usize::MAX,
+            ..Limits::default()
+        },
         seed: 1,
     })
 }

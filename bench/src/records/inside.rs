@@ -86,7 +86,11 @@ fn config(stream: StreamId) -> Config {
         placements: BTreeMap::new(),
         datasets: vec![],
         topology: photon_region::Topology::Mesh,
-        limits: Limits { data_bytes_max: usize::MAX, ..Limits::default() },
+        limits: Limits {
+            data_bytes_max: usize::MAX,
+            data_memory_max: usize::MAX,
+            ..Limits::default()
+        },
         seed: 7,
     }
 }

@@ -133,11 +133,20 @@ fn data(text: &mut String, view: &View) {
     let mut one = |name, kind, help, value: u64| {
         Family::new(text, name, kind, help).sample("", value);
     };
-    let it = &view.counters;
+    let (it, room) = (&view.counters, &view.room);
     one("photon_datasets", "gauge", "Datasets known.", view.datasets as u64);
-    one("photon_data_bytes", "gauge", "Bytes of the records of datasets.", view.data_bytes as u64);
+    one("photon_data_bytes", "gauge", "Bytes of the records of datasets.", room.bytes as u64);
     let help = "Beyond how many bytes of records writes that add are refused.";
-    one("photon_data_bytes_max", "gauge", help, view.data_bytes_max as u64);
+    one("photon_data_bytes_max", "gauge", help, room.bytes_max as u64);
+    let help = "Bytes of the records of datasets that are in memory.";
+    one("photon_data_memory_bytes", "gauge", help, room.memory as u64);
+    let help = "Beyond how many bytes in memory records are laid on pages.";
+    one("photon_data_memory_bytes_max", "gauge", help, room.memory_max as u64);
+    one("photon_data_pages", "gauge", "Pages of 4 KiB that hold records.", room.pages.used);
+    let help = "Pages that were read: of records that were not in memory.";
+    one("photon_data_pages_read_total", "counter", help, room.pages.read);
+    let help = "Pages that were written: of records that had no room in memory.";
+    one("photon_data_pages_written_total", "counter", help, room.pages.written);
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);

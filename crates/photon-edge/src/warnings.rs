@@ -19,8 +19,8 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
     if view.is_disk_full {
         warn(WarningCode::DiskFull, "the disk is full: writes are refused".to_owned());
     }
-    if view.data_bytes_max / 10 * 9 < view.data_bytes {
-        let (bytes, max) = (view.data_bytes, view.data_bytes_max);
+    if view.room.bytes_max / 10 * 9 < view.room.bytes {
+        let (bytes, max) = (view.room.bytes, view.room.bytes_max);
         let text = format!("records take {bytes} of {max} bytes (`data.bytes_max`)");
         warn(WarningCode::DataNearlyFull, text);
     }

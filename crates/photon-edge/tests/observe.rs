@@ -16,7 +16,7 @@ use client::Client;
 use photon_edge::FrontLimits;
 use photon_node::Handle;
 use photon_region::data::DatasetName;
-use photon_region::{ConflictView, PeerView, PlacementLag, Refusal, View};
+use photon_region::{ConflictView, PeerView, PlacementLag, Refusal, RoomView, View};
 use photon_state::{PlacementId, RegionId};
 use serde_json::json;
 
@@ -39,8 +39,7 @@ fn view() -> View {
     let dataset = DatasetName::try_from("carts").unwrap();
     View {
         peers: vec![peer("us-east-1", 61_500), peer("ap-southeast-1", 40)],
-        data_bytes: 95,
-        data_bytes_max: 100,
+        room: RoomView { bytes: 95, bytes_max: 100, ..RoomView::default() },
         conflicts: vec![ConflictView { dataset, count: 9, per_second: 12.25, is_alarming: true }],
         conflict_alarm_per_second: 10,
         ..View::default()

@@ -10,6 +10,7 @@ mod links;
 mod log;
 mod node;
 mod notice;
+mod pagefile;
 #[doc(hidden)]
 pub mod probe;
 mod random;

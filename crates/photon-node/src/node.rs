@@ -23,6 +23,7 @@ use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
 use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
+use crate::pagefile::Pagefile;
 
 /// Commands that wait for the driver; more are refused.
 const COMMANDS_MAX: usize = 8_192;
@@ -295,6 +296,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         segment_bytes: config.segment_bytes.max(SEGMENT_BYTES_MIN),
     };
     let folder = Folder::open(&options)?;
+    let pages = Pagefile::create(&options.path)?;
     let mut region = Region::new(Config {
         region: config.region,
         incarnation: folder.incarnation(),
@@ -305,6 +307,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         limits: config.limits,
         seed: crate::random::number(),
     });
+    region.lay_away_to(Box::new(pages));
     let replay = |op: Logged| region.replay(op);
     let (log, recovered) = ReadLog::open(folder, Arc::clone(&shared.log), replay)?;
     if let Some((stream, seq)) = region.lacks() {

@@ -94,6 +94,10 @@ pub struct Limits {
     pub repair_every: Duration,
     /// Bytes of all records of datasets; while there are more, writes that add are refused.
     pub data_bytes_max: usize,
+    /// Bytes of them in memory; what is more lies on pages, see [`Region::lay_away_to`].
+    ///
+    /// [`Region::lay_away_to`]: crate::Region::lay_away_to
+    pub data_memory_max: usize,
     /// Bytes that are written to a record at once; more are refused.
     pub value_bytes_max: usize,
     /// Fields of one record; more are refused.
@@ -125,7 +129,8 @@ impl Default for Limits {
             part_bytes_max: 128 << 10,
             log_retention: Duration::from_secs(3_600),
             repair_every: Duration::from_secs(30),
-            data_bytes_max: 1 << 30,
+            data_bytes_max: 16 << 30,
+            data_memory_max: 1 << 30,
             value_bytes_max: 1 << 20,
             fields_max: 10_000,
             datasets_max: 1_000,

@@ -44,7 +44,7 @@ pub use task::{
     AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
     Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
 };
-pub use view::{ConflictView, Counters, PeerView, PlacementLag, View};
+pub use view::{ConflictView, Counters, PeerView, PlacementLag, RoomView, View};
 
 /// A mistake that the simulator must find; see [`Region::plant`].
 #[cfg(feature = "planted-bugs")]

@@ -137,6 +137,8 @@ pub enum Queue {
     DataBytes,
     /// Datasets.
     Datasets,
+    /// Bytes of the records of datasets in memory.
+    DataMemory,
 }
 
 impl std::fmt::Display for Queue {
@@ -149,6 +151,9 @@ impl std::fmt::Display for Queue {
             Self::AgentBytes => "the room for cards of agents, in bytes,",
             Self::DataBytes => "the room for records, in bytes,",
             Self::Datasets => "the list of datasets",
+            Self::DataMemory => {
+                "the room for records in memory, in bytes, while the disk has none,"
+            }
         })
     }
 }

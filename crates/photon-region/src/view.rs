@@ -3,7 +3,22 @@
 
 use std::time::Duration;
 
-use photon_state::{PlacementId, RegionId};
+use photon_state::{PageCounts, PlacementId, RegionId};
+
+/// What room the records of datasets take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomView {
+    /// Bytes of the records.
+    pub bytes: usize,
+    /// Beyond how many of them writes that add are refused.
+    pub bytes_max: usize,
+    /// Those of them that are in memory.
+    pub memory: usize,
+    /// Beyond how many bytes in memory records are laid on pages.
+    pub memory_max: usize,
+    /// What was done with pages.
+    pub pages: PageCounts,
+}
 
 /// A snapshot of one region.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,10 +43,8 @@ pub struct View {
     pub kept_bytes: usize,
     /// Datasets known.
     pub datasets: usize,
-    /// Bytes of the records of datasets.
-    pub data_bytes: usize,
-    /// Beyond how many of them writes that add are refused.
-    pub data_bytes_max: usize,
+    /// What room the records of datasets take.
+    pub room: RoomView,
     /// The datasets that had conflicts since the start.
     pub conflicts: Vec<ConflictView>,
     /// Above which rate of conflicts a dataset is in alarm.

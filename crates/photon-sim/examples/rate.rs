@@ -24,7 +24,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 12];
+    let mut sums = [0; 13];
     let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
@@ -46,6 +46,7 @@ fn main() {
                     it.compared,
                     it.moved,
                     it.purged,
+                    it.laid_away,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -57,7 +58,7 @@ fn main() {
     }
     println!(
         "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared, \
-         moved, purged: {sums:?}"
+         moved, purged, pages written: {sums:?}"
     );
     for (topology, [seeds, received, repeated, helped]) in repeats {
         let share = 100.0 * repeated as f64 / received.max(1) as f64;

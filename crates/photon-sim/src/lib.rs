@@ -16,6 +16,7 @@ mod digest;
 mod disk;
 mod faults;
 mod job;
+mod leaves;
 mod links;
 mod lives;
 mod mishaps;

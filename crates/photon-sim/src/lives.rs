@@ -5,6 +5,7 @@ use photon_region::{Disk as Room, Input, Region, Ticket};
 
 use crate::clock::{MS, SECOND};
 use crate::faults::Fault;
+use crate::leaves::Leaves;
 use crate::net::Conditions;
 use crate::planet::{Event, Pending, Planet};
 use crate::promises::{Broken, Promise};
@@ -47,6 +48,12 @@ impl Planet<'_, '_> {
         self.report.stale += counters.stale;
         self.report.transfers += counters.transfers;
         self.report.compared += counters.compared;
+        let pages = machine.view().room.pages;
+        let are_erased = self.sites[here].pages.used() as u64 == pages.used;
+        Promise::Residency.holds(are_erased, || {
+            format!("{} has left something on pages", self.atlas.ids[here])
+        })?;
+        self.report.laid_away += pages.written;
         let is_mended = 0 < counters.mended && self.ledger.is_strict();
         Promise::SameOps.holds(!is_mended, || {
             format!("{} mended what was not damaged", self.atlas.ids[here])
@@ -70,6 +77,9 @@ impl Planet<'_, '_> {
         site.config.seed = seed;
         site.clock.restart(self.now, mono);
         let mut machine = Region::new(site.config.clone());
+        // Now and then the disk has little room for pages.
+        site.pages = Leaves::new(if seed % 4 == 0 { seed / 4 % 20 } else { u64::MAX });
+        machine.lay_away_to(Box::new(site.pages.clone()));
         (self.prepare)(&mut machine);
         site.disk.ops().iter().for_each(|op| machine.replay(op.clone()));
         let lacks = machine.lacks();

@@ -61,10 +61,11 @@ impl Movers {
                 let Some(key) = &receipt.key else { continue };
                 let mark = format!("{CARRY} {}:", String::from_utf8_lossy(key));
                 for region in receipt.purged.keys() {
-                    let log = sites[atlas.site(*region)].disk.ops();
-                    let stray = log.iter().find(|op| holds(op, &mark));
-                    Promise::Residency.holds(stray.is_none(), || {
-                        format!("the log of {region} was said to be free of {mark} {stray:?}")
+                    let site = &sites[atlas.site(*region)];
+                    let stray = site.disk.ops().iter().find(|op| holds(op, &mark));
+                    let is_free = stray.is_none() && !site.pages.hold(mark.as_bytes());
+                    Promise::Residency.holds(is_free, || {
+                        format!("the disk of {region} was said to be free of {mark} {stray:?}")
                     })?;
                 }
             }
@@ -147,9 +148,9 @@ fn audit_traces(
     let members = atlas.members(life.from) | atlas.members(life.to);
     for (here, site) in sites.iter().enumerate().filter(|(it, _)| members >> it & 1 == 0) {
         let stray = site.disk.written().find(|op| holds(op, &mark));
-        Promise::Residency.holds(stray.is_none(), || {
-            format!("the log of {} holds {mark} {stray:?}", atlas.ids[here])
-        })?;
+        let is_free = stray.is_none() && !site.pages.hold(mark.as_bytes());
+        Promise::Residency
+            .holds(is_free, || format!("the disk of {} holds {mark} {stray:?}", atlas.ids[here]))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::clock::{Clock, MS, Micros, SECOND};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
+use crate::leaves::Leaves;
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::net::Net;
@@ -103,6 +104,7 @@ impl<'a, 's> Planet<'a, 's> {
                 machine: None,
                 life: 0,
                 disk: Disk::default(),
+                pages: Leaves::default(),
                 clock: Clock::default(),
                 wanted: Micros::MAX,
                 queued: Micros::MAX,

@@ -67,6 +67,8 @@ pub struct Report {
     pub moved: u64,
     /// Those of which nothing was left in the logs of regions that may not hold them any more.
     pub purged: u64,
+    /// Pages of records that had no room in memory.
+    pub laid_away: u64,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.
@@ -81,7 +83,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
         let Self { lapsed, stale, records, truncated, transfers, compared, .. } = self;
-        let Self { received, repeated, helped, moved, purged, .. } = self;
+        let Self { received, repeated, helped, moved, purged, laid_away, .. } = self;
         let topology = self.topology.unwrap_or("mixed topologies");
         let seconds = self.virtual_time.as_secs_f64();
         write!(
@@ -91,7 +93,8 @@ impl fmt::Display for Report {
              {crashes} crashes, {truncated} logs cut, {transfers} states sent, \
              {compared} times compared, \
              {lapsed} leases lapsed, {stale} stale, {lost} messages lost, {received} ops received, \
-             {repeated} of them twice, {helped} times helped, digest {digest:016x}"
+             {repeated} of them twice, {helped} times helped, {laid_away} pages written, \
+             digest {digest:016x}"
         )
     }
 }

@@ -11,6 +11,7 @@ use photon_state::{PlacementId, RegionId};
 use crate::clock::{Clock, Micros};
 use crate::disk::Disk;
 use crate::faults::{Fault, Weather};
+use crate::leaves::Leaves;
 use crate::movers::placed_datasets;
 use crate::records::draw_datasets;
 
@@ -22,6 +23,8 @@ pub(crate) struct Site {
     /// Counts the lives: what was meant for an earlier one does not reach this one.
     pub(crate) life: u32,
     pub(crate) disk: Disk,
+    /// What the present life has laid on pages.
+    pub(crate) pages: Leaves,
     pub(crate) clock: Clock,
     /// When the machine wants to be woken.
     pub(crate) wanted: Micros,
@@ -139,6 +142,9 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
     }
     if rng.bool() {
         limits.recent_bytes_max = rng.usize(0..40_000);
+    }
+    if rng.bool() {
+        limits.data_memory_max = rng.usize(0..20_000);
     }
     limits
 }

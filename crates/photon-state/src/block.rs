@@ -5,11 +5,15 @@
 //! entry is the length of its key, the key, and the value up to the next entry. Numbers have two
 //! bytes. All of it is in one piece because memory that is far away is what a look at it costs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Packed values by key.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     bytes: Vec<u8>,
     count: u16,
+    /// Whether it was looked at since it was last asked.
+    is_used: AtomicBool,
 }
 
 /// Bytes of a number.
@@ -28,6 +32,32 @@ impl Block {
     /// Returns how many bytes all entries have.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Returns all of it, for [`Block::again`].
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Makes a block of the bytes and the count of one.
+    pub(crate) fn again(bytes: Vec<u8>, count: u16) -> Self {
+        Self { bytes, count, is_used: AtomicBool::new(true) }
+    }
+
+    /// Returns how many bytes it takes in memory.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Notes that it is looked at.
+    pub(crate) fn touch(&self) {
+        self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether it was looked at since this was last asked.
+    pub(crate) fn was_used(&mut self) -> bool {
+        std::mem::take(self.is_used.get_mut())
     }
 
     /// Returns how many bytes an entry takes.
@@ -97,6 +127,7 @@ impl Block {
         let entry = &mut self.bytes[start + NUMBER_BYTES..];
         entry[..key.len()].copy_from_slice(key);
         entry[key.len()..][..value.len()].copy_from_slice(value);
+        self.give_room_back();
     }
 
     /// Removes an entry.
@@ -106,6 +137,11 @@ impl Block {
         self.shift(place + 1, end - start, 0);
         self.resize(NUMBER_BYTES * place..NUMBER_BYTES * (place + 1), 0);
         self.count -= 1;
+        self.give_room_back();
+    }
+
+    /// Gives memory back that was for more, or larger, entries.
+    fn give_room_back(&mut self) {
         if 2 * self.bytes.len() < self.bytes.capacity() {
             self.bytes = self.bytes.as_slice().into();
         }
@@ -147,7 +183,7 @@ impl Block {
         bytes.resize(NUMBER_BYTES * count, 0);
         bytes.extend_from_slice(&self.bytes[start..end]);
         let count = u16::try_from(count).expect("no more than there were");
-        let mut part = Self { bytes, count };
+        let mut part = Self::again(bytes, count);
         let skipped = start - NUMBER_BYTES * self.len();
         for place in 0..part.len() {
             let start = self.number(NUMBER_BYTES * (from + place)) - skipped;

@@ -46,22 +46,25 @@ impl Sources {
 /// Writes a packed value in place of what `to` held; says whether it is small enough. If not, what
 /// is written says that it is kept whole.
 pub(crate) fn pack(value: &Value, sources: &mut Sources, to: &mut Writer) -> bool {
-    to.clear();
-    let mut is_small = value.weight() <= PACKED_BYTES_MAX;
-    if is_small {
-        let mut packer = Packer { sources, to };
-        is_small = match value {
-            Value::Fields(fields) => packer.fields(fields),
-            Value::Counter(counter) => packer.counter(counter),
-            Value::Escrow(escrow) => packer.escrow(escrow),
-        };
-        is_small &= to.written().len() <= PACKED_BYTES_MAX;
-    }
+    let is_small = value.weight() <= PACKED_BYTES_MAX
+        && pack_any(value, sources, to)
+        && to.written().len() <= PACKED_BYTES_MAX;
     if !is_small {
         to.clear();
         to.tag(WHOLE);
     }
     is_small
+}
+
+/// Writes a packed value of any size in place of what `to` held; says whether it can be packed.
+pub(crate) fn pack_any(value: &Value, sources: &mut Sources, to: &mut Writer) -> bool {
+    to.clear();
+    let mut packer = Packer { sources, to };
+    match value {
+        Value::Fields(fields) => packer.fields(fields),
+        Value::Counter(counter) => packer.counter(counter),
+        Value::Escrow(escrow) => packer.escrow(escrow),
+    }
 }
 
 /// Returns the value that was packed; none if it is kept whole.

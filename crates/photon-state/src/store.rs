@@ -8,7 +8,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
-use crate::pack::{PACKED_BYTES_MAX, Sources};
+use crate::pack::PACKED_BYTES_MAX;
+use crate::pages::Space;
+use crate::relief::Hand;
 use crate::values::{Held, Values};
 use crate::{
     Change, Dataset, Dot, Hlc, Key, Op, PlacementId, Position, Record, RegionId, Seat, Seen,
@@ -106,13 +108,14 @@ impl Applied {
 pub struct Store {
     registers: BTreeMap<Record, Register>,
     logs: BTreeMap<Record, Log>,
-    values: BTreeMap<Shelf, Values>,
-    /// The sources of values.
-    sources: Sources,
+    pub(crate) values: BTreeMap<Shelf, Values>,
+    pub(crate) space: Space,
+    pub(crate) hand: Hand,
     /// What the values of each shelf amount to.
     tallies: BTreeMap<Shelf, Tally>,
-    /// Bytes of the values.
-    value_bytes: usize,
+    /// Bytes of the values, and of those that are not in memory.
+    pub(crate) value_bytes: usize,
+    pub(crate) away_bytes: usize,
     seen: Seen,
 }
 
@@ -204,7 +207,7 @@ impl Store {
         let shape = update.delta.shape();
         let id = (op.stream.placement, op.dataset, shape);
         let shelf = self.values.entry(id).or_default();
-        let before = shelf.weight();
+        let before = (shelf.weight(), shelf.away());
         let arrival = Arrival {
             stream: op.stream,
             seq: op.seq,
@@ -212,14 +215,16 @@ impl Store {
             seen: known.unwrap_or(&self.seen),
         };
         let seat = Seat::of(op.key.as_bytes());
-        let (met, old, new) = shelf.change(op.key.as_bytes(), &mut self.sources, |held| {
+        let (met, old, new) = shelf.change(op.key.as_bytes(), &mut self.space, |held| {
             let old = held.as_ref().map_or(0, |it| seat.print(it));
             let mut value = held.unwrap_or(Value::empty(shape));
             let met = value.apply(arrival, &update.delta);
             let new = seat.print(&value);
             (Some(value).filter(|it| !it.is_empty()), (met, old, new))
         });
-        self.value_bytes = self.value_bytes - before + shelf.weight();
+        self.value_bytes = self.value_bytes - before.0 + shelf.weight();
+        self.away_bytes = self.away_bytes - before.1 + shelf.away();
+        self.relieve();
         self.tallies.entry(id).or_default().change(seat, old, new);
         let met = met.expect("a shelf holds values of one shape");
         match met {
@@ -273,24 +278,17 @@ impl Store {
     #[must_use]
     pub fn state(&self, record: &Record, shape: Shape) -> Option<Cow<'_, Value>> {
         let shelf = self.values.get(&(record.placement, record.dataset, shape))?;
-        Some(shelf.get(record.key.as_bytes())?.value(&self.sources))
-    }
-
-    /// Returns about how many bytes the values take in memory, with their keys.
-    #[must_use]
-    pub fn value_bytes(&self) -> usize {
-        self.value_bytes
+        Some(shelf.get(record.key.as_bytes(), &self.space)?.value())
     }
 
     /// Iterates over the values of a kind from a key on, by key.
-    pub fn states(
-        &self,
+    pub fn states<'a>(
+        &'a self,
         shelf: Shelf,
-        from: Bound<&Key>,
-    ) -> impl Iterator<Item = (&[u8], Cow<'_, Value>)> {
+        from: Bound<&'a Key>,
+    ) -> impl Iterator<Item = Held<'a>> {
         let shelf = self.values.get(&shelf);
-        let held = shelf.into_iter().flat_map(move |it| it.range(from.map(Key::as_bytes)));
-        held.map(|it| (it.key(), it.value(&self.sources)))
+        shelf.into_iter().flat_map(move |it| it.range(from.map(Key::as_bytes), &self.space))
     }
 
     /// Returns what the values of a shelf amount to; nothing if there has been none.
@@ -311,26 +309,32 @@ impl Store {
     }
 
     /// Iterates over all that is held after a position, in order.
-    pub fn after(
-        &self,
-        position: Option<&Position>,
-    ) -> impl Iterator<Item = (Position, Content<'_>)> {
+    pub fn after<'a>(
+        &'a self,
+        position: Option<&'a Position>,
+    ) -> impl Iterator<Item = (Position, Content<'a>)> {
         self.walk(position).map(|(position, place)| {
             let content = match place {
                 Place::Register(it) => Content::Register(it),
                 Place::Log(it) => Content::Log(it),
-                Place::Value(it) => Content::Value(it.value(&self.sources)),
+                Place::Value(it) => Content::Value(it.value()),
             };
             (position, content)
         })
     }
 
     /// Iterates over the positions of all that is held after a position, in order.
-    pub fn positions(&self, position: Option<&Position>) -> impl Iterator<Item = Position> {
+    pub fn positions<'a>(
+        &'a self,
+        position: Option<&'a Position>,
+    ) -> impl Iterator<Item = Position> + 'a {
         self.walk(position).map(|(position, _)| position)
     }
 
-    fn walk(&self, position: Option<&Position>) -> impl Iterator<Item = (Position, Place<'_>)> {
+    fn walk<'a>(
+        &'a self,
+        position: Option<&'a Position>,
+    ) -> impl Iterator<Item = (Position, Place<'a>)> {
         use Bound::{Excluded, Unbounded};
         let (registers, logs, values) = match position {
             None => (Some(Unbounded), Some(Unbounded), None),
@@ -353,8 +357,8 @@ impl Store {
                 Some((first, key)) if first == shelf => Excluded(key.as_bytes()),
                 Some(_) | None => Unbounded,
             };
-            let position = |it: Held<'_>| Position::Value(*shelf, Key::new(it.key()));
-            held.range(from).map(move |it| (position(it), Place::Value(it)))
+            let position = |it: &Held<'_>| Position::Value(*shelf, Key::new(it.key()));
+            held.range(from, &self.space).map(move |it| (position(&it), Place::Value(it)))
         });
         registers.chain(logs).chain(values)
     }
@@ -381,18 +385,20 @@ impl Store {
     /// Puts a value in place of what is held, or nothing.
     pub fn set_value(&mut self, shelf: Shelf, key: &Key, value: Option<Value>) {
         let held = self.values.entry(shelf).or_default();
-        let before = held.weight();
+        let before = (held.weight(), held.away());
         let mut value = value.filter(|it| !it.is_empty());
         if let Some(value) = value.as_mut().filter(|it| PACKED_BYTES_MAX < it.weight()) {
             value.detach();
         }
         let seat = Seat::of(key.as_bytes());
         let new = value.as_ref().map_or(0, |it| seat.print(it));
-        let old = held.change(key.as_bytes(), &mut self.sources, |old| {
+        let old = held.change(key.as_bytes(), &mut self.space, |old| {
             (value, old.map_or(0, |it| seat.print(&it)))
         });
         self.tallies.entry(shelf).or_default().change(seat, old, new);
-        self.value_bytes = self.value_bytes - before + held.weight();
+        self.value_bytes = self.value_bytes - before.0 + held.weight();
+        self.away_bytes = self.away_bytes - before.1 + held.away();
+        self.relieve();
     }
 
     /// Returns every record with what it holds, in order: equal for regions that saw the same.

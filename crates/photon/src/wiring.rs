@@ -68,6 +68,7 @@ fn limits(config: &Config) -> Limits {
         compact_after_bytes: config.log.compact_after.as_usize(),
         log_retention: config.log.retention,
         data_bytes_max: records.bytes_max.as_usize(),
+        data_memory_max: records.memory_max.as_usize(),
         value_bytes_max: records.value_bytes_max.as_usize(),
         fields_max: records.fields_max,
         datasets_max: records.datasets_max,

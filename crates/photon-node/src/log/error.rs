@@ -158,7 +158,7 @@ pub struct DiskFailed {
 }
 
 /// Names the file and the act to an error of the operating system.
-pub(super) trait At<T> {
+pub(crate) trait At<T> {
     fn at(self, act: &'static str, path: &Path) -> Result<T, DiskFailed>;
 }
 

@@ -12,7 +12,7 @@ use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::task::{TaskState, Token};
 
-const QUEUES: [Queue; 7] = [
+const QUEUES: [Queue; 8] = [
     Queue::InFlight,
     Queue::OpenTasks,
     Queue::Agents,
@@ -20,6 +20,7 @@ const QUEUES: [Queue; 7] = [
     Queue::AgentBytes,
     Queue::DataBytes,
     Queue::Datasets,
+    Queue::DataMemory,
 ];
 const LARGES: [Large; 8] = [
     Large::Message,

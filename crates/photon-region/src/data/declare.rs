@@ -163,7 +163,7 @@ impl Region {
             self.check_placement(placement)?;
             let (from, shelf) = (data_key(name, b""), (placement, DATA, spec.kind.shape()));
             let first = self.store.states(shelf, Bound::Included(&from)).next();
-            if first.is_some_and(|(key, _)| key.starts_with(from.as_bytes())) {
+            if first.is_some_and(|it| it.key().starts_with(from.as_bytes())) {
                 return Err(DataRefusal::NotEmpty(name.clone()).into());
             }
         }

@@ -33,14 +33,15 @@ impl Region {
         let begin = data_key(dataset, b"");
         let shelf = (*placement, DATA, spec.kind.shape());
         let limit = (*limit).clamp(1, Self::DIGESTED_MAX);
-        let within = self.store.states(shelf, start).take_while(|(key, _)| {
-            let own = key.strip_prefix(begin.as_bytes());
+        let within = self.store.states(shelf, start).take_while(|it| {
+            let own = it.key().strip_prefix(begin.as_bytes());
             own.is_some_and(|it| upto.as_ref().is_none_or(|upto| it <= &upto[..]))
         });
         let (mut hash, mut records, mut last) = (StableHash::default(), 0, None);
         let mut writer = Writer::default();
         let (mut is_cut, mut bytes) = (false, 0);
-        for (key, value) in within {
+        for held in within {
+            let value = held.value();
             bytes += value.weight();
             if records == limit || (0 < records && Self::DIGESTED_BYTES_MAX < bytes) {
                 is_cut = true;
@@ -48,12 +49,12 @@ impl Region {
             }
             writer.clear();
             writer.value(&value);
-            hash = hash.bytes(key).bytes(writer.written());
+            hash = hash.bytes(held.key()).bytes(writer.written());
             records += 1;
-            last = Some(key);
+            last = Some(held);
         }
         let cut_at = last.filter(|_| is_cut);
-        let cut_at = cut_at.map(|key| Bytes::copy_from_slice(&key[name_bytes..]));
+        let cut_at = cut_at.map(|it| Bytes::copy_from_slice(&it.key()[name_bytes..]));
         let (digest, seen) = (hash.finish(), self.digest_seen(*placement));
         let digest = RangeDigest { records, digest, cut_at, seen };
         Ok(reply(self.appended(), DataReply::Digest(digest)))

@@ -19,6 +19,7 @@ mod quota;
 mod read;
 mod refusal;
 mod rejoin;
+mod room;
 mod search;
 mod show;
 mod spec;

@@ -255,10 +255,10 @@ impl Region {
         for placement in placements {
             let shelf = (*placement, DATA, spec.kind.shape());
             let within = self.store.states(shelf, start);
-            let within = within.take_while(|(it, _)| it.starts_with(begin.as_bytes()));
-            let shown = within.filter_map(|(key, value)| {
-                let shown = self.show_value(spec, *placement, &value)?;
-                Some((bytes::Bytes::copy_from_slice(&key[name_bytes..]), shown))
+            let within = within.take_while(|it| it.key().starts_with(begin.as_bytes()));
+            let shown = within.filter_map(|it| {
+                let shown = self.show_value(spec, *placement, &it.value())?;
+                Some((bytes::Bytes::copy_from_slice(&it.key()[name_bytes..]), shown))
             });
             records.extend(shown.take(limit + 1));
         }

@@ -20,7 +20,7 @@ use super::{
 use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::home::check_size;
-use crate::refusal::{Large, Queue, Refusal};
+use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
@@ -56,7 +56,7 @@ impl Edit {
     }
 
     /// Whether it only makes room.
-    fn only_removes(&self) -> bool {
+    pub(super) fn only_removes(&self) -> bool {
         match self {
             Self::Delete => true,
             Self::Fields(edits) => edits.iter().all(|it| !matches!(it, FieldEdit::Set(..))),
@@ -201,18 +201,6 @@ impl Region {
                 let why = "it must be above -9223372036854775808, which has no opposite";
                 return Err(DataRefusal::Senseless { field: "add", why }.into());
             }
-        }
-        Ok(())
-    }
-
-    fn check_room(&self, writes: &[Write]) -> Result<(), Refusal> {
-        self.check_disk()?;
-        let max = self.config.limits.data_bytes_max;
-        let bytes: usize = writes.iter().map(|it| it.key.len() + it.edit.weight()).sum();
-        let only_removes = writes.iter().all(|it| it.edit.only_removes());
-        if !only_removes && max < self.store.value_bytes() + bytes {
-            let (max, retry_after) = (max as u64, Duration::from_secs(60));
-            return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
         }
         Ok(())
     }

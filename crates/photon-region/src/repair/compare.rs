@@ -172,20 +172,20 @@ impl Region {
         let from = scan.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut last = None;
         let mut looked_at = 0;
-        for (key, value) in self.store.states(scan.shelf, from).take(Repair::LOOKED_AT_MAX) {
+        for held in self.store.states(scan.shelf, from).take(Repair::LOOKED_AT_MAX) {
             looked_at += 1;
-            last = Some(key);
-            let seat = Seat::of(key);
-            let print = seat.print(&value);
+            let seat = Seat::of(held.key());
+            let print = seat.print(&held.value());
             if scan.leaves.contains(&seat.leaf()) && print != 0 {
-                scan.found.insert(Word::short(print), Key::new(key));
+                scan.found.insert(Word::short(print), Key::new(held.key()));
             }
+            last = Some(held);
         }
         if Repair::LISTED_MAX < scan.found.len() {
             return; // They have become too many: the next comparison takes fewer leaves.
         }
         if looked_at == Repair::LOOKED_AT_MAX {
-            scan.after = last.map(Key::new);
+            scan.after = last.map(|it| Key::new(it.key()));
             scan.at = now + Repair::PAUSE;
             self.repair.scan = Some(scan);
             return;

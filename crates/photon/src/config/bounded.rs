@@ -125,8 +125,10 @@ bounded_section! {
 bounded_section! {
     /// Bounds what a region keeps of datasets.
     DataLimits in "data" {
-        /// Bytes of all records in memory; while there are more, writes that add are refused.
-        bytes_max: ByteSize = ByteSize::mib(1024), ByteSize::mib(1) => ByteSize::mib(65_536);
+        /// Bytes of all records; while there are more, writes that add are refused.
+        bytes_max: ByteSize = ByteSize::mib(16_384), ByteSize::mib(1) => ByteSize::mib(1_048_576);
+        /// Bytes of records in memory; those that were not used for longest lie on the disk.
+        memory_max: ByteSize = ByteSize::mib(1024), ByteSize::mib(1) => ByteSize::mib(1_048_576);
         /// Bytes that are written to a record at once; more are refused.
         value_bytes_max: ByteSize = ByteSize::mib(1), ByteSize::kib(1) => ByteSize::mib(4);
         /// Fields of a map or a document, and elements of a set; more are refused.

@@ -63,6 +63,7 @@ request_timeout = "5s"
 in_flight_max = 64
 [data]
 bytes_max = "2GiB"
+memory_max = "3MiB"
 value_bytes_max = "64KiB"
 fields_max = 7
 datasets_max = 9
