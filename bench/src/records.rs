@@ -79,7 +79,7 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
         return Ok(report);
     }
     let max = &options.memory_max;
-    let more = format!("[data]\nbytes_max = \"1TiB\"\nmemory_max = \"{max}\"\n");
+    let more = format!("[data]\nbytes_max = \"1024GiB\"\nmemory_max = \"{max}\"\n");
     let mut region = Region::start_with(places, &more).await?;
     let empty = process::memory(region.process())?.resident;
     report.row("empty region, resident", (empty, "MiB"), Target::None);

@@ -64,6 +64,8 @@ struct Flight {
     fetching: Option<u64>,
     /// Whether something that is on its way came from the log: the peer catches up.
     is_behind: bool,
+    /// How often it was sent again since the peer got further.
+    stalls: u32,
 }
 
 impl Peer {
@@ -73,6 +75,9 @@ impl Peer {
     pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
     /// How long without progress, beyond two round trips, before ops are sent again.
     const RESEND_AFTER: Duration = Duration::from_millis(500);
+    /// Each time without progress doubles that, up to this: the link may be slow, not lossy, and
+    /// the peer's disk may be full.
+    const RESEND_MAX: Duration = Duration::from_secs(30);
 
     /// How many round trips are looked at; what makes one longer passes.
     const TRIPS_MAX: usize = 8;
@@ -176,10 +181,12 @@ impl Peer {
 
     /// Returns the op after which to go on, if the window has room and the log is not asked.
     ///
-    /// Who helps sends one message after the other: the peer may be unable to take any.
+    /// Who helps, or sends again, sends one message after the other: the peer may be unable to take
+    /// any.
     pub(crate) fn next_after(&self, stream: &StreamId) -> Option<u64> {
-        let is_helped = self.helped_since(stream).is_some();
-        let bytes_max = if is_helped { 1 } else { Self::FLIGHT_BYTES_MAX };
+        let is_stalled = self.flights.get(stream).is_some_and(|it| 0 < it.stalls);
+        let is_careful = is_stalled || self.helped_since(stream).is_some();
+        let bytes_max = if is_careful { 1 } else { Self::FLIGHT_BYTES_MAX };
         let is_held_up = self
             .flights
             .get(stream)
@@ -249,8 +256,11 @@ impl Peer {
         let patience = Self::RESEND_AFTER + 2 * self.round_trip.unwrap_or_default();
         let Some(theirs) = &self.theirs else { return };
         for (stream, flight) in &mut self.flights {
+            let longer = patience * 2_u32.saturating_pow(flight.stalls.min(16));
+            let patience = longer.min(Self::RESEND_MAX.max(patience));
             if !flight.unacked.is_empty() && flight.moved + patience <= now {
-                *flight = Flight { sent: theirs.of(stream), moved: now, ..Flight::default() };
+                let (sent, stalls) = (theirs.of(stream), flight.stalls.saturating_add(1));
+                *flight = Flight { sent, stalls, moved: now, ..Flight::default() };
             }
         }
     }
@@ -260,7 +270,7 @@ impl Flight {
     fn acknowledge(&mut self, seq: u64, now: Duration) {
         while let Some((_, weight)) = self.unacked.pop_front_if(|(it, _)| *it <= seq) {
             self.bytes -= weight;
-            self.moved = now;
+            (self.moved, self.stalls) = (now, 0);
         }
         self.sent = seq.max(self.sent);
         self.is_behind &= !self.unacked.is_empty() || self.fetching.is_some();
@@ -272,6 +282,33 @@ mod tests {
     use photon_state::{Change, Dataset, Hlc, Key, PlacementId};
 
     use super::*;
+
+    #[test]
+    fn what_a_peer_does_not_take_is_sent_ever_more_seldom_and_one_by_one() {
+        let origin = RegionId::try_from("a").unwrap();
+        let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
+        let op = |seq| {
+            let (key, change) = (Key::new(b"key"), Change::Delete);
+            Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
+        };
+        let ops: Vec<_> = (1..=2).map(op).collect();
+        let mut peer = Peer::default();
+        peer.heard(Seen::default(), Duration::ZERO);
+        let mut sent = Vec::new();
+        for second in 0..100 {
+            let now = Duration::from_secs(second);
+            peer.rewind_stalled(now);
+            if let Some(after) = peer.next_after(&stream) {
+                let skip = usize::try_from(after).unwrap();
+                let batch = peer.take_batch(stream, ops.iter().skip(skip).take(1), now);
+                assert_eq!(batch.len(), 1);
+                sent.push(second);
+            }
+        }
+        assert_eq!(sent, [0, 1, 2, 4, 8, 16, 32, 62, 92]);
+        peer.acknowledged(stream, 1, Duration::from_secs(100));
+        assert_eq!(peer.next_after(&stream), Some(1), "the window is open again");
+    }
 
     #[test]
     fn a_peer_is_behind_until_all_that_came_from_the_log_has_arrived() {

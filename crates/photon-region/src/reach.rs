@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId, StreamId};
 
-use crate::config::Place;
+use crate::config::Config;
 use crate::links::Peer;
 use crate::region::Region;
 use crate::routes::{Layout, Map, Topology, flow, layout};
@@ -44,9 +44,10 @@ impl Reach {
     /// is lost takes many links with it.
     const GATHER: Duration = Duration::from_millis(50);
 
-    pub(crate) fn new(places: &BTreeMap<RegionId, Place>, topology: &Topology) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let Config { regions, placements, topology, .. } = config;
         Self {
-            places: Map::new(places),
+            places: Map::new(regions),
             map: None,
             layouts: BTreeMap::new(),
             feeds: BTreeMap::new(),
@@ -54,7 +55,7 @@ impl Reach {
             is_own: false,
             is_mixed: false,
             is_switched: false,
-            fingerprint: topology.fingerprint(),
+            fingerprint: topology.fingerprint(regions, placements),
         }
     }
 
@@ -103,6 +104,7 @@ impl Region {
         if is_mixed != self.reach.is_mixed {
             (self.reach.is_mixed, self.reach.is_switched) = (is_mixed, true);
             self.reach.forget();
+            self.peers.values_mut().for_each(|it| it.waits.clear()); // Others send now.
         }
         if whose == Whose::Own {
             self.reach.is_own = true;
@@ -201,7 +203,7 @@ impl Region {
 
     /// Looks which peers get no further with which streams, and begins or ends to help them.
     pub(crate) fn help_stalled(&mut self) {
-        if self.config.topology == Topology::Mesh {
+        if *self.topology() == Topology::Mesh {
             return; // Whoever has a stream sends it to all whom its origin cannot reach.
         }
         let streams: Vec<(StreamId, u64)> =

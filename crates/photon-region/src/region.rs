@@ -127,7 +127,7 @@ impl Region {
             registry: Registry::new(&config),
             tasks: Tasks::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
-            reach: Reach::new(&config.regions, &config.topology),
+            reach: Reach::new(&config),
             home: Home::default(),
             asks,
             desk: Desk::default(),

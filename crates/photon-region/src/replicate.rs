@@ -180,7 +180,7 @@ impl Region {
             }
         }
         if let Some((stream, seq)) = last {
-            self.streams.came_from(stream, from);
+            self.streams.came_from(stream, from, seq);
             self.peers.get_mut(&from).expect("it spoke").has(stream, seq);
         }
         // The acknowledgement of a repeated op was lost: say it again.

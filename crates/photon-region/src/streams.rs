@@ -28,8 +28,8 @@ pub(crate) struct Stream {
     /// The latest ops, without gaps.
     recent: VecDeque<Arc<Op>>,
     recent_bytes: usize,
-    /// Who has sent some of it that they have not been told is durable here.
-    senders: BTreeSet<RegionId>,
+    /// Who has sent some of it that they have not been told is durable here: their last op.
+    senders: BTreeMap<RegionId, u64>,
     /// When its ops were made; only of a stream of this region.
     pub(crate) ages: Ages,
 }
@@ -92,13 +92,18 @@ impl Streams {
     }
 
     /// Takes note of who sent ops that have just been appended.
-    pub(crate) fn came_from(&mut self, stream: StreamId, from: RegionId) {
-        self.streams.entry(stream).or_default().senders.insert(from);
+    pub(crate) fn came_from(&mut self, stream: StreamId, from: RegionId, last: u64) {
+        let stream = self.streams.entry(stream).or_default();
+        stream.senders.insert(from, last);
     }
 
-    /// Returns who has sent ops since this was asked last.
+    /// Returns who has sent ops that are to be acknowledged, and forgets those of whom all is
+    /// durable.
     pub(crate) fn senders(&mut self, stream: &StreamId) -> BTreeSet<RegionId> {
-        self.streams.get_mut(stream).map(|it| std::mem::take(&mut it.senders)).unwrap_or_default()
+        let Some(stream) = self.streams.get_mut(stream) else { return BTreeSet::new() };
+        let all = stream.senders.keys().copied().collect();
+        stream.senders.retain(|_, last| stream.durable < *last);
+        all
     }
 
     /// Takes in an op that the log gave back.

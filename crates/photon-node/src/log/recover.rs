@@ -3,6 +3,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -89,7 +91,7 @@ pub(super) fn read<T: From<Arc<Op>>>(
     let mut index = Index::default();
     // What came before the first segment is not needed: what follows stands for it.
     let mut next_group = *first;
-    let mut end = Place::default();
+    let (mut end, mut group) = (Place::default(), 0..0);
     let all = segments.iter().map(|(_, path)| Ok(fs::metadata(path).at("look at", path)?.len()));
     let all = all.sum::<Result<u64, LogError>>()?;
     let ops_min = Batch::<T>::OPS_MIN;
@@ -101,7 +103,9 @@ pub(super) fn read<T: From<Arc<Op>>>(
             return Err(Corrupt::new(&missing, 0, "the segment is missing").into());
         }
         let mut scan = Scan::open(folder.owner, *first, path)?;
+        let mut start = scan.at;
         while let Some(offset) = scan.next(next_group, &mut ops)? {
+            start = offset;
             let at = Place { segment: *first, offset };
             ops.iter().for_each(|op| index.note(op.stream, op.seq, at));
             found.ops += ops.len() as u64;
@@ -128,11 +132,12 @@ pub(super) fn read<T: From<Arc<Op>>>(
             found.torn = Some(torn);
         }
         end = Place { segment: *first, offset: scan.at };
+        group = start..scan.at;
         found.bytes += scan.at;
     }
     give(to, batch)?;
     index.advance(end);
-    let segment = reopen(last_path).at("open", last_path)?;
+    let segment = reopen(last_path, group).at("open", last_path)?;
     remove_spare(&folder.log)?;
     Ok((Tail { segment, end, next_group, index }, found))
 }
@@ -142,10 +147,15 @@ fn give<T>(to: &SyncSender<Batch<T>>, batch: Batch<T>) -> Result<(), LogError> {
     to.send(batch).map_err(|_| LogError::Died)
 }
 
-fn reopen(path: &Path) -> io::Result<Segment> {
+/// Opens the last segment again. `last` is where its last group begins and ends.
+fn reopen(path: &Path, last: Range<u64>) -> io::Result<Segment> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
-    // A process that was killed between a write and its sync left groups that we could read and
-    // that a loss of power would still take: what is recovered counts as durable.
+    // A process that was killed between a write and its sync left a group that we could read and
+    // that a loss of power would still take: what is recovered counts as durable. If the sync has
+    // failed, the system may take the group for written: so it is written once more.
+    let mut group = vec![0; usize::try_from(last.end - last.start).map_err(io::Error::other)?];
+    file.read_exact_at(&mut group, last.start)?;
+    file.write_all_at(&group, last.start)?;
     file.sync_all()?;
     let bytes = file.metadata()?.len();
     Ok(Segment { file, path: path.to_owned(), bytes })

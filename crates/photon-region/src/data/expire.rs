@@ -80,6 +80,11 @@ impl Region {
                 self.follow_expiry(&record, true);
                 continue;
             };
+            if !self.config.placements.contains_key(&record.placement) {
+                // The placement was taken out of the configuration: nobody decides about it here.
+                self.data.expiries.set(&record, Some(now + Self::LOOK_AGAIN_MS));
+                continue;
+            }
             let is_late = end.saturating_add(Self::HOME_REMOVES_WITHIN_MS) <= now;
             if is_late || self.is_home_of(&record) {
                 self.remove_over(&record, now);
@@ -91,8 +96,7 @@ impl Region {
 
     fn is_home_of(&self, record: &Record) -> bool {
         let Some((name, key)) = split_key(&record.key) else { return false };
-        let is_placed = self.config.placements.contains_key(&record.placement);
-        let spec = self.dataset(&name).ok().filter(|_| is_placed);
+        let spec = self.dataset(&name).ok();
         let home = spec.map(|it| self.home_of_record(&it, record.placement, key));
         home == Some(self.config.region)
     }

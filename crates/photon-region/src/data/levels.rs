@@ -100,8 +100,10 @@ impl Region {
         if self.data.levels.waiting.is_empty() || stream != self.own_stream(stream.placement) {
             return;
         }
+        // A placement may have been taken out of the configuration, while a peer still names it.
+        let Some(members) = self.config.placements.get(&stream.placement) else { return };
         // Whoever waits for a later op waits on if the first region that could count lacks it.
-        let members = self.config.placements[&stream.placement].len();
+        let members = members.len();
         let least = WriteLevel::Quorum.needs(members);
         let range = (stream, 0, 0)..=(stream, u64::MAX, Ticket::MAX);
         let tickets: Vec<Ticket> = self

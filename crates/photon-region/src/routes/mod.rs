@@ -13,8 +13,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId, StableHash};
 
+use crate::config::Place;
 use layout::Edges;
 pub(crate) use map::Map;
 pub use show::{FlowView, LinkView, TopologyView};
@@ -78,13 +79,18 @@ impl Topology {
         }
     }
 
-    /// Returns a number that tells one topology from another, with all that it is made of.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a: the same in every version.
-        for byte in format!("{self:?}").bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        hash
+    /// Returns a number that tells one topology from another, with all that it is made of: the
+    /// regions with their places to a tenth of a degree, and who is in which placement.
+    pub(crate) fn fingerprint(
+        &self,
+        regions: &BTreeMap<RegionId, Place>,
+        placements: &BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    ) -> u64 {
+        let tenth = |degrees: f64| format!("{degrees:.1}");
+        let place = |it: &Place| (tenth(it.latitude), tenth(it.longitude));
+        let places: Vec<_> = regions.iter().map(|(region, it)| (region, place(it))).collect();
+        let text = format!("{self:?} {places:?} {placements:?}");
+        StableHash::default().bytes(text.as_bytes()).finish()
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Compaction {
     replayed: Option<(u64, Seen)>,
     /// Whether the state is wanted although the log is short.
     is_wanted: bool,
+    /// Bytes of the log at the last beat, and for how many beats it has hardly grown.
+    beat_bytes: usize,
+    rested: u32,
     stage: Stage,
 }
 
@@ -44,6 +47,24 @@ impl Compaction {
     /// Takes note of an op in the log.
     pub(crate) fn logged(&mut self, op: &Op) {
         self.log_bytes += op.weight();
+    }
+
+    /// A log rests that grows by less than this from beat to beat.
+    const REST_BYTES: usize = 64 << 10;
+    /// For how many beats it has to rest until its state is written sooner.
+    const REST_BEATS: u32 = 5;
+
+    /// Says after how many bytes of the log the state is due. A start takes a record of a state in
+    /// a fraction of the time of an op, so that a region that rests makes its next start short.
+    fn due(&mut self, least: usize) -> usize {
+        let grown = self.log_bytes.saturating_sub(self.beat_bytes);
+        self.beat_bytes = self.log_bytes;
+        self.rested = if grown < Self::REST_BYTES { self.rested.saturating_add(1) } else { 0 };
+        if self.rested < Self::REST_BEATS {
+            least.max(2 * self.state_bytes)
+        } else {
+            (least / 4).max(self.state_bytes / 4)
+        }
     }
 }
 
@@ -65,7 +86,9 @@ impl Region {
     /// Reads an op back that never left the log.
     pub(crate) fn replay_local(&mut self, op: &Op, part: Option<Box<Part>>) {
         let Some(part) = part else {
-            self.counters.misplaced += u64::from(matches!(op.change, Change::State(_)));
+            // A later version wrote it: this one must not write a state that lacks it.
+            self.compaction.local = op.seq;
+            self.holds_unknown = true;
             return;
         };
         self.compaction.local = op.seq;
@@ -98,10 +121,10 @@ impl Region {
     /// Begins to write the state if the log has grown long, and lets go of what is older than the
     /// state once it may.
     pub(crate) fn bound_log(&mut self) {
+        let due = self.compaction.due(self.config.limits.compact_after_bytes);
         let limits = &self.config.limits;
         match &self.compaction.stage {
             Stage::Idle => {
-                let due = limits.compact_after_bytes.max(2 * self.compaction.state_bytes);
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
                 let is_wanted = self.compaction.is_wanted || self.purge_is_due();
                 if (is_wanted || due <= self.compaction.log_bytes) && may_stand {
