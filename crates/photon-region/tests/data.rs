@@ -14,8 +14,8 @@ use photon_region::data::{
     Change, DataCommand, DataRefusal, DataReply, DatasetSpec, Edit, Expect, FieldEdit, Kind, Mode,
     Outside, PlacementRule, Policy, ReadHow, ReadLevel, Write, WriteLevel,
 };
-use photon_region::{Command, Refusal};
-use photon_state::{PlacementId, Seen};
+use photon_region::{Command, Input, Message, Refusal};
+use photon_state::{PlacementId, Seen, StreamId};
 use planet::{Planet, eu_only, id};
 use records::*;
 
@@ -65,6 +65,10 @@ fn a_write_at_quorum_says_what_was_reached_when_time_is_over() {
     assert_eq!(planet.written(ticket), Err(missed.into()));
     // It stays, and spreads; who still waits when a region comes back hears of it.
     let ticket = planet.ask_write_at("eu", &register, put("k", "4"), Some(WriteLevel::Strong));
+    // A peer may still have a placement that was taken out of the configuration here.
+    let placement = PlacementId::try_from("gone").unwrap();
+    let stream = StreamId { origin: id("eu"), placement, incarnation: 1 };
+    planet.input("eu", Input::Message(id("ap"), Message::Ack(stream, 1)));
     planet.link("us");
     assert_eq!(planet.written(ticket).unwrap().durable_in, 3);
     assert_eq!(planet.read("us", &register, "k"), "=4");
