@@ -2,7 +2,7 @@
 //! Must not act before all that the other region had seen is seen here.
 
 use photon_state::crdt::{Delta, Mending, Outline, Shape, Value};
-use photon_state::{Change, Key, Record, RegionId, Seen, Shelf, Update};
+use photon_state::{Change, Dot, Key, Record, RegionId, Seen, Shelf, Source, Update};
 
 use super::{Case, Repair, Word};
 use crate::data::DATA;
@@ -50,11 +50,16 @@ impl Region {
 
     fn judge(&mut self, case: &Case) {
         let shelf @ (placement, dataset, shape) = case.shelf;
-        let theirs = |dot: photon_state::Dot| dot.is_in(&case.seen, placement);
         let (mut sums, mut bytes) = (Vec::new(), 0);
         for (key, outline) in &case.records {
             let record = Record { placement, dataset, key: key.clone() };
             let Some(value) = self.store.state(&record, shape) else { continue };
+            let preferred = self.preferred(&record);
+            let theirs = |dot: Dot| {
+                dot.is_in(&case.seen, placement)
+                    && !(preferred == Some(dot.source.origin)
+                        && self.will_compare(dot.source, case.peer))
+            };
             match value.mend(outline, &theirs, self.source()) {
                 Mending::Nothing => {}
                 Mending::Write(all) => {
@@ -78,10 +83,19 @@ impl Region {
         }
     }
 
+    /// Whether another region compares what it holds with a peer, and can restore its own write
+    /// there under its own name.
+    fn will_compare(&self, source: Source, with: RegionId) -> bool {
+        let Source { origin, incarnation } = source;
+        let is_alive = self.peers.get(&origin).is_some_and(|it| it.incarnation == incarnation);
+        let are_linked = self.peers.get(&with).is_some_and(|it| it.linked.contains_key(&origin));
+        origin != with && is_alive && are_linked
+    }
+
     /// Merges sums of a peer that lack nothing there.
     pub(super) fn take_sums(&mut self, from: RegionId, shelf: Shelf, values: Vec<(Key, Value)>) {
         let (placement, _, shape) = shelf;
-        let is_shared = |dot: photon_state::Dot| {
+        let is_shared = |dot: Dot| {
             let stream = dot.source.stream(placement);
             // What was never written here cannot be lost here.
             stream != self.own_stream(placement) || dot.is_in(self.store.seen(), placement)

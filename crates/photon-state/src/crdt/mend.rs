@@ -3,9 +3,10 @@
 //!
 //! A region holds a write, or does not, according to the ops that it has seen. So a write that is
 //! held by one region, which has seen all that another one has, and that the other one has seen
-//! and does not hold, was lost there, or its removal was lost here. No op tells which: a later
-//! write of the same field decides, and without one the write is kept, because to lose what was
-//! acknowledged is worse than to bring back what was removed.
+//! and does not hold, was lost there, or its removal was lost here. No op tells which: the write is
+//! kept, beside a later one that both regions hold, because to lose what was acknowledged is worse
+//! than to bring back what was removed. Only where each region holds what the other lacks, the
+//! earlier write gives way: most likely the later one had replaced it.
 
 use super::{Field, FieldChange, Fields, Value, Version};
 use crate::{Dot, Hlc, Source};
@@ -107,19 +108,15 @@ impl Fields {
             let holds = |dot: &Dot| self.of(field).iter().any(|(_, it)| it.dot == *dot);
             let is_later =
                 |(_, dot, at): &&(Field, Dot, Hlc)| (version.at, version.dot) < (*at, *dot);
-            let mut later = of_field().filter(is_later).peekable();
-            let change = if later.peek().is_none() {
-                let older = of_field().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
-                FieldChange {
-                    field: field.clone(),
-                    replaces: std::iter::once(version.dot).chain(older).collect(),
-                    written: Some(version.written.clone()),
-                }
-            } else if later.any(|(_, dot, _)| holds(dot)) {
-                let replaces = vec![version.dot];
-                FieldChange { field: field.clone(), replaces, written: None }
-            } else {
-                continue; // The other region restores what is later.
+            let (later, older): (Vec<_>, Vec<_>) = of_field().partition(is_later);
+            if later.iter().any(|(_, dot, _)| !holds(dot)) {
+                continue; // The other region restores what is later, and with it what that replaced.
+            }
+            let lost = older.iter().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
+            let change = FieldChange {
+                field: field.clone(),
+                replaces: std::iter::once(version.dot).chain(lost).collect(),
+                written: Some(version.written.clone()),
             };
             match changes.iter_mut().find(|(at, _)| *at == version.at) {
                 Some((_, same)) => same.push(change),
