@@ -187,15 +187,23 @@ fn sums_are_mended_by_those_who_made_them() {
 }
 
 #[test]
-fn a_read_at_quorum_mends_what_it_finds() {
-    let mut planet = Planet::new();
-    let [register, ..] = declare_all(&mut planet);
-    planet.write("eu", &register, put("k", "v")).unwrap();
-    planet.restart("us", without(|op| op.stream.origin == planet::id("eu")));
-    assert_eq!(planet.read("us", &register, "k"), "none");
-    let read = how(ReadLevel::Quorum, &Seen::default());
-    planet.read_as("us", &register, "k", read).unwrap();
-    assert_eq!(planet.read("us", &register, "k"), "=v");
+fn a_read_at_quorum_shows_and_mends_what_one_region_has_lost() {
+    for reader in NAMES {
+        let mut planet = Planet::new();
+        let [register, _, counter, _] = declare_all(&mut planet);
+        planet.write("eu", &register, put("k", "v")).unwrap();
+        planet.write("eu", &counter, add(5)).unwrap();
+        planet.restart("us", without(|op| op.stream.origin == planet::id("eu")));
+        assert_eq!(planet.read("us", &register, "k"), "none");
+        let read = || how(ReadLevel::Quorum, &Seen::default());
+        assert_eq!(text(&planet.read_as(reader, &register, "k", read()).unwrap()), "=v");
+        assert_eq!(text(&planet.read_as(reader, &counter, "k", read()).unwrap()), "5");
+        let found = planet.regions[reader].view().counters.mismatched;
+        assert!(found != 0 || reader != "us", "whoever asks must see it");
+        if found != 0 {
+            assert_eq!(planet.read("us", &register, "k"), "=v", "read in {reader}");
+        }
+    }
 }
 
 proptest! {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::crdt::Value;
-use photon_state::{Dot, PlacementId, Position, Record, RegionId, Seen};
+use photon_state::crdt::{Shape, Side, Value, together};
+use photon_state::{PlacementId, Position, Record, RegionId, Seen, Source};
 
 use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
@@ -23,12 +23,13 @@ use crate::verdict::Verdict;
 pub(super) struct Gather {
     dataset: DatasetName,
     record: Record,
+    shape: Shape,
     session: Seen,
     /// How many answers are needed, that of this region included.
     needed: usize,
     /// How many regions may still answer.
     open: usize,
-    got: Vec<(RegionId, Option<Value>, Seen)>,
+    got: Vec<(RegionId, Side)>,
 }
 
 impl Region {
@@ -47,6 +48,7 @@ impl Region {
         let gather = Gather {
             dataset: spec.name.clone(),
             record: record.clone(),
+            shape: spec.kind.shape(),
             session: how.session.clone(),
             needed,
             open: others.len(),
@@ -95,14 +97,22 @@ impl Region {
                 return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
             }
             let record = Self::record_of(&spec, placement, key);
-            let value = self.store.state(&record, spec.kind.shape()).map(Cow::into_owned);
-            let shelf = (placement, record.dataset, spec.kind.shape());
-            let mut known = self.covers.beyond(&Position::Value(shelf, record.key));
-            known.join(self.store.seen());
-            let seen = known.iter().filter(|(it, _)| it.placement == placement);
-            Ok(Answer::State(value, seen.map(|(it, seq)| (*it, seq)).collect()))
+            let Side { value, seen } = self.side_of(&record, spec.kind.shape());
+            let value = Some(value).filter(|it| !it.is_empty());
+            Ok(Answer::State(value, seen))
         };
         (self.appended(), state())
+    }
+
+    /// Returns what a record is here, and by what has been seen of its placement.
+    fn side_of(&self, record: &Record, shape: Shape) -> Side {
+        let value = self.store.state(record, shape).map(Cow::into_owned);
+        let shelf = (record.placement, record.dataset, shape);
+        let mut known = self.covers.beyond(&Position::Value(shelf, record.key.clone()));
+        known.join(self.store.seen());
+        let seen = known.iter().filter(|(it, _)| it.placement == record.placement);
+        let seen = seen.map(|(it, seq)| (*it, seq)).collect();
+        Side { value: value.unwrap_or(Value::empty(shape)), seen }
     }
 
     /// Takes in what a region answered, or that it did not.
@@ -115,7 +125,8 @@ impl Region {
         let Some(gather) = self.data.gathers.get_mut(&ticket) else { return };
         gather.open -= 1;
         if let Ok(Answer::State(value, seen)) = answer {
-            gather.got.push((from, value, seen));
+            let value = value.unwrap_or(Value::empty(gather.shape));
+            gather.got.push((from, Side { value, seen }));
         }
         let placement = gather.record.placement;
         let got = gather.got.len() + usize::from(!self.data.rejoin.is_open(placement));
@@ -142,27 +153,24 @@ impl Region {
             Err(refusal) => return refusal.into(),
         };
         let (shape, placement) = (spec.kind.shape(), gather.record.placement);
-        let held = self.store.state(&gather.record, shape);
-        let mut value = held.map_or(Value::empty(shape), Cow::into_owned);
-        let all = self.store.seen().iter().filter(|(it, _)| it.placement == placement);
-        let mut seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
-        let mut damaged = Vec::new();
-        for (from, other, theirs) in &gather.got {
-            let other = other.clone().unwrap_or(Value::empty(shape));
-            if *theirs == seen && other != value && self.covers.is_empty() {
-                damaged.push(*from); // The same ops made different states.
-            }
-            let has = |seen: &Seen, dot: Dot| dot.is_in(seen, placement);
-            value.merge(&|dot| has(&seen, dot), &other, &|dot| has(theirs, dot));
-            seen.join(theirs);
-        }
-        self.counters.mismatched += damaged.len() as u64;
         let shelf = (placement, gather.record.dataset, shape);
+        let own = self.side_of(&gather.record, shape);
+        let contradicts = |(_, other): &&(RegionId, Side)| own.contradicts(other, placement);
+        let damaged = gather.got.iter().filter(contradicts).map(|(from, _)| *from);
+        let damaged: Vec<RegionId> = damaged.collect();
+        self.counters.mismatched += damaged.len() as u64;
         for peer in damaged {
             self.outline(peer, shelf, vec![gather.record.key.clone()], true);
         }
+        let source = |(region, side): &(RegionId, Side)| {
+            let incarnation = self.peers.get(region).map_or(0, |it| it.incarnation);
+            (Source { origin: *region, incarnation }, side.clone())
+        };
+        let others = gather.got.iter().map(source);
+        let sides: Vec<(Source, Side)> = [(self.source(), own)].into_iter().chain(others).collect();
+        let value = together(shape, placement, &sides);
         let mut session = gather.session.clone();
-        session.join(&seen);
+        sides.iter().for_each(|(_, side)| session.join(&side.seen));
         let found = Found {
             record: self.show_value(&spec, placement, &value),
             region: self.config.region,
