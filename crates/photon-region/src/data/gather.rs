@@ -10,7 +10,7 @@ use photon_state::{PlacementId, Position, Record, RegionId, Seen, Source};
 
 use super::declare::reply;
 use super::refusal::{DataRefusal, ReadGap};
-use super::{DataReply, DatasetName, DatasetSpec, Found, ReadHow, ReadLevel, split_key};
+use super::{DataReply, DatasetName, DatasetSpec, Found, ReadLevel, split_key};
 use crate::ask::Asker;
 use crate::contract::{Answer, Question, Ticket};
 use crate::desk::Held;
@@ -39,7 +39,7 @@ impl Region {
         ticket: Ticket,
         spec: &DatasetSpec,
         record: &Record,
-        how: &ReadHow,
+        (session, wait): (&Seen, Duration),
     ) -> Verdict {
         let members = &self.config.placements[&record.placement];
         let needed = members.len() / 2 + 1;
@@ -49,7 +49,7 @@ impl Region {
             dataset: spec.name.clone(),
             record: record.clone(),
             shape: spec.kind.shape(),
-            session: how.session.clone(),
+            session: session.clone(),
             needed,
             open: others.len(),
             got: Vec::new(),
@@ -66,7 +66,7 @@ impl Region {
         self.data.gathers.insert(ticket, gather);
         let (_, key) = split_key(&record.key).expect("it was made from a key");
         let (dataset, key) = (spec.name.clone(), Bytes::copy_from_slice(key));
-        let patience = how.wait.max(Duration::from_millis(1));
+        let patience = wait.max(Duration::from_millis(1));
         for to in others {
             let (dataset, key) = (dataset.clone(), key.clone());
             let question = Question::State { dataset, placement: record.placement, key };
