@@ -206,6 +206,40 @@ fn a_read_at_quorum_shows_and_mends_what_one_region_has_lost() {
     }
 }
 
+/// Takes the ops of a region as of a later version: they count as seen, and cannot be read.
+fn unread(origin: &'static str) -> impl Fn(&Arc<Op>) -> Arc<Op> {
+    move |op| {
+        let is_meant = op.stream.origin == planet::id(origin);
+        let change = if is_meant && matches!(op.change, Change::Update(_)) {
+            Change::Unknown { tag: 77, body: Bytes::new() }
+        } else {
+            op.change.clone()
+        };
+        Arc::new(Op { change, ..(**op).clone() })
+    }
+}
+
+#[test]
+fn a_region_that_could_not_read_all_has_no_vote_at_quorum() {
+    let read = || how(ReadLevel::Quorum, &Seen::default());
+    let mut planet = Planet::new();
+    let [register, ..] = declare_all(&mut planet);
+    planet.write("eu", &register, put("k", "v")).unwrap();
+    planet.restart("us", unread("eu"));
+    // It takes no part in what it asks for itself, and is not asked by others.
+    let found = planet.read_as("us", &register, "k", read()).unwrap();
+    assert_eq!((text(&found).as_str(), found.asked), ("=v", 2));
+    let found = planet.read_as("ap", &register, "k", read()).unwrap();
+    assert_eq!((text(&found).as_str(), found.asked), ("=v", 2));
+    planet.cut("eu");
+    for region in ["ap", "us"] {
+        let ticket = planet.ask_read(region, &register, "k", read());
+        planet.pass(WAIT);
+        assert!(planet.found(ticket).is_err(), "{region} and half a majority");
+    }
+    assert_eq!(mended(&planet), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]

@@ -55,13 +55,13 @@ impl Region {
             got: Vec::new(),
         };
         let reachable = self.own_votes(record.placement) + others.len();
-        if needed == 1 {
-            return self.merge_gathered(&gather);
-        }
         if reachable < needed {
             let why = ReadGap::Answers { got: reachable, needed };
             return Refusal::from(DataRefusal::ReadNotReached { level: ReadLevel::Quorum, why })
                 .into();
+        }
+        if needed == 1 {
+            return self.merge_gathered(&gather);
         }
         self.data.gathers.insert(ticket, gather);
         let (_, key) = split_key(&record.key).expect("it was made from a key");
@@ -75,9 +75,9 @@ impl Region {
         Verdict::Asked
     }
 
-    /// Returns how many votes this region has.
+    /// Returns how many votes this region has: none where it may lack what it counts as seen.
     fn own_votes(&self, placement: PlacementId) -> usize {
-        usize::from(!self.may_have_lost(placement))
+        usize::from(!self.may_have_lost(placement) && !self.holds_unknown)
     }
 
     /// Tells a peer what a record is here, if it may know.
@@ -92,6 +92,10 @@ impl Region {
             super::write::check_key(key)?;
             self.check_placement(placement)?;
             self.check_whole(placement)?;
+            if self.holds_unknown {
+                let why = ReadGap::Answers { got: 0, needed: 1 };
+                return Err(DataRefusal::ReadNotReached { level: ReadLevel::Quorum, why }.into());
+            }
             let is_known = self.placements_of(&spec).contains(&placement);
             if !self.may_hold(from, placement) || !is_known {
                 return Err(DataRefusal::NoSuchDataset(dataset.clone()).into());
@@ -129,9 +133,10 @@ impl Region {
             gather.got.push((from, Side { value, seen }));
         }
         let placement = gather.record.placement;
-        let got = gather.got.len() + usize::from(!self.data.rejoin.is_open(placement));
-        let (needed, is_over) = (gather.needed, gather.needed <= got);
-        if !is_over && needed <= got + gather.open {
+        let (answers, open, needed) = (gather.got.len(), gather.open, gather.needed);
+        let got = answers + self.own_votes(placement);
+        let is_over = needed <= got;
+        if !is_over && needed <= got + open {
             return;
         }
         let gather = self.data.gathers.remove(&ticket).expect("it was just there");
@@ -154,12 +159,16 @@ impl Region {
         };
         let (shape, placement) = (spec.kind.shape(), gather.record.placement);
         let shelf = (placement, gather.record.dataset, shape);
-        let own = self.side_of(&gather.record, shape);
-        let contradicts = |(_, other): &&(RegionId, Side)| own.contradicts(other, placement);
+        // What is missing here of what counts as seen would look as if it were removed.
+        let own = (!self.holds_unknown).then(|| self.side_of(&gather.record, shape));
+        let contradicts = |(_, other): &&(RegionId, Side)| {
+            own.as_ref().is_some_and(|own| own.contradicts(other, placement))
+        };
         let damaged = gather.got.iter().filter(contradicts).map(|(from, _)| *from);
         let damaged: Vec<RegionId> = damaged.collect();
         self.counters.mismatched += damaged.len() as u64;
-        for peer in damaged {
+        let may_compare = self.may_compare();
+        for peer in damaged.into_iter().filter(|_| may_compare) {
             self.outline(peer, shelf, vec![gather.record.key.clone()], true);
         }
         let source = |(region, side): &(RegionId, Side)| {
@@ -167,14 +176,15 @@ impl Region {
             (Source { origin: *region, incarnation }, side.clone())
         };
         let others = gather.got.iter().map(source);
-        let sides: Vec<(Source, Side)> = [(self.source(), own)].into_iter().chain(others).collect();
+        let own = own.map(|it| (self.source(), it)).into_iter();
+        let sides: Vec<(Source, Side)> = own.chain(others).collect();
         let value = together(shape, placement, &sides);
         let mut session = gather.session.clone();
         sides.iter().for_each(|(_, side)| session.join(&side.seen));
         let found = Found {
             record: self.show_value(&spec, placement, &value),
             region: self.config.region,
-            asked: 1 + gather.got.len(),
+            asked: sides.len(),
             staleness: None,
             session,
         };

@@ -47,7 +47,7 @@ impl Region {
     }
 
     /// Whether what is held here follows from what is seen.
-    pub(super) fn may_compare(&self) -> bool {
+    pub(crate) fn may_compare(&self) -> bool {
         self.covers.is_empty() && !self.holds_unknown && self.disk == Disk::Ready
     }
 
