@@ -7,8 +7,8 @@ mod records;
 
 use std::time::Duration;
 
-use photon_region::Refusal;
 use photon_region::data::{DataRefusal, Found, Kind, ReadGap, ReadHow, ReadLevel};
+use photon_region::{Disk, Input, Refusal};
 use photon_state::Seen;
 use planet::Planet;
 use records::*;
@@ -51,4 +51,23 @@ fn a_read_at_quorum_is_as_fresh_as_it_is_asked_to_be() {
     let ticket = planet.ask_read("us", &register, "k", fresh);
     planet.pass(WAIT);
     assert!(matches!(gap(planet.found(ticket)), ReadGap::Stale(_)));
+}
+
+#[test]
+fn staleness_is_known_again_after_a_peer_has_lost_its_disk() {
+    let mut planet = Planet::new();
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    // Only `eu` has this, and `ap` hears of it and cannot take it.
+    planet.cut("us");
+    planet.input("ap", Input::Disk(Disk::Full));
+    planet.write("eu", &register, put("k", "lost")).unwrap();
+    planet.pass(Duration::from_secs(3));
+    planet.lose_disk("eu", &["ap"]);
+    planet.input("ap", Input::Disk(Disk::Ready));
+    planet.link("us");
+    planet.pass(Duration::from_secs(3));
+    let staleness_max = Some(Duration::from_millis(1_500));
+    let fresh = ReadHow { staleness_max, ..how(ReadLevel::Eventual, &Seen::default()) };
+    assert_eq!(text(&planet.read_as("ap", &register, "k", fresh).unwrap()), "none");
 }

@@ -249,6 +249,8 @@ impl Data {
         for ((_, placement), fresh) in fresh {
             let source = photon_state::Source { origin: peer, incarnation };
             let seq = seen.of(&source.stream(*placement));
+            // What it had in a former life, and lost with its disk, may never come.
+            fresh.marks.retain(|(mark, _)| mark.source == source);
             if fresh.marks.len() < Self::MARKS_MAX {
                 fresh.marks.push_back((Dot { source, seq }, at));
             }
