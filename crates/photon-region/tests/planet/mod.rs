@@ -102,10 +102,15 @@ impl Planet {
         self.appended.insert(name, 0);
         self.logs.insert(name, Vec::new());
         self.cut.remove(name);
-        for peer in linked {
-            let both = [(name, Input::Linked(id(peer))), (*peer, Input::Linked(id(name)))];
-            self.inputs(both.into());
-        }
+        linked.iter().for_each(|peer| self.link_two(name, peer));
+    }
+
+    /// Links two regions.
+    pub(crate) fn link_two(&mut self, name: &'static str, peer: &'static str) {
+        self.cut.remove(name);
+        self.cut.remove(peer);
+        let both = [(name, Input::Linked(id(peer))), (peer, Input::Linked(id(name)))];
+        self.inputs(both.into());
     }
 
     /// Ends a region that is cut off, and starts it again after a while with what its log holds.
