@@ -7,10 +7,13 @@ mod records;
 
 use std::time::Duration;
 
-use photon_region::data::{DataRefusal, Found, Kind, ReadGap, ReadHow, ReadLevel};
+use photon_region::data::{
+    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Found, Kind, PlacementRule,
+    ReadGap, ReadHow, ReadLevel,
+};
 use photon_region::{Disk, Input, Refusal};
-use photon_state::Seen;
-use planet::Planet;
+use photon_state::{PlacementId, Seen};
+use planet::{NAMES, Planet, west};
 use records::*;
 
 /// Returns what a read that was not answered in time still misses.
@@ -51,6 +54,63 @@ fn a_read_at_quorum_is_as_fresh_as_it_is_asked_to_be() {
     let ticket = planet.ask_read("us", &register, "k", fresh);
     planet.pass(WAIT);
     assert!(matches!(gap(planet.found(ticket)), ReadGap::Stale(_)));
+}
+
+/// Where a write depends on another one that is lost: `eu` has told `us` of the effect alone.
+fn lost_cause(planet: &mut Planet) -> (DatasetName, DatasetName, Seen) {
+    let wide = planet.declare("ap", dataset(Kind::Register));
+    let spec = dataset(Kind::Set);
+    let narrow = planet.declare("ap", DatasetSpec { rule: PlacementRule::Fixed(west()), ..spec });
+    // No region takes what is written under `global` any more.
+    planet.drop_ops = |op| op.stream.placement == PlacementId::global();
+    let cause = planet.write("eu", &wide, put("k", "cause")).unwrap().session;
+    let write = edits(vec![set("x", "")]);
+    let (writes, level, wait) = (vec![write], None, WAIT);
+    let (dataset, session) = (narrow.clone(), cause);
+    let command = DataCommand::Write { dataset, writes, level, session, wait };
+    let Ok(DataReply::Written(written)) = planet.data("eu", command) else { panic!("no write") };
+    planet.lose_disk("eu", &["us", "ap"]);
+    planet.drop_ops = |_| false;
+    (wide, narrow, written.session)
+}
+
+#[test]
+fn a_session_that_has_seen_what_is_lost_is_told_so() {
+    let mut planet = Planet::new();
+    let (wide, _, session) = lost_cause(&mut planet);
+    let ask = |planet: &mut Planet, region, wait| {
+        let how = ReadHow { wait, ..how(ReadLevel::Session, &session) };
+        let ticket = planet.ask_read(region, &wide, "k", how);
+        planet.pass(wait);
+        planet.found(ticket)
+    };
+    // Somebody might still have it.
+    assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
+    planet.pass(Duration::from_secs(5));
+    let (origin, placement) = (planet::id("eu"), PlacementId::global());
+    let lost = Refusal::from(DataRefusal::SessionLost { origin, placement });
+    for region in NAMES {
+        assert_eq!(ask(&mut planet, region, Duration::ZERO).unwrap_err(), lost, "{region}");
+        let (dataset, writes, level) = (wide.clone(), vec![put("k", "v")], None);
+        let (session, wait) = (session.clone(), WAIT);
+        let write = DataCommand::Write { dataset, writes, level, session, wait };
+        assert_eq!(planet.data(region, write).unwrap_err(), lost, "{region}");
+    }
+    // While a region that may have it is away, nobody can know.
+    planet.cut("ap");
+    assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
+}
+
+#[test]
+fn a_session_does_not_learn_from_others_to_wait_for_what_is_lost() {
+    let mut planet = Planet::new();
+    let (wide, narrow, _) = lost_cause(&mut planet);
+    planet.pass(Duration::from_secs(8));
+    let causal = || how(ReadLevel::Causal, &Seen::default());
+    let found = planet.read_as("us", &narrow, "k", causal()).unwrap();
+    assert_eq!(text(&found), "x=");
+    let session = how(ReadLevel::Session, &found.session);
+    assert_eq!(text(&planet.read_as("us", &wide, "k", session).unwrap()), "none");
 }
 
 #[test]

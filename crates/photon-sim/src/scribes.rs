@@ -205,7 +205,13 @@ impl Scribes {
         (index, step): (u32, &Step),
         refusal: &Refusal,
         rng: &mut fastrand::Rng,
-    ) {
+    ) -> Result<(), Broken> {
+        if matches!(refusal, Refusal::Data(DataRefusal::SessionLost { .. })) {
+            Promise::Acknowledged.holds(!stage.ledger.is_strict(), || {
+                format!("scribe {index} was told that its session is lost: {refusal}")
+            })?;
+            self.all[index as usize].session = Seen::default();
+        }
         let is_unknown = matches!(
             refusal,
             Refusal::Data(
@@ -230,6 +236,7 @@ impl Scribes {
             _ => {}
         }
         self.rest(stage, index, rng.u64(50 * MS..SECOND));
+        Ok(())
     }
 
     /// Compares what the regions hold at the end with what was promised.

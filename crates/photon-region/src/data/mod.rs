@@ -13,6 +13,7 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod lost;
 mod moves;
 mod place;
 mod quota;
@@ -298,6 +299,7 @@ impl Region {
         self.watch_conflicts();
         self.forget_asked_rights();
         self.data.freshen(self.store.seen());
+        self.forget_lost();
         self.run_moves();
         self.rejoin();
     }

@@ -128,6 +128,7 @@ impl Region {
             return Err(DataRefusal::Senseless { field: "consistency", why }.into());
         }
         if ReadLevel::Session <= level {
+            self.check_lost(&how.session, &placements.iter().copied().collect())?;
             let mut wanted = how.session.clone();
             if level == ReadLevel::Causal {
                 let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
