@@ -139,6 +139,7 @@ impl Region {
             let from = self.rng.usize(..differing.len());
             differing.rotate_left(from); // So that all have their turn, in some comparison.
             differing.truncate(max);
+            differing.sort_unstable();
         }
         if is_leaf {
             self.begin_scan(peer, shelf, differing, None);

@@ -8,15 +8,18 @@
 //! than to bring back what was removed. Only where each region holds what the other lacks, the
 //! earlier write gives way: most likely the later one had replaced it.
 
+use std::collections::BTreeMap;
+
 use super::{Field, FieldChange, Fields, Value, Version};
 use crate::{Dot, Hlc, Source};
 
 /// Which writes are in force in a record, without what they wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outline {
-    /// Those of named fields, with their times.
+    /// Those of named fields, with their times: by field and dot.
     Fields(Vec<(Field, Dot, Hlc)>),
-    /// The last op of each source that is in a sum, with what tells its part from others.
+    /// The last op of each source that is in a sum, with what tells its part from others: by
+    /// source.
     Sums(Vec<(Dot, u64)>),
 }
 
@@ -29,6 +32,17 @@ pub enum Mending {
     Send,
     /// Nothing.
     Nothing,
+}
+
+impl Outline {
+    /// Whether it is in order, and says nothing twice.
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        match self {
+            Self::Fields(all) => all.is_sorted_by(|(a, x, _), (b, y, _)| (a, x) < (b, y)),
+            Self::Sums(all) => all.is_sorted_by(|(a, _), (b, _)| a.source < b.source),
+        }
+    }
 }
 
 impl Value {
@@ -90,18 +104,23 @@ fn lacks(
     here: Source,
 ) -> bool {
     parts.any(|(dot, check)| {
-        let known = there.iter().find(|(it, _)| it.source == dot.source);
+        let at = there.binary_search_by_key(&dot.source, |(it, _)| it.source);
+        let known = at.ok().map(|at| there[at]);
         let is_behind = known.is_none_or(|(it, _)| it.seq < dot.seq);
-        let is_wrong = known.is_some_and(|(it, other)| it.seq == dot.seq && *other != check);
+        let is_wrong = known.is_some_and(|(it, other)| it.seq == dot.seq && other != check);
         theirs(dot) && (is_behind || (is_wrong && dot.source == here))
     })
 }
 
 impl Fields {
     fn mend(&self, there: &[(Field, Dot, Hlc)], theirs: &dyn Fn(Dot) -> bool) -> Mending {
-        let mut changes: Vec<(Hlc, Vec<FieldChange>)> = Vec::new();
+        let mut changes: BTreeMap<Hlc, Vec<FieldChange>> = BTreeMap::new();
+        let mut rest = there;
         for (field, version) in self.versions() {
-            let of_field = || there.iter().filter(|(it, ..)| it == field);
+            // Both are in the order of their fields.
+            rest = &rest[rest.partition_point(|(it, ..)| it < field)..];
+            let same = rest.partition_point(|(it, ..)| it == field);
+            let of_field = || rest[..same].iter();
             if !theirs(version.dot) || of_field().any(|(_, dot, _)| *dot == version.dot) {
                 continue;
             }
@@ -110,7 +129,7 @@ impl Fields {
                 |(_, dot, at): &&(Field, Dot, Hlc)| (version.at, version.dot) < (*at, *dot);
             let (later, older): (Vec<_>, Vec<_>) = of_field().partition(is_later);
             if later.iter().any(|(_, dot, _)| !holds(dot)) {
-                continue; // The other region restores what is later, and with it what that replaced.
+                continue; // The other region restores what is later, which most likely replaced it.
             }
             let lost = older.iter().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
             let change = FieldChange {
@@ -118,11 +137,11 @@ impl Fields {
                 replaces: std::iter::once(version.dot).chain(lost).collect(),
                 written: Some(version.written.clone()),
             };
-            match changes.iter_mut().find(|(at, _)| *at == version.at) {
-                Some((_, same)) => same.push(change),
-                None => changes.push((version.at, vec![change])),
-            }
+            changes.entry(version.at).or_default().push(change);
         }
-        if changes.is_empty() { Mending::Nothing } else { Mending::Write(changes) }
+        if changes.is_empty() {
+            return Mending::Nothing;
+        }
+        Mending::Write(changes.into_iter().collect())
     }
 }
