@@ -187,6 +187,30 @@ fn sums_are_mended_by_those_who_made_them() {
 }
 
 #[test]
+fn a_sum_in_steady_use_is_mended_and_shows_nothing_before_it_is_seen() {
+    let mut planet = Planet::new();
+    let [_, _, counter, _] = declare_all(&mut planet);
+    planet.write("eu", &counter, add(5)).unwrap();
+    planet.write("eu", &counter, add(7)).unwrap();
+    planet.restart("ap", without(|op| op.stream.origin == planet::id("eu") && op.seq == 1));
+    // Whenever they compare, something of `eu` is on its way to the others.
+    planet.drop_ops = |op| op.stream.origin == planet::id("eu");
+    planet.write("eu", &counter, add(11)).unwrap();
+    planet.pass(Duration::from_secs(100));
+    assert_eq!(planet.read("ap", &counter, "k"), "7", "what is not seen is not shown");
+    assert_eq!(mended(&planet), 0);
+    planet.drop_ops = |_| false;
+    planet.pass(Duration::from_secs(3));
+    assert_eq!(planet.read("ap", &counter, "k"), "23");
+    assert_eq!(mended(&planet), 1);
+    a_while(&mut planet);
+    assert_alike(&planet);
+    assert_eq!(mended(&planet), 1);
+    planet.restart("ap", Arc::clone);
+    assert_eq!(planet.read("ap", &counter, "k"), "23");
+}
+
+#[test]
 fn a_read_at_quorum_shows_and_mends_what_one_region_has_lost() {
     for reader in NAMES {
         let mut planet = Planet::new();

@@ -59,18 +59,12 @@ impl Value {
         }
     }
 
-    /// Takes over what another region holds of a source that cannot be wrong about itself, and
-    /// whatever else of a sum is missing here.
-    pub fn correct(&mut self, other: &Self, source: Source) {
+    /// Takes over what another region, which cannot be wrong about itself, holds of ops that are
+    /// `known` here, where it is missing here. Of others nothing is taken: they will come.
+    pub fn correct(&mut self, other: &Self, itself: Source, known: &dyn Fn(Dot) -> bool) {
         match (self, other) {
-            (Self::Counter(here), Self::Counter(there)) => {
-                here.correct(there, source);
-                here.merge(there);
-            }
-            (Self::Escrow(here), Self::Escrow(there)) => {
-                here.correct(there, source);
-                here.merge(there);
-            }
+            (Self::Counter(here), Self::Counter(there)) => here.correct(there, itself, known),
+            (Self::Escrow(here), Self::Escrow(there)) => here.correct(there, itself, known),
             (Self::Fields(_) | Self::Counter(_) | Self::Escrow(_), _) => {}
         }
     }
@@ -96,7 +90,8 @@ fn send_if(is_lacking: bool) -> Mending {
     if is_lacking { Mending::Send } else { Mending::Nothing }
 }
 
-/// Whether a sum lacks ops that were seen where it is, or is wrong about those of `here`.
+/// Whether a sum lacks ops that were seen where it is, or may be wrong about those of `here`: while
+/// more are on their way to it, what is there cannot be told from damage.
 fn lacks(
     mut parts: impl Iterator<Item = (Dot, u64)>,
     there: &[(Dot, u64)],
@@ -107,8 +102,9 @@ fn lacks(
         let at = there.binary_search_by_key(&dot.source, |(it, _)| it.source);
         let known = at.ok().map(|at| there[at]);
         let is_behind = known.is_none_or(|(it, _)| it.seq < dot.seq);
-        let is_wrong = known.is_some_and(|(it, other)| it.seq == dot.seq && other != check);
-        theirs(dot) && (is_behind || (is_wrong && dot.source == here))
+        let is_wrong = known.is_none_or(|(it, other)| (it.seq, other) != (dot.seq, check));
+        let is_later = known.is_some_and(|(it, _)| dot.seq < it.seq);
+        (theirs(dot) && is_behind) || (dot.source == here && is_wrong && !is_later)
     })
 }
 

@@ -57,7 +57,7 @@ pub fn together(shape: Shape, placement: PlacementId, sides: &[(Source, Side)]) 
     let all = |_: Dot| true;
     sides.iter().for_each(|(_, side)| value.merge(&all, &side.value, &all));
     // A region is right about what it has added itself.
-    sides.iter().for_each(|(source, side)| value.correct(&side.value, *source));
+    sides.iter().for_each(|(source, side)| value.correct(&side.value, *source, &all));
     value
 }
 
