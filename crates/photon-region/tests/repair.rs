@@ -163,6 +163,25 @@ fn a_write_beside_a_later_one_comes_back_and_is_shown_as_the_policy_says() {
 }
 
 #[test]
+fn a_write_that_comes_back_depends_on_what_it_was_made_after() {
+    let mut planet = Planet::new();
+    let [register, set_of, ..] = declare_all(&mut planet);
+    let mut made_after = planet.write("eu", &register, put("k", "cause")).unwrap().session;
+    made_after.join(&planet.write("us", &set_of, edits(vec![set("x", "")])).unwrap().session);
+    planet.restart("ap", without(|op| op.stream.origin == planet::id("us")));
+    a_while(&mut planet);
+    assert_alike(&planet);
+    assert_eq!(planet.read("ap", &set_of, "k"), "x=");
+    let update = |op: &Arc<Op>| {
+        let Change::Update(update) = &op.change else { return None };
+        Some((op.stream, update.needs.clone()))
+    };
+    let (stream, mut needs) = planet.logs["ap"].iter().rev().find_map(update).unwrap();
+    needs.raise(stream, u64::MAX); // The order of its own stream is kept as it is.
+    assert!(needs.covers(&made_after), "{needs:?}");
+}
+
+#[test]
 fn sums_are_mended_by_those_who_made_them() {
     let mut planet = Planet::new();
     let [_, _, counter, quota] = declare_all(&mut planet);

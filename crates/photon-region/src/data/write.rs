@@ -330,7 +330,7 @@ impl Region {
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
     /// of it: nothing else may be told in it.
-    pub(super) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+    pub(crate) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetCauses) {
             return Seen::default();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use photon_state::crdt::{Delta, Mending, Outline, Shape, Value};
 use photon_state::{
-    Change, Dot, Key, Record, RegionId, Seen, Shelf, Source, StreamId, Update,
+    Change, Dot, Key, PlacementId, Record, RegionId, Seen, Shelf, Source, StreamId, Update,
 };
 
 use super::{Case, Repair, Sum, Word};
@@ -56,6 +56,7 @@ impl Region {
     fn judge(&mut self, case: &Case) {
         let shelf @ (placement, dataset, shape) = case.shelf;
         let (mut sums, mut bytes) = (Vec::new(), 0);
+        let needs = self.causes_of_all(placement);
         // Not all sums may fit: each has its turn, in some comparison.
         let (first, last) = case.records.split_at(self.rng.usize(..=case.records.len()));
         for (key, outline) in last.iter().chain(first) {
@@ -72,7 +73,7 @@ impl Region {
                 Mending::Write(all) => {
                     self.counters.mended += 1;
                     for (at, changes) in all {
-                        let (delta, needs) = (Delta::Fields(changes), Seen::default());
+                        let (delta, needs) = (Delta::Fields(changes), needs.clone());
                         let change = Change::Update(Box::new(Update { delta, needs }));
                         self.write_as_of(at, placement, DATA, key.clone(), change);
                     }
@@ -87,6 +88,15 @@ impl Region {
         if !sums.is_empty() {
             self.say_word(case.peer, &Word::Sums { shelf, values: sums });
         }
+    }
+
+    /// Returns what any write that is held of a placement may depend on: what a restored one did is
+    /// not known any more.
+    fn causes_of_all(&self, placement: PlacementId) -> Seen {
+        let mut all = self.data.horizon().get(&placement).cloned().unwrap_or_default();
+        let seen = self.store.seen().iter().filter(|(it, _)| it.placement == placement);
+        seen.for_each(|(stream, seq)| all.raise(*stream, seq));
+        self.needs_of(&all, self.own_stream(placement))
     }
 
     /// Whether another region compares what it holds with a peer, and can restore its own write
@@ -136,7 +146,11 @@ impl Region {
     /// be told only until its next one.
     pub(crate) fn sums_are_due(&mut self, stream: StreamId, seq: u64) {
         let from = (stream, seq, Key::new(b""));
-        let due = self.repair.sums.range(from..).take_while(|((it, at, _), _)| (*it, *at) == (stream, seq));
+        let due = self
+            .repair
+            .sums
+            .range(from..)
+            .take_while(|((it, at, _), _)| (*it, *at) == (stream, seq));
         let due: Vec<_> = due.map(|(due, _)| due.clone()).collect();
         for due in due {
             let Some(sum) = self.repair.sums.remove(&due) else { continue };
