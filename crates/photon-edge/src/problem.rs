@@ -59,6 +59,7 @@ pub(crate) enum Kind {
     Unplaced,
     LivesElsewhere,
     RecordMoves,
+    SessionLost,
     NoSuchMove,
     WrongType,
     DoesNotFit,
@@ -81,7 +82,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 52] = [
+    pub(crate) const ALL: [Self; 53] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -117,6 +118,7 @@ impl Kind {
         Self::Unplaced,
         Self::LivesElsewhere,
         Self::RecordMoves,
+        Self::SessionLost,
         Self::NoSuchMove,
         Self::WrongType,
         Self::DoesNotFit,
@@ -182,6 +184,7 @@ impl Kind {
             Self::Unplaced => (odd, "unplaced", "Record without a place"),
             Self::LivesElsewhere => (S::CONFLICT, "lives-elsewhere", "Record lives elsewhere"),
             Self::RecordMoves => (S::CONFLICT, "record-moves", "Record moves"),
+            Self::SessionLost => (S::CONFLICT, "session-lost", "Session lost"),
             Self::NoSuchMove => (S::NOT_FOUND, "no-such-move", "No such move"),
             Self::WrongType => (odd, "wrong-type", "Wrong type of change"),
             Self::DoesNotFit => (odd, "does-not-fit", "Does not fit the dataset"),
@@ -339,6 +342,10 @@ impl From<DataRefusal> for Problem {
                 of: Some(members as u64),
                 ..Kind::LevelNotReached.problem(detail)
             },
+            DataRefusal::SessionLost { origin, placement: _ } => {
+                let region = Some(origin.to_string());
+                Problem { region, ..field(Kind::SessionLost, "session") }
+            }
             DataRefusal::ReadNotReached { .. } => Kind::ReadNotReached.problem(detail),
             DataRefusal::DeciderUnreachable { region, was_sent: _ } => {
                 at(Kind::DeciderUnreachable, region)

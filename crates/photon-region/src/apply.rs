@@ -119,6 +119,9 @@ impl Region {
         for waiter in self.desk.ring_seen(op.stream, op.seq) {
             self.look_again(waiter);
         }
+        if self.repair.holds_sums() {
+            self.sums_are_due(op.stream, op.seq);
+        }
         true
     }
 

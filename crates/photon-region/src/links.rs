@@ -15,6 +15,8 @@ pub(crate) struct Peer {
     pub(crate) is_linked: bool,
     /// What it has durably, by its own word; `None` until it has spoken in this session.
     pub(crate) theirs: Option<Seen>,
+    /// When it spoke first in this session.
+    pub(crate) spoke: Option<Duration>,
     /// Whom it is linked to, with the round trips that it tells.
     pub(crate) linked: BTreeMap<RegionId, Option<Duration>>,
     /// Tells its topology from others, if it has said.
@@ -168,6 +170,7 @@ impl Peer {
         }
         self.kept.clone_from(&seen);
         self.has_spoken = true;
+        self.spoke.get_or_insert(now);
         self.theirs = Some(seen);
     }
 

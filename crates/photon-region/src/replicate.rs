@@ -60,7 +60,7 @@ impl Region {
                 }
                 peer.heard(seen.clone(), now);
                 self.heard_of_removals(from, &seen);
-                self.rejoin_with(from, &seen);
+                self.rejoin_with(from, incarnation, &seen);
                 if is_changed {
                     self.links_changed(Whose::Others);
                 }

@@ -5,8 +5,8 @@
 mod planet;
 mod records;
 
-use photon_region::Refusal;
 use photon_region::data::{DataRefusal, Expect, Kind, ReadLevel, Write, WriteLevel};
+use photon_region::{Disk, Input, Refusal};
 use photon_state::Seen;
 use planet::{NAMES, Planet};
 use records::*;
@@ -69,4 +69,27 @@ fn a_region_that_lost_its_disk_neither_votes_nor_decides_until_it_has_caught_up(
     let ticket = planet.ask_write(home, &register, absent("third"));
     let refused = planet.written(ticket);
     assert!(matches!(refused, Err(Refusal::Data(DataRefusal::Unexpected { .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_region_does_not_wait_for_what_another_one_has_lost_since() {
+    let mut planet = Planet::new();
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.cut("us");
+    planet.cut("ap");
+    planet.write("eu", &register, put("k", "lost")).unwrap();
+    // `ap` hears what `eu` has, and before it can take it, `eu` loses its disk as well.
+    planet.lose_disk("ap", &[]);
+    planet.input("ap", Input::Disk(Disk::Full));
+    planet.link_two("ap", "eu");
+    planet.pass(WAIT);
+    planet.lose_disk("eu", &["ap"]);
+    planet.input("ap", Input::Disk(Disk::Ready));
+    planet.link("us");
+    planet.link("eu");
+    planet.pass(WAIT);
+    for n in 0..6 {
+        let absent = Write { expect: Some(Expect::Absent), ..put(&format!("k{n}"), "v") };
+        planet.write("ap", &register, absent).unwrap();
+    }
 }

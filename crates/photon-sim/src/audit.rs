@@ -111,6 +111,12 @@ impl Planet<'_, '_> {
                 .holds(self.now < deadline, || "lists of tasks are not answered".into())?;
         }
         let (crowd, mut stage) = self.stage();
+        crowd.scribes.begin_last_looks(&mut stage);
+        while !self.crowd.scribes.have_looked() {
+            self.run_until(self.now + Self::LOOK_EVERY)?;
+            Promise::Calm.holds(self.now < deadline, || "sessions are not answered".into())?;
+        }
+        let (crowd, mut stage) = self.stage();
         crowd.begin_audit(&mut stage);
         while !self.crowd.audit_is_over() {
             self.run_until(self.now + Self::LOOK_EVERY)?;

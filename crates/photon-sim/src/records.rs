@@ -109,6 +109,8 @@ pub(crate) enum Step {
     PutSecret,
     ReadSecret,
     Watch,
+    /// Reads with the session once all is at rest: it must be answered.
+    LastLook,
 }
 
 /// What a scribe does.
@@ -134,6 +136,8 @@ pub(crate) struct Scribe {
     pub(crate) stays_at: Option<usize>,
     /// The level of the write that is under way.
     pub(crate) level: Option<WriteLevel>,
+    /// In how many regions it has yet to look for the last time.
+    pub(crate) looks: usize,
 }
 
 /// What was tried and what was promised for one quota.
@@ -224,7 +228,8 @@ impl Scribes {
 
     fn add(&mut self, role: Role) -> u32 {
         let session = Seen::default();
-        self.all.push(Scribe { role, session, is_busy: false, stays_at: None, level: None });
+        let (is_busy, stays_at, level, looks) = (false, None, None, 0);
+        self.all.push(Scribe { role, session, is_busy, stays_at, level, looks });
         u32::try_from(self.all.len() - 1).expect("a few scribes")
     }
 
@@ -245,7 +250,11 @@ impl Scribes {
             return None;
         }
         if stage.is_calm {
-            return None;
+            let site = scribe.looks.checked_sub(1)?;
+            scribe.is_busy = true;
+            let (step, wait) = (Step::LastLook, Duration::from_secs(8));
+            let command = Command::Data(self.reading(stage.atlas, index, &step, wait, rng));
+            return Some(Request { site, command, asked: Asked::Scribe(index, step) });
         }
         let Some(site) = pick(stage.alive, rng) else {
             stage.later(SECOND, turn(index as usize));
@@ -392,7 +401,8 @@ impl Scribes {
             | Step::ReadCause { .. }
             | Step::ReadSeat { .. }
             | Step::ReadSecret
-            | Step::Watch => return None,
+            | Step::Watch
+            | Step::LastLook => return None,
         })
     }
 
@@ -407,6 +417,10 @@ impl Scribes {
         let scribe = &self.all[index as usize];
         let mut level = [ReadLevel::Session, ReadLevel::Causal][rng.usize(0..2)];
         let (name, key) = match (step, &scribe.role) {
+            (Step::LastLook, _) => {
+                level = ReadLevel::Session;
+                ("notes", "last".to_owned())
+            }
             (Step::ReadCount, _) => ("count", format!("c{index}")),
             (Step::ReadEffect, Role::Reader { author, generation, .. }) => {
                 level = ReadLevel::Causal;
@@ -458,7 +472,7 @@ impl Scribes {
     }
 }
 
-fn turn(index: usize) -> Turn {
+pub(crate) fn turn(index: usize) -> Turn {
     Turn::Scribe(u32::try_from(index).expect("a few scribes"))
 }
 

@@ -11,7 +11,7 @@ use photon_state::{Dataset, Key, PlacementId, Record, Seen};
 
 use crate::clock::{MS, SECOND};
 use crate::promises::{Broken, Promise};
-use crate::records::{Role, Scribes, Step, number_of, placement_of};
+use crate::records::{Role, Scribes, Step, number_of, placement_of, turn};
 use crate::site::{Atlas, Site};
 use crate::workload::Stage;
 
@@ -19,6 +19,19 @@ use crate::workload::Stage;
 const DATA: Dataset = Dataset(5);
 
 impl Scribes {
+    /// Lets everybody read once more in every region, with what the session has seen.
+    pub(crate) fn begin_last_looks(&mut self, stage: &mut Stage<'_>) {
+        for (index, scribe) in self.all.iter_mut().enumerate() {
+            scribe.looks = stage.sites.len();
+            stage.later(0, turn(index));
+        }
+    }
+
+    /// Whether everybody has.
+    pub(crate) fn have_looked(&self) -> bool {
+        self.all.iter().all(|it| it.looks == 0)
+    }
+
     /// Takes in an answer.
     pub(crate) fn heard(
         &mut self,
@@ -37,6 +50,9 @@ impl Scribes {
                 Promise::Session.holds(found.session.covers(&old), || {
                     format!("scribe {index}: a read took something out of its session")
                 })?;
+                if let Step::LastLook = step {
+                    self.all[index as usize].looks -= 1;
+                }
                 if is_strict {
                     self.read(stage, here, (index, step), reply)?;
                 }
@@ -205,7 +221,17 @@ impl Scribes {
         (index, step): (u32, &Step),
         refusal: &Refusal,
         rng: &mut fastrand::Rng,
-    ) {
+    ) -> Result<(), Broken> {
+        if matches!(refusal, Refusal::Data(DataRefusal::SessionLost { .. })) {
+            Promise::Acknowledged.holds(!stage.ledger.is_strict(), || {
+                format!("scribe {index} was told that its session is lost: {refusal}")
+            })?;
+            self.all[index as usize].session = Seen::default();
+        }
+        let gap = matches!(refusal, Refusal::Data(DataRefusal::ReadNotReached { .. }));
+        Promise::Session.holds(!gap || !matches!(step, Step::LastLook), || {
+            format!("scribe {index} waits for what never comes: {refusal}")
+        })?;
         let is_unknown = matches!(
             refusal,
             Refusal::Data(
@@ -230,6 +256,7 @@ impl Scribes {
             _ => {}
         }
         self.rest(stage, index, rng.u64(50 * MS..SECOND));
+        Ok(())
     }
 
     /// Compares what the regions hold at the end with what was promised.

@@ -70,8 +70,7 @@ impl Crowd {
             }
             Asked::Work(asking) => self.fleet.refused(stage, asking, refusal, &mut self.rng),
             Asked::Scribe(index, step) => {
-                self.scribes.refused(stage, (*index, step), refusal, &mut self.rng);
-                Ok(())
+                self.scribes.refused(stage, (*index, step), refusal, &mut self.rng)
             }
             Asked::Mover(index, deed) => {
                 self.movers.refused(stage, (*index, *deed), refusal, &mut self.rng)

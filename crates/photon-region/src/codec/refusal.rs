@@ -260,11 +260,12 @@ fn write_data_refusal(writer: &mut Writer, refusal: &DataRefusal) {
         | DataRefusal::LivesElsewhere { .. }
         | DataRefusal::NothingToMove { .. }
         | DataRefusal::RecordMoves { .. }
+        | DataRefusal::SessionLost { .. }
         | DataRefusal::NoSuchMove(_) => write_misplaced(writer, refusal),
     }
 }
 
-/// Writes a refusal that is about where a record lives.
+/// Writes a refusal that is about where something lives, or lived.
 fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
     match refusal {
         DataRefusal::NoSuchTenant { dataset, tenant } => {
@@ -295,6 +296,9 @@ fn write_misplaced(writer: &mut Writer, refusal: &DataRefusal) {
         DataRefusal::NoSuchMove(dataset) => {
             writer.tag(29);
             writer.text(dataset.as_str());
+        }
+        DataRefusal::SessionLost { origin, placement } => {
+            write_texts(writer, 31, &[origin.as_str(), placement.as_str()]);
         }
         DataRefusal::NoSuchDataset(_)
         | DataRefusal::DeclaredOtherwise { .. }
@@ -374,6 +378,7 @@ fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, De
         27 => DataRefusal::NothingToMove { placement: reader.option(Reader::placement)? },
         28 => DataRefusal::RecordMoves { to: reader.placement()? },
         29 => DataRefusal::NoSuchMove(read_dataset(reader)?),
+        31 => DataRefusal::SessionLost { origin: reader.region()?, placement: reader.placement()? },
         _ => return Err(reader.malformed("refusal")),
     })
 }

@@ -13,6 +13,7 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod lost;
 mod moves;
 mod place;
 mod quota;
@@ -250,6 +251,8 @@ impl Data {
         for ((_, placement), fresh) in fresh {
             let source = photon_state::Source { origin: peer, incarnation };
             let seq = seen.of(&source.stream(*placement));
+            // What it had in a former life, and lost with its disk, may never come.
+            fresh.marks.retain(|(mark, _)| mark.source == source);
             if fresh.marks.len() < Self::MARKS_MAX {
                 fresh.marks.push_back((Dot { source, seq }, at));
             }
@@ -297,6 +300,7 @@ impl Region {
         self.watch_conflicts();
         self.forget_asked_rights();
         self.data.freshen(self.store.seen());
+        self.forget_lost();
         self.run_moves();
         self.rejoin();
     }

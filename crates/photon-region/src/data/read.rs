@@ -55,11 +55,12 @@ impl Region {
         {
             return Ok(verdict);
         }
-        if level == ReadLevel::Quorum {
-            return Ok(self.gather(ticket, &spec, &record, how));
-        }
         if let Some(verdict) = self.await_freshness(&spec, level, how, &[placement], patience)? {
             return Ok(verdict);
+        }
+        if level == ReadLevel::Quorum {
+            let left = patience.until(self.now, how.wait).saturating_sub(self.now.mono);
+            return Ok(self.gather(ticket, &spec, &record, (&how.session, left)));
         }
         let (append, session) = self.session_of(level, how, &[placement]);
         let mut shown = self.show_record(&spec, &record);
@@ -127,6 +128,7 @@ impl Region {
             return Err(DataRefusal::Senseless { field: "consistency", why }.into());
         }
         if ReadLevel::Session <= level {
+            self.check_lost(&how.session, &placements.iter().copied().collect())?;
             let mut wanted = how.session.clone();
             if level == ReadLevel::Causal {
                 let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));

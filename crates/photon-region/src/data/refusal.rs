@@ -129,6 +129,18 @@ pub enum DataRefusal {
         /// What is missing.
         why: ReadGap,
     },
+    /// The session has seen what its region lost with its disk before any other had it: it would
+    /// wait for ever.
+    #[error(
+        "the session has seen a change under `{placement}` that `{origin}` has lost with its disk, \
+         and that no region has: begin a new session"
+    )]
+    SessionLost {
+        /// The region that made the change.
+        origin: RegionId,
+        /// Where the change lived.
+        placement: PlacementId,
+    },
     /// The region that must decide cannot be reached, or did not answer in time. Whether a write
     /// was done is not known.
     #[error("region `{region}`, which decides this, cannot be reached{}", fate(.was_sent))]

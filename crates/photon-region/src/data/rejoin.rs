@@ -22,9 +22,16 @@ use crate::verdict::{Patience, Verdict};
 #[derive(Debug, Default)]
 pub(crate) struct Rejoin {
     /// By placement: what each member had when it was first heard of in this life.
-    open: BTreeMap<PlacementId, BTreeMap<RegionId, Seen>>,
+    open: BTreeMap<PlacementId, BTreeMap<RegionId, Claim>>,
     /// The placements of which it has all that it must have, by its log.
     whole: BTreeSet<PlacementId>,
+}
+
+/// What a member had, and in which life.
+#[derive(Debug)]
+struct Claim {
+    incarnation: u64,
+    seen: Seen,
 }
 
 impl Rejoin {
@@ -55,15 +62,19 @@ fn needed(members: usize) -> usize {
 
 impl Region {
     /// Takes in what a peer has durably.
-    pub(crate) fn rejoin_with(&mut self, peer: RegionId, seen: &Seen) {
+    pub(crate) fn rejoin_with(&mut self, peer: RegionId, incarnation: u64, seen: &Seen) {
         if self.data.rejoin.open.is_empty() {
             return;
         }
         let placements = &self.config.placements;
         for (placement, claims) in &mut self.data.rejoin.open {
             if placements.get(placement).is_some_and(|it| it.contains(&peer)) {
-                let own = seen.iter().filter(|(it, _)| it.placement == *placement);
-                claims.entry(peer).or_insert_with(|| own.map(|(it, seq)| (*it, seq)).collect());
+                // What it had and lost with its disk may never come.
+                if claims.get(&peer).is_none_or(|it| it.incarnation != incarnation) {
+                    let own = seen.iter().filter(|(it, _)| it.placement == *placement);
+                    let seen = own.map(|(it, seq)| (*it, seq)).collect();
+                    claims.insert(peer, Claim { incarnation, seen });
+                }
             }
         }
         self.rejoin();
@@ -72,9 +83,9 @@ impl Region {
     /// Counts again in the placements of which enough has arrived.
     pub(crate) fn rejoin(&mut self) {
         let (seen, placements) = (self.store.seen(), &self.config.placements);
-        let is_whole = |(placement, claims): (&PlacementId, &BTreeMap<RegionId, Seen>)| {
+        let is_whole = |(placement, claims): (&PlacementId, &BTreeMap<RegionId, Claim>)| {
             let members = placements.get(placement).map_or(0, BTreeSet::len);
-            let have = claims.values().filter(|it| seen.covers(it)).count();
+            let have = claims.values().filter(|it| seen.covers(&it.seen)).count();
             (needed(members) <= have).then_some(*placement)
         };
         let whole: Vec<_> = self.data.rejoin.open.iter().filter_map(is_whole).collect();

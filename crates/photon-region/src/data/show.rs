@@ -4,7 +4,7 @@
 use photon_state::crdt::{Fields, Shape, Value, Version};
 use photon_state::{Dot, Hlc, PlacementId, Record, RegionId, Source, StableHash};
 
-use super::{Content, DATA, DatasetSpec, Policy, Shown, data_key};
+use super::{Content, DATA, DatasetSpec, Policy, Shown, data_key, split_key};
 use crate::region::Region;
 
 impl Region {
@@ -74,6 +74,15 @@ impl Region {
         is_there.then_some(Shown { content, fingerprint: hash.finish(), placement, also_in })
     }
 
+    /// Returns the region whose writes of a record are shown before all others, if there is one.
+    pub(crate) fn preferred(&self, record: &Record) -> Option<RegionId> {
+        let (name, _) = split_key(&record.key)?;
+        match self.data.datasets.get(&name)?.spec.policy {
+            Policy::Prefer(region) => Some(region),
+            Policy::LastWriter | Policy::KeepAll | Policy::Highest | Policy::Lowest => None,
+        }
+    }
+
     /// Returns who this region is among the sources of ops.
     pub(crate) fn source(&self) -> Source {
         Source { origin: self.config.region, incarnation: self.config.incarnation }
@@ -106,6 +115,8 @@ fn resolve(policy: Policy, mut versions: Vec<&Version>) -> Vec<Version> {
         Policy::LastWriter => versions.into_iter().max_by_key(order),
         Policy::KeepAll => {
             versions.sort_by_key(order);
+            // Two regions may have restored the same write.
+            versions.dedup_by(|a, b| (a.at, &a.written) == (b.at, &b.written));
             return versions.into_iter().cloned().collect();
         }
         Policy::Highest => versions.into_iter().max_by(|a, b| compare(a, b)),

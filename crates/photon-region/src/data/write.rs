@@ -157,7 +157,9 @@ impl Region {
         let all = self.config.placements.keys().copied();
         let wider =
             all.filter(|wide| written.iter().any(|it| self.registry.may_know_of(*wide, *it)));
-        let Some(bell) = self.first_unseen(session, wider) else { return Ok(None) };
+        let wider: BTreeSet<PlacementId> = wider.collect();
+        self.check_lost(session, &wider)?;
+        let Some(bell) = self.first_unseen(session, wider.into_iter()) else { return Ok(None) };
         if self.now.mono < until {
             return Ok(Some(Verdict::Wait(bell, until)));
         }
@@ -316,7 +318,7 @@ impl Region {
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know
     /// of it: nothing else may be told in it.
-    pub(super) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
+    pub(crate) fn needs_of(&self, session: &Seen, stream: StreamId) -> Seen {
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetCauses) {
             return Seen::default();

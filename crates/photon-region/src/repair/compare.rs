@@ -47,7 +47,7 @@ impl Region {
     }
 
     /// Whether what is held here follows from what is seen.
-    pub(super) fn may_compare(&self) -> bool {
+    pub(crate) fn may_compare(&self) -> bool {
         self.covers.is_empty() && !self.holds_unknown && self.disk == Disk::Ready
     }
 
@@ -139,6 +139,7 @@ impl Region {
             let from = self.rng.usize(..differing.len());
             differing.rotate_left(from); // So that all have their turn, in some comparison.
             differing.truncate(max);
+            differing.sort_unstable();
         }
         if is_leaf {
             self.begin_scan(peer, shelf, differing, None);

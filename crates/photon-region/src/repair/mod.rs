@@ -12,8 +12,8 @@ mod word;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use photon_state::crdt::{Outline, Shape};
-use photon_state::{Key, RegionId, Seen, Shelf};
+use photon_state::crdt::{Outline, Shape, Value};
+use photon_state::{Key, RegionId, Seen, Shelf, StreamId};
 
 pub(crate) use word::Word;
 pub use word::inspect_comparison;
@@ -30,6 +30,17 @@ pub(crate) struct Repair {
     listed: Option<Listed>,
     /// Outlines that wait until all that they know of is seen here.
     cases: VecDeque<Case>,
+    /// Sums of peers that wait until their last op is seen here.
+    sums: BTreeMap<(StreamId, u64, Key), Sum>,
+}
+
+/// A sum as a peer holds it that has added to it.
+#[derive(Debug)]
+struct Sum {
+    shelf: Shelf,
+    key: Key,
+    value: Value,
+    until: Duration,
 }
 
 /// A search for the records in some leaves, a few thousand at a time.
@@ -75,7 +86,8 @@ impl Repair {
     const PAUSE: Duration = Duration::from_millis(2);
     /// Fields whose writes are told in one message, short of one record that has more.
     const OUTLINED_MAX: usize = 16_384;
-    /// Bytes of sums in one message, short of one that is larger.
+    /// Bytes of sums in one message, short of one that is larger; and of those that wait, of which
+    /// more are passed over.
     const SUMS_BYTES_MAX: usize = 256 << 10;
     /// Outlines that wait; the oldest are forgotten.
     const CASES_MAX: usize = 16;
@@ -83,6 +95,11 @@ impl Repair {
     const CASE_WAITS: Duration = Duration::from_secs(60);
     /// The shapes of the shelves that are compared.
     const SHAPES: [Shape; 3] = [Shape::Fields, Shape::Counter, Shape::Escrow];
+
+    /// Whether sums wait for an op to be seen.
+    pub(crate) fn holds_sums(&self) -> bool {
+        !self.sums.is_empty()
+    }
 
     /// Returns when to look further for records that differ.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {

@@ -6,6 +6,8 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::crdt::{Outline, Value};
 use photon_state::{Dot, Key, PlacementId, Seen, Shelf, Source, Tally};
 
+use super::Repair;
+
 /// One step of a comparison. Each says all that the next step needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -114,41 +116,31 @@ impl Word {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match reader.tag()? {
-            1 => Self::Roots(read_all(reader, |it| {
-                Ok((it.shelf()?, u64::from_le_bytes(it.fixed()?)))
-            })?),
-            2 => {
-                let (shelf, depth) = (reader.shelf()?, reader.uint32()?);
-                let buckets = read_all(reader, |it| {
-                    let bucket = u16::from_le_bytes(it.fixed()?);
-                    let mut prints = [0; Tally::FANOUT];
-                    for print in &mut prints {
-                        *print = u32::from_le_bytes(it.fixed()?);
-                    }
-                    Ok((bucket, prints))
-                })?;
-                let is_odd = |it: &(u16, _)| 1 << (4 * depth) <= u32::from(it.0);
-                if Tally::DEPTH <= depth || buckets.iter().any(is_odd) {
-                    return Err(reader.malformed("bucket"));
+            1 => {
+                let root = |it: &mut Reader<'_>| Ok((it.shelf()?, u64::from_le_bytes(it.fixed()?)));
+                let roots = read_all(reader, root)?;
+                // So there are no more than shelves that both regions share.
+                if !roots.is_sorted_by(|(a, _), (b, _)| a < b) {
+                    return Err(reader.malformed("order of shelves"));
                 }
-                Self::Prints { shelf, depth, buckets }
+                Self::Roots(roots)
             }
-            3 => Self::List {
-                shelf: reader.shelf()?,
-                leaves: read_all(reader, |it| Ok(u16::from_le_bytes(it.fixed()?)))?,
-                prints: read_all(reader, read_print)?,
-            },
-            4 => Self::Differ {
-                shelf: reader.shelf()?,
-                keys: read_all(reader, |it| it.key())?,
-                prints: read_all(reader, read_print)?,
-            },
-            5 => Self::Outlines {
-                shelf: reader.shelf()?,
-                seen: reader.seen()?,
-                asks: reader.uint()? != 0,
-                records: read_outlines(reader)?,
-            },
+            2 => read_prints(reader)?,
+            3 => read_list(reader)?,
+            4 => {
+                let shelf = reader.shelf()?;
+                let keys = read_all(reader, |it| it.key())?;
+                let prints = read_all(reader, read_print)?;
+                if !is_short(&keys, Repair::LISTED_MAX) || !is_short(&prints, Repair::LISTED_MAX) {
+                    return Err(reader.malformed("list of what differs"));
+                }
+                Self::Differ { shelf, keys, prints }
+            }
+            5 => {
+                let (shelf, seen) = (reader.shelf()?, reader.seen()?);
+                let (asks, records) = (reader.uint()? != 0, read_outlines(reader)?);
+                Self::Outlines { shelf, seen, records, asks }
+            }
             6 => {
                 let shelf = reader.shelf()?;
                 let values = read_all(reader, |it| Ok((it.key()?, it.value()?)))?;
@@ -187,6 +179,42 @@ fn read_all<T>(
         all.push(read(reader)?);
     }
     Ok(all)
+}
+
+fn read_prints(reader: &mut Reader<'_>) -> Result<Word, DecodeError> {
+    let (shelf, depth) = (reader.shelf()?, reader.uint32()?);
+    let buckets = read_all(reader, |it| {
+        let bucket = u16::from_le_bytes(it.fixed()?);
+        let mut prints = [0; Tally::FANOUT];
+        for print in &mut prints {
+            *print = u32::from_le_bytes(it.fixed()?);
+        }
+        Ok((bucket, prints))
+    })?;
+    let is_odd = |it: &(u16, _)| 1 << (4 * depth) <= u32::from(it.0);
+    // None comes twice: all of a level together cost no more than the root.
+    let are_fit =
+        is_short(&buckets, Repair::BUCKETS_MAX) && buckets.is_sorted_by(|(a, _), (b, _)| a < b);
+    if Tally::DEPTH <= depth || !are_fit || buckets.iter().any(is_odd) {
+        return Err(reader.malformed("bucket"));
+    }
+    Ok(Word::Prints { shelf, depth, buckets })
+}
+
+fn read_list(reader: &mut Reader<'_>) -> Result<Word, DecodeError> {
+    let shelf = reader.shelf()?;
+    let leaves = read_all(reader, |it| Ok(u16::from_le_bytes(it.fixed()?)))?;
+    let prints = read_all(reader, read_print)?;
+    let are_fit = is_short(&leaves, Repair::BUCKETS_MAX) && is_short(&prints, Repair::LISTED_MAX);
+    if !are_fit || !leaves.is_sorted_by(|a, b| a < b) {
+        return Err(reader.malformed("list"));
+    }
+    Ok(Word::List { shelf, leaves, prints })
+}
+
+/// Whether there are no more than an honest region says at once.
+fn is_short<T>(all: &[T], max: usize) -> bool {
+    all.len() <= max
 }
 
 fn write_print(writer: &mut Writer, print: &u64) {
@@ -254,7 +282,7 @@ fn read_outlines(reader: &mut Reader<'_>) -> Result<Vec<(Key, Outline)>, DecodeE
         let source = source.ok_or_else(|| reader.malformed("source"))?;
         Ok(Dot { source, seq: reader.uint()? })
     };
-    read_all(reader, |reader| {
+    let records = read_all(reader, |reader| {
         let key = reader.key()?;
         let outline = match reader.tag()? {
             1 => Outline::Fields(read_all(reader, |it| Ok((it.owned()?, dot(it)?, it.hlc()?)))?),
@@ -264,5 +292,62 @@ fn read_outlines(reader: &mut Reader<'_>) -> Result<Vec<(Key, Outline)>, DecodeE
             _ => return Err(reader.malformed("outline")),
         };
         Ok((key, outline))
-    })
+    })?;
+    let are_fit = is_short(&records, Repair::OUTLINED_MAX)
+        && records.iter().all(|(_, outline)| outline.is_sorted());
+    if !are_fit || !records.is_sorted_by(|(a, _), (b, _)| a < b) {
+        return Err(reader.malformed("order of outlines"));
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_state::Dataset;
+    use photon_state::crdt::Shape;
+
+    use super::*;
+
+    fn shelf(shape: Shape) -> Shelf {
+        (PlacementId::global(), Dataset(5), shape)
+    }
+
+    /// Checks that a word is understood as it was said, and not when it says something twice.
+    fn check(word: &Word, is_fit: bool) {
+        let read = Word::decode(&word.encode());
+        assert_eq!(read.as_ref().ok(), is_fit.then_some(word), "{read:?}");
+    }
+
+    #[test]
+    fn what_would_be_looked_at_twice_is_refused() {
+        let (fields, sums) = (shelf(Shape::Fields), shelf(Shape::Counter));
+        check(&Word::Roots(vec![(fields, 1), (sums, 2)]), true);
+        check(&Word::Roots(vec![(fields, 1); 2]), false);
+        let prints = |buckets: &[u16]| {
+            let buckets = buckets.iter().map(|it| (*it, [7; Tally::FANOUT])).collect();
+            Word::Prints { shelf: fields, depth: 3, buckets }
+        };
+        check(&prints(&[0, 4, 5]), true);
+        check(&prints(&[0, 0]), false);
+        check(&prints(&(0..257).collect::<Vec<_>>()), false);
+        let list = |leaves: Vec<u16>, prints| Word::List { shelf: fields, leaves, prints };
+        check(&list(vec![3, 9], vec![5, 5]), true);
+        check(&list(vec![9, 3], vec![]), false);
+        check(&list(vec![3], vec![0; 8_193]), false);
+        let outlines = |keys: &[&[u8]], outline: Outline| {
+            let records = keys.iter().map(|it| (Key::new(it), outline.clone())).collect();
+            Word::Outlines { shelf: fields, seen: Seen::default(), records, asks: false }
+        };
+        let origin = photon_state::RegionId::try_from("eu").unwrap();
+        let dot = |seq| Dot { source: Source { origin, incarnation: 1 }, seq };
+        check(&outlines(&[b"a", b"b"], Outline::Sums(vec![(dot(1), 0)])), true);
+        check(&outlines(&[b"a", b"a"], Outline::Sums(vec![])), false);
+        check(&outlines(&[b"a"], Outline::Sums(vec![(dot(1), 0), (dot(2), 0)])), false);
+        let version = |field: &'static [u8], seq| {
+            (Bytes::from_static(field), dot(seq), photon_state::Hlc::default())
+        };
+        let fields = |all: Vec<_>| outlines(&[b"a"], Outline::Fields(all));
+        check(&fields(vec![version(b"x", 2), version(b"x", 3), version(b"y", 1)]), true);
+        check(&fields(vec![version(b"x", 2), version(b"x", 2)]), false);
+    }
 }

@@ -207,7 +207,7 @@ impl Region {
         let record = Record { placement: *placement, dataset: *dataset, key: key.clone() };
         let held = self.store.state(&record, *shape);
         let mut value = held.map_or_else(|| Value::empty(*shape), Cow::into_owned);
-        value.correct(other, source);
+        value.correct(other, source, &|dot| dot.is_in(self.store.seen(), *placement));
         self.put_value((*shelf, key), value, append);
     }
 

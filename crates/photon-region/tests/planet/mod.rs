@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Notice, Output, Place, Refusal, Region, Reply, Ticket,
+    Command, Config, Input, Limits, Message, Notice, Output, Place, Refusal, Region, Reply, Ticket,
     Topology, WentBack,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
@@ -25,6 +25,8 @@ pub(crate) struct Planet {
     pub(crate) halted: Vec<(&'static str, WentBack)>,
     pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
+    /// Ops that links lose.
+    pub(crate) drop_ops: fn(&Op) -> bool,
     pub(crate) last_ticket: Ticket,
 }
 
@@ -42,6 +44,7 @@ impl Planet {
             halted: Vec::new(),
             notices: Vec::new(),
             now,
+            drop_ops: |_| false,
             last_ticket: 0,
         };
         planet.regions.values_mut().for_each(|region| region.start(now));
@@ -102,10 +105,15 @@ impl Planet {
         self.appended.insert(name, 0);
         self.logs.insert(name, Vec::new());
         self.cut.remove(name);
-        for peer in linked {
-            let both = [(name, Input::Linked(id(peer))), (*peer, Input::Linked(id(name)))];
-            self.inputs(both.into());
-        }
+        linked.iter().for_each(|peer| self.link_two(name, peer));
+    }
+
+    /// Links two regions.
+    pub(crate) fn link_two(&mut self, name: &'static str, peer: &'static str) {
+        self.cut.remove(name);
+        self.cut.remove(peer);
+        let both = [(name, Input::Linked(id(peer))), (peer, Input::Linked(id(name)))];
+        self.inputs(both.into());
     }
 
     /// Ends a region that is cut off, and starts it again after a while with what its log holds.
@@ -134,7 +142,9 @@ impl Planet {
                     }
                     Output::Send(to, message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
-                        if !self.cut.contains(name) && !self.cut.contains(to) {
+                        let is_lost = matches!(&message, Message::Ops(ops)
+                            if ops.iter().any(|op| (self.drop_ops)(op)));
+                        if !is_lost && !self.cut.contains(name) && !self.cut.contains(to) {
                             inputs.push_back((to, Input::Message(id(name), message)));
                         }
                     }
@@ -189,6 +199,11 @@ pub(crate) fn eu_only() -> PlacementId {
     PlacementId::try_from("eu-only").unwrap()
 }
 
+/// The regions that are not `ap`.
+pub(crate) fn west() -> PlacementId {
+    PlacementId::try_from("west").unwrap()
+}
+
 pub(crate) fn us_only() -> PlacementId {
     PlacementId::try_from("us-only").unwrap()
 }
@@ -207,6 +222,7 @@ fn config(name: &str) -> Config {
         placements: BTreeMap::from([
             (eu_only(), BTreeSet::from([id("eu")])),
             (us_only(), BTreeSet::from([id("us")])),
+            (west(), BTreeSet::from([id("eu"), id("us")])),
         ]),
         datasets: vec![],
         topology: Topology::Mesh,

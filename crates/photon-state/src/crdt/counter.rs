@@ -40,12 +40,15 @@ impl Counter {
         }
     }
 
-    /// Takes over what another region holds of a source that cannot be wrong about itself.
-    pub(super) fn correct(&mut self, other: &Self, source: Source) {
-        let Some(theirs) = other.0.get(&source) else { return };
-        let ours = self.0.entry(source).or_default();
-        if ours.seq <= theirs.seq {
-            *ours = *theirs;
+    /// Takes over what another region holds of ops that are known here, and all that it holds of
+    /// itself, about which it cannot be wrong.
+    pub(super) fn correct(&mut self, other: &Self, itself: Source, known: &dyn Fn(Dot) -> bool) {
+        let known = |source, seq| known(Dot { source, seq });
+        for (source, theirs) in other.0.iter().filter(|(it, part)| known(**it, part.seq)) {
+            let ours = self.0.entry(*source).or_default();
+            if ours.seq < theirs.seq || (ours.seq == theirs.seq && *source == itself) {
+                *ours = *theirs;
+            }
         }
     }
 

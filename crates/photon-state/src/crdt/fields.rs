@@ -153,7 +153,12 @@ impl Fields {
         self.versions.binary_search_by(|(it, version)| (&it[..], version.dot).cmp(&(field, dot)))
     }
 
-    fn insert(&mut self, field: Field, version: Version) {
+    /// Whether a write is in force.
+    pub(super) fn holds(&self, field: &[u8], dot: Dot) -> bool {
+        self.position(field, dot).is_ok()
+    }
+
+    pub(super) fn insert(&mut self, field: Field, version: Version) {
         if let Err(at) = self.position(&field, version.dot) {
             self.bytes += weight(&field, &version);
             self.versions.reserve_exact(usize::from(self.versions.is_empty()));
@@ -170,7 +175,7 @@ impl Fields {
         found.is_ok()
     }
 
-    fn was_removed(&self, field: &Field, dot: Dot) -> bool {
+    pub(super) fn was_removed(&self, field: &Field, dot: Dot) -> bool {
         self.gone.as_ref().is_some_and(|gone| gone.contains(&(dot, field.clone())))
     }
 

@@ -3,9 +3,12 @@
 //!
 //! A region holds a write, or does not, according to the ops that it has seen. So a write that is
 //! held by one region, which has seen all that another one has, and that the other one has seen
-//! and does not hold, was lost there, or its removal was lost here. No op tells which: a later
-//! write of the same field decides, and without one the write is kept, because to lose what was
-//! acknowledged is worse than to bring back what was removed.
+//! and does not hold, was lost there, or its removal was lost here. No op tells which: the write is
+//! kept, beside a later one that both regions hold, because to lose what was acknowledged is worse
+//! than to bring back what was removed. Only where each region holds what the other lacks, the
+//! earlier write gives way: most likely the later one had replaced it.
+
+use std::collections::BTreeMap;
 
 use super::{Field, FieldChange, Fields, Value, Version};
 use crate::{Dot, Hlc, Source};
@@ -13,9 +16,10 @@ use crate::{Dot, Hlc, Source};
 /// Which writes are in force in a record, without what they wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outline {
-    /// Those of named fields, with their times.
+    /// Those of named fields, with their times: by field and dot.
     Fields(Vec<(Field, Dot, Hlc)>),
-    /// The last op of each source that is in a sum, with what tells its part from others.
+    /// The last op of each source that is in a sum, with what tells its part from others: by
+    /// source.
     Sums(Vec<(Dot, u64)>),
 }
 
@@ -28,6 +32,17 @@ pub enum Mending {
     Send,
     /// Nothing.
     Nothing,
+}
+
+impl Outline {
+    /// Whether it is in order, and says nothing twice.
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        match self {
+            Self::Fields(all) => all.is_sorted_by(|(a, x, _), (b, y, _)| (a, x) < (b, y)),
+            Self::Sums(all) => all.is_sorted_by(|(a, _), (b, _)| a.source < b.source),
+        }
+    }
 }
 
 impl Value {
@@ -44,18 +59,12 @@ impl Value {
         }
     }
 
-    /// Takes over what another region holds of a source that cannot be wrong about itself, and
-    /// whatever else of a sum is missing here.
-    pub fn correct(&mut self, other: &Self, source: Source) {
+    /// Takes over what another region, which cannot be wrong about itself, holds of ops that are
+    /// `known` here, where it is missing here. Of others nothing is taken: they will come.
+    pub fn correct(&mut self, other: &Self, itself: Source, known: &dyn Fn(Dot) -> bool) {
         match (self, other) {
-            (Self::Counter(here), Self::Counter(there)) => {
-                here.correct(there, source);
-                here.merge(there);
-            }
-            (Self::Escrow(here), Self::Escrow(there)) => {
-                here.correct(there, source);
-                here.merge(there);
-            }
+            (Self::Counter(here), Self::Counter(there)) => here.correct(there, itself, known),
+            (Self::Escrow(here), Self::Escrow(there)) => here.correct(there, itself, known),
             (Self::Fields(_) | Self::Counter(_) | Self::Escrow(_), _) => {}
         }
     }
@@ -81,7 +90,8 @@ fn send_if(is_lacking: bool) -> Mending {
     if is_lacking { Mending::Send } else { Mending::Nothing }
 }
 
-/// Whether a sum lacks ops that were seen where it is, or is wrong about those of `here`.
+/// Whether a sum lacks ops that were seen where it is, or may be wrong about those of `here`: while
+/// more are on their way to it, what is there cannot be told from damage.
 fn lacks(
     mut parts: impl Iterator<Item = (Dot, u64)>,
     there: &[(Dot, u64)],
@@ -89,43 +99,45 @@ fn lacks(
     here: Source,
 ) -> bool {
     parts.any(|(dot, check)| {
-        let known = there.iter().find(|(it, _)| it.source == dot.source);
+        let at = there.binary_search_by_key(&dot.source, |(it, _)| it.source);
+        let known = at.ok().map(|at| there[at]);
         let is_behind = known.is_none_or(|(it, _)| it.seq < dot.seq);
-        let is_wrong = known.is_some_and(|(it, other)| it.seq == dot.seq && *other != check);
-        theirs(dot) && (is_behind || (is_wrong && dot.source == here))
+        let is_wrong = known.is_none_or(|(it, other)| (it.seq, other) != (dot.seq, check));
+        let is_later = known.is_some_and(|(it, _)| dot.seq < it.seq);
+        (theirs(dot) && is_behind) || (dot.source == here && is_wrong && !is_later)
     })
 }
 
 impl Fields {
     fn mend(&self, there: &[(Field, Dot, Hlc)], theirs: &dyn Fn(Dot) -> bool) -> Mending {
-        let mut changes: Vec<(Hlc, Vec<FieldChange>)> = Vec::new();
+        let mut changes: BTreeMap<Hlc, Vec<FieldChange>> = BTreeMap::new();
+        let mut rest = there;
         for (field, version) in self.versions() {
-            let of_field = || there.iter().filter(|(it, ..)| it == field);
+            // Both are in the order of their fields.
+            rest = &rest[rest.partition_point(|(it, ..)| it < field)..];
+            let same = rest.partition_point(|(it, ..)| it == field);
+            let of_field = || rest[..same].iter();
             if !theirs(version.dot) || of_field().any(|(_, dot, _)| *dot == version.dot) {
                 continue;
             }
             let holds = |dot: &Dot| self.of(field).iter().any(|(_, it)| it.dot == *dot);
             let is_later =
                 |(_, dot, at): &&(Field, Dot, Hlc)| (version.at, version.dot) < (*at, *dot);
-            let mut later = of_field().filter(is_later).peekable();
-            let change = if later.peek().is_none() {
-                let older = of_field().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
-                FieldChange {
-                    field: field.clone(),
-                    replaces: std::iter::once(version.dot).chain(older).collect(),
-                    written: Some(version.written.clone()),
-                }
-            } else if later.any(|(_, dot, _)| holds(dot)) {
-                let replaces = vec![version.dot];
-                FieldChange { field: field.clone(), replaces, written: None }
-            } else {
-                continue; // The other region restores what is later.
-            };
-            match changes.iter_mut().find(|(at, _)| *at == version.at) {
-                Some((_, same)) => same.push(change),
-                None => changes.push((version.at, vec![change])),
+            let (later, older): (Vec<_>, Vec<_>) = of_field().partition(is_later);
+            if later.iter().any(|(_, dot, _)| !holds(dot)) {
+                continue; // The other region restores what is later, which most likely replaced it.
             }
+            let lost = older.iter().map(|(_, dot, _)| *dot).filter(|dot| !holds(dot));
+            let change = FieldChange {
+                field: field.clone(),
+                replaces: std::iter::once(version.dot).chain(lost).collect(),
+                written: Some(version.written.clone()),
+            };
+            changes.entry(version.at).or_default().push(change);
         }
-        if changes.is_empty() { Mending::Nothing } else { Mending::Write(changes) }
+        if changes.is_empty() {
+            return Mending::Nothing;
+        }
+        Mending::Write(changes.into_iter().collect())
     }
 }

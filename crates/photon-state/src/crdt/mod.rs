@@ -13,12 +13,14 @@ mod fields;
 mod mend;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub use counter::Counter;
 pub(crate) use escrow::Row;
 pub use escrow::{Escrow, EscrowDelta};
 pub use fields::{Field, FieldChange, Fields, Version, Written};
 pub use mend::{Mending, Outline};
+pub use together::{Side, together};
 
 use crate::{Dot, Hlc, Seen, StableHash, StreamId};
 

@@ -1,0 +1,133 @@
+//! What sessions and bounds on staleness hold a read to, at every level and after lost disks.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
+
+mod planet;
+mod records;
+
+use std::time::Duration;
+
+use photon_region::data::{
+    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Found, Kind, PlacementRule,
+    ReadGap, ReadHow, ReadLevel,
+};
+use photon_region::{Disk, Input, Refusal};
+use photon_state::{PlacementId, Seen};
+use planet::{NAMES, Planet, west};
+use records::*;
+
+/// Returns what a read that was not answered in time still misses.
+fn gap(reply: Result<Found, Refusal>) -> ReadGap {
+    match reply {
+        Err(Refusal::Data(DataRefusal::ReadNotReached { why, .. })) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_read_at_quorum_misses_nothing_of_its_session() {
+    let mut planet = Planet::new();
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.cut("eu");
+    let session = planet.write("eu", &register, put("k", "mine")).unwrap().session;
+    let ask = |planet: &mut Planet| {
+        planet.ask_read("ap", &register, "k", how(ReadLevel::Quorum, &session))
+    };
+    // Two of three answer, and neither has what the session wrote.
+    let ticket = ask(&mut planet);
+    planet.pass(WAIT);
+    assert_eq!(gap(planet.found(ticket)), ReadGap::Session);
+    let ticket = ask(&mut planet);
+    planet.link("eu");
+    assert_eq!(text(&planet.found(ticket).unwrap()), "=mine");
+}
+
+#[test]
+fn a_read_at_quorum_is_as_fresh_as_it_is_asked_to_be() {
+    let mut planet = Planet::new();
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("eu");
+    planet.pass(Duration::from_secs(3));
+    let staleness_max = Some(Duration::from_millis(1_500));
+    let fresh = ReadHow { staleness_max, ..how(ReadLevel::Quorum, &Seen::default()) };
+    let ticket = planet.ask_read("us", &register, "k", fresh);
+    planet.pass(WAIT);
+    assert!(matches!(gap(planet.found(ticket)), ReadGap::Stale(_)));
+}
+
+/// Where a write depends on another one that is lost: `eu` has told `us` of the effect alone.
+fn lost_cause(planet: &mut Planet) -> (DatasetName, DatasetName, Seen) {
+    let wide = planet.declare("ap", dataset(Kind::Register));
+    let spec = dataset(Kind::Set);
+    let narrow = planet.declare("ap", DatasetSpec { rule: PlacementRule::Fixed(west()), ..spec });
+    // No region takes what is written under `global` any more.
+    planet.drop_ops = |op| op.stream.placement == PlacementId::global();
+    let cause = planet.write("eu", &wide, put("k", "cause")).unwrap().session;
+    let write = edits(vec![set("x", "")]);
+    let (writes, level, wait) = (vec![write], None, WAIT);
+    let (dataset, session) = (narrow.clone(), cause);
+    let command = DataCommand::Write { dataset, writes, level, session, wait };
+    let Ok(DataReply::Written(written)) = planet.data("eu", command) else { panic!("no write") };
+    planet.lose_disk("eu", &["us", "ap"]);
+    planet.drop_ops = |_| false;
+    (wide, narrow, written.session)
+}
+
+#[test]
+fn a_session_that_has_seen_what_is_lost_is_told_so() {
+    let mut planet = Planet::new();
+    let (wide, _, session) = lost_cause(&mut planet);
+    let ask = |planet: &mut Planet, region, wait| {
+        let how = ReadHow { wait, ..how(ReadLevel::Session, &session) };
+        let ticket = planet.ask_read(region, &wide, "k", how);
+        planet.pass(wait);
+        planet.found(ticket)
+    };
+    // Somebody might still have it.
+    assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
+    planet.pass(Duration::from_secs(5));
+    let (origin, placement) = (planet::id("eu"), PlacementId::global());
+    let lost = Refusal::from(DataRefusal::SessionLost { origin, placement });
+    for region in NAMES {
+        assert_eq!(ask(&mut planet, region, Duration::ZERO).unwrap_err(), lost, "{region}");
+        let (dataset, writes, level) = (wide.clone(), vec![put("k", "v")], None);
+        let (session, wait) = (session.clone(), WAIT);
+        let write = DataCommand::Write { dataset, writes, level, session, wait };
+        assert_eq!(planet.data(region, write).unwrap_err(), lost, "{region}");
+    }
+    // While a region that may have it is away, nobody can know.
+    planet.cut("ap");
+    assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
+}
+
+#[test]
+fn a_session_does_not_learn_from_others_to_wait_for_what_is_lost() {
+    let mut planet = Planet::new();
+    let (wide, narrow, _) = lost_cause(&mut planet);
+    planet.pass(Duration::from_secs(8));
+    let causal = || how(ReadLevel::Causal, &Seen::default());
+    let found = planet.read_as("us", &narrow, "k", causal()).unwrap();
+    assert_eq!(text(&found), "x=");
+    let session = how(ReadLevel::Session, &found.session);
+    assert_eq!(text(&planet.read_as("us", &wide, "k", session).unwrap()), "none");
+}
+
+#[test]
+fn staleness_is_known_again_after_a_peer_has_lost_its_disk() {
+    let mut planet = Planet::new();
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    // Only `eu` has this, and `ap` hears of it and cannot take it.
+    planet.cut("us");
+    planet.input("ap", Input::Disk(Disk::Full));
+    planet.write("eu", &register, put("k", "lost")).unwrap();
+    planet.pass(Duration::from_secs(3));
+    planet.lose_disk("eu", &["ap"]);
+    planet.input("ap", Input::Disk(Disk::Ready));
+    planet.link("us");
+    planet.pass(Duration::from_secs(3));
+    let staleness_max = Some(Duration::from_millis(1_500));
+    let fresh = ReadHow { staleness_max, ..how(ReadLevel::Eventual, &Seen::default()) };
+    assert_eq!(text(&planet.read_as("ap", &register, "k", fresh).unwrap()), "none");
+}
