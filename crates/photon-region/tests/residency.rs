@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::{
-    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind, MoveState,
-    Outside, PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
+    Content, DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind,
+    MoveState, Outside, PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
 };
 use photon_region::{Command, Refusal, Ticket};
+use photon_state::crdt::Version;
 use photon_state::{PlacementId, Seen};
 use planet::{Planet, eu_only, id, us_only};
 use records::*;
@@ -268,6 +269,34 @@ fn a_move_merges_with_what_was_made_apart_and_the_younger_is_shown() {
     let found = planet.read_as("ap", &of, "k", ReadHow::default()).unwrap();
     assert_eq!(text(&found), "=younger");
     assert!(found.record.unwrap().also_in.is_empty());
+}
+
+/// Returns the only write in force of a register, and when it was made.
+fn version(planet: &mut Planet, of: &DatasetName, place: &str) -> Version {
+    let found = planet.read_as("ap", of, "k", said(place)).unwrap();
+    let Content::Fields(fields) = found.record.unwrap().content else { panic!("a register") };
+    fields[0].1[0].clone()
+}
+
+#[test]
+fn a_copy_is_as_old_as_what_it_copies_and_changes_nothing_that_is_younger() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "older") }).unwrap();
+    let first = version(&mut planet, &of, "eu");
+    planet.pass(Duration::from_secs(5));
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(2));
+    let copy = version(&mut planet, &of, "us");
+    assert_eq!((copy.at, &copy.written), (first.at, &first.written));
+    // Made apart meanwhile: it is told by its own name, which a removal elsewhere may have named.
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "apart") }).unwrap();
+    planet.pass(Duration::from_secs(1));
+    planet.write("us", &of, Write { spot: spot("us"), ..put("k", "younger") }).unwrap();
+    let younger = version(&mut planet, &of, "us");
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(version(&mut planet, &of, "us"), younger);
 }
 
 #[test]

@@ -55,24 +55,13 @@ pub(crate) fn encode_adoption(it: &Adoption) -> Bytes {
     let mut writer = Writer::default();
     writer.uint(it.round.into());
     writer.whole_dot(it.last);
-    writer.uint(it.times.len() as u64);
-    for (seq, at) in &it.times {
-        writer.uint(*seq);
-        writer.hlc(*at);
-    }
     writer.into_bytes()
 }
 
 /// Decodes what a region has taken in of a move.
 pub(crate) fn decode_adoption(bytes: &[u8]) -> Result<Adoption, DecodeError> {
     let mut reader = Reader::new(bytes);
-    let adoption = Adoption {
-        round: reader.uint32()?,
-        last: reader.whole_dot()?,
-        times: (0..reader.count()?)
-            .map(|_| Ok((reader.uint()?, reader.hlc()?)))
-            .collect::<Result<_, DecodeError>>()?,
-    };
+    let adoption = Adoption { round: reader.uint32()?, last: reader.whole_dot()? };
     reader.end()?;
     Ok(adoption)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use photon_state::crdt::{Field, Version};
-use photon_state::{Dot, Hlc, PlacementId, RegionId, Seen};
+use photon_state::{Dot, PlacementId, RegionId, Seen};
 
 use crate::data::DatasetName;
 
@@ -188,8 +188,6 @@ pub(crate) struct Adoption {
     pub(crate) round: u32,
     /// The last op of the copy.
     pub(crate) last: Dot,
-    /// When what each op of a copy wrote was written first, by the numbers of the ops.
-    pub(crate) times: BTreeMap<u64, Hlc>,
 }
 
 impl Adopt {
