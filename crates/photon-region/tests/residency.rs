@@ -9,29 +9,15 @@ mod records;
 use std::time::Duration;
 
 use bytes::Bytes;
+use photon_region::Refusal;
 use photon_region::data::{
     Content, DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind,
-    MoveState, Outside, PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
+    MoveState, Outside, ReadHow, ReadLevel, Shown, Write,
 };
-use photon_region::{Command, Refusal, Ticket};
 use photon_state::crdt::Version;
 use photon_state::{PlacementId, Seen};
 use planet::{Planet, eu_only, id, us_only};
 use records::*;
-
-fn by_record(kind: Kind, others: Option<PlacementId>) -> DatasetSpec {
-    let values = [("eu".into(), eu_only()), ("us".into(), us_only())].into();
-    let rule = PlacementRule::ByRecord { attribute: "residency".into(), values, others };
-    DatasetSpec { rule, ..dataset(kind) }
-}
-
-fn spot(value: &str) -> Option<Spot> {
-    Some(Spot::Value(value.into()))
-}
-
-fn said(value: &str) -> ReadHow {
-    ReadHow { spot: spot(value), ..ReadHow::default() }
-}
 
 fn unplaced<T>(reply: &Result<T, Refusal>) -> bool {
     matches!(reply, Err(Refusal::Data(DataRefusal::Unplaced { .. })))
@@ -158,28 +144,6 @@ fn who_may_not_forward_refuses_and_a_sensitive_key_is_told_to_nobody() {
     assert!(unplaced(&planet.read_as("ap", &of, "k", ReadHow::default())));
     assert_eq!(text(&planet.read_as("ap", &of, "k", said("eu")).unwrap()), "=v");
     assert_eq!(planet.read("eu", &of, "k"), "=v");
-}
-
-fn move_to(planet: &mut Planet, region: &'static str, of: &DatasetName, to: &str) -> Ticket {
-    let (dataset, key, to) = (of.clone(), Bytes::from_static(b"k"), Spot::Value(to.into()));
-    let (from, asked_in, wait) = (None, None, WAIT);
-    planet.ask(region, Command::Data(DataCommand::Move { dataset, key, to, from, asked_in, wait }))
-}
-
-fn receipt(planet: &mut Planet, ticket: Ticket) -> Result<Receipt, Refusal> {
-    match as_data(planet.replies.remove(&ticket).expect("an answer")) {
-        Ok(DataReply::Moved(receipt)) => Ok(*receipt),
-        Ok(other) => panic!("{other:?}"),
-        Err(refusal) => Err(refusal),
-    }
-}
-
-fn receipts(planet: &mut Planet, region: &'static str, of: &DatasetName) -> Vec<Receipt> {
-    let (dataset, id, before, limit) = (of.clone(), None, None, 10);
-    match planet.data(region, DataCommand::Receipts { dataset, id, before, limit }) {
-        Ok(DataReply::Receipts { receipts, more: false }) => receipts,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Whether any op or state that a region's log holds since it was cut last has some bytes.

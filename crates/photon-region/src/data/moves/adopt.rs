@@ -1,24 +1,28 @@
 //! Takes in copies of records that move here, at the record's home in the new placement.
 //! Must not take in the same copy twice, whoever has crashed meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::crdt::{Delta, Field, FieldChange, Version};
+use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
 use photon_state::{Change, Dot, Hlc, Record, Seen, Update};
 
-use super::run::amounts;
 use super::{Adopt, Adoption, MOVES, Moved, Tells, move_key, record_of};
 use crate::codec::encode_adoption;
 use crate::contract::Ticket;
 use crate::data::refusal::DataRefusal;
 use crate::data::write::check_key;
-use crate::data::{DATA, DataCommand, Pending, WriteLevel, Written};
-use crate::refusal::{Queue, Refusal};
+use crate::data::{DATA, DataCommand, DatasetSpec, Pending, WriteLevel, Written};
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
+    /// Bytes of a record with what a copy adds to it: two that were made apart may be more than
+    /// one may hold by a write. It travels in one piece when a region is sent the state.
+    const MERGED_BYTES_MAX: usize = 6 << 20;
+
     /// Takes in a copy; the answer waits until every region of the placement has it durably.
     pub(crate) fn adopt_record(
         &mut self,
@@ -50,7 +54,10 @@ impl Region {
         let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it.clone());
         let last = match known {
             Some(known) if adopt.round <= known.round => known.last,
-            Some(_) | None => self.take_copy(&record, adopt)?,
+            Some(_) | None => {
+                self.check_copy(&spec, &record, &adopt.content)?;
+                self.take_copy(&record, adopt)?
+            }
         };
         let marks = vec![(last.source.stream(to), last.seq)];
         let members = self.config.placements[&to].len();
@@ -62,11 +69,40 @@ impl Region {
         Ok(Verdict::Level(Box::new(Pending { marks, append, level, written, until })))
     }
 
+    /// Checks that a copy can be of the dataset: it comes from a peer.
+    fn check_copy(
+        &self,
+        spec: &DatasetSpec,
+        record: &Record,
+        content: &Moved,
+    ) -> Result<(), Refusal> {
+        let shape = match content {
+            Moved::Fields(_) => Shape::Fields,
+            Moved::Sum(_) => Shape::Counter,
+        };
+        if shape != spec.kind.shape() {
+            let why = "a copy must fit the type of the dataset";
+            return Err(DataRefusal::Senseless { field: "content", why }.into());
+        }
+        let Moved::Fields(versions) = content else { return Ok(()) };
+        let held = self.store.state(record, Shape::Fields);
+        let held_fields = match held.as_deref() {
+            Some(Value::Fields(fields)) => fields.iter().map(|(field, _)| field).collect(),
+            Some(Value::Counter(_) | Value::Escrow(_)) | None => BTreeSet::new(),
+        };
+        let fields: BTreeSet<&Field> = versions.iter().map(|(field, _)| field).collect();
+        let fields = fields.union(&held_fields).count();
+        check_size(Large::Fields, fields, self.config.limits.fields_max)?;
+        let bytes: usize = versions.iter().map(|(a, it)| a.len() + it.written.bytes.len()).sum();
+        let held = held.as_ref().map_or(0, |it| it.weight());
+        check_size(Large::Content, held + bytes, Self::MERGED_BYTES_MAX)
+    }
+
     /// Writes a copy, and before it that it was taken in; returns the last op.
     fn take_copy(&mut self, record: &Record, adopt: &Adopt) -> Result<Dot, Refusal> {
         self.check_disk()?;
         let deltas: Vec<(Option<Hlc>, Delta)> = match &adopt.content {
-            Moved::Sum(sum) => amounts(*sum).map(|by| (None, Delta::Add(by))).collect(),
+            Moved::Sum(sum) => vec![(None, Delta::Add(*sum))],
             Moved::Fields(versions) => as_written(versions),
         };
         let bytes: usize = deltas.iter().map(|(_, it)| it.weight()).sum();

@@ -150,8 +150,8 @@ pub(crate) struct Move {
 pub(crate) enum Taken {
     /// The writes in force.
     Writes(BTreeSet<Dot>),
-    /// So much of a counter.
-    Sum(i128),
+    /// So much of a counter, in one op: what is more is left to the next copy.
+    Sum(i64),
 }
 
 /// What is copied.
@@ -159,8 +159,8 @@ pub(crate) enum Taken {
 pub enum Moved {
     /// Writes of fields.
     Fields(Vec<(Field, Version)>),
-    /// So much of a counter.
-    Sum(i128),
+    /// So much of a counter, in one op: what is more is left to the next copy.
+    Sum(i64),
 }
 
 /// A copy on its way to the record's home in the new placement.

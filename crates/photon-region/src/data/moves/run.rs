@@ -35,7 +35,8 @@ impl Region {
                 (!dots.is_empty()).then_some(Taken::Writes(dots))
             }
             Value::Counter(counter) => {
-                let sum = counter.sum();
+                let max = i128::from(i64::MAX);
+                let sum = i64::try_from(counter.sum().clamp(-max, max)).expect("it is clamped");
                 (sum != 0).then_some(Taken::Sum(sum))
             }
             Value::Escrow(_) => None,
@@ -153,7 +154,7 @@ impl Region {
         let Some(key) = &receipt.key else { return };
         let record = record_of(&receipt.dataset, receipt.from, key);
         let deltas: Vec<Delta> = match &held.taken {
-            Taken::Sum(sum) => take_away(*sum).map(Delta::Add).collect(),
+            Taken::Sum(sum) => vec![Delta::Add(-sum)],
             Taken::Writes(dots) => {
                 let changes = self.removal_of(&record, dots);
                 if changes.is_empty() { vec![] } else { vec![Delta::Fields(changes)] }
@@ -268,19 +269,4 @@ impl Region {
 pub(super) fn of_placement(seen: &Seen, placement: PlacementId) -> Seen {
     let all = seen.iter().filter(|(it, _)| it.placement == placement);
     all.map(|(it, seq)| (*it, seq)).collect()
-}
-
-/// Returns the amounts that make a sum, each small enough for one op.
-pub(super) fn amounts(sum: i128) -> impl Iterator<Item = i64> {
-    let mut left = sum;
-    std::iter::from_fn(move || {
-        let by = left.clamp(i128::from(-i64::MAX), i128::from(i64::MAX));
-        left -= by;
-        i64::try_from(by).ok().filter(|it| *it != 0)
-    })
-}
-
-/// Returns the amounts that take a sum away.
-fn take_away(sum: i128) -> impl Iterator<Item = i64> {
-    amounts(sum).map(|it| -it)
 }
