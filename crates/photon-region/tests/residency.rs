@@ -9,11 +9,11 @@ mod records;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_region::Refusal;
 use photon_region::data::{
     Content, DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind,
     MoveState, Outside, ReadHow, ReadLevel, Shown, Write,
 };
+use photon_region::{Input, Message, Output, Question, Refusal};
 use photon_state::crdt::Version;
 use photon_state::{PlacementId, Seen};
 use planet::{Planet, eu_only, id, us_only};
@@ -154,6 +154,43 @@ fn holds(planet: &Planet, region: &str, bytes: &[u8]) -> bool {
         writer.op(op);
         writer.written().windows(bytes.len()).any(|it| it == bytes)
     })
+}
+
+#[test]
+fn names_of_sensitive_keys_are_listed_in_their_placement_only() {
+    let mut planet = Planet::new();
+    let spec = DatasetSpec { sensitive_keys: true, ..by_record(Kind::Register, None) };
+    let of = planet.declare("ap", spec);
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "v") }).unwrap();
+    let is_outside = |it: &Refusal| {
+        let (placement, members) = (eu_only(), vec![id("eu")]);
+        *it == Refusal::OutsidePlacement { region: id("us"), placement, members }
+    };
+    let refused = scan(&mut planet, "us", &of, said("eu")).unwrap_err();
+    assert!(is_outside(&refused), "{refused}");
+    let watch = |position| {
+        let (dataset, prefix, spot, wait) = (of.clone(), Bytes::new(), spot("eu"), Duration::ZERO);
+        DataCommand::Watch { dataset, prefix, spot, position, wait }
+    };
+    for position in [None, Some(Seen::default())] {
+        let refused = planet.data("us", watch(position)).unwrap_err();
+        assert!(is_outside(&refused), "{refused}");
+    }
+    // A region that does not refuse its clients by itself is refused.
+    let (dataset, prefix, how) = (of.clone(), Bytes::new(), said("eu"));
+    let list = DataCommand::Scan { dataset, prefix, after: None, limit: 10, how };
+    for (number, command) in (1..).zip([list, watch(None), watch(Some(Seen::default()))]) {
+        let region = planet.regions.get_mut("eu").unwrap();
+        let question = Question::Data(Box::new(command));
+        let message = Message::Ask(number, question);
+        region.handle(planet.now, Input::Message(id("us"), message));
+        let answer = std::iter::from_fn(|| region.poll()).last();
+        let Some(Output::Send(_, Message::Answer(_, Err(refusal)))) = answer else {
+            panic!("{answer:?}")
+        };
+        assert!(is_outside(&refusal), "{refusal}");
+    }
+    assert_eq!(scan(&mut planet, "eu", &of, said("eu")).unwrap().0.len(), 1);
 }
 
 #[test]
