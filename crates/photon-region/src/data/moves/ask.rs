@@ -112,9 +112,11 @@ impl Region {
         let mut all = all.filter(|it| it.receipt.dataset == spec.name);
         let found = all.find(|it| {
             let receipt = &it.receipt;
-            receipt.to == to
-                && from.is_none_or(|from| receipt.from == from)
-                && receipt.key_digest == key_digest(receipt.id, &spec.name, key)
+            let is_about_key = || match &receipt.key {
+                Some(it) => it == key,
+                None => receipt.key_digest == key_digest(receipt.id, &spec.name, key),
+            };
+            receipt.to == to && from.is_none_or(|from| receipt.from == from) && is_about_key()
         });
         let found = found.ok_or(refusal)?;
         Ok(reply(self.appended(), DataReply::Moved(Box::new(self.receipt(found)))))
