@@ -59,6 +59,7 @@ use gather::Gather;
 use levels::Levels;
 use moves::Moves;
 use quota::Quotas;
+pub(crate) use rejoin::Held;
 use rejoin::Rejoin;
 use search::Search;
 

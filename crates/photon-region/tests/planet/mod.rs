@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Command, Config, Input, Limits, Notice, Output, Place, Refusal, Region, Reply, Ticket,
+    Command, Config, Input, Limits, Message, Notice, Output, Place, Refusal, Region, Reply, Ticket,
     Topology, WentBack,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
+
+/// Says whether a message from one region to another arrives, and may change it.
+pub(crate) type Passes = fn(&str, &str, &mut Message) -> bool;
 
 /// Regions whose messages arrive at once and whose disks sync at once.
 pub(crate) struct Planet {
@@ -22,6 +25,8 @@ pub(crate) struct Planet {
     pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
+    /// Whether a message from one region to another arrives, and as what.
+    pub(crate) passes: Passes,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
     pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
@@ -39,6 +44,7 @@ impl Planet {
             logs: NAMES.iter().map(|name| (*name, Vec::new())).collect(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
+            passes: |_, _, _| true,
             halted: Vec::new(),
             notices: Vec::new(),
             now,
@@ -132,9 +138,10 @@ impl Planet {
                         appends += 1;
                         self.logs.get_mut(name).unwrap().push(op);
                     }
-                    Output::Send(to, message) => {
+                    Output::Send(to, mut message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
-                        if !self.cut.contains(name) && !self.cut.contains(to) {
+                        let is_cut = self.cut.contains(name) || self.cut.contains(to);
+                        if !is_cut && (self.passes)(name, to, &mut message) {
                             inputs.push_back((to, Input::Message(id(name), message)));
                         }
                     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
-use photon_state::{Change, Dot, Hlc, Record, Seen, Update};
+use photon_state::{Change, Dot, Hlc, PlacementId, Record, Seen, Update};
 
 use super::{Adopt, Adoption, MOVES, Moved, Tells, move_key, record_of};
 use crate::codec::encode_adoption;
@@ -51,9 +51,16 @@ impl Region {
             let to = self.data.moves.all[&(dataset.clone(), *id)].receipt.to;
             return Err(DataRefusal::RecordMoves { to }.into());
         }
-        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it.clone());
-        let last = match known {
-            Some(known) if adopt.round <= known.round => known.last,
+        // A note of what it has taken in may be in one region alone, if its log was lost.
+        let until = patience.until(self.now, *wait);
+        if let Some(verdict) = self.await_complete(to, until)? {
+            return Ok(verdict);
+        }
+        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it);
+        let last = match known.filter(|it| adopt.round <= it.round) {
+            Some(known) if !self.is_lost(known, to) => known.last,
+            // Every region had it before the next one was asked for.
+            Some(known) if adopt.round < known.round => Dot { source: self.source(), seq: 0 },
             Some(_) | None => {
                 self.check_copy(&spec, &record, &adopt.content)?;
                 self.take_copy(&record, adopt)?
@@ -65,7 +72,6 @@ impl Region {
         let (records, region) = (Vec::new(), self.config.region);
         let written = Written { records, region, durable_in: 1, members, session };
         let (append, level) = (self.appended(), WriteLevel::Strong);
-        let until = patience.until(self.now, *wait);
         Ok(Verdict::Level(Box::new(Pending { marks, append, level, written, until })))
     }
 
@@ -135,6 +141,12 @@ impl Region {
         }
         assert_eq!(self.store.seen().of(&stream), last.seq, "the copy ends where it was said to");
         Ok(last)
+    }
+
+    /// Whether a copy that was noted here is nowhere, although all is here that others had.
+    fn is_lost(&self, it: &Adoption, to: PlacementId) -> bool {
+        let is_own = it.last.source.origin == self.config.region;
+        is_own && !it.last.is_in(self.store.seen(), to)
     }
 
     /// Takes back what was noted of copies that a crash has undone: their numbers go to other ops.

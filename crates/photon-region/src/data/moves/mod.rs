@@ -48,6 +48,8 @@ pub(crate) struct Moves {
     open: BTreeMap<Record, (DatasetName, MoveId)>,
     /// What this region does about the moves that it decides.
     driven: BTreeMap<MoveId, Driven>,
+    /// Those of them that go on once what was written last is durable, here or everywhere.
+    due: BTreeSet<MoveId>,
     /// The last ticket that was used for a copy.
     last_ticket: Ticket,
     tickets: BTreeMap<Ticket, (DatasetName, MoveId)>,
@@ -59,14 +61,24 @@ pub(crate) struct Moves {
 }
 
 /// How far this region is with a move that it decides.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Driven {
+    dataset: DatasetName,
     /// The append that must be durable before it goes on.
     after: u64,
+    /// What every region of the old placement must have before the new home is asked: whoever
+    /// goes on after the log of this region is lost must know what was asked for.
+    told: Option<Seen>,
     /// Whether the new home is asked.
     is_asked: bool,
     /// What each region of the old placement had when it had the removal.
     heard: BTreeMap<RegionId, Seen>,
+}
+
+impl Driven {
+    fn new(dataset: DatasetName) -> Self {
+        Self { dataset, after: 0, told: None, is_asked: false, heard: BTreeMap::new() }
+    }
 }
 
 impl Moves {
@@ -74,6 +86,11 @@ impl Moves {
     const KEPT_MAX: usize = 10_000;
     /// Tickets of copies: above those of the shell, below those of peers.
     const TICKETS_FROM: Ticket = 1 << 62;
+
+    fn forget_driven(&mut self, id: MoveId) {
+        self.driven.remove(&id);
+        self.due.remove(&id);
+    }
 
     /// Returns how many copies are waited for.
     pub(crate) fn waiting(&self) -> usize {
@@ -151,7 +168,7 @@ impl Region {
         moves.open.retain(|_, it| it.1 != id);
         let Some(found) = found.filter(|it| it.receipt.dataset == dataset) else {
             moves.all.remove(&(dataset, id));
-            moves.driven.remove(&id);
+            moves.forget_driven(id);
             moves.purged.remove(&id);
             return;
         };
@@ -161,9 +178,9 @@ impl Region {
             moves.open.insert(record, (dataset.clone(), id));
         }
         if is_open && found.receipt.decided_in == self.config.region {
-            moves.driven.entry(id).or_default();
+            moves.driven.entry(id).or_insert_with(|| Driven::new(dataset.clone()));
         } else {
-            moves.driven.remove(&id);
+            moves.forget_driven(id);
         }
         moves.all.insert((dataset, id), found);
     }

@@ -10,14 +10,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use photon_state::crdt::{Delta, FieldChange, Shape, Value};
-use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, Update};
+use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::{
     Adopt, Copied, MOVES, Move, MoveId, MoveState, Moved, Moves, Taken, Tells, move_key, record_of,
 };
 use crate::codec::encode_move;
 use crate::contract::{Command, Disk, Reply, Ticket};
-use crate::data::{DATA, DataCommand, DataReply, DatasetName, DatasetSpec};
+use crate::data::{DATA, DataCommand, DataReply, DatasetSpec};
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -26,6 +26,8 @@ use crate::verdict::Patience;
 impl Region {
     /// How long the new placement may take to have a copy everywhere; then it is asked again.
     const COPY_WITHIN: Duration = Duration::from_secs(10);
+    /// Moves that are looked at whenever something was written; a beat looks at all.
+    const DUE_AT_ONCE_MAX: usize = 64;
 
     /// Returns what of a record there is to be copied.
     pub(super) fn snapshot(&self, spec: &DatasetSpec, record: &Record) -> Option<Taken> {
@@ -50,42 +52,68 @@ impl Region {
         self.write(receipt.from, MOVES, key, Change::Put(encode_move(it)));
         let after = self.appended();
         if let Some(driven) = self.data.moves.driven.get_mut(&receipt.id) {
-            driven.after = after;
+            (driven.after, driven.told) = (after, None);
             driven.heard.clear();
+            self.data.moves.due.insert(receipt.id);
         }
     }
 
     /// Goes on with all moves that this region decides.
     pub(crate) fn run_moves(&mut self) {
-        if self.data.moves.driven.is_empty() {
-            return;
-        }
-        let here = self.config.region;
-        let own = self.data.moves.open.values().filter(|it| {
-            let held = self.data.moves.all.get(it);
-            held.is_some_and(|it| it.receipt.decided_in == here)
-        });
-        let own: Vec<(DatasetName, MoveId)> = own.cloned().collect();
-        own.iter().for_each(|(dataset, id)| self.run_move(dataset, *id));
+        let all: Vec<MoveId> = self.data.moves.driven.keys().copied().collect();
+        all.into_iter().for_each(|id| self.run_move(id));
+    }
+
+    /// Goes on with the moves that wait for what was written last, the oldest first.
+    pub(crate) fn run_due_moves(&mut self) {
+        let due: Vec<MoveId> =
+            self.data.moves.due.iter().take(Self::DUE_AT_ONCE_MAX).copied().collect();
+        due.into_iter().for_each(|id| self.run_move(id));
     }
 
     /// Goes on with a move, if the last step is durable.
-    pub(super) fn run_move(&mut self, dataset: &DatasetName, id: MoveId) {
+    pub(super) fn run_move(&mut self, id: MoveId) {
         let Some(driven) = self.data.moves.driven.get(&id) else { return };
         if self.durable() < driven.after || self.disk == Disk::Full {
             return;
         }
         let is_asked = driven.is_asked;
-        let Some(held) = self.data.moves.all.get(&(dataset.clone(), id)).cloned() else { return };
+        let Some(held) = self.data.moves.all.get(&(driven.dataset.clone(), id)) else { return };
+        let from = held.receipt.from;
+        if self.may_lack(from) {
+            return; // What it did before its log was lost may yet be heard of.
+        }
         match held.receipt.state {
-            MoveState::Copying if !is_asked => self.ask_to_adopt(&held),
-            MoveState::Removing => self.look_again_at(held),
+            MoveState::Copying if !is_asked => {
+                if self.is_told(id, from) {
+                    self.data.moves.due.remove(&id);
+                    self.ask_to_adopt(id);
+                }
+            }
+            MoveState::Removing => {
+                self.data.moves.due.remove(&id); // What peers have is heard of later.
+                self.look_again_at(id);
+            }
             MoveState::Copying | MoveState::Done => {}
         }
     }
 
+    /// Whether every region of the old placement has what this one has written there.
+    fn is_told(&mut self, id: MoveId, from: PlacementId) -> bool {
+        let (here, seen) = (self.config.region, self.store.seen());
+        let Some(driven) = self.data.moves.driven.get_mut(&id) else { return false };
+        let told = driven.told.get_or_insert_with(|| {
+            let own = |it: &StreamId| it.origin == here && it.placement == from;
+            seen.iter().filter(|(it, _)| own(it)).map(|(it, seq)| (*it, seq)).collect()
+        });
+        let members = self.config.placements.get(&from).into_iter().flatten();
+        let mut others = members.filter(|it| **it != here).map(|it| self.peers.get(it));
+        others.all(|it| it.and_then(|it| it.theirs.as_ref()).is_some_and(|it| it.covers(told)))
+    }
+
     /// Asks the record's home in the new placement to take in a copy.
-    fn ask_to_adopt(&mut self, held: &Move) {
+    fn ask_to_adopt(&mut self, id: MoveId) {
+        let Some(held) = self.driven_move(id) else { return };
         let receipt = &held.receipt;
         let Some(key) = receipt.key.clone() else { return };
         let record = record_of(&receipt.dataset, receipt.from, &key);
@@ -106,7 +134,7 @@ impl Region {
         };
         let needs = self.data.horizon.get(&receipt.from).cloned().unwrap_or_default();
         let (dataset, round) = (receipt.dataset.clone(), held.round);
-        let (id, to) = (receipt.id, receipt.to);
+        let to = receipt.to;
         let adopt = Adopt { id, round, dataset: dataset.clone(), key, to, content, needs };
         let moves = &mut self.data.moves;
         moves.last_ticket = (moves.last_ticket + 1).max(Moves::TICKETS_FROM);
@@ -122,7 +150,7 @@ impl Region {
         if self.planted == Some(crate::PlantedBug::EraseBeforeCopy)
             && self.data.moves.tickets.contains_key(&ticket)
         {
-            self.remove_taken(held.clone());
+            self.remove_taken(held);
         }
     }
 
@@ -203,25 +231,29 @@ impl Region {
                 heard.push((receipt.id, receipt.from));
             }
         }
-        for (id, from) in heard {
+        for (id, from) in heard.iter().copied() {
             let Some(driven) = self.data.moves.driven.get_mut(&id) else { continue };
             // What it had when it had the removal: whatever it wrote without knowledge of it.
             driven.heard.entry(peer).or_insert_with(|| of_placement(seen, from));
         }
-        self.run_moves();
+        heard.into_iter().for_each(|(id, _)| self.run_move(id));
+        self.run_due_moves();
     }
 
     /// Ends a move if all regions of the old placement have the removal and nothing is left; copies
     /// again what they had written meanwhile.
-    fn look_again_at(&mut self, mut held: Move) {
-        let receipt = &held.receipt;
-        let Some(driven) = self.data.moves.driven.get(&receipt.id) else { return };
-        let Some(members) = self.config.placements.get(&receipt.from) else { return };
+    fn look_again_at(&mut self, id: MoveId) {
+        let Some(driven) = self.data.moves.driven.get(&id) else { return };
+        let held = self.data.moves.all.get(&(driven.dataset.clone(), id));
+        let members = held.and_then(|it| self.config.placements.get(&it.receipt.from));
+        let Some(members) = members else { return };
         let mut others = members.iter().filter(|it| **it != self.config.region);
         let have_all = others.all(|it| driven.heard.contains_key(it));
         if !have_all || !driven.heard.values().all(|it| self.store.seen().covers(it)) {
             return;
         }
+        let Some(mut held) = held.cloned() else { return };
+        let receipt = &held.receipt;
         let Some(key) = &receipt.key else { return };
         let record = record_of(&receipt.dataset, receipt.from, key);
         // A dataset that was forgotten meanwhile has no records.
@@ -248,20 +280,41 @@ impl Region {
 
     /// Looks at the start for what a crash has undone: a step that was noted, and not done.
     pub(crate) fn resume_moves(&mut self) {
+        // Both before anything is written: the numbers of what is lost go to other ops.
+        let lost = self.lost_removals();
         self.void_lost_adoptions();
-        let seen = self.store.seen().clone();
-        let (here, source) = (self.config.region, self.source());
+        lost.into_iter().for_each(|it| self.redo_removal(it));
+    }
+
+    /// Makes the removals again that are nowhere, now that all is here that others had.
+    pub(crate) fn redo_lost_removals(&mut self) {
+        let lost = self.lost_removals();
+        lost.into_iter().for_each(|it| self.redo_removal(it));
+    }
+
+    fn lost_removals(&self) -> Vec<Move> {
         let all = self.data.moves.all.values().filter(|it| {
             let receipt = &it.receipt;
-            let is_own = receipt.decided_in == here && receipt.state == MoveState::Removing;
-            let is_done = |it: &Dot| it.source == source && it.is_in(&seen, receipt.from);
-            is_own && !receipt.removals.last().is_some_and(is_done)
+            let is_own = receipt.decided_in == self.config.region;
+            // What was written before the log was lost may be elsewhere.
+            let is_here = |dot: &Dot| dot.is_in(self.store.seen(), receipt.from);
+            let is_lost = |dot: &Dot| {
+                !is_here(dot) && (dot.source == self.source() || !self.may_lack(receipt.from))
+            };
+            let is_removing = receipt.state == MoveState::Removing;
+            is_own && is_removing && receipt.removals.last().is_none_or(is_lost)
         });
-        let lost: Vec<Move> = all.cloned().collect();
-        for mut held in lost {
-            held.receipt.removals.pop();
-            self.remove_taken(held);
-        }
+        all.cloned().collect()
+    }
+
+    fn redo_removal(&mut self, mut held: Move) {
+        held.receipt.removals.pop();
+        self.remove_taken(held);
+    }
+
+    fn driven_move(&self, id: MoveId) -> Option<Move> {
+        let driven = self.data.moves.driven.get(&id)?;
+        self.data.moves.all.get(&(driven.dataset.clone(), id)).cloned()
     }
 }
 
