@@ -145,6 +145,14 @@ pub(crate) struct Move {
     pub(crate) end: Seen,
 }
 
+impl Move {
+    /// Whether it is the move that a register of a placement names.
+    pub(crate) fn is_of(&self, dataset: &DatasetName, id: MoveId, placement: PlacementId) -> bool {
+        let it = &self.receipt;
+        it.dataset == *dataset && it.id == id && it.from == placement && it.to != placement
+    }
+}
+
 /// What of a record a copy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
