@@ -232,3 +232,29 @@ fn a_copy_that_was_lost_with_the_log_of_the_new_home_is_made_again() {
         assert_eq!(planet.read(region, &of, "k"), "10", "{region}");
     }
 }
+
+#[test]
+fn many_moves_that_wait_leave_room_for_clients_and_take_their_turn() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, Some(PlacementId::global())));
+    let keys: Vec<String> = (0..300).map(|it| format!("k{it}")).collect();
+    for key in &keys {
+        planet.write("eu", &of, Write { spot: spot("eu"), ..put(key, "v") }).unwrap();
+    }
+    planet.cut("us");
+    for key in &keys {
+        let (dataset, key, to) = (of.clone(), key.clone().into(), spot("others").unwrap());
+        let (from, asked_in, wait) = (None, None, Duration::ZERO);
+        let command = DataCommand::Move { dataset, key, to, from, asked_in, wait };
+        planet.data("eu", command).unwrap();
+    }
+    planet.pass(Duration::from_secs(30));
+    for region in ["ap", "eu"] {
+        let in_flight = planet.regions[region].view().in_flight;
+        assert!(in_flight <= 64, "{region} has {in_flight} in flight");
+    }
+    planet.link("us");
+    planet.pass(Duration::from_secs(30));
+    let done = planet.regions["eu"].receipts().filter(|it| it.state == MoveState::Done);
+    assert_eq!(done.count(), keys.len());
+}

@@ -208,7 +208,7 @@ impl Data {
 
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
-        self.levels.len() + self.gathers.len() + self.searches.len() + self.moves.waiting()
+        self.levels.len() + self.gathers.len() + self.searches.len()
     }
 
     /// Returns when to look after what is overdue.

@@ -13,6 +13,7 @@ mod receipt;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use photon_state::{Change, Dataset, Key, Op, PlacementId, Record, RegionId, Seen};
 
@@ -71,19 +72,24 @@ struct Driven {
     told: Option<Seen>,
     /// Whether the new home is asked.
     is_asked: bool,
+    /// When it was asked last.
+    asked: Option<Duration>,
     /// What each region of the old placement had when it had the removal.
     heard: BTreeMap<RegionId, Seen>,
 }
 
 impl Driven {
     fn new(dataset: DatasetName) -> Self {
-        Self { dataset, after: 0, told: None, is_asked: false, heard: BTreeMap::new() }
+        let (told, asked, heard) = (None, None, BTreeMap::new());
+        Self { dataset, after: 0, told, is_asked: false, asked, heard }
     }
 }
 
 impl Moves {
     /// Receipts of this region that are kept; the oldest that is over is forgotten.
     const KEPT_MAX: usize = 10_000;
+    /// Copies that are asked for at once; other moves wait for their turn, the oldest first.
+    const COPIES_MAX: usize = 64;
     /// Tickets of copies: above those of the shell, below those of peers.
     const TICKETS_FROM: Ticket = 1 << 62;
 
@@ -92,9 +98,9 @@ impl Moves {
         self.due.remove(&id);
     }
 
-    /// Returns how many copies are waited for.
-    pub(crate) fn waiting(&self) -> usize {
-        self.tickets.len()
+    /// Whether so many copies are waited for that the next move must wait.
+    fn is_busy(&self) -> bool {
+        Self::COPIES_MAX <= self.tickets.len()
     }
 }
 

@@ -13,7 +13,8 @@ use photon_state::crdt::{Delta, FieldChange, Shape, Value};
 use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::{
-    Adopt, Copied, MOVES, Move, MoveId, MoveState, Moved, Moves, Taken, Tells, move_key, record_of,
+    Adopt, Copied, MOVES, Move, MoveId, MoveState, Moved, Moves, Receipt, Taken, Tells, move_key,
+    record_of,
 };
 use crate::codec::encode_move;
 use crate::contract::{Command, Disk, Reply, Ticket};
@@ -58,10 +59,13 @@ impl Region {
         }
     }
 
-    /// Goes on with all moves that this region decides.
+    /// Goes on with all moves that this region decides. There is not room for all copies at once:
+    /// first come those that were not asked for, the oldest first, then those of long ago.
     pub(crate) fn run_moves(&mut self) {
-        let all: Vec<MoveId> = self.data.moves.driven.keys().copied().collect();
-        all.into_iter().for_each(|id| self.run_move(id));
+        let all = self.data.moves.driven.iter();
+        let mut all: Vec<_> = all.map(|(id, it)| (it.asked, *id)).collect();
+        all.sort_unstable();
+        all.into_iter().for_each(|(_, id)| self.run_move(id));
     }
 
     /// Goes on with the moves that wait for what was written last, the oldest first.
@@ -85,7 +89,10 @@ impl Region {
         }
         match held.receipt.state {
             MoveState::Copying if !is_asked => {
-                if self.is_told(id, from) {
+                let is_up = self.may_be_asked(held);
+                if !is_up {
+                    self.data.moves.due.remove(&id); // The next beat looks again.
+                } else if !self.data.moves.is_busy() && self.is_told(id, from) {
                     self.data.moves.due.remove(&id);
                     self.ask_to_adopt(id);
                 }
@@ -96,6 +103,18 @@ impl Region {
             }
             MoveState::Copying | MoveState::Done => {}
         }
+    }
+
+    /// Whether all can be reached that have to know before a copy is made, or to make it.
+    fn may_be_asked(&self, held: &Move) -> bool {
+        let Receipt { dataset, key: Some(key), from, to, .. } = &held.receipt else { return false };
+        let placements = &self.config.placements;
+        let (Ok(spec), true) = (self.dataset(dataset), placements.contains_key(to)) else {
+            return false;
+        };
+        let mut members = placements.get(from).into_iter().flatten();
+        let home = self.home_of_record(&spec, *to, key);
+        self.is_reachable(home) && members.all(|it| self.is_reachable(*it))
     }
 
     /// Whether every region of the old placement has what this one has written there.
@@ -141,7 +160,7 @@ impl Region {
         let ticket = moves.last_ticket;
         moves.tickets.insert(ticket, (dataset, id));
         if let Some(driven) = moves.driven.get_mut(&id) {
-            driven.is_asked = true;
+            (driven.is_asked, driven.asked) = (true, Some(self.now.mono));
         }
         let (adopt, wait) = (Box::new(adopt), Self::COPY_WITHIN);
         let command = Command::Data(DataCommand::Adopt { adopt, wait });
