@@ -26,7 +26,7 @@ fn conflict(sample: &ConflictSample) {
     info!(
         dataset = %sample.dataset,
         placement = %sample.placement,
-        key_hash = format_args!("{:016x}", sample.key_hash),
+        key_hash = sample.key_hash.map(|it| display(format!("{it:016x}"))),
         policy = sample.policy.as_str(),
         arrived = name(&sample.arrived),
         arrived_ms = sample.arrived.1.wall_ms,

@@ -21,8 +21,9 @@ pub enum Notice {
 pub struct ConflictSample {
     /// The dataset.
     pub dataset: DatasetName,
-    /// A hash of the key: the same for the same record in this life of the region's log.
-    pub key_hash: u64,
+    /// A hash of the key: the same for the same record in this life of the region's log. `None` if
+    /// the names of keys are sensitive.
+    pub key_hash: Option<u64>,
     /// Where the record lives.
     pub placement: PlacementId,
     /// What decides which is shown.

@@ -459,7 +459,7 @@ impl Region {
         }
         self.on_durable_data(self.durable);
         self.go_on_compacting();
-        self.run_moves();
+        self.run_due_moves();
     }
 
     fn on_disk(&mut self, disk: Disk) {

@@ -74,6 +74,7 @@ impl Region {
                 peer.acknowledged(stream, seq, now);
                 self.pump(from, stream);
                 self.settle(stream);
+                self.run_due_moves();
             }
             Message::Ask(number, ask) => {
                 self.on_question(from, number, ask);

@@ -99,6 +99,20 @@ fn a_region_outside_a_placement_does_not_lag_behind_with_it() {
 }
 
 #[test]
+fn a_sample_of_a_dataset_with_sensitive_keys_has_no_hash_that_can_be_guessed() {
+    let mut planet = Planet::new();
+    let spec = photon_region::data::DatasetSpec { sensitive_keys: true, ..dataset(Kind::Register) };
+    let of = planet.declare("eu", spec);
+    planet.pass(SECOND);
+    planet.clash(&of, 1);
+    let samples = planet.notices.iter().filter_map(|(_, it)| match it {
+        Notice::Conflict(sample) => Some(sample.key_hash),
+        Notice::ManyConflicts(_) | Notice::FewConflicts(_) => None,
+    });
+    assert_eq!(samples.collect::<std::collections::BTreeSet<_>>(), [None].into());
+}
+
+#[test]
 fn conflicts_are_sampled_without_their_keys_and_alarmed_above_a_rate() {
     let mut planet = Planet::new();
     let of = planet.declare("eu", dataset(Kind::Register));
@@ -116,6 +130,7 @@ fn conflicts_are_sampled_without_their_keys_and_alarmed_above_a_rate() {
     };
     assert_eq!((first.left_out, second.left_out), (0, 59));
     assert_eq!(first.key_hash, second.key_hash, "both are of the same record");
+    assert!(first.key_hash.is_some());
     assert_eq!(first.arrived.0.source.origin, id("us"));
     assert_eq!(first.held.0.source.origin, id("eu"));
 

@@ -10,27 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::{
-    DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind, MoveState,
-    Outside, PlacementRule, ReadHow, ReadLevel, Receipt, Shown, Spot, Write,
+    Content, DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Edit, Expect, Kind,
+    MoveState, Outside, ReadHow, ReadLevel, Shown, Write,
 };
-use photon_region::{Command, Refusal, Ticket};
+use photon_region::{Input, Message, Output, Question, Refusal};
+use photon_state::crdt::Version;
 use photon_state::{PlacementId, Seen};
 use planet::{Planet, eu_only, id, us_only};
 use records::*;
-
-fn by_record(kind: Kind, others: Option<PlacementId>) -> DatasetSpec {
-    let values = [("eu".into(), eu_only()), ("us".into(), us_only())].into();
-    let rule = PlacementRule::ByRecord { attribute: "residency".into(), values, others };
-    DatasetSpec { rule, ..dataset(kind) }
-}
-
-fn spot(value: &str) -> Option<Spot> {
-    Some(Spot::Value(value.into()))
-}
-
-fn said(value: &str) -> ReadHow {
-    ReadHow { spot: spot(value), ..ReadHow::default() }
-}
 
 fn unplaced<T>(reply: &Result<T, Refusal>) -> bool {
     matches!(reply, Err(Refusal::Data(DataRefusal::Unplaced { .. })))
@@ -159,28 +146,6 @@ fn who_may_not_forward_refuses_and_a_sensitive_key_is_told_to_nobody() {
     assert_eq!(planet.read("eu", &of, "k"), "=v");
 }
 
-fn move_to(planet: &mut Planet, region: &'static str, of: &DatasetName, to: &str) -> Ticket {
-    let (dataset, key, to) = (of.clone(), Bytes::from_static(b"k"), Spot::Value(to.into()));
-    let (from, asked_in, wait) = (None, None, WAIT);
-    planet.ask(region, Command::Data(DataCommand::Move { dataset, key, to, from, asked_in, wait }))
-}
-
-fn receipt(planet: &mut Planet, ticket: Ticket) -> Result<Receipt, Refusal> {
-    match as_data(planet.replies.remove(&ticket).expect("an answer")) {
-        Ok(DataReply::Moved(receipt)) => Ok(*receipt),
-        Ok(other) => panic!("{other:?}"),
-        Err(refusal) => Err(refusal),
-    }
-}
-
-fn receipts(planet: &mut Planet, region: &'static str, of: &DatasetName) -> Vec<Receipt> {
-    let (dataset, id, before, limit) = (of.clone(), None, None, 10);
-    match planet.data(region, DataCommand::Receipts { dataset, id, before, limit }) {
-        Ok(DataReply::Receipts { receipts, more: false }) => receipts,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Whether any op or state that a region's log holds since it was cut last has some bytes.
 fn holds(planet: &Planet, region: &str, bytes: &[u8]) -> bool {
     let mut writer = photon_state::codec::Writer::default();
@@ -189,6 +154,43 @@ fn holds(planet: &Planet, region: &str, bytes: &[u8]) -> bool {
         writer.op(op);
         writer.written().windows(bytes.len()).any(|it| it == bytes)
     })
+}
+
+#[test]
+fn names_of_sensitive_keys_are_listed_in_their_placement_only() {
+    let mut planet = Planet::new();
+    let spec = DatasetSpec { sensitive_keys: true, ..by_record(Kind::Register, None) };
+    let of = planet.declare("ap", spec);
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "v") }).unwrap();
+    let is_outside = |it: &Refusal| {
+        let (placement, members) = (eu_only(), vec![id("eu")]);
+        *it == Refusal::OutsidePlacement { region: id("us"), placement, members }
+    };
+    let refused = scan(&mut planet, "us", &of, said("eu")).unwrap_err();
+    assert!(is_outside(&refused), "{refused}");
+    let watch = |position| {
+        let (dataset, prefix, spot, wait) = (of.clone(), Bytes::new(), spot("eu"), Duration::ZERO);
+        DataCommand::Watch { dataset, prefix, spot, position, wait }
+    };
+    for position in [None, Some(Seen::default())] {
+        let refused = planet.data("us", watch(position)).unwrap_err();
+        assert!(is_outside(&refused), "{refused}");
+    }
+    // A region that does not refuse its clients by itself is refused.
+    let (dataset, prefix, how) = (of.clone(), Bytes::new(), said("eu"));
+    let list = DataCommand::Scan { dataset, prefix, after: None, limit: 10, how };
+    for (number, command) in (1..).zip([list, watch(None), watch(Some(Seen::default()))]) {
+        let region = planet.regions.get_mut("eu").unwrap();
+        let question = Question::Data(Box::new(command));
+        let message = Message::Ask(number, question);
+        region.handle(planet.now, Input::Message(id("us"), message));
+        let answer = std::iter::from_fn(|| region.poll()).last();
+        let Some(Output::Send(_, Message::Answer(_, Err(refusal)))) = answer else {
+            panic!("{answer:?}")
+        };
+        assert!(is_outside(&refusal), "{refusal}");
+    }
+    assert_eq!(scan(&mut planet, "eu", &of, said("eu")).unwrap().0.len(), 1);
 }
 
 #[test]
@@ -268,6 +270,34 @@ fn a_move_merges_with_what_was_made_apart_and_the_younger_is_shown() {
     let found = planet.read_as("ap", &of, "k", ReadHow::default()).unwrap();
     assert_eq!(text(&found), "=younger");
     assert!(found.record.unwrap().also_in.is_empty());
+}
+
+/// Returns the only write in force of a register, and when it was made.
+fn version(planet: &mut Planet, of: &DatasetName, place: &str) -> Version {
+    let found = planet.read_as("ap", of, "k", said(place)).unwrap();
+    let Content::Fields(fields) = found.record.unwrap().content else { panic!("a register") };
+    fields[0].1[0].clone()
+}
+
+#[test]
+fn a_copy_is_as_old_as_what_it_copies_and_changes_nothing_that_is_younger() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "older") }).unwrap();
+    let first = version(&mut planet, &of, "eu");
+    planet.pass(Duration::from_secs(5));
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(2));
+    let copy = version(&mut planet, &of, "us");
+    assert_eq!((copy.at, &copy.written), (first.at, &first.written));
+    // Made apart meanwhile: it is told by its own name, which a removal elsewhere may have named.
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "apart") }).unwrap();
+    planet.pass(Duration::from_secs(1));
+    planet.write("us", &of, Write { spot: spot("us"), ..put("k", "younger") }).unwrap();
+    let younger = version(&mut planet, &of, "us");
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(version(&mut planet, &of, "us"), younger);
 }
 
 #[test]

@@ -53,6 +53,34 @@ impl Movers {
         self.audit_purged(atlas, sites)
     }
 
+    /// A region that lost its disk takes nothing with it that was in two, and makes nothing twice.
+    pub(crate) fn audit_after_loss(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
+        for (index, mover) in self.0.iter().enumerate() {
+            for (number, life) in mover.lives.iter().enumerate() {
+                let key = key_of(index, number);
+                // What was written since the move was asked for was in one region, perhaps.
+                let is_shared = |it| 1 < atlas.members(it).count_ones();
+                let is_kept = is_shared(life.from) && is_shared(life.to);
+                let promised = if life.is_asked { life.floor } else { life.acked };
+                let least = if is_kept { promised } else { 0 };
+                let is_counter = mover.kind == Kind::Counter;
+                let all = [life.from, life.to].map(|it| {
+                    let dataset = if is_counter { "tally" } else { "placed" };
+                    let all = held((atlas, sites), (dataset, &key), it)
+                        .map(|(_, it)| shown(it.as_deref()));
+                    all.max().unwrap_or_default()
+                });
+                let [from, to] = all;
+                let total = if is_counter { from + to } else { from.max(to) };
+                let fits = (i128::from(least)..=i128::from(life.tried)).contains(&total);
+                Promise::Acknowledged.holds(fits, || {
+                    format!("{key} shows {from} in {} and {to} in {}: {life:?}", life.from, life.to)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// A log that is said to be free of a record holds no byte of it.
     fn audit_purged(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
         for site in sites {
@@ -90,6 +118,18 @@ fn held<'a>(
         let store = sites[it].machine.as_ref()?.store();
         Some((it, store.state(&record, shape)))
     })
+}
+
+/// Returns the number that a value shows; 0 if there is none.
+fn shown(value: Option<&Value>) -> i128 {
+    match value {
+        Some(Value::Counter(counter)) => counter.sum(),
+        Some(Value::Fields(fields)) => {
+            let last = fields.versions().max_by_key(|(_, it)| (it.at, it.dot));
+            last.and_then(|(_, it)| number_in(&it.written.bytes)).unwrap_or(0).into()
+        }
+        Some(Value::Escrow(_)) | None => 0,
+    }
 }
 
 fn audit_record((atlas, sites): (&Atlas, &[Site]), key: &str, life: &Life) -> Result<(), Broken> {

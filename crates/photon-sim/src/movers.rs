@@ -201,7 +201,11 @@ impl Movers {
             }
             (Deed::Read, DataReply::Found(found)) => {
                 mover.session = found.session.clone();
-                let least = if life.is_done || !life.is_asked { life.acked } else { life.floor };
+                // A region that sees one of the two places knows nothing of the other.
+                let [sees_from, sees_to] =
+                    [life.from, life.to].map(|it| stage.atlas.may_hold(it, here));
+                let moves = life.is_asked && !life.is_done;
+                let least = if moves && sees_from != sees_to { life.floor } else { life.acked };
                 let shown = found.record.as_ref().map(|it| (number(&it.content), it.placement));
                 let is_there = shown.is_some_and(|(it, _)| least <= it) || least == 0;
                 // The parts of a counter that moves are not added up.

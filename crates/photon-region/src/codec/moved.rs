@@ -42,7 +42,7 @@ pub(crate) fn decode_move(bytes: &[u8]) -> Result<Move, DecodeError> {
             let dots = (0..reader.count()?).map(|_| reader.whole_dot());
             Taken::Writes(dots.collect::<Result<_, _>>()?)
         }
-        2 => Taken::Sum(i128::from_le_bytes(reader.fixed()?)),
+        2 => Taken::Sum(read_sum(&mut reader)?),
         _ => return Err(reader.malformed("copy of a record")),
     };
     let end = reader.seen()?;
@@ -55,24 +55,13 @@ pub(crate) fn encode_adoption(it: &Adoption) -> Bytes {
     let mut writer = Writer::default();
     writer.uint(it.round.into());
     writer.whole_dot(it.last);
-    writer.uint(it.times.len() as u64);
-    for (seq, at) in &it.times {
-        writer.uint(*seq);
-        writer.hlc(*at);
-    }
     writer.into_bytes()
 }
 
 /// Decodes what a region has taken in of a move.
 pub(crate) fn decode_adoption(bytes: &[u8]) -> Result<Adoption, DecodeError> {
     let mut reader = Reader::new(bytes);
-    let adoption = Adoption {
-        round: reader.uint32()?,
-        last: reader.whole_dot()?,
-        times: (0..reader.count()?)
-            .map(|_| Ok((reader.uint()?, reader.hlc()?)))
-            .collect::<Result<_, DecodeError>>()?,
-    };
+    let adoption = Adoption { round: reader.uint32()?, last: reader.whole_dot()? };
     reader.end()?;
     Ok(adoption)
 }
@@ -166,6 +155,13 @@ pub(super) fn write_adopt(writer: &mut Writer, it: &Adopt) {
     writer.seen(&it.needs);
 }
 
+/// Reads so much of a counter as one copy may hold.
+fn read_sum(reader: &mut Reader<'_>) -> Result<i64, DecodeError> {
+    let sum = i64::from_le_bytes(reader.fixed()?);
+    // The least number has no opposite, by which it could be taken away.
+    if sum == i64::MIN { Err(reader.malformed("sum of a counter")) } else { Ok(sum) }
+}
+
 pub(super) fn read_adopt(
     reader: &mut Reader<'_>,
     dataset: crate::data::DatasetName,
@@ -177,7 +173,7 @@ pub(super) fn read_adopt(
             let versions = (0..reader.count()?).map(|_| Ok((reader.owned()?, reader.version()?)));
             Moved::Fields(versions.collect::<Result<_, DecodeError>>()?)
         }
-        2 => Moved::Sum(i128::from_le_bytes(reader.fixed()?)),
+        2 => Moved::Sum(read_sum(reader)?),
         _ => return Err(reader.malformed("copy of a record")),
     };
     Ok(Adopt { id, round, dataset, key, to, content, needs: reader.seen()? })

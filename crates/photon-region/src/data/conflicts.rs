@@ -125,11 +125,13 @@ impl Region {
         let has_room = self.data.samples.has_room(now);
         if let Some(left_out) = entry.tally.sample(now, has_room) {
             self.data.samples.count += 1;
-            // A key may be personal. Whoever may see it finds it by the dots.
-            let key_hash = StableHash::default().number(self.config.incarnation).bytes(key);
+            // A key may be personal. Whoever may see it finds it by the dots; one that can be
+            // guessed is told by its hash.
+            let key_hash = (!entry.spec.sensitive_keys)
+                .then(|| StableHash::default().number(self.config.incarnation).bytes(key).finish());
             let sample = ConflictSample {
                 dataset: dataset.clone(),
-                key_hash: key_hash.finish(),
+                key_hash,
                 placement,
                 policy,
                 arrived,

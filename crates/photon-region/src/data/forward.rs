@@ -146,6 +146,24 @@ impl Region {
         Err(Refusal::OutsidePlacement { region, placement, members })
     }
 
+    /// Refuses to tell the names of keys that are sensitive to a region outside their placement:
+    /// this one, for a client, or the peer that asks.
+    pub(super) fn check_told(
+        &self,
+        ticket: Ticket,
+        spec: &DatasetSpec,
+        placements: &[PlacementId],
+    ) -> Result<(), Refusal> {
+        let region = self.guest_of(ticket).unwrap_or(self.config.region);
+        let outside = placements.iter().find(|it| !self.may_hold(region, **it));
+        let Some(placement) = outside.copied().filter(|_| spec.sensitive_keys) else {
+            return Ok(());
+        };
+        let members = self.config.placements.get(&placement);
+        let members = members.map(|it| it.iter().copied().collect()).unwrap_or_default();
+        Err(Refusal::OutsidePlacement { region, placement, members })
+    }
+
     /// Hands a command on to the region that decides it.
     pub(super) fn hand_on(
         &mut self,

@@ -61,6 +61,7 @@ use gather::Gather;
 use levels::Levels;
 use moves::Moves;
 use quota::Quotas;
+pub(crate) use rejoin::Held;
 use rejoin::Rejoin;
 use search::Search;
 
@@ -209,7 +210,7 @@ impl Data {
 
     /// Returns how many commands wait for other regions.
     pub(crate) fn waiting(&self) -> usize {
-        self.levels.len() + self.gathers.len() + self.searches.len() + self.moves.waiting()
+        self.levels.len() + self.gathers.len() + self.searches.len()
     }
 
     /// Returns when to look after what is overdue.

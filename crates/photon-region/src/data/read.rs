@@ -210,6 +210,7 @@ impl Region {
         check_bound(Some(prefix))?;
         check_bound(after.as_deref())?;
         let (placements, mut from) = self.placements_here(&spec, prefix, how.spot.as_ref())?;
+        self.check_told(ticket, &spec, &placements)?;
         placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
         match level {
             ReadLevel::Quorum => {

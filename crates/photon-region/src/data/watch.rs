@@ -35,6 +35,7 @@ impl Region {
         let spec = self.dataset(dataset)?;
         check_bound(Some(prefix))?;
         let (placements, from) = self.placements_here(&spec, prefix, spot.as_ref())?;
+        self.check_told(ticket, &spec, &placements)?;
         if from != self.config.region {
             return self.hand_on(ticket, from, command, *wait);
         }

@@ -107,7 +107,7 @@ impl Region {
                     self.compaction.stage = Stage::Written { head, seen, append: 0, since };
                 }
             }
-            (Some(_), _) | (None, Step::Sums { .. } | Step::Whole { .. }) => {}
+            (Some(_), _) | (None, Step::Sums { .. } | Step::Whole(_)) => {}
         }
         self.take_part(*part, 0);
         self.compaction.logged(op);

@@ -13,6 +13,7 @@ use photon_state::{
 };
 
 use super::cover::Cover;
+use crate::data::Held;
 
 /// A part of a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(crate) enum Step {
     /// The state is whole.
     End { seen: Seen, horizon: BTreeMap<PlacementId, Seen> },
     /// The placements of which the region has all that it must have to agree to anything.
-    Whole { placements: BTreeSet<PlacementId> },
+    Whole(Held),
     /// Sums that were damaged here, as a peer that writes this log holds them. Of no state.
     Sums { incarnation: u64, items: Vec<Item> },
 }
@@ -123,7 +124,7 @@ pub fn inspect_part(bytes: &Bytes) -> Option<(BTreeSet<PlacementId>, Seen)> {
         Step::Head { seen, .. } | Step::End { seen, .. } => {
             Some((seen.iter().map(|(it, _)| it.placement).collect(), seen))
         }
-        Step::Sums { .. } | Step::Whole { .. } => None, // They stay in the log.
+        Step::Sums { .. } | Step::Whole(_) => None, // They stay in the log.
     }
 }
 
@@ -144,7 +145,7 @@ pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
                 | Step::Range(_)
                 | Step::End { .. }
                 | Step::Sums { .. }
-                | Step::Whole { .. },
+                | Step::Whole(_),
             ..
         } => None,
     }
@@ -180,10 +181,12 @@ impl Part {
                     writer.seen(seen);
                 }
             }
-            Step::Whole { placements } => {
+            Step::Whole(Held { whole, complete }) => {
                 writer.tag(5);
-                writer.uint(placements.len() as u64);
-                placements.iter().for_each(|it| writer.text(it.as_str()));
+                for placements in [whole, complete] {
+                    writer.uint(placements.len() as u64);
+                    placements.iter().for_each(|it| writer.text(it.as_str()));
+                }
             }
             Step::Sums { incarnation, items } => {
                 writer.tag(4);
@@ -234,8 +237,11 @@ impl Part {
                 Step::Sums { incarnation, items }
             }
             5 => {
-                let placements = (0..reader.count()?).map(|_| reader.placement());
-                Step::Whole { placements: placements.collect::<Result<_, _>>()? }
+                let mut placements = || {
+                    let all = (0..reader.count()?).map(|_| reader.placement());
+                    all.collect::<Result<_, _>>()
+                };
+                Step::Whole(Held { whole: placements()?, complete: placements()? })
             }
             _ => return Err(reader.malformed("part of a state")),
         };

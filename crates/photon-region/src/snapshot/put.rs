@@ -28,7 +28,7 @@ impl Region {
             Step::Head { .. } => {}
             Step::Range(range) if is_own => self.put_range(range),
             Step::Range(range) => self.merge_range(range, append),
-            Step::Whole { placements } => self.data.rejoin.replay(placements),
+            Step::Whole(held) => self.data.rejoin.replay(held),
             Step::Sums { incarnation, items } => {
                 let Some(origin) = part.from else { return };
                 let source = Source { origin, incarnation };

@@ -233,7 +233,7 @@ impl Region {
         let are_shared = |seen: &Seen| seen.iter().all(|(it, _)| is_shared(it.placement));
         part.from == Some(from)
             && match &part.step {
-                Step::Sums { .. } | Step::Whole { .. } => false,
+                Step::Sums { .. } | Step::Whole(_) => false,
                 Step::Head { seen, .. } => are_shared(seen),
                 Step::End { seen, horizon } => {
                     are_shared(seen) && horizon.keys().all(|it| is_shared(*it))

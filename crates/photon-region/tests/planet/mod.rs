@@ -14,6 +14,9 @@ use photon_region::{
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
+/// Says whether a message from one region to another arrives, and may change it.
+pub(crate) type Passes = fn(&str, &str, &mut Message) -> bool;
+
 /// Regions whose messages arrive at once and whose disks sync at once.
 pub(crate) struct Planet {
     pub(crate) regions: BTreeMap<&'static str, Region>,
@@ -22,6 +25,8 @@ pub(crate) struct Planet {
     pub(crate) logs: BTreeMap<&'static str, Vec<Arc<Op>>>,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
     pub(crate) cut: BTreeSet<&'static str>,
+    /// Whether a message from one region to another arrives, and as what.
+    pub(crate) passes: Passes,
     pub(crate) halted: Vec<(&'static str, WentBack)>,
     pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
@@ -41,6 +46,7 @@ impl Planet {
             logs: NAMES.iter().map(|name| (*name, Vec::new())).collect(),
             replies: BTreeMap::new(),
             cut: BTreeSet::new(),
+            passes: |_, _, _| true,
             halted: Vec::new(),
             notices: Vec::new(),
             now,
@@ -140,11 +146,12 @@ impl Planet {
                         appends += 1;
                         self.logs.get_mut(name).unwrap().push(op);
                     }
-                    Output::Send(to, message) => {
+                    Output::Send(to, mut message) => {
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
+                        let is_cut = self.cut.contains(name) || self.cut.contains(to);
                         let is_lost = matches!(&message, Message::Ops(ops)
                             if ops.iter().any(|op| (self.drop_ops)(op)));
-                        if !is_lost && !self.cut.contains(name) && !self.cut.contains(to) {
+                        if !is_cut && !is_lost && (self.passes)(name, to, &mut message) {
                             inputs.push_back((to, Input::Message(id(name), message)));
                         }
                     }

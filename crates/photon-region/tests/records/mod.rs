@@ -9,12 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_region::data::{
     Change, Content, DataCommand, DataReply, DatasetName, DatasetSpec, Edit, FieldEdit, Found,
-    Kind, Mode, Outside, PlacementRule, Policy, ReadHow, ReadLevel, Write, WriteLevel, Written,
+    Kind, Mode, Outside, PlacementRule, Policy, ReadHow, ReadLevel, Receipt, Spot, Write,
+    WriteLevel, Written,
 };
 use photon_region::{Command, Refusal, Reply, Ticket};
 use photon_state::{PlacementId, Seen};
 
-use crate::planet::Planet;
+use crate::planet::{Planet, eu_only, us_only};
 
 pub(crate) const WAIT: Duration = Duration::from_secs(2);
 
@@ -202,4 +203,50 @@ pub(crate) fn edits(edits: Vec<FieldEdit>) -> Write {
 
 pub(crate) fn set(field: &'static str, content: &'static str) -> FieldEdit {
     FieldEdit::Set(Bytes::from_static(field.as_bytes()), Bytes::from_static(content.as_bytes()))
+}
+
+/// Declares records that live where the attribute `residency` says.
+pub(crate) fn by_record(kind: Kind, others: Option<PlacementId>) -> DatasetSpec {
+    let values = [("eu".into(), eu_only()), ("us".into(), us_only())].into();
+    let rule = PlacementRule::ByRecord { attribute: "residency".into(), values, others };
+    DatasetSpec { rule, ..dataset(kind) }
+}
+
+pub(crate) fn spot(value: &str) -> Option<Spot> {
+    Some(Spot::Value(value.into()))
+}
+
+pub(crate) fn said(value: &str) -> ReadHow {
+    ReadHow { spot: spot(value), ..ReadHow::default() }
+}
+
+pub(crate) fn move_to(
+    planet: &mut Planet,
+    region: &'static str,
+    of: &DatasetName,
+    to: &str,
+) -> Ticket {
+    let (dataset, key, to) = (of.clone(), Bytes::from_static(b"k"), Spot::Value(to.into()));
+    let (from, asked_in, wait) = (None, None, WAIT);
+    planet.ask(region, Command::Data(DataCommand::Move { dataset, key, to, from, asked_in, wait }))
+}
+
+pub(crate) fn receipt(planet: &mut Planet, ticket: Ticket) -> Result<Receipt, Refusal> {
+    match as_data(planet.replies.remove(&ticket).expect("an answer")) {
+        Ok(DataReply::Moved(receipt)) => Ok(*receipt),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+pub(crate) fn receipts(
+    planet: &mut Planet,
+    region: &'static str,
+    of: &DatasetName,
+) -> Vec<Receipt> {
+    let (dataset, id, before, limit) = (of.clone(), None, None, 10);
+    match planet.data(region, DataCommand::Receipts { dataset, id, before, limit }) {
+        Ok(DataReply::Receipts { receipts, more: false }) => receipts,
+        other => panic!("{other:?}"),
+    }
 }

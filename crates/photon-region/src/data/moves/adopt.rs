@@ -1,24 +1,28 @@
 //! Takes in copies of records that move here, at the record's home in the new placement.
 //! Must not take in the same copy twice, whoever has crashed meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
-use photon_state::{Change, Dot, Hlc, Record, Seen, Update};
+use photon_state::{Change, Dot, Hlc, PlacementId, Record, Seen, Update};
 
-use super::run::amounts;
 use super::{Adopt, Adoption, MOVES, Moved, Tells, move_key, record_of};
 use crate::codec::encode_adoption;
 use crate::contract::Ticket;
 use crate::data::refusal::DataRefusal;
 use crate::data::write::check_key;
-use crate::data::{DATA, DataCommand, Pending, WriteLevel, Written};
-use crate::refusal::{Queue, Refusal};
+use crate::data::{DATA, DataCommand, DatasetSpec, Pending, WriteLevel, Written};
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
+    /// Bytes of a record with what a copy adds to it: two that were made apart may be more than
+    /// one may hold by a write. It travels in one piece when a region is sent the state.
+    const MERGED_BYTES_MAX: usize = 6 << 20;
+
     /// Takes in a copy; the answer waits until every region of the placement has it durably.
     pub(crate) fn adopt_record(
         &mut self,
@@ -47,13 +51,19 @@ impl Region {
             let to = self.data.moves.all[&(dataset.clone(), *id)].receipt.to;
             return Err(DataRefusal::RecordMoves { to }.into());
         }
-        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it.clone());
-        let last = match known {
-            Some(known) if adopt.round <= known.round => known.last,
-            known => {
-                let is_own = |it: &Adoption| it.last.source == self.source();
-                let times = known.filter(is_own).map(|it| it.times).unwrap_or_default();
-                self.take_copy(&record, adopt, times)?
+        // A note of what it has taken in may be in one region alone, if its log was lost.
+        let until = patience.until(self.now, *wait);
+        if let Some(verdict) = self.await_complete(to, until)? {
+            return Ok(verdict);
+        }
+        let known = self.data.moves.adopted.get(&(to, adopt.id)).map(|(_, it)| it);
+        let last = match known.filter(|it| adopt.round <= it.round) {
+            Some(known) if !self.is_void(known, to) => known.last,
+            // Every region had it before the next one was asked for.
+            Some(known) if adopt.round < known.round => Dot { source: self.source(), seq: 0 },
+            Some(_) | None => {
+                self.check_copy(&spec, &record, &adopt.content)?;
+                self.take_copy(&record, adopt)?
             }
         };
         let marks = vec![(last.source.stream(to), last.seq)];
@@ -62,21 +72,44 @@ impl Region {
         let (records, region) = (Vec::new(), self.config.region);
         let written = Written { records, region, durable_in: 1, members, session };
         let (append, level) = (self.appended(), WriteLevel::Strong);
-        let until = patience.until(self.now, *wait);
         Ok(Verdict::Level(Box::new(Pending { marks, append, level, written, until })))
     }
 
-    /// Writes a copy, and before it that it was taken in; returns the last op.
-    fn take_copy(
-        &mut self,
+    /// Checks that a copy can be of the dataset: it comes from a peer.
+    fn check_copy(
+        &self,
+        spec: &DatasetSpec,
         record: &Record,
-        adopt: &Adopt,
-        mut times: BTreeMap<u64, Hlc>,
-    ) -> Result<Dot, Refusal> {
+        content: &Moved,
+    ) -> Result<(), Refusal> {
+        let shape = match content {
+            Moved::Fields(_) => Shape::Fields,
+            Moved::Sum(_) => Shape::Counter,
+        };
+        if shape != spec.kind.shape() {
+            let why = "a copy must fit the type of the dataset";
+            return Err(DataRefusal::Senseless { field: "content", why }.into());
+        }
+        let Moved::Fields(versions) = content else { return Ok(()) };
+        let held = self.store.state(record, Shape::Fields);
+        let held_fields = match held.as_deref() {
+            Some(Value::Fields(fields)) => fields.iter().map(|(field, _)| field).collect(),
+            Some(Value::Counter(_) | Value::Escrow(_)) | None => BTreeSet::new(),
+        };
+        let fields: BTreeSet<&Field> = versions.iter().map(|(field, _)| field).collect();
+        let fields = fields.union(&held_fields).count();
+        check_size(Large::Fields, fields, self.config.limits.fields_max)?;
+        let bytes: usize = versions.iter().map(|(a, it)| a.len() + it.written.bytes.len()).sum();
+        let held = held.as_ref().map_or(0, |it| it.weight());
+        check_size(Large::Content, held + bytes, Self::MERGED_BYTES_MAX)
+    }
+
+    /// Writes a copy, and before it that it was taken in; returns the last op.
+    fn take_copy(&mut self, record: &Record, adopt: &Adopt) -> Result<Dot, Refusal> {
         self.check_disk()?;
-        let deltas: Vec<(Hlc, Delta)> = match &adopt.content {
-            Moved::Sum(sum) => amounts(*sum).map(|by| (Hlc::default(), Delta::Add(by))).collect(),
-            Moved::Fields(versions) => self.in_order(record, versions, &times),
+        let deltas: Vec<(Option<Hlc>, Delta)> = match &adopt.content {
+            Moved::Sum(sum) => vec![(None, Delta::Add(*sum))],
+            Moved::Fields(versions) => as_written(versions),
         };
         let bytes: usize = deltas.iter().map(|(_, it)| it.weight()).sum();
         let max = self.config.limits.data_bytes_max;
@@ -84,48 +117,36 @@ impl Region {
             let (max, retry_after) = (max as u64, Duration::from_secs(60));
             return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
         }
+        // Whoever writes after this is later than all of it.
+        let latest = deltas.iter().filter_map(|(at, _)| *at).max();
+        if latest.is_some_and(|at| !self.observe(at)) {
+            self.counters.skewed += 1;
+            let why = "the clock of the region that sends it runs ahead";
+            return Err(DataRefusal::Senseless { field: "content", why }.into());
+        }
         let stream = self.own_stream(record.placement);
         let first = self.store.seen().of(&stream) + 2;
         let last = Dot { source: self.source(), seq: first - 1 + deltas.len() as u64 };
-        times.extend((first..).zip(deltas.iter().map(|(at, _)| *at)));
-        let adoption = Adoption { round: adopt.round, last, times };
+        let adoption = Adoption { round: adopt.round, last };
         let key = move_key(&adopt.dataset, adopt.id, Tells::Adoption);
         self.write(record.placement, MOVES, key, Change::Put(encode_adoption(&adoption)));
         let needs = self.needs_of(&adopt.needs, stream);
-        for (_, delta) in deltas {
+        for (at, delta) in deltas {
             let change = Change::Update(Box::new(Update { delta, needs: needs.clone() }));
-            self.write(record.placement, DATA, record.key.clone(), change);
+            let (placement, key) = (record.placement, record.key.clone());
+            match at {
+                Some(at) => self.write_as_of(at, placement, DATA, key, change),
+                None => self.write(placement, DATA, key, change),
+            };
         }
         assert_eq!(self.store.seen().of(&stream), last.seq, "the copy ends where it was said to");
         Ok(last)
     }
 
-    /// Returns the changes that bring writes in, so that all writes of the record stand in the
-    /// order of their times: what is younger than a copy is written anew after it. The copies that
-    /// were made before count as of the times at which they were written first.
-    fn in_order(
-        &self,
-        record: &Record,
-        copied: &[(Field, Version)],
-        times: &BTreeMap<u64, Hlc>,
-    ) -> Vec<(Hlc, Delta)> {
-        let mut all: BTreeMap<(Hlc, Dot, bool), Vec<FieldChange>> = BTreeMap::new();
-        let held = match self.store.state(record, Shape::Fields).as_deref() {
-            Some(Value::Fields(fields)) => fields.versions().cloned().collect(),
-            Some(Value::Counter(_) | Value::Escrow(_)) | None => Vec::new(),
-        };
-        for (field, it) in held {
-            let first = times.get(&it.dot.seq).filter(|_| it.dot.source == self.source());
-            let change = change_of(field, &it, vec![it.dot]);
-            let at = first.copied().unwrap_or(it.at);
-            all.entry((at, it.dot, false)).or_default().push(change);
-        }
-        for (field, it) in copied {
-            let change = change_of(field.clone(), it, Vec::new());
-            all.entry((it.at, it.dot, true)).or_default().push(change);
-        }
-        let from_first_copy = all.into_iter().skip_while(|((_, _, is_copy), _)| !is_copy);
-        from_first_copy.map(|((at, ..), changes)| (at, Delta::Fields(changes))).collect()
+    /// Whether a copy that was noted here is nowhere, although all is here that others had.
+    fn is_void(&self, it: &Adoption, to: PlacementId) -> bool {
+        let is_own = it.last.source.origin == self.config.region;
+        is_own && !it.last.is_in(self.store.seen(), to)
     }
 
     /// Takes back what was noted of copies that a crash has undone: their numbers go to other ops.
@@ -141,12 +162,20 @@ impl Region {
             let key = move_key(&dataset, id, Tells::Adoption);
             // Copies before it are there: they were durable before it was asked for.
             let (round, last) = (it.round.saturating_sub(1), Dot { source, seq: 0 });
-            let before = Adoption { round, last, times: it.times };
+            let before = Adoption { round, last };
             self.write(placement, MOVES, key, Change::Put(encode_adoption(&before)));
         }
     }
 }
 
-fn change_of(field: Field, version: &Version, replaces: Vec<Dot>) -> FieldChange {
-    FieldChange { field, replaces, written: Some(version.written.clone()) }
+/// Returns the changes that write what is copied, each as of the time at which it was written
+/// first: who compares it with what others have written must not take it for younger.
+fn as_written(copied: &[(Field, Version)]) -> Vec<(Option<Hlc>, Delta)> {
+    let mut all: BTreeMap<(Hlc, Dot), Vec<FieldChange>> = BTreeMap::new();
+    for (field, it) in copied {
+        let (field, written) = (field.clone(), Some(it.written.clone()));
+        let change = FieldChange { field, replaces: Vec::new(), written };
+        all.entry((it.at, it.dot)).or_default().push(change);
+    }
+    all.into_iter().map(|((at, _), changes)| (Some(at), Delta::Fields(changes))).collect()
 }

@@ -65,12 +65,16 @@ impl Region {
             return self.hand_on(ticket, home, &command, *wait);
         }
         self.check_guest(ticket, &spec, from)?;
+        let until = patience.until(self.now, *wait);
+        // It may have decided to move it already, in a log that is lost.
+        if let Some(verdict) = self.await_complete(from, until)? {
+            return Ok(verdict);
+        }
         let asked_in = asked_in.unwrap_or(self.config.region);
         let id = match self.open_or_begin((&spec, key), (from, to), asked_in)? {
             Ok(id) => id,
             Err(refusal) => return self.repeat_receipt((&spec, key), Some(from), to, refusal),
         };
-        let until = patience.until(self.now, *wait);
         let held = &self.data.moves.all[&(dataset.clone(), id)];
         if held.receipt.state != MoveState::Done && self.now.mono < until {
             return Ok(Verdict::Wait(Bell::Move(id), until));
@@ -112,9 +116,11 @@ impl Region {
         let mut all = all.filter(|it| it.receipt.dataset == spec.name);
         let found = all.find(|it| {
             let receipt = &it.receipt;
-            receipt.to == to
-                && from.is_none_or(|from| receipt.from == from)
-                && receipt.key_digest == key_digest(receipt.id, &spec.name, key)
+            let is_about_key = || match &receipt.key {
+                Some(it) => it == key,
+                None => receipt.key_digest == key_digest(receipt.id, &spec.name, key),
+            };
+            receipt.to == to && from.is_none_or(|from| receipt.from == from) && is_about_key()
         });
         let found = found.ok_or(refusal)?;
         Ok(reply(self.appended(), DataReply::Moved(Box::new(self.receipt(found)))))
@@ -163,7 +169,7 @@ impl Region {
         };
         let begun = Move { receipt, round: 1, taken, end: Seen::default() };
         self.write_move(&begun);
-        self.run_move(&spec.name, id);
+        self.run_move(id);
         Ok(Ok(id))
     }
 

@@ -13,8 +13,9 @@ mod receipt;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use photon_state::{Dataset, Key, Op, PlacementId, Record, RegionId, Seen};
+use photon_state::{Change, Dataset, Key, Op, PlacementId, Record, RegionId, Seen};
 
 pub use receipt::{Adopt, Copied, MoveId, MoveIdError, MoveState, Moved, Receipt};
 pub(crate) use receipt::{Adoption, Move, Taken};
@@ -48,6 +49,8 @@ pub(crate) struct Moves {
     open: BTreeMap<Record, (DatasetName, MoveId)>,
     /// What this region does about the moves that it decides.
     driven: BTreeMap<MoveId, Driven>,
+    /// Those of them that go on once what was written last is durable, here or everywhere.
+    due: BTreeSet<MoveId>,
     /// The last ticket that was used for a copy.
     last_ticket: Ticket,
     tickets: BTreeMap<Ticket, (DatasetName, MoveId)>,
@@ -59,25 +62,45 @@ pub(crate) struct Moves {
 }
 
 /// How far this region is with a move that it decides.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Driven {
+    dataset: DatasetName,
     /// The append that must be durable before it goes on.
     after: u64,
+    /// What every region of the old placement must have before the new home is asked: whoever
+    /// goes on after the log of this region is lost must know what was asked for.
+    told: Option<Seen>,
     /// Whether the new home is asked.
     is_asked: bool,
+    /// When it was asked last.
+    asked: Option<Duration>,
     /// What each region of the old placement had when it had the removal.
     heard: BTreeMap<RegionId, Seen>,
+}
+
+impl Driven {
+    fn new(dataset: DatasetName) -> Self {
+        let (told, asked, heard) = (None, None, BTreeMap::new());
+        Self { dataset, after: 0, told, is_asked: false, asked, heard }
+    }
 }
 
 impl Moves {
     /// Receipts of this region that are kept; the oldest that is over is forgotten.
     const KEPT_MAX: usize = 10_000;
+    /// Copies that are asked for at once; other moves wait for their turn, the oldest first.
+    const COPIES_MAX: usize = 64;
     /// Tickets of copies: above those of the shell, below those of peers.
     const TICKETS_FROM: Ticket = 1 << 62;
 
-    /// Returns how many copies are waited for.
-    pub(crate) fn waiting(&self) -> usize {
-        self.tickets.len()
+    fn forget_driven(&mut self, id: MoveId) {
+        self.driven.remove(&id);
+        self.due.remove(&id);
+    }
+
+    /// Whether so many copies are waited for that the next move must wait.
+    fn is_busy(&self) -> bool {
+        Self::COPIES_MAX <= self.tickets.len()
     }
 }
 
@@ -113,9 +136,22 @@ fn read_key(key: &Key) -> Option<(DatasetName, MoveId, Tells)> {
     Some((dataset, MoveId::from_bytes(*id), tells))
 }
 
-/// Returns the record of an op about a move, if it can be one.
+/// Returns the record of an op about a move, if it can be one: who decides a move writes it, where
+/// the record lived, and each region tells of its own log.
 pub(crate) fn move_of(op: &Op) -> Option<Record> {
-    read_key(&op.key).map(|_| op.record())
+    let (dataset, id, tells) = read_key(&op.key)?;
+    if let Change::Put(value) = &op.change {
+        let fits = match tells {
+            Tells::Move => decode_move(value).is_ok_and(|it| {
+                let decides = it.receipt.decided_in == op.stream.origin;
+                decides && it.is_of(&dataset, id, op.stream.placement)
+            }),
+            Tells::Adoption => decode_adoption(value).is_ok(),
+            Tells::Purged(region) => region == op.stream.origin,
+        };
+        return fits.then(|| op.record());
+    }
+    Some(op.record())
 }
 
 impl Region {
@@ -125,7 +161,9 @@ impl Region {
         let value = self.store.value(record);
         match tells {
             Tells::Move => {
+                // A peer's state is not looked at op by op.
                 let found = value.and_then(|it| decode_move(it).ok());
+                let found = found.filter(|it| it.is_of(&dataset, id, record.placement));
                 self.know_move(dataset, id, found);
             }
             Tells::Adoption => {
@@ -149,9 +187,9 @@ impl Region {
     fn know_move(&mut self, dataset: DatasetName, id: MoveId, found: Option<Move>) {
         let moves = &mut self.data.moves;
         moves.open.retain(|_, it| it.1 != id);
-        let Some(found) = found.filter(|it| it.receipt.dataset == dataset) else {
+        let Some(found) = found else {
             moves.all.remove(&(dataset, id));
-            moves.driven.remove(&id);
+            moves.forget_driven(id);
             moves.purged.remove(&id);
             return;
         };
@@ -161,9 +199,9 @@ impl Region {
             moves.open.insert(record, (dataset.clone(), id));
         }
         if is_open && found.receipt.decided_in == self.config.region {
-            moves.driven.entry(id).or_default();
+            moves.driven.entry(id).or_insert_with(|| Driven::new(dataset.clone()));
         } else {
-            moves.driven.remove(&id);
+            moves.forget_driven(id);
         }
         moves.all.insert((dataset, id), found);
     }
@@ -189,4 +227,67 @@ impl Region {
 
 fn record_of(dataset: &DatasetName, placement: PlacementId, key: &[u8]) -> Record {
     Record { placement, dataset: super::DATA, key: data_key(dataset, key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_state::{Hlc, StreamId};
+
+    use super::*;
+    use crate::codec::encode_move;
+
+    fn name<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
+        T::try_from(text).ok().unwrap()
+    }
+
+    fn begun() -> Move {
+        let (from, to, region) = (name("eu-only"), name("us-only"), name("eu"));
+        let receipt = Receipt {
+            id: MoveId(7),
+            dataset: name("people"),
+            key: Some("k".into()),
+            key_digest: [0; 32],
+            content_digest: None,
+            from,
+            to,
+            asked_in: region,
+            decided_in: region,
+            begun_ms: 1,
+            done_ms: None,
+            state: MoveState::Copying,
+            copies: Vec::new(),
+            removals: Vec::new(),
+            must_forget: BTreeSet::new(),
+            purged: BTreeMap::new(),
+        };
+        Move { receipt, round: 1, taken: Taken::Sum(1), end: Seen::default() }
+    }
+
+    /// Whether a register that `eu` writes in `eu-only` is one, after a forger was at it.
+    fn check(forge: impl FnOnce(&mut Move, &mut Op)) -> bool {
+        let mut it = begun();
+        let key = move_key(&it.receipt.dataset, it.receipt.id, Tells::Move);
+        let stream = StreamId { origin: name("eu"), placement: name("eu-only"), incarnation: 1 };
+        let (at, change) = (Hlc::default(), Change::Delete);
+        let mut op = Op { stream, seq: 1, at, dataset: MOVES, key, change };
+        forge(&mut it, &mut op);
+        op.change = Change::Put(encode_move(&it));
+        move_of(&op).is_some()
+    }
+
+    #[test]
+    fn a_register_is_of_the_placement_and_of_the_region_that_it_names() {
+        assert!(check(|_, _| {}));
+        assert!(!check(|it, _| it.receipt.from = name("ap-only")), "a peer may not see it");
+        assert!(!check(|_, op| op.stream.placement = name("ap-only")));
+        assert!(!check(|it, _| it.receipt.to = it.receipt.from));
+        assert!(!check(|it, _| it.receipt.id = MoveId(8)));
+        assert!(!check(|it, _| it.receipt.dataset = name("others")));
+        assert!(!check(|it, _| it.receipt.decided_in = name("us")), "another would carry it out");
+        assert!(!check(|_, op| op.stream.origin = name("us")));
+        let purged = move_key(&name("people"), MoveId(7), Tells::Purged(name("us")));
+        assert!(!check(|_, op| op.key = purged), "each region speaks of its own log");
+        let adoption = move_key(&name("people"), MoveId(7), Tells::Adoption);
+        assert!(!check(|_, op| op.key = adoption), "it is not that of an adoption");
+    }
 }

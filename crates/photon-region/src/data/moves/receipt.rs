@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use photon_state::crdt::{Field, Version};
-use photon_state::{Dot, Hlc, PlacementId, RegionId, Seen};
+use photon_state::{Dot, PlacementId, RegionId, Seen};
 
 use crate::data::DatasetName;
 
@@ -145,13 +145,21 @@ pub(crate) struct Move {
     pub(crate) end: Seen,
 }
 
+impl Move {
+    /// Whether it is the move that a register of a placement names.
+    pub(crate) fn is_of(&self, dataset: &DatasetName, id: MoveId, placement: PlacementId) -> bool {
+        let it = &self.receipt;
+        it.dataset == *dataset && it.id == id && it.from == placement && it.to != placement
+    }
+}
+
 /// What of a record a copy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// The writes in force.
     Writes(BTreeSet<Dot>),
-    /// So much of a counter.
-    Sum(i128),
+    /// So much of a counter, in one op: what is more is left to the next copy.
+    Sum(i64),
 }
 
 /// What is copied.
@@ -159,8 +167,8 @@ pub(crate) enum Taken {
 pub enum Moved {
     /// Writes of fields.
     Fields(Vec<(Field, Version)>),
-    /// So much of a counter.
-    Sum(i128),
+    /// So much of a counter, in one op: what is more is left to the next copy.
+    Sum(i64),
 }
 
 /// A copy on its way to the record's home in the new placement.
@@ -188,8 +196,6 @@ pub(crate) struct Adoption {
     pub(crate) round: u32,
     /// The last op of the copy.
     pub(crate) last: Dot,
-    /// When what each op of a copy wrote was written first, by the numbers of the ops.
-    pub(crate) times: BTreeMap<u64, Hlc>,
 }
 
 impl Adopt {

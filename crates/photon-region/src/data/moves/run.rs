@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use photon_state::crdt::{Delta, FieldChange, Shape, Value};
-use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, Update};
+use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::{
-    Adopt, Copied, MOVES, Move, MoveId, MoveState, Moved, Moves, Taken, Tells, move_key, record_of,
+    Adopt, Copied, MOVES, Move, MoveId, MoveState, Moved, Moves, Receipt, Taken, Tells, move_key,
+    record_of,
 };
 use crate::codec::encode_move;
 use crate::contract::{Command, Disk, Reply, Ticket};
-use crate::data::{DATA, DataCommand, DataReply, DatasetName, DatasetSpec};
+use crate::data::{DATA, DataCommand, DataReply, DatasetSpec};
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -26,6 +27,8 @@ use crate::verdict::Patience;
 impl Region {
     /// How long the new placement may take to have a copy everywhere; then it is asked again.
     const COPY_WITHIN: Duration = Duration::from_secs(10);
+    /// Moves that are looked at whenever something was written; a beat looks at all.
+    const DUE_AT_ONCE_MAX: usize = 64;
 
     /// Returns what of a record there is to be copied.
     pub(super) fn snapshot(&self, spec: &DatasetSpec, record: &Record) -> Option<Taken> {
@@ -35,7 +38,8 @@ impl Region {
                 (!dots.is_empty()).then_some(Taken::Writes(dots))
             }
             Value::Counter(counter) => {
-                let sum = counter.sum();
+                let max = i128::from(i64::MAX);
+                let sum = i64::try_from(counter.sum().clamp(-max, max)).expect("it is clamped");
                 (sum != 0).then_some(Taken::Sum(sum))
             }
             Value::Escrow(_) => None,
@@ -49,42 +53,86 @@ impl Region {
         self.write(receipt.from, MOVES, key, Change::Put(encode_move(it)));
         let after = self.appended();
         if let Some(driven) = self.data.moves.driven.get_mut(&receipt.id) {
-            driven.after = after;
+            (driven.after, driven.told) = (after, None);
             driven.heard.clear();
+            self.data.moves.due.insert(receipt.id);
         }
     }
 
-    /// Goes on with all moves that this region decides.
+    /// Goes on with all moves that this region decides. There is not room for all copies at once:
+    /// first come those that were not asked for, the oldest first, then those of long ago.
     pub(crate) fn run_moves(&mut self) {
-        if self.data.moves.driven.is_empty() {
-            return;
-        }
-        let here = self.config.region;
-        let own = self.data.moves.open.values().filter(|it| {
-            let held = self.data.moves.all.get(it);
-            held.is_some_and(|it| it.receipt.decided_in == here)
-        });
-        let own: Vec<(DatasetName, MoveId)> = own.cloned().collect();
-        own.iter().for_each(|(dataset, id)| self.run_move(dataset, *id));
+        let all = self.data.moves.driven.iter();
+        let mut all: Vec<_> = all.map(|(id, it)| (it.asked, *id)).collect();
+        all.sort_unstable();
+        all.into_iter().for_each(|(_, id)| self.run_move(id));
+    }
+
+    /// Goes on with the moves that wait for what was written last, the oldest first.
+    pub(crate) fn run_due_moves(&mut self) {
+        let due: Vec<MoveId> =
+            self.data.moves.due.iter().take(Self::DUE_AT_ONCE_MAX).copied().collect();
+        due.into_iter().for_each(|id| self.run_move(id));
     }
 
     /// Goes on with a move, if the last step is durable.
-    pub(super) fn run_move(&mut self, dataset: &DatasetName, id: MoveId) {
+    pub(super) fn run_move(&mut self, id: MoveId) {
         let Some(driven) = self.data.moves.driven.get(&id) else { return };
         if self.durable() < driven.after || self.disk == Disk::Full {
             return;
         }
         let is_asked = driven.is_asked;
-        let Some(held) = self.data.moves.all.get(&(dataset.clone(), id)).cloned() else { return };
+        let Some(held) = self.data.moves.all.get(&(driven.dataset.clone(), id)) else { return };
+        let from = held.receipt.from;
+        if self.may_lack(from) {
+            return; // What it did before its log was lost may yet be heard of.
+        }
         match held.receipt.state {
-            MoveState::Copying if !is_asked => self.ask_to_adopt(&held),
-            MoveState::Removing => self.look_again_at(held),
+            MoveState::Copying if !is_asked => {
+                let is_up = self.may_be_asked(held);
+                if !is_up {
+                    self.data.moves.due.remove(&id); // The next beat looks again.
+                } else if !self.data.moves.is_busy() && self.is_told(id, from) {
+                    self.data.moves.due.remove(&id);
+                    self.ask_to_adopt(id);
+                }
+            }
+            MoveState::Removing => {
+                self.data.moves.due.remove(&id); // What peers have is heard of later.
+                self.look_again_at(id);
+            }
             MoveState::Copying | MoveState::Done => {}
         }
     }
 
+    /// Whether all can be reached that have to know before a copy is made, or to make it.
+    fn may_be_asked(&self, held: &Move) -> bool {
+        let Receipt { dataset, key: Some(key), from, to, .. } = &held.receipt else { return false };
+        let placements = &self.config.placements;
+        let (Ok(spec), true) = (self.dataset(dataset), placements.contains_key(to)) else {
+            return false;
+        };
+        let mut members = placements.get(from).into_iter().flatten();
+        let home = self.home_of_record(&spec, *to, key);
+        self.is_reachable(home) && members.all(|it| self.is_reachable(*it))
+    }
+
+    /// Whether every region of the old placement has what this one has written there.
+    fn is_told(&mut self, id: MoveId, from: PlacementId) -> bool {
+        let (here, seen) = (self.config.region, self.store.seen());
+        let Some(driven) = self.data.moves.driven.get_mut(&id) else { return false };
+        let told = driven.told.get_or_insert_with(|| {
+            let own = |it: &StreamId| it.origin == here && it.placement == from;
+            seen.iter().filter(|(it, _)| own(it)).map(|(it, seq)| (*it, seq)).collect()
+        });
+        let members = self.config.placements.get(&from).into_iter().flatten();
+        let mut others = members.filter(|it| **it != here).map(|it| self.peers.get(it));
+        others.all(|it| it.and_then(|it| it.theirs.as_ref()).is_some_and(|it| it.covers(told)))
+    }
+
     /// Asks the record's home in the new placement to take in a copy.
-    fn ask_to_adopt(&mut self, held: &Move) {
+    fn ask_to_adopt(&mut self, id: MoveId) {
+        let Some(held) = self.driven_move(id) else { return };
         let receipt = &held.receipt;
         let Some(key) = receipt.key.clone() else { return };
         let record = record_of(&receipt.dataset, receipt.from, &key);
@@ -105,14 +153,14 @@ impl Region {
         };
         let needs = self.data.horizon.get(&receipt.from).cloned().unwrap_or_default();
         let (dataset, round) = (receipt.dataset.clone(), held.round);
-        let (id, to) = (receipt.id, receipt.to);
+        let to = receipt.to;
         let adopt = Adopt { id, round, dataset: dataset.clone(), key, to, content, needs };
         let moves = &mut self.data.moves;
         moves.last_ticket = (moves.last_ticket + 1).max(Moves::TICKETS_FROM);
         let ticket = moves.last_ticket;
         moves.tickets.insert(ticket, (dataset, id));
         if let Some(driven) = moves.driven.get_mut(&id) {
-            driven.is_asked = true;
+            (driven.is_asked, driven.asked) = (true, Some(self.now.mono));
         }
         let (adopt, wait) = (Box::new(adopt), Self::COPY_WITHIN);
         let command = Command::Data(DataCommand::Adopt { adopt, wait });
@@ -121,7 +169,7 @@ impl Region {
         if self.planted == Some(crate::PlantedBug::EraseBeforeCopy)
             && self.data.moves.tickets.contains_key(&ticket)
         {
-            self.remove_taken(held.clone());
+            self.remove_taken(held);
         }
     }
 
@@ -153,7 +201,7 @@ impl Region {
         let Some(key) = &receipt.key else { return };
         let record = record_of(&receipt.dataset, receipt.from, key);
         let deltas: Vec<Delta> = match &held.taken {
-            Taken::Sum(sum) => take_away(*sum).map(Delta::Add).collect(),
+            Taken::Sum(sum) => vec![Delta::Add(-sum)],
             Taken::Writes(dots) => {
                 let changes = self.removal_of(&record, dots);
                 if changes.is_empty() { vec![] } else { vec![Delta::Fields(changes)] }
@@ -202,25 +250,29 @@ impl Region {
                 heard.push((receipt.id, receipt.from));
             }
         }
-        for (id, from) in heard {
+        for (id, from) in heard.iter().copied() {
             let Some(driven) = self.data.moves.driven.get_mut(&id) else { continue };
             // What it had when it had the removal: whatever it wrote without knowledge of it.
             driven.heard.entry(peer).or_insert_with(|| of_placement(seen, from));
         }
-        self.run_moves();
+        heard.into_iter().for_each(|(id, _)| self.run_move(id));
+        self.run_due_moves();
     }
 
     /// Ends a move if all regions of the old placement have the removal and nothing is left; copies
     /// again what they had written meanwhile.
-    fn look_again_at(&mut self, mut held: Move) {
-        let receipt = &held.receipt;
-        let Some(driven) = self.data.moves.driven.get(&receipt.id) else { return };
-        let Some(members) = self.config.placements.get(&receipt.from) else { return };
+    fn look_again_at(&mut self, id: MoveId) {
+        let Some(driven) = self.data.moves.driven.get(&id) else { return };
+        let held = self.data.moves.all.get(&(driven.dataset.clone(), id));
+        let members = held.and_then(|it| self.config.placements.get(&it.receipt.from));
+        let Some(members) = members else { return };
         let mut others = members.iter().filter(|it| **it != self.config.region);
         let have_all = others.all(|it| driven.heard.contains_key(it));
         if !have_all || !driven.heard.values().all(|it| self.store.seen().covers(it)) {
             return;
         }
+        let Some(mut held) = held.cloned() else { return };
+        let receipt = &held.receipt;
         let Some(key) = &receipt.key else { return };
         let record = record_of(&receipt.dataset, receipt.from, key);
         // A dataset that was forgotten meanwhile has no records.
@@ -247,20 +299,41 @@ impl Region {
 
     /// Looks at the start for what a crash has undone: a step that was noted, and not done.
     pub(crate) fn resume_moves(&mut self) {
+        // Both before anything is written: the numbers of what is lost go to other ops.
+        let lost = self.lost_removals();
         self.void_lost_adoptions();
-        let seen = self.store.seen().clone();
-        let (here, source) = (self.config.region, self.source());
+        lost.into_iter().for_each(|it| self.redo_removal(it));
+    }
+
+    /// Makes the removals again that are nowhere, now that all is here that others had.
+    pub(crate) fn redo_lost_removals(&mut self) {
+        let lost = self.lost_removals();
+        lost.into_iter().for_each(|it| self.redo_removal(it));
+    }
+
+    fn lost_removals(&self) -> Vec<Move> {
         let all = self.data.moves.all.values().filter(|it| {
             let receipt = &it.receipt;
-            let is_own = receipt.decided_in == here && receipt.state == MoveState::Removing;
-            let is_done = |it: &Dot| it.source == source && it.is_in(&seen, receipt.from);
-            is_own && !receipt.removals.last().is_some_and(is_done)
+            let is_own = receipt.decided_in == self.config.region;
+            // What was written before the log was lost may be elsewhere.
+            let is_here = |dot: &Dot| dot.is_in(self.store.seen(), receipt.from);
+            let is_lost = |dot: &Dot| {
+                !is_here(dot) && (dot.source == self.source() || !self.may_lack(receipt.from))
+            };
+            let is_removing = receipt.state == MoveState::Removing;
+            is_own && is_removing && receipt.removals.last().is_none_or(is_lost)
         });
-        let lost: Vec<Move> = all.cloned().collect();
-        for mut held in lost {
-            held.receipt.removals.pop();
-            self.remove_taken(held);
-        }
+        all.cloned().collect()
+    }
+
+    fn redo_removal(&mut self, mut held: Move) {
+        held.receipt.removals.pop();
+        self.remove_taken(held);
+    }
+
+    fn driven_move(&self, id: MoveId) -> Option<Move> {
+        let driven = self.data.moves.driven.get(&id)?;
+        self.data.moves.all.get(&(driven.dataset.clone(), id)).cloned()
     }
 }
 
@@ -268,19 +341,4 @@ impl Region {
 pub(super) fn of_placement(seen: &Seen, placement: PlacementId) -> Seen {
     let all = seen.iter().filter(|(it, _)| it.placement == placement);
     all.map(|(it, seq)| (*it, seq)).collect()
-}
-
-/// Returns the amounts that make a sum, each small enough for one op.
-pub(super) fn amounts(sum: i128) -> impl Iterator<Item = i64> {
-    let mut left = sum;
-    std::iter::from_fn(move || {
-        let by = left.clamp(i128::from(-i64::MAX), i128::from(i64::MAX));
-        left -= by;
-        i64::try_from(by).ok().filter(|it| *it != 0)
-    })
-}
-
-/// Returns the amounts that take a sum away.
-fn take_away(sum: i128) -> impl Iterator<Item = i64> {
-    amounts(sum).map(|it| -it)
 }
