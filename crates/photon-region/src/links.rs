@@ -62,8 +62,8 @@ struct Flight {
     moved: Duration,
     /// The first of the ops that the log was asked for.
     fetching: Option<u64>,
-    /// Whether something that is on its way came from the log: the peer catches up.
-    is_behind: bool,
+    /// While the peer catches up: the last of what came, or is to come, from the log.
+    behind: Option<u64>,
 }
 
 impl Peer {
@@ -71,6 +71,9 @@ impl Peer {
     pub(crate) const FLIGHT_BYTES_MAX: usize = 4 << 20;
     /// Bytes of ops in one message, short of one op that is larger.
     pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
+    /// Bytes of what followed on the last from the log that are awaited before more is sent. More
+    /// than that on its way means that the peer has not caught up.
+    const CAUGHT_UP_BYTES_MAX: usize = 1 << 20;
     /// How long without progress, beyond two round trips, before ops are sent again.
     const RESEND_AFTER: Duration = Duration::from_millis(500);
 
@@ -183,7 +186,7 @@ impl Peer {
         let is_held_up = self
             .flights
             .get(stream)
-            .is_some_and(|flight| flight.fetching.is_some() || bytes_max <= flight.bytes);
+            .is_some_and(|flight| flight.is_held_up() || bytes_max <= flight.bytes);
         if is_held_up { None } else { self.sent(stream) }
     }
 
@@ -236,12 +239,20 @@ impl Peer {
     /// Takes note that the log is asked for the ops of a stream from `from` on.
     pub(crate) fn fetching(&mut self, stream: StreamId, from: u64) {
         let flight = self.flights.entry(stream).or_default();
-        (flight.fetching, flight.is_behind) = (Some(from), true);
+        flight.fetching = Some(from);
+        flight.behind = flight.behind.max(Some(from));
+    }
+
+    /// Takes note of the last op of a batch that came from the log.
+    pub(crate) fn came_from_log(&mut self, stream: &StreamId, seq: u64) {
+        if let Some(flight) = self.flights.get_mut(stream) {
+            flight.behind = flight.behind.max(Some(seq));
+        }
     }
 
     /// Whether it catches up with a stream: until all that is on its way has arrived.
     pub(crate) fn is_behind(&self, stream: &StreamId) -> bool {
-        self.flights.get(stream).is_some_and(|flight| flight.is_behind)
+        self.flights.get(stream).is_some_and(|flight| flight.behind.is_some())
     }
 
     /// Goes back to what is acknowledged wherever nothing has moved for too long.
@@ -263,7 +274,16 @@ impl Flight {
             self.moved = now;
         }
         self.sent = seq.max(self.sent);
-        self.is_behind &= !self.unacked.is_empty() || self.fetching.is_some();
+        self.behind.take_if(|_| self.unacked.is_empty() && self.fetching.is_none());
+    }
+
+    /// Whether what is on its way has to arrive before more is sent: the log is asked, or the peer
+    /// has all that came from it, and little is left until new ops can be as urgent as they are.
+    /// Without that a stream that is written all the time would stay in bulk for ever.
+    fn is_held_up(&self) -> bool {
+        let has_come = |until: u64| self.unacked.front().is_some_and(|(first, _)| until < *first);
+        let is_little = self.bytes <= Peer::CAUGHT_UP_BYTES_MAX;
+        self.fetching.is_some() || (is_little && self.behind.is_some_and(has_come))
     }
 }
 
@@ -273,17 +293,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_peer_is_behind_until_all_that_came_from_the_log_has_arrived() {
+    fn peer_that_lacks(ops: u64) -> (Peer, StreamId, Vec<Arc<Op>>) {
         let origin = RegionId::try_from("a").unwrap();
         let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
         let op = |seq| {
             let (key, change) = (Key::new(b"key"), Change::Delete);
             Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
         };
-        let ops: Vec<_> = (1..=9).map(op).collect();
         let mut peer = Peer::default();
         peer.heard(Seen::default(), Duration::ZERO);
+        (peer, stream, (1..=ops).map(op).collect())
+    }
+
+    #[test]
+    fn a_peer_is_behind_until_all_that_came_from_the_log_has_arrived() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
         peer.take_batch(stream, ops[..2].iter(), Duration::ZERO);
         assert!(!peer.is_behind(&stream));
         peer.fetching(stream, 3);
@@ -296,5 +320,24 @@ mod tests {
         assert!(peer.is_behind(&stream), "what is new must not overtake the last of it");
         peer.acknowledged(stream, 9, Duration::ZERO);
         assert!(!peer.is_behind(&stream));
+    }
+
+    #[test]
+    fn a_peer_catches_up_with_a_stream_that_is_written_all_the_time() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
+        peer.fetching(stream, 1);
+        assert!(peer.fetched(&stream, 1));
+        peer.take_batch(stream, ops[..4].iter(), Duration::ZERO);
+        peer.came_from_log(&stream, 4);
+        peer.take_batch(stream, ops[4..6].iter(), Duration::ZERO);
+        peer.acknowledged(stream, 3, Duration::ZERO);
+        assert_eq!(peer.next_after(&stream), Some(6), "what came from the log is on its way");
+        peer.take_batch(stream, ops[6..7].iter(), Duration::ZERO);
+        peer.acknowledged(stream, 4, Duration::ZERO);
+        assert!(peer.is_behind(&stream));
+        assert_eq!(peer.next_after(&stream), None, "the rest of it is awaited");
+        peer.acknowledged(stream, 7, Duration::ZERO);
+        assert!(!peer.is_behind(&stream));
+        assert_eq!(peer.next_after(&stream), Some(7));
     }
 }
