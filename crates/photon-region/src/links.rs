@@ -60,6 +60,10 @@ struct Flight {
     bytes: usize,
     /// When something was sent or acknowledged last.
     moved: Duration,
+    /// Which op ends each message that is not acknowledged, and when it was sent first.
+    messages: VecDeque<(u64, Duration)>,
+    /// How long acknowledgements have taken lately.
+    slowness: Duration,
     /// The first of the ops that the log was asked for.
     fetching: Option<u64>,
     /// While the peer catches up: the last of what came, or is to come, from the log.
@@ -74,8 +78,11 @@ impl Peer {
     /// Bytes of what followed on the last from the log that are awaited before more is sent. More
     /// than that on its way means that the peer has not caught up.
     const CAUGHT_UP_BYTES_MAX: usize = 1 << 20;
-    /// How long without progress, beyond two round trips, before ops are sent again.
+    /// How long without progress, beyond twice what acknowledgements take, before ops are sent
+    /// again.
     const RESEND_AFTER: Duration = Duration::from_millis(500);
+    /// Acknowledgements that take longer count as this: what is lost is to be sent again some time.
+    const SLOWNESS_MAX: Duration = Duration::from_secs(5);
 
     /// How many round trips are looked at; what makes one longer passes.
     const TRIPS_MAX: usize = 8;
@@ -233,6 +240,9 @@ impl Peer {
             flight.moved = now;
         }
         flight.bytes += bytes;
+        if flight.messages.back().is_none_or(|(last, _)| *last < flight.sent) {
+            flight.messages.push_back((flight.sent, now));
+        }
         batch
     }
 
@@ -255,13 +265,17 @@ impl Peer {
         self.flights.get(stream).is_some_and(|flight| flight.behind.is_some())
     }
 
-    /// Goes back to what is acknowledged wherever nothing has moved for too long.
+    /// Goes back to what is acknowledged wherever nothing has moved for too long. A peer that has
+    /// much to do takes its time: to send it the same again would only give it more to do.
     pub(crate) fn rewind_stalled(&mut self, now: Duration) {
-        let patience = Self::RESEND_AFTER + 2 * self.round_trip.unwrap_or_default();
+        let round_trip = self.round_trip.unwrap_or_default();
         let Some(theirs) = &self.theirs else { return };
         for (stream, flight) in &mut self.flights {
+            let patience = Self::RESEND_AFTER + 2 * round_trip.max(flight.slowness);
             if !flight.unacked.is_empty() && flight.moved + patience <= now {
-                *flight = Flight { sent: theirs.of(stream), moved: now, ..Flight::default() };
+                let (messages, slowness) = (std::mem::take(&mut flight.messages), flight.slowness);
+                let sent = theirs.of(stream);
+                *flight = Flight { sent, moved: now, messages, slowness, ..Flight::default() };
             }
         }
     }
@@ -272,6 +286,10 @@ impl Flight {
         while let Some((_, weight)) = self.unacked.pop_front_if(|(it, _)| *it <= seq) {
             self.bytes -= weight;
             self.moved = now;
+        }
+        while let Some((_, sent)) = self.messages.pop_front_if(|(last, _)| *last <= seq) {
+            let took = now.saturating_sub(sent).min(Peer::SLOWNESS_MAX);
+            self.slowness = took.max(self.slowness - self.slowness / 8);
         }
         self.sent = seq.max(self.sent);
         self.behind.take_if(|_| self.unacked.is_empty() && self.fetching.is_none());
@@ -320,6 +338,28 @@ mod tests {
         assert!(peer.is_behind(&stream), "what is new must not overtake the last of it");
         peer.acknowledged(stream, 9, Duration::ZERO);
         assert!(!peer.is_behind(&stream));
+    }
+
+    #[test]
+    fn a_slow_peer_is_not_sent_the_same_again_and_one_that_lost_something_is() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
+        let secs = Duration::from_secs;
+        let sent_after = |peer: &mut Peer, now| {
+            peer.rewind_stalled(now);
+            peer.sent(&stream)
+        };
+        peer.take_batch(stream, ops[..2].iter(), secs(0));
+        assert_eq!(sent_after(&mut peer, secs(1)), Some(0), "nobody knows how slow it is");
+        peer.take_batch(stream, ops[..2].iter(), secs(1));
+        peer.take_batch(stream, ops[2..4].iter(), secs(1));
+        peer.acknowledged(stream, 2, secs(2));
+        assert_eq!(sent_after(&mut peer, secs(6)), Some(4), "an answer took two seconds");
+        assert_eq!(sent_after(&mut peer, secs(7)), Some(2), "but not five");
+        for seq in 3..=9 {
+            peer.take_batch(stream, ops[seq as usize - 1..][..1].iter(), secs(7));
+        }
+        (3..=9).for_each(|seq| peer.acknowledged(stream, seq, secs(7)));
+        assert_eq!(sent_after(&mut peer, secs(20)), Some(9), "nothing is on its way");
     }
 
     #[test]
