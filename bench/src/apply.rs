@@ -1,6 +1,7 @@
 //! What a region pays for ops of data: at their origin, at a receiver, and on the wire between.
 //! Must not know of disks, sockets or clients: two regions in one thread, and what they say.
 
+mod dictionary;
 mod pair;
 mod values;
 mod wire;
@@ -12,6 +13,7 @@ use photon_region::data::Write;
 
 use self::pair::Pair;
 use self::values::Work;
+pub(crate) use self::values::person;
 use self::wire::Wire;
 use crate::process;
 use crate::report::{Report, Target, median};
@@ -31,6 +33,9 @@ pub(crate) struct Options {
     /// How many rounds are measured of each kind of write
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Measure nothing but what a dictionary is worth to a link
+    #[arg(long)]
+    dictionary: bool,
     /// How many GiB of memory are used and given back before the start, half of what is free at
     /// most
     #[arg(long, default_value_t = 3)]
@@ -54,6 +59,10 @@ impl Spent {
 /// Measures it.
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     let mut report = Report::begin("apply");
+    if options.dictionary {
+        dictionary::measure(&mut report)?;
+        return Ok(report);
+    }
     let warmed_gib = process::warm_memory(options.warm_memory_gib);
     let works = [Work::JSON, Work::NOISE, Work::COUNTER, Work::MAP];
     for work in &works {

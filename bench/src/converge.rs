@@ -16,9 +16,9 @@ use crate::process;
 use crate::report::{Report, Target};
 
 /// The regions, and the round trips between them in milliseconds: those of a public cloud, rounded.
-const REGIONS: [&str; 5] =
+pub(crate) const REGIONS: [&str; 5] =
     ["eu-west-1", "us-east-1", "us-west-2", "ap-northeast-1", "ap-southeast-2"];
-const ROUND_TRIPS_MS: [[u32; 5]; 5] = [
+pub(crate) const ROUND_TRIPS_MS: [[u32; 5]; 5] = [
     [0, 68, 120, 200, 250],
     [68, 0, 64, 146, 198],
     [120, 64, 0, 98, 138],
@@ -282,7 +282,8 @@ fn matrix() -> String {
     format!("a,b,rtt_ms\n{}", pairs.collect::<String>())
 }
 
-fn show_round_trips() -> String {
+/// Returns the round trips as people read them.
+pub(crate) fn show_round_trips() -> String {
     let pairs = pairs().map(|(a, b, ms)| format!("{a} to {b} {ms} ms"));
     pairs.collect::<Vec<_>>().join(", ")
 }

@@ -80,6 +80,26 @@ impl Connection {
         Ok(Reply { status, body: &self.read[head.len()..] })
     }
 
+    /// Returns what the last reply says in a header, whose name is given in lower case.
+    pub(crate) fn header(&self, name: &str) -> anyhow::Result<&str> {
+        let head = Head::parse(&self.read)?.context("there was no reply")?;
+        let lines = std::str::from_utf8(&self.read[..head.head_len])?.lines();
+        let mut fields = lines.filter_map(|line| line.split_once(':'));
+        let found = fields.find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim()).with_context(|| format!("the reply has no `{name}`"))
+    }
+
+    /// Asks for JSON that shows all that a session has seen.
+    pub(crate) async fn get_in(&mut self, path: &str, session: &str) -> anyhow::Result<Reply<'_>> {
+        self.sent.clear();
+        write!(
+            self.sent,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\
+             photon-session: {session}\r\n\r\n"
+        )?;
+        self.reply().await
+    }
+
     /// Asks for JSON, and reads it.
     pub(crate) async fn get_json(&mut self, path: &str) -> anyhow::Result<Reply<'_>> {
         self.sent.clear();

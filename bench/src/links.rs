@@ -5,22 +5,19 @@ mod delay;
 mod ops;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::Args;
 use photon_node::probe::{LinkProbe, Squeezing};
-use photon_node::{Authority, LinkConfig, LinkRates, TlsFiles, Validity};
+use photon_node::{LinkConfig, LinkRates, TlsFiles};
 use photon_state::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, StreamId};
 use serde_json::json;
 
 use crate::Places;
 use crate::report::Report;
+use crate::tls;
 
 /// The planet of a probe.
 const PLANET: &str = "probe";
@@ -79,27 +76,7 @@ async fn probe(
 
 /// Makes certificates for both regions.
 fn certificates(folder: &Path) -> anyhow::Result<[TlsFiles; 2]> {
-    let validity = Validity::days(SystemTime::now(), 1);
-    let (authority, kept) = Authority::make(PLANET, validity)?;
-    std::fs::write(folder.join("ca.pem"), kept.certificate)?;
-    let issue = |name: &str| {
-        let issued = authority.issue(region(name), validity)?;
-        let files = TlsFiles {
-            certificate: folder.join(format!("{name}.pem")),
-            key: folder.join(format!("{name}.key")),
-            authority: folder.join("ca.pem"),
-        };
-        write_private(&files.key, &issued.key)?;
-        std::fs::write(&files.certificate, issued.certificate)?;
-        anyhow::Ok(files)
-    };
-    Ok([issue("a")?, issue("b")?])
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    tls::certificates(folder, PLANET, ["a", "b"])
 }
 
 /// What the values of ops are like.

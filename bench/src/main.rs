@@ -11,6 +11,7 @@ mod links;
 mod load;
 mod machine;
 mod nats;
+mod partition;
 mod pickup;
 mod planet;
 mod postgres;
@@ -23,6 +24,7 @@ mod report;
 mod simulate;
 mod talk;
 mod tasks;
+mod tls;
 mod up;
 
 use std::path::PathBuf;
@@ -88,6 +90,8 @@ enum Command {
     Records(records::Options),
     /// How long a write takes to be seen in the other regions of a planet
     Converge(converge::Options),
+    /// What happens when a region comes back that was cut off for minutes
+    Partition(partition::Options),
     /// Ops of data: at their origin, at a receiver, on the wire between
     Apply(apply::Options),
     /// What it takes to find and mend records that a region has lost
@@ -148,6 +152,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Data(options) => data::measure(&options, places).await,
         Command::Records(options) => Box::pin(records::measure(&options, places)).await,
         Command::Converge(options) => converge::measure(&options, places).await,
+        Command::Partition(options) => Box::pin(partition::measure(&options, places)).await,
         Command::Apply(options) => apply::measure(&options),
         Command::Repair(options) => repair::measure(&options),
         Command::Simulate(options) => simulate::measure(&options),

@@ -17,7 +17,7 @@ pub(crate) const READY: &str = "planet ready";
 /// Lines that it may print before that.
 const LINES_MAX: usize = 10_000;
 /// The distance between the ports of two regions.
-const PORTS_EACH: u16 = 10;
+pub(crate) const PORTS_EACH: u16 = 10;
 
 /// A planet that is ready. Dropping it stops it, and removes its data.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Planet {
 }
 
 /// Finds a port after which those of all regions are free at the moment.
-fn free_ports(regions: u16) -> anyhow::Result<u16> {
+pub(crate) fn free_ports(regions: u16) -> anyhow::Result<u16> {
     const TRIES_MAX: usize = 100;
     // Below the ports that systems give out to clients.
     let first =

@@ -88,6 +88,11 @@ impl Work {
 }
 
 fn json() -> Edit {
+    Edit::Put(person().into())
+}
+
+/// Makes JSON of 256 bytes such as an application keeps of its users.
+pub(crate) fn person() -> String {
     let word = || WORDS[fastrand::usize(..WORDS.len())];
     let of = |bound: u8| fastrand::u8(..bound);
     let (first, last, number) = (word(), word(), fastrand::u16(..));
@@ -104,7 +109,7 @@ fn json() -> Edit {
     }
     text.truncate(VALUE_BYTES - 2);
     text.push_str("\"}");
-    Edit::Put(text.into())
+    text
 }
 
 fn noise() -> Edit {

@@ -19,6 +19,8 @@ use crate::node::RunError;
 
 /// Inputs of each kind that are taken before the log and the readers get their share.
 const INPUTS_MAX: usize = 512;
+/// Messages in bulk that are taken before what is urgent gets its turn again: about 10 ms of work.
+const BULK_AT_ONCE_MAX: usize = 4;
 /// Bytes of ops that wait for the log; at it commands and messages wait in their queues.
 const PENDING_BYTES_MAX: usize = 32 << 20;
 /// How often the view is renewed at most.
@@ -53,6 +55,8 @@ impl Clock {
 pub(crate) struct Inlets {
     pub(crate) commands: Receiver<Asked>,
     pub(crate) links: Receiver<LinkEvent>,
+    /// Messages of peers that catch up, or that this region catches up with.
+    pub(crate) bulk: Receiver<LinkEvent>,
     pub(crate) log: Receiver<LogEvent>,
 }
 
@@ -135,6 +139,7 @@ impl Driver {
                 event = inlets.log.recv() => Woken::Log(event),
                 Some(event) = inlets.links.recv(), if takes_more => Woken::Link(event),
                 Some(asked) = inlets.commands.recv(), if takes_more => Woken::Command(asked),
+                Some(event) = inlets.bulk.recv(), if takes_more => Woken::Link(event),
                 () = shared.on_abandoned.notified() => Woken::Abandoned,
                 () = alarm.as_mut() => Woken::Time,
             };
@@ -186,6 +191,13 @@ impl Driver {
             }
             let Ok(asked) = inlets.commands.try_recv() else { break };
             self.take_command(now, asked);
+        }
+        for _ in 0..BULK_AT_ONCE_MAX {
+            if PENDING_BYTES_MAX <= self.pending_bytes {
+                break;
+            }
+            let Ok(event) = inlets.bulk.try_recv() else { break };
+            self.take_link(now, event);
         }
         if self.region.next_wakeup().0 <= now.mono {
             self.handle(now, Input::Tick);

@@ -29,6 +29,8 @@ use crate::pagefile::Pagefile;
 const COMMANDS_MAX: usize = 8_192;
 /// News of links that wait for the driver; at it their readers wait.
 const LINK_EVENTS_MAX: usize = 1_024;
+/// Messages in bulk that wait for the driver; at it their readers wait.
+const BULK_EVENTS_MAX: usize = 256;
 /// News of the log that wait for the driver; at it the log waits.
 const LOG_EVENTS_MAX: usize = 64;
 /// The smallest segment; a smaller one is raised to it.
@@ -208,11 +210,13 @@ impl Node {
         region.start(clock.now());
         let (commands, commands_rx) = mpsc::channel(COMMANDS_MAX);
         let (link_events, link_events_rx) = mpsc::channel(LINK_EVENTS_MAX);
+        let (bulk, bulk_rx) = mpsc::channel(BULK_EVENTS_MAX);
         let (log_events, log_events_rx) = mpsc::channel(LOG_EVENTS_MAX);
         let log = log.run(log_events).map_err(StartError::Thread)?;
         let table = LinkTable::new(Arc::clone(&shared.links));
         let driver = Driver::new(region, clock, log, table, Arc::clone(&shared));
-        let inlets = Inlets { commands: commands_rx, links: link_events_rx, log: log_events_rx };
+        let (links, log) = (link_events_rx, log_events_rx);
+        let inlets = Inlets { commands: commands_rx, links, bulk: bulk_rx, log };
 
         let (tasks, stop) = (TaskTracker::new(), stop.child_token());
         let run = run(driver, inlets, data, stop.clone());
@@ -223,6 +227,7 @@ impl Node {
         let squeezing = Squeezing::WhereItPays;
         Links {
             events: link_events,
+            bulk,
             tasks: links_tasks,
             stop: stop.clone(),
             counters,

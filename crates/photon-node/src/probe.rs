@@ -80,8 +80,16 @@ impl LinkProbe {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (link_counters, link_stop) = (Arc::clone(&counters), stop.clone());
-        Links { events: sender, tasks, stop: link_stop, counters: link_counters, rates, squeezing }
-            .start(greeter, listener, dial.into_iter().filter(|(peer, _)| region < *peer));
+        Links {
+            events: sender.clone(),
+            bulk: sender,
+            tasks,
+            stop: link_stop,
+            counters: link_counters,
+            rates,
+            squeezing,
+        }
+        .start(greeter, listener, dial.into_iter().filter(|(peer, _)| region < *peer));
         let table = LinkTable::new(Arc::clone(&counters));
         Ok(Self { address, table, events, counters, stop })
     }

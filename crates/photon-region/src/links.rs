@@ -62,10 +62,14 @@ struct Flight {
     bytes: usize,
     /// When something was sent or acknowledged last.
     moved: Duration,
+    /// Which op ends each message that is not acknowledged, and when it was sent first.
+    messages: VecDeque<(u64, Duration)>,
+    /// How long acknowledgements have taken lately.
+    slowness: Duration,
     /// The first of the ops that the log was asked for.
     fetching: Option<u64>,
-    /// Whether something that is on its way came from the log: the peer catches up.
-    is_behind: bool,
+    /// While the peer catches up: the last of what came, or is to come, from the log.
+    behind: Option<u64>,
     /// How often it was sent again since the peer got further.
     stalls: u32,
 }
@@ -75,11 +79,17 @@ impl Peer {
     pub(crate) const FLIGHT_BYTES_MAX: usize = 4 << 20;
     /// Bytes of ops in one message, short of one op that is larger.
     pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
-    /// How long without progress, beyond two round trips, before ops are sent again.
+    /// Bytes of what followed on the last from the log that are awaited before more is sent. More
+    /// than that on its way means that the peer has not caught up.
+    const CAUGHT_UP_BYTES_MAX: usize = 1 << 20;
+    /// How long without progress, beyond twice what acknowledgements take, before ops are sent
+    /// again.
     const RESEND_AFTER: Duration = Duration::from_millis(500);
     /// Each time without progress doubles that, up to this: the link may be slow, not lossy, and
     /// the peer's disk may be full.
     const RESEND_MAX: Duration = Duration::from_secs(30);
+    /// Acknowledgements that take longer count as this: what is lost is to be sent again some time.
+    const SLOWNESS_MAX: Duration = Duration::from_secs(5);
 
     /// How many round trips are looked at; what makes one longer passes.
     const TRIPS_MAX: usize = 8;
@@ -193,7 +203,7 @@ impl Peer {
         let is_held_up = self
             .flights
             .get(stream)
-            .is_some_and(|flight| flight.fetching.is_some() || bytes_max <= flight.bytes);
+            .is_some_and(|flight| flight.is_held_up() || bytes_max <= flight.bytes);
         if is_held_up { None } else { self.sent(stream) }
     }
 
@@ -240,30 +250,45 @@ impl Peer {
             flight.moved = now;
         }
         flight.bytes += bytes;
+        if flight.messages.back().is_none_or(|(last, _)| *last < flight.sent) {
+            flight.messages.push_back((flight.sent, now));
+        }
         batch
     }
 
     /// Takes note that the log is asked for the ops of a stream from `from` on.
     pub(crate) fn fetching(&mut self, stream: StreamId, from: u64) {
         let flight = self.flights.entry(stream).or_default();
-        (flight.fetching, flight.is_behind) = (Some(from), true);
+        flight.fetching = Some(from);
+        flight.behind = flight.behind.max(Some(from));
+    }
+
+    /// Takes note of the last op of a batch that came from the log.
+    pub(crate) fn came_from_log(&mut self, stream: &StreamId, seq: u64) {
+        if let Some(flight) = self.flights.get_mut(stream) {
+            flight.behind = flight.behind.max(Some(seq));
+        }
     }
 
     /// Whether it catches up with a stream: until all that is on its way has arrived.
     pub(crate) fn is_behind(&self, stream: &StreamId) -> bool {
-        self.flights.get(stream).is_some_and(|flight| flight.is_behind)
+        self.flights.get(stream).is_some_and(|flight| flight.behind.is_some())
     }
 
-    /// Goes back to what is acknowledged wherever nothing has moved for too long.
+    /// Goes back to what is acknowledged wherever nothing has moved for too long. A peer that has
+    /// much to do takes its time: to send it the same again would only give it more to do.
     pub(crate) fn rewind_stalled(&mut self, now: Duration) {
-        let patience = Self::RESEND_AFTER + 2 * self.round_trip.unwrap_or_default();
+        let round_trip = self.round_trip.unwrap_or_default();
         let Some(theirs) = &self.theirs else { return };
         for (stream, flight) in &mut self.flights {
+            let patience = Self::RESEND_AFTER + 2 * round_trip.max(flight.slowness);
             let longer = patience * 2_u32.saturating_pow(flight.stalls.min(16));
             let patience = longer.min(Self::RESEND_MAX.max(patience));
             if !flight.unacked.is_empty() && flight.moved + patience <= now {
+                let (messages, slowness) = (std::mem::take(&mut flight.messages), flight.slowness);
                 let (sent, stalls) = (theirs.of(stream), flight.stalls.saturating_add(1));
-                *flight = Flight { sent, stalls, moved: now, ..Flight::default() };
+                let fresh = Flight { sent, moved: now, ..Flight::default() };
+                *flight = Flight { messages, slowness, stalls, ..fresh };
             }
         }
     }
@@ -275,8 +300,21 @@ impl Flight {
             self.bytes -= weight;
             (self.moved, self.stalls) = (now, 0);
         }
+        while let Some((_, sent)) = self.messages.pop_front_if(|(last, _)| *last <= seq) {
+            let took = now.saturating_sub(sent).min(Peer::SLOWNESS_MAX);
+            self.slowness = took.max(self.slowness - self.slowness / 8);
+        }
         self.sent = seq.max(self.sent);
-        self.is_behind &= !self.unacked.is_empty() || self.fetching.is_some();
+        self.behind.take_if(|_| self.unacked.is_empty() && self.fetching.is_none());
+    }
+
+    /// Whether what is on its way has to arrive before more is sent: the log is asked, or the peer
+    /// has all that came from it, and little is left until new ops can be as urgent as they are.
+    /// Without that a stream that is written all the time would stay in bulk for ever.
+    fn is_held_up(&self) -> bool {
+        let has_come = |until: u64| self.unacked.front().is_some_and(|(first, _)| until < *first);
+        let is_little = self.bytes <= Peer::CAUGHT_UP_BYTES_MAX;
+        self.fetching.is_some() || (is_little && self.behind.is_some_and(has_come))
     }
 }
 
@@ -286,17 +324,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_a_peer_does_not_take_is_sent_ever_more_seldom_and_one_by_one() {
+    fn peer_that_lacks(ops: u64) -> (Peer, StreamId, Vec<Arc<Op>>) {
         let origin = RegionId::try_from("a").unwrap();
         let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
         let op = |seq| {
             let (key, change) = (Key::new(b"key"), Change::Delete);
             Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
         };
-        let ops: Vec<_> = (1..=2).map(op).collect();
         let mut peer = Peer::default();
         peer.heard(Seen::default(), Duration::ZERO);
+        (peer, stream, (1..=ops).map(op).collect())
+    }
+
+    #[test]
+    fn what_a_peer_does_not_take_is_sent_ever_more_seldom_and_one_by_one() {
+        let (mut peer, stream, ops) = peer_that_lacks(2);
         let mut sent = Vec::new();
         for second in 0..100 {
             let now = Duration::from_secs(second);
@@ -315,15 +357,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_behind_until_all_that_came_from_the_log_has_arrived() {
-        let origin = RegionId::try_from("a").unwrap();
-        let stream = StreamId { origin, placement: PlacementId::global(), incarnation: 1 };
-        let op = |seq| {
-            let (key, change) = (Key::new(b"key"), Change::Delete);
-            Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
-        };
-        let ops: Vec<_> = (1..=9).map(op).collect();
-        let mut peer = Peer::default();
-        peer.heard(Seen::default(), Duration::ZERO);
+        let (mut peer, stream, ops) = peer_that_lacks(9);
         peer.take_batch(stream, ops[..2].iter(), Duration::ZERO);
         assert!(!peer.is_behind(&stream));
         peer.fetching(stream, 3);
@@ -336,5 +370,46 @@ mod tests {
         assert!(peer.is_behind(&stream), "what is new must not overtake the last of it");
         peer.acknowledged(stream, 9, Duration::ZERO);
         assert!(!peer.is_behind(&stream));
+    }
+
+    #[test]
+    fn a_slow_peer_is_not_sent_the_same_again_and_one_that_lost_something_is() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
+        let secs = Duration::from_secs;
+        let sent_after = |peer: &mut Peer, now| {
+            peer.rewind_stalled(now);
+            peer.sent(&stream)
+        };
+        peer.take_batch(stream, ops[..2].iter(), secs(0));
+        assert_eq!(sent_after(&mut peer, secs(1)), Some(0), "nobody knows how slow it is");
+        peer.take_batch(stream, ops[..2].iter(), secs(1));
+        peer.take_batch(stream, ops[2..4].iter(), secs(1));
+        peer.acknowledged(stream, 2, secs(2));
+        assert_eq!(sent_after(&mut peer, secs(6)), Some(4), "an answer took two seconds");
+        assert_eq!(sent_after(&mut peer, secs(7)), Some(2), "but not five");
+        for seq in 3..=9 {
+            peer.take_batch(stream, ops[seq as usize - 1..][..1].iter(), secs(7));
+        }
+        (3..=9).for_each(|seq| peer.acknowledged(stream, seq, secs(7)));
+        assert_eq!(sent_after(&mut peer, secs(20)), Some(9), "nothing is on its way");
+    }
+
+    #[test]
+    fn a_peer_catches_up_with_a_stream_that_is_written_all_the_time() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
+        peer.fetching(stream, 1);
+        assert!(peer.fetched(&stream, 1));
+        peer.take_batch(stream, ops[..4].iter(), Duration::ZERO);
+        peer.came_from_log(&stream, 4);
+        peer.take_batch(stream, ops[4..6].iter(), Duration::ZERO);
+        peer.acknowledged(stream, 3, Duration::ZERO);
+        assert_eq!(peer.next_after(&stream), Some(6), "what came from the log is on its way");
+        peer.take_batch(stream, ops[6..7].iter(), Duration::ZERO);
+        peer.acknowledged(stream, 4, Duration::ZERO);
+        assert!(peer.is_behind(&stream));
+        assert_eq!(peer.next_after(&stream), None, "the rest of it is awaited");
+        peer.acknowledged(stream, 7, Duration::ZERO);
+        assert!(!peer.is_behind(&stream));
+        assert_eq!(peer.next_after(&stream), Some(7));
     }
 }

@@ -327,6 +327,7 @@ impl Region {
             if batch.is_empty() {
                 continue; // The log has nothing: the next beat asks again.
             }
+            peer.came_from_log(&stream, batch.last().map_or(from, |op| op.seq));
             self.counters.sent += batch.len() as u64;
             self.at_start.take_if(|_| stream.origin == self.config.region);
             self.output(Output::Send(to, Message::Ops(batch)));

@@ -18,8 +18,8 @@ impl Default for Backoff {
 impl Backoff {
     /// The longest first pause.
     const MIN: Duration = Duration::from_millis(50);
-    /// The longest pause.
-    pub(super) const MAX: Duration = Duration::from_secs(2);
+    /// The longest pause: so much later than the way is open again a link comes back.
+    pub(super) const MAX: Duration = Duration::from_secs(1);
 
     /// Returns the pause before the next attempt; `chance` lies in 0..1.
     pub(super) fn pause(&mut self, chance: f64) -> Duration {
@@ -45,9 +45,9 @@ mod tests {
         let mut backoff = Backoff::default();
         let mut next = || backoff.pause(1.0).as_millis();
         assert_eq!([next(), next(), next(), next()], [50, 100, 200, 400]);
-        assert_eq!([next(), next(), next(), next()], [800, 1_600, 2_000, 2_000]);
+        assert_eq!([next(), next(), next(), next()], [800, 1_000, 1_000, 1_000]);
         backoff.lived(Backoff::MAX);
-        assert_eq!(backoff.pause(0.0).as_millis(), 1_000);
+        assert_eq!(backoff.pause(0.0).as_millis(), 500);
         backoff.lived(2 * Backoff::MAX);
         assert_eq!(backoff.pause(0.0).as_millis(), 25);
     }

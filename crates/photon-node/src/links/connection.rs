@@ -54,7 +54,8 @@ pub(super) async fn live(shared: &Arc<Shared>, greeted: Greeted, wire: Wire) {
     let link = shared.next_link();
     let outbox = Arc::new(Outbox::new(shared.counters.peers.of(peer)));
     let Wire { from, to } = wire;
-    // The driver hears of the link before any message on it, and of its end after the last.
+    // The driver hears of the link before any message on it, and of its end after the last that is
+    // not in bulk; what it has not taken by then is passed over, and sent again.
     shared.tell(LinkEvent { peer, link, what: LinkNews::Up(Arc::clone(&outbox)) }).await;
     shared.counters.linked.fetch_add(1, Ordering::Relaxed);
     info!(%peer, version, "link up");
@@ -112,6 +113,7 @@ async fn try_read_all(
         let message = decode_message(message)?;
         let permit = Arc::clone(&window).acquire_many_owned(permits).await;
         let permit = permit.expect("nobody closes the semaphore");
-        shared.tell(LinkEvent { peer, link, what: LinkNews::Message(message, permit) }).await;
+        let what = LinkNews::Message(message, permit);
+        shared.pass(class, LinkEvent { peer, link, what }).await;
     }
 }

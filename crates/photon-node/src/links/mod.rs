@@ -76,6 +76,7 @@ pub(crate) struct LinkOptions {
 struct Shared {
     greeter: Greeter,
     events: mpsc::Sender<LinkEvent>,
+    bulk: mpsc::Sender<LinkEvent>,
     tasks: TaskTracker,
     stop: CancellationToken,
     counters: Arc<LinkCounters>,
@@ -92,6 +93,16 @@ impl Shared {
     /// Tells the driver; a driver that has gone, or goes, needs to hear nothing.
     async fn tell(&self, event: LinkEvent) {
         let _ = self.stop.run_until_cancelled(self.events.send(event)).await;
+    }
+
+    /// Passes a message on, so that those of a peer that catches up do not stand before others.
+    async fn pass(&self, class: Class, event: LinkEvent) {
+        match class {
+            Class::Control | Class::Interactive => self.tell(event).await,
+            Class::Bulk => {
+                let _ = self.stop.run_until_cancelled(self.bulk.send(event)).await;
+            }
+        }
     }
 }
 
@@ -118,6 +129,8 @@ impl LinkOptions {
 #[derive(Debug)]
 pub(crate) struct Links {
     pub(crate) events: mpsc::Sender<LinkEvent>,
+    /// Takes messages in bulk.
+    pub(crate) bulk: mpsc::Sender<LinkEvent>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) counters: Arc<LinkCounters>,
@@ -133,9 +146,10 @@ impl Links {
         listener: TcpListener,
         dial: impl IntoIterator<Item = (RegionId, SocketAddr)>,
     ) {
-        let Self { events, tasks, stop, counters, rates, squeezing } = self;
+        let Self { events, bulk, tasks, stop, counters, rates, squeezing } = self;
         let links = AtomicU64::new(1);
-        let shared = Shared { greeter, events, tasks, stop, counters, rates, squeezing, links };
+        let shared =
+            Shared { greeter, events, bulk, tasks, stop, counters, rates, squeezing, links };
         let shared = Arc::new(shared);
         shared.tasks.spawn(accept_all(Arc::clone(&shared), listener));
         for (peer, address) in dial {

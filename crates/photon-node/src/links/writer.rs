@@ -8,6 +8,7 @@ use bytes::Bytes;
 use photon_region::encode_message_in;
 use photon_state::RegionId;
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::error;
 
@@ -100,6 +101,8 @@ impl<'a> Writer<'a> {
                     }
                     let bytes = self.chunk.len() as u64;
                     self.shared.counters.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+                    // A link that takes all that it is given must not keep others waiting.
+                    yield_now().await;
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use photon_region::{Message, decode_message, encode_message};
 use photon_state::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, StreamId};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,7 @@ use super::hello::{Greeted, Identity, PROTOCOLS};
 use super::outbox::Outbox;
 use super::packing::{Arrived, Unpacker};
 use super::squeeze::Squeezing;
+use super::table::{LinkEvent, LinkNews};
 use super::writer::Writer;
 use crate::lanes::Lanes;
 use crate::node::LinkRates;
@@ -36,6 +37,7 @@ fn shared(rates: LinkRates) -> Shared {
     Shared {
         greeter: Greeter { identity, peers: BTreeSet::new(), tls: None },
         events: mpsc::channel(1).0,
+        bulk: mpsc::channel(1).0,
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
         counters: Arc::<LinkCounters>::default(),
@@ -81,6 +83,25 @@ async fn write_while(
         end = writer.write_all() => panic!("{end}"),
         () = read => {}
     }
+}
+
+#[tokio::test]
+async fn what_is_urgent_is_passed_on_although_bulk_waits_for_the_driver() {
+    let room = Arc::new(Semaphore::new(9));
+    let event = |seq| {
+        let permit = Arc::clone(&room).try_acquire_owned().unwrap();
+        LinkEvent { peer: region("b"), link: 1, what: LinkNews::Message(ops(seq, 1), permit) }
+    };
+    let ((events, mut urgent), (bulk, mut waiting)) = (mpsc::channel(1), mpsc::channel(1));
+    let shared = Shared { events, bulk, ..shared(LinkRates::default()) };
+    shared.pass(Class::Bulk, event(1)).await;
+    shared.pass(Class::Interactive, event(2)).await;
+    let message = |event: LinkEvent| match event.what {
+        LinkNews::Message(message, _) => message,
+        LinkNews::Up(_) | LinkNews::Down => panic!("only messages were passed on"),
+    };
+    assert_eq!(message(urgent.recv().await.unwrap()), ops(2, 1));
+    assert_eq!(message(waiting.recv().await.unwrap()), ops(1, 1));
 }
 
 #[tokio::test]

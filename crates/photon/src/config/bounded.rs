@@ -147,8 +147,7 @@ bounded_section! {
     LogLimits in "log" {
         /// Bytes of a file of the log, after which the next is begun.
         segment_bytes: ByteSize = ByteSize::mib(16), ByteSize::mib(1) => ByteSize::mib(1_024);
-        /// Bytes after which the state is written into the log; twice the state at the least. A
-        /// quarter of either while the log has hardly grown for 5 s.
+        /// Bytes, or twice the state, after which the state is written; a quarter while at rest.
         compact_after: ByteSize = ByteSize::mib(256), ByteSize::mib(1) => ByteSize::mib(65_536);
         /// How long ops are kept for a region that lacks them; later it is sent the state.
         retention: Duration = hours(1), secs(1) => hours(8_760);
