@@ -87,7 +87,7 @@ impl Peer {
     const RESEND_AFTER: Duration = Duration::from_millis(500);
     /// Each time without progress doubles that, up to this: the link may be slow, not lossy, and
     /// the peer's disk may be full.
-    const RESEND_MAX: Duration = Duration::from_secs(30);
+    const RESEND_MAX: Duration = Duration::from_secs(8);
     /// Acknowledgements that take longer count as this: what is lost is to be sent again some time.
     const SLOWNESS_MAX: Duration = Duration::from_secs(5);
 
@@ -350,7 +350,7 @@ mod tests {
                 sent.push(second);
             }
         }
-        assert_eq!(sent, [0, 1, 2, 4, 8, 16, 32, 62, 92]);
+        assert_eq!(sent[..8], [0, 1, 2, 4, 8, 16, 24, 32]);
         peer.acknowledged(stream, 1, Duration::from_secs(100));
         assert_eq!(peer.next_after(&stream), Some(1), "the window is open again");
     }

@@ -180,6 +180,16 @@ impl Store {
             return Applied::Early;
         }
         self.seen.raise(op.stream, op.seq);
+        // A removal may have come before it, and would wait for ever.
+        let shelf = (op.stream.placement, op.dataset, Shape::Fields);
+        if why == Applied::Misplaced
+            && let Some(Value::Fields(fields)) = self.state(&op.record(), Shape::Fields).as_deref()
+            && fields.gone().next().is_some()
+        {
+            let mut fields = fields.clone();
+            fields.await_no_more(op.dot());
+            self.set_value(shelf, &op.key, Some(Value::Fields(fields)));
+        }
         why
     }
 

@@ -217,6 +217,14 @@ impl Fields {
         }
     }
 
+    /// Waits no longer for a write that was removed before it came, in whatever field.
+    pub(crate) fn await_no_more(&mut self, dot: Dot) {
+        if let Some(gone) = &mut self.gone {
+            gone.retain(|(it, _)| *it != dot);
+        }
+        self.gone.take_if(|it| it.is_empty());
+    }
+
     pub(crate) fn gone(&self) -> impl Iterator<Item = &(Dot, Field)> {
         self.gone.iter().flat_map(|gone| gone.iter())
     }
