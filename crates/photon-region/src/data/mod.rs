@@ -298,6 +298,7 @@ impl Region {
         self.forget_asked_rights();
         self.data.freshen(self.store.seen());
         self.run_moves();
+        self.delete_stray_notes();
         self.rejoin();
     }
 
