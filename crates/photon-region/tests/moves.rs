@@ -9,11 +9,12 @@ mod records;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use photon_region::data::{
-    Adopt, DataCommand, DataReply, DatasetName, DatasetSpec, Expect, Kind, MoveId, MoveState,
-    Moved, Write,
+    Adopt, DataCommand, DataReply, DatasetName, DatasetSpec, Expect, FieldEdit, Kind, MoveId,
+    MoveState, Moved, Write,
 };
-use photon_region::{Input, Message, Question, decode_message, encode_message};
+use photon_region::{Input, Large, Message, Question, Refusal, decode_message, encode_message};
 use photon_state::crdt::{Field, Version, Written};
 use photon_state::{Change, Dataset, Dot, Hlc, Op, PlacementId, Record, Seen, Source, StreamId};
 use planet::{Passes, Planet, id, us_only};
@@ -302,4 +303,29 @@ fn a_region_keeps_no_note_of_its_log_for_a_receipt_that_is_gone() {
     planet.input("eu", Input::Message(origin, Message::Ops(vec![op])));
     planet.pass(Duration::from_secs(2));
     assert_eq!(registers(&planet, "eu", PlacementId::global()), []);
+}
+
+#[test]
+fn a_record_that_is_too_large_to_travel_is_not_moved() {
+    let mut planet = Planet::new();
+    let everywhere = Some(PlacementId::global());
+    let of = planet.declare("ap", by_record(Kind::Map, everywhere));
+    for region in ["ap", "eu"] {
+        planet.cut(region);
+    }
+    // What one write may not add to a record can come together.
+    for (region, range) in [("ap", 0..4), ("eu", 4..8)] {
+        for n in range {
+            let (field, value) = (Bytes::from(vec![n]), Bytes::from(vec![b'x'; 1_000_000]));
+            planet.write(region, &of, edits(vec![FieldEdit::Set(field, value)])).unwrap();
+        }
+    }
+    for region in ["ap", "eu"] {
+        planet.link(region);
+    }
+    planet.pass(Duration::from_secs(2));
+    let ticket = move_to(&mut planet, "ap", &of, "eu");
+    let refused = receipt(&mut planet, ticket);
+    let is_too_large = matches!(refused, Err(Refusal::TooLarge { what: Large::Content, .. }));
+    assert!(is_too_large, "{refused:?}");
 }

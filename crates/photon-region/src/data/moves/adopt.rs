@@ -20,10 +20,6 @@ use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
-    /// Bytes of a record with what a copy adds to it: two that were made apart may be more than
-    /// one may hold by a write. It travels in one piece when a region is sent the state.
-    const MERGED_BYTES_MAX: usize = 6 << 20;
-
     /// Takes in a copy; the answer waits until every region of the placement has it durably.
     pub(crate) fn adopt_record(
         &mut self,
@@ -121,7 +117,7 @@ impl Region {
         check_size(Large::Fields, fields, self.config.limits.fields_max)?;
         let bytes: usize = versions.iter().map(|(a, it)| a.len() + it.written.bytes.len()).sum();
         let held = held.as_ref().map_or(0, |it| it.weight());
-        check_size(Large::Content, held + bytes, Self::MERGED_BYTES_MAX)
+        check_size(Large::Content, held + bytes, Self::MOVED_BYTES_MAX)
     }
 
     /// Writes a copy, and before it that it was taken in; returns the last op.

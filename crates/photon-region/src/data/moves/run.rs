@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use photon_state::crdt::{Delta, FieldChange, Shape, Value};
+use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
 use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::{
@@ -27,6 +27,9 @@ use crate::verdict::Patience;
 impl Region {
     /// How long the new placement may take to have a copy everywhere; then it is asked again.
     const COPY_WITHIN: Duration = Duration::from_secs(10);
+    /// Bytes of a record that is moved, and of what it becomes with what is there already: two that
+    /// were made apart may be more than one may hold by a write. It travels in one piece.
+    pub(super) const MOVED_BYTES_MAX: usize = 6 << 20;
     /// Moves that are looked at whenever something was written; a beat looks at all.
     const DUE_AT_ONCE_MAX: usize = 64;
 
@@ -34,7 +37,15 @@ impl Region {
     pub(super) fn snapshot(&self, spec: &DatasetSpec, record: &Record) -> Option<Taken> {
         match &*self.store.state(record, spec.kind.shape())? {
             Value::Fields(fields) => {
-                let dots: BTreeSet<Dot> = fields.versions().map(|(_, it)| it.dot).collect();
+                // What came late may be more than one copy may hold: the rest is left to the next.
+                let mut bytes = 0;
+                let fits = |(field, it): &&(Field, Version)| {
+                    let is_first = bytes == 0;
+                    bytes += field.len() + it.written.bytes.len() + 1;
+                    is_first || bytes <= Self::MOVED_BYTES_MAX
+                };
+                let taken = fields.versions().take_while(fits);
+                let dots: BTreeSet<Dot> = taken.map(|(_, it)| it.dot).collect();
                 (!dots.is_empty()).then_some(Taken::Writes(dots))
             }
             Value::Counter(counter) => {
