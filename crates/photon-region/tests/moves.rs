@@ -6,14 +6,17 @@
 mod planet;
 mod records;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use photon_region::data::{
-    Adopt, DataCommand, DatasetName, DatasetSpec, Expect, Kind, MoveId, MoveState, Moved, Write,
+    Adopt, DataCommand, DataReply, DatasetName, DatasetSpec, Expect, FieldEdit, Kind, MoveId,
+    MoveState, Moved, Write,
 };
-use photon_region::{Input, Message, Question, decode_message, encode_message};
+use photon_region::{Input, Large, Message, Question, Refusal, decode_message, encode_message};
 use photon_state::crdt::{Field, Version, Written};
-use photon_state::{Dataset, Dot, Hlc, PlacementId, Seen, Source};
+use photon_state::{Change, Dataset, Dot, Hlc, Op, PlacementId, Record, Seen, Source, StreamId};
 use planet::{Passes, Planet, id, us_only};
 use records::*;
 
@@ -52,7 +55,7 @@ fn a_copy_that_cannot_be_one_is_refused_whoever_sends_it() {
         at: Hlc { wall_ms: planet.now.wall_ms + 60_000, count: 0 },
         ..match written(1, 1) {
             Moved::Fields(all) => all[0].1.clone(),
-            Moved::Sum(_) => unreachable!("fields were asked for"),
+            Moved::Sum(_) | Moved::Over => unreachable!("fields were asked for"),
         }
     };
     let bad = [
@@ -257,4 +260,72 @@ fn many_moves_that_wait_leave_room_for_clients_and_take_their_turn() {
     planet.pass(Duration::from_secs(30));
     let done = planet.regions["eu"].receipts().filter(|it| it.state == MoveState::Done);
     assert_eq!(done.count(), keys.len());
+}
+
+/// Returns the registers about moves that a region holds of a placement.
+fn registers(planet: &Planet, region: &str, placement: PlacementId) -> Vec<Record> {
+    let store = planet.regions[region].store();
+    let all = store.contents().into_iter().map(|(it, _)| it);
+    let own = all.filter(|it| it.dataset == Dataset(6) && it.placement == placement);
+    own.filter(|it| store.value(it).is_some()).collect()
+}
+
+#[test]
+fn nothing_is_noted_of_a_move_that_is_over_where_the_record_went() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    planet.write("eu", &of, Write { spot: spot("eu"), ..put("k", "v") }).unwrap();
+    move_to(&mut planet, "eu", &of, "us");
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(receipts(&mut planet, "eu", &of)[0].state, MoveState::Done);
+    assert_eq!(registers(&planet, "us", us_only()), []);
+}
+
+#[test]
+fn a_region_keeps_no_note_of_its_log_for_a_receipt_that_is_gone() {
+    let mut planet = Planet::new();
+    let of = with_home_in_ap(&mut planet);
+    move_to(&mut planet, "ap", &of, "us");
+    planet.pass(Duration::from_secs(5));
+    assert_eq!(planet.data("eu", DataCommand::Compact), Ok(DataReply::Compacting));
+    planet.pass(Duration::from_secs(5));
+    let held = registers(&planet, "eu", PlacementId::global());
+    let [receipt, note] = held.as_slice() else { panic!("{held:?}") };
+    assert!(note.key.as_bytes().ends_with(b"eu"), "{note:?}");
+    // The home forgets the receipt, as it does with the oldest of many.
+    let (origin, placement) = (id("ap"), PlacementId::global());
+    let stream = StreamId { origin, placement, incarnation: 1 };
+    let seq = 1 + planet.regions["eu"].store().seen().of(&stream);
+    let at = Hlc { wall_ms: planet.now.wall_ms, count: 0 };
+    let (dataset, key, change) = (Dataset(6), receipt.key.clone(), Change::Delete);
+    let op = Arc::new(Op { stream, seq, at, dataset, key, change });
+    planet.passes = |_, _, _| false;
+    planet.input("eu", Input::Message(origin, Message::Ops(vec![op])));
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(registers(&planet, "eu", PlacementId::global()), []);
+}
+
+#[test]
+fn a_record_that_is_too_large_to_travel_is_not_moved() {
+    let mut planet = Planet::new();
+    let everywhere = Some(PlacementId::global());
+    let of = planet.declare("ap", by_record(Kind::Map, everywhere));
+    for region in ["ap", "eu"] {
+        planet.cut(region);
+    }
+    // What one write may not add to a record can come together.
+    for (region, range) in [("ap", 0..4), ("eu", 4..8)] {
+        for n in range {
+            let (field, value) = (Bytes::from(vec![n]), Bytes::from(vec![b'x'; 1_000_000]));
+            planet.write(region, &of, edits(vec![FieldEdit::Set(field, value)])).unwrap();
+        }
+    }
+    for region in ["ap", "eu"] {
+        planet.link(region);
+    }
+    planet.pass(Duration::from_secs(2));
+    let ticket = move_to(&mut planet, "ap", &of, "eu");
+    let refused = receipt(&mut planet, ticket);
+    let is_too_large = matches!(refused, Err(Refusal::TooLarge { what: Large::Content, .. }));
+    assert!(is_too_large, "{refused:?}");
 }

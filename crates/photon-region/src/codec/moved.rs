@@ -151,6 +151,7 @@ pub(super) fn write_adopt(writer: &mut Writer, it: &Adopt) {
             writer.tag(2);
             writer.fixed(&sum.to_le_bytes());
         }
+        Moved::Over => writer.tag(3),
     }
     writer.seen(&it.needs);
 }
@@ -174,6 +175,7 @@ pub(super) fn read_adopt(
             Moved::Fields(versions.collect::<Result<_, DecodeError>>()?)
         }
         2 => Moved::Sum(read_sum(reader)?),
+        3 => Moved::Over,
         _ => return Err(reader.malformed("copy of a record")),
     };
     Ok(Adopt { id, round, dataset, key, to, content, needs: reader.seen()? })

@@ -303,6 +303,7 @@ impl Region {
         self.data.freshen(self.store.seen());
         self.forget_lost();
         self.run_moves();
+        self.delete_stray_notes();
         self.rejoin();
     }
 

@@ -10,19 +10,16 @@ use photon_state::{Change, Dot, Hlc, PlacementId, Record, Seen, Update};
 use super::{Adopt, Adoption, MOVES, Moved, Tells, move_key, record_of};
 use crate::codec::encode_adoption;
 use crate::contract::Ticket;
+use crate::data::declare::reply;
 use crate::data::refusal::DataRefusal;
 use crate::data::write::check_key;
-use crate::data::{DATA, DataCommand, DatasetSpec, Pending, WriteLevel, Written};
+use crate::data::{DATA, DataCommand, DataReply, DatasetSpec, Pending, WriteLevel, Written};
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
-    /// Bytes of a record with what a copy adds to it: two that were made apart may be more than
-    /// one may hold by a write. It travels in one piece when a region is sent the state.
-    const MERGED_BYTES_MAX: usize = 6 << 20;
-
     /// Takes in a copy; the answer waits until every region of the placement has it durably.
     pub(crate) fn adopt_record(
         &mut self,
@@ -43,6 +40,9 @@ impl Region {
         let home = self.home_of_record(&spec, to, &adopt.key);
         if home != self.config.region {
             return self.hand_on(ticket, home, command, *wait);
+        }
+        if adopt.content == Moved::Over {
+            return self.forget_adoption(adopt, patience.until(self.now, *wait));
         }
         let record = record_of(&adopt.dataset, to, &adopt.key);
         // Of two moves of one record the older is carried out first, or they would never end.
@@ -75,6 +75,22 @@ impl Region {
         Ok(Verdict::Level(Box::new(Pending { marks, append, level, written, until })))
     }
 
+    /// Lets go of what was noted of a move: nobody asks for a copy of it any more.
+    fn forget_adoption(&mut self, adopt: &Adopt, until: Duration) -> Result<Verdict, Refusal> {
+        if let Some(verdict) = self.await_complete(adopt.to, until)? {
+            return Ok(verdict);
+        }
+        if self.data.moves.adopted.contains_key(&(adopt.to, adopt.id)) {
+            self.check_disk()?;
+            let key = move_key(&adopt.dataset, adopt.id, Tells::Adoption);
+            self.write(adopt.to, MOVES, key, Change::Delete);
+        }
+        let (records, region, session) = (Vec::new(), self.config.region, Seen::default());
+        let members = self.config.placements[&adopt.to].len();
+        let written = Written { records, region, durable_in: 1, members, session };
+        Ok(reply(self.appended(), DataReply::Written(written)))
+    }
+
     /// Checks that a copy can be of the dataset: it comes from a peer.
     fn check_copy(
         &self,
@@ -84,7 +100,7 @@ impl Region {
     ) -> Result<(), Refusal> {
         let shape = match content {
             Moved::Fields(_) => Shape::Fields,
-            Moved::Sum(_) => Shape::Counter,
+            Moved::Sum(_) | Moved::Over => Shape::Counter,
         };
         if shape != spec.kind.shape() {
             let why = "a copy must fit the type of the dataset";
@@ -101,7 +117,7 @@ impl Region {
         check_size(Large::Fields, fields, self.config.limits.fields_max)?;
         let bytes: usize = versions.iter().map(|(a, it)| a.len() + it.written.bytes.len()).sum();
         let held = held.as_ref().map_or(0, |it| it.weight());
-        check_size(Large::Content, held + bytes, Self::MERGED_BYTES_MAX)
+        check_size(Large::Content, held + bytes, Self::MOVED_BYTES_MAX)
     }
 
     /// Writes a copy, and before it that it was taken in; returns the last op.
@@ -110,6 +126,7 @@ impl Region {
         let deltas: Vec<(Option<Hlc>, Delta)> = match &adopt.content {
             Moved::Sum(sum) => vec![(None, Delta::Add(*sum))],
             Moved::Fields(versions) => as_written(versions),
+            Moved::Over => Vec::new(),
         };
         let bytes: usize = deltas.iter().map(|(_, it)| it.weight()).sum();
         let max = self.config.limits.data_bytes_max;

@@ -14,7 +14,8 @@ use crate::data::refusal::DataRefusal;
 use crate::data::write::check_key;
 use crate::data::{DataCommand, DataReply, DatasetName, DatasetSpec, Kind, Spot};
 use crate::desk::Bell;
-use crate::refusal::{Queue, Refusal};
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
@@ -145,6 +146,8 @@ impl Region {
         let Some(taken) = self.snapshot(spec, &record) else {
             return Ok(Err(DataRefusal::NothingToMove { placement: Some(from) }.into()));
         };
+        let bytes = self.store.state(&record, spec.kind.shape()).map_or(0, |it| it.weight());
+        check_size(Large::Content, bytes, Self::MOVED_BYTES_MAX)?;
         self.check_disk()?;
         self.make_room()?;
         let id = MoveId::new(self.now.wall_ms, self.rng.u64(..), self.rng.u64(..));

@@ -45,6 +45,10 @@ pub(crate) struct Moves {
     all: BTreeMap<(DatasetName, MoveId), Move>,
     adopted: BTreeMap<(PlacementId, MoveId), (DatasetName, Adoption)>,
     purged: BTreeMap<MoveId, BTreeMap<RegionId, u64>>,
+    /// What this region has noted of its own log.
+    noted: BTreeMap<(DatasetName, MoveId), Record>,
+    /// Notes of these that nobody looks for any more: the receipts are gone.
+    stray: BTreeSet<(DatasetName, MoveId)>,
     /// The moves that are not over, by the record in the old placement.
     open: BTreeMap<Record, (DatasetName, MoveId)>,
     /// What this region does about the moves that it decides.
@@ -175,10 +179,20 @@ impl Region {
             }
             Tells::Purged(region) => {
                 let at = self.store.dated(record).map(|(at, _)| at.wall_ms);
-                let purged = self.data.moves.purged.entry(id).or_default();
+                let moves = &mut self.data.moves;
+                let purged = moves.purged.entry(id).or_default();
                 match at {
                     Some(at) => drop(purged.insert(region, at)),
                     None => drop(purged.remove(&region)),
+                }
+                if purged.is_empty() {
+                    moves.purged.remove(&id);
+                }
+                if region == self.config.region {
+                    match at {
+                        Some(_) => drop(moves.noted.insert((dataset, id), record.clone())),
+                        None => drop(moves.noted.remove(&(dataset, id))),
+                    }
                 }
             }
         }
@@ -188,9 +202,12 @@ impl Region {
         let moves = &mut self.data.moves;
         moves.open.retain(|_, it| it.1 != id);
         let Some(found) = found else {
-            moves.all.remove(&(dataset, id));
             moves.forget_driven(id);
-            moves.purged.remove(&id);
+            let gone = (dataset, id);
+            moves.all.remove(&gone);
+            if moves.noted.contains_key(&gone) {
+                moves.stray.insert(gone);
+            }
             return;
         };
         let is_open = found.receipt.state != MoveState::Done;

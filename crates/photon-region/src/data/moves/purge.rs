@@ -44,6 +44,26 @@ impl Region {
         }
     }
 
+    /// Takes note at the start of which notes nobody looks for any more.
+    pub(super) fn find_stray_notes(&mut self) {
+        let moves = &mut self.data.moves;
+        let stray = moves.noted.keys().filter(|it| !moves.all.contains_key(it));
+        moves.stray = stray.cloned().collect();
+    }
+
+    /// Deletes notes of this region whose receipts are gone.
+    pub(crate) fn delete_stray_notes(&mut self) {
+        if self.data.moves.stray.is_empty() || self.disk == Disk::Full {
+            return;
+        }
+        for it in std::mem::take(&mut self.data.moves.stray) {
+            let is_gone = !self.data.moves.all.contains_key(&it);
+            if let Some(record) = self.data.moves.noted.get(&it).cloned().filter(|_| is_gone) {
+                self.write(record.placement, MOVES, record.key, Change::Delete);
+            }
+        }
+    }
+
     /// Whether the log of this region may hold a record that it may not hold any more.
     fn must_purge(&self, it: &Move) -> bool {
         let (here, receipt) = (self.config.region, &it.receipt);

@@ -169,6 +169,8 @@ pub enum Moved {
     Fields(Vec<(Field, Version)>),
     /// So much of a counter, in one op: what is more is left to the next copy.
     Sum(i64),
+    /// Nothing more: the move is over, and what was noted of it can go.
+    Over,
 }
 
 /// A copy on its way to the record's home in the new placement.
@@ -203,7 +205,7 @@ impl Adopt {
     pub(crate) fn weight(&self) -> usize {
         let versions = match &self.content {
             Moved::Fields(versions) => versions.as_slice(),
-            Moved::Sum(_) => &[],
+            Moved::Sum(_) | Moved::Over => &[],
         };
         let weight = |(field, it): &(Field, Version)| 64 + field.len() + it.written.bytes.len();
         self.key.len() + versions.iter().map(weight).sum::<usize>()

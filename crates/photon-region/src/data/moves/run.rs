@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use photon_state::crdt::{Delta, FieldChange, Shape, Value};
+use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
 use photon_state::{Change, Dot, PlacementId, Record, RegionId, Seen, StreamId, Update};
 
 use super::{
@@ -27,6 +27,9 @@ use crate::verdict::Patience;
 impl Region {
     /// How long the new placement may take to have a copy everywhere; then it is asked again.
     const COPY_WITHIN: Duration = Duration::from_secs(10);
+    /// Bytes of a record that is moved, and of what it becomes with what is there already: two that
+    /// were made apart may be more than one may hold by a write. It travels in one piece.
+    pub(super) const MOVED_BYTES_MAX: usize = 6 << 20;
     /// Moves that are looked at whenever something was written; a beat looks at all.
     const DUE_AT_ONCE_MAX: usize = 64;
 
@@ -34,7 +37,15 @@ impl Region {
     pub(super) fn snapshot(&self, spec: &DatasetSpec, record: &Record) -> Option<Taken> {
         match &*self.store.state(record, spec.kind.shape())? {
             Value::Fields(fields) => {
-                let dots: BTreeSet<Dot> = fields.versions().map(|(_, it)| it.dot).collect();
+                // What came late may be more than one copy may hold: the rest is left to the next.
+                let mut bytes = 0;
+                let fits = |(field, it): &&(Field, Version)| {
+                    let is_first = bytes == 0;
+                    bytes += field.len() + it.written.bytes.len() + 1;
+                    is_first || bytes <= Self::MOVED_BYTES_MAX
+                };
+                let taken = fields.versions().take_while(fits);
+                let dots: BTreeSet<Dot> = taken.map(|(_, it)| it.dot).collect();
                 (!dots.is_empty()).then_some(Taken::Writes(dots))
             }
             Value::Counter(counter) => {
@@ -151,6 +162,19 @@ impl Region {
                 Moved::Fields(taken.cloned().collect())
             }
         };
+        self.ask_new_home(&held, content);
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::EraseBeforeCopy)
+            && self.data.moves.driven.get(&id).is_some_and(|it| it.is_asked)
+        {
+            self.remove_taken(held);
+        }
+    }
+
+    /// Asks the record's home in the new placement for something, until it answers.
+    fn ask_new_home(&mut self, held: &Move, content: Moved) {
+        let receipt = &held.receipt;
+        let (id, Some(key)) = (receipt.id, receipt.key.clone()) else { return };
         let needs = self.data.horizon.get(&receipt.from).cloned().unwrap_or_default();
         let (dataset, round) = (receipt.dataset.clone(), held.round);
         let to = receipt.to;
@@ -165,12 +189,6 @@ impl Region {
         let (adopt, wait) = (Box::new(adopt), Self::COPY_WITHIN);
         let command = Command::Data(DataCommand::Adopt { adopt, wait });
         self.on_command(ticket, command, Patience::Fresh);
-        #[cfg(feature = "planted-bugs")]
-        if self.planted == Some(crate::PlantedBug::EraseBeforeCopy)
-            && self.data.moves.tickets.contains_key(&ticket)
-        {
-            self.remove_taken(held);
-        }
     }
 
     /// Takes in that a copy is durable in all of the new placement, or that it is not.
@@ -188,7 +206,11 @@ impl Region {
         let Some(mut held) = self.data.moves.all.get(&(dataset, id)).cloned() else { return };
         let to = held.receipt.to;
         let mark = written.session.iter().find(|(it, _)| it.placement == to);
-        let (MoveState::Copying, Some((stream, seq))) = (held.receipt.state, mark) else { return };
+        let (stream, seq) = match (held.receipt.state, mark) {
+            (MoveState::Copying, Some(mark)) => mark,
+            (MoveState::Removing, None) => return self.end_move(held), // It keeps no note any more.
+            (MoveState::Copying | MoveState::Removing | MoveState::Done, _) => return,
+        };
         let dot = Dot { source: stream.source(), seq };
         let regions = self.config.placements.get(&to).cloned().unwrap_or_default();
         held.receipt.copies.push(Copied { dot, regions });
@@ -262,7 +284,9 @@ impl Region {
     /// Ends a move if all regions of the old placement have the removal and nothing is left; copies
     /// again what they had written meanwhile.
     fn look_again_at(&mut self, id: MoveId) {
-        let Some(driven) = self.data.moves.driven.get(&id) else { return };
+        let Some(driven) = self.data.moves.driven.get(&id).filter(|it| !it.is_asked) else {
+            return;
+        };
         let held = self.data.moves.all.get(&(driven.dataset.clone(), id));
         let members = held.and_then(|it| self.config.placements.get(&it.receipt.from));
         let Some(members) = members else { return };
@@ -282,7 +306,18 @@ impl Region {
             (held.round, held.taken) = (held.round + 1, taken);
             return self.write_move(&held);
         }
-        let from = receipt.from;
+        let may_be_told = spec.is_some() && self.config.placements.contains_key(&receipt.to);
+        if !may_be_told {
+            self.end_move(held); // Nobody remembers the record.
+        } else if self.may_be_asked(&held) && !self.data.moves.is_busy() {
+            self.ask_new_home(&held, Moved::Over);
+        }
+    }
+
+    /// Ends a move.
+    fn end_move(&mut self, mut held: Move) {
+        let spec = self.dataset(&held.receipt.dataset).ok();
+        let from = held.receipt.from;
         held.taken = Taken::Writes(BTreeSet::new());
         held.receipt.state = MoveState::Done;
         held.receipt.done_ms = Some(self.now.wall_ms);
@@ -301,6 +336,7 @@ impl Region {
     pub(crate) fn resume_moves(&mut self) {
         // Both before anything is written: the numbers of what is lost go to other ops.
         let lost = self.lost_removals();
+        self.find_stray_notes();
         self.void_lost_adoptions();
         lost.into_iter().for_each(|it| self.redo_removal(it));
     }
