@@ -164,7 +164,7 @@ impl Region {
         let mut session = gather.session.clone();
         session.join(&seen);
         let found = Found {
-            record: self.show_value(&spec, placement, &value),
+            record: self.show_value(self.now, &spec, placement, &value),
             region: self.config.region,
             asked: 1 + gather.got.len(),
             staleness: None,
