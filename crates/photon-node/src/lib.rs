@@ -14,6 +14,7 @@ mod notice;
 pub mod probe;
 mod random;
 mod stats;
+mod window;
 
 pub use authority::{
     Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,

@@ -23,6 +23,7 @@ use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
 use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
+use crate::window::Window;
 
 /// Commands that wait for the driver; more are refused.
 const COMMANDS_MAX: usize = 8_192;
@@ -210,7 +211,8 @@ impl Node {
         let (log_events, log_events_rx) = mpsc::channel(LOG_EVENTS_MAX);
         let log = log.run(log_events).map_err(StartError::Thread)?;
         let table = LinkTable::new(Arc::clone(&shared.links));
-        let driver = Driver::new(region, clock, log, table, Arc::clone(&shared));
+        let window = Arc::new(Window::new(region, clock));
+        let driver = Driver::new(Arc::clone(&window), clock, log, table, Arc::clone(&shared));
         let inlets = Inlets { commands: commands_rx, links: link_events_rx, log: log_events_rx };
 
         let (tasks, stop) = (TaskTracker::new(), stop.child_token());
@@ -229,7 +231,7 @@ impl Node {
             squeezing,
         }
         .start(greeter, listener, dial);
-        let handle = Handle { commands, shared };
+        let handle = Handle { commands, shared, window: Some(window) };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })
     }
 
