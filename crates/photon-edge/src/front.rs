@@ -214,8 +214,11 @@ impl Front {
     }
 
     /// Submits a command and waits for its reply: as long as the command itself waits, and the
-    /// request timeout on top.
+    /// request timeout on top. What a look at the region answers is not even submitted.
     pub async fn submit(&self, command: Command) -> Result<Reply, Failure> {
+        if let Some(reply) = self.0.config.handle.glance(&command) {
+            return Ok(reply);
+        }
         let asked = match &command {
             Command::Events { wait, .. } | Command::Acquire { wait, .. } => *wait,
             Command::Data(command) => command.wait(),

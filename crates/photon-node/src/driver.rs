@@ -16,6 +16,7 @@ use crate::handle::{Asked, ReplyTo, Shared};
 use crate::links::{Class, LinkEvent, LinkTable};
 use crate::log::{FetchRequest, Handed, Log, LogError, LogEvent, ReadRequest};
 use crate::node::RunError;
+use crate::window::Window;
 
 /// Inputs of each kind that are taken before the log and the readers get their share.
 const INPUTS_MAX: usize = 512;
@@ -72,11 +73,19 @@ enum Woken {
 /// The machine and all that it talks to.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    region: Region,
+    window: Arc<Window>,
     clock: Clock,
+    shared: Arc<Shared>,
+    hands: Hands,
+    is_dirty: bool,
+    published: Duration,
+}
+
+/// What carries out what the machine says.
+#[derive(Debug)]
+struct Hands {
     log: Log,
     links: LinkTable,
-    shared: Arc<Shared>,
     replies: HashMap<Ticket, ReplyTo>,
     pending: Vec<Arc<Op>>,
     pending_bytes: usize,
@@ -84,37 +93,31 @@ pub(crate) struct Driver {
     fetches: VecDeque<ReadRequest>,
     appended: u64,
     durable: u64,
-    is_dirty: bool,
-    published: Duration,
     halted: Option<WentBack>,
 }
 
 impl Driver {
     /// Takes over a machine that has been started.
     pub(crate) fn new(
-        region: Region,
+        window: Arc<Window>,
         clock: Clock,
         log: Log,
         links: LinkTable,
         shared: Arc<Shared>,
     ) -> Self {
-        shared.publish(region.view());
-        Self {
-            region,
-            clock,
+        shared.publish(window.look().view());
+        let hands = Hands {
             log,
             links,
-            shared,
             replies: HashMap::new(),
             pending: Vec::new(),
             pending_bytes: 0,
             fetches: VecDeque::new(),
             appended: 0,
             durable: 0,
-            is_dirty: true,
-            published: Duration::ZERO,
             halted: None,
-        }
+        };
+        Self { window, clock, shared, hands, is_dirty: true, published: Duration::ZERO }
     }
 
     /// Runs until it is told to stop and everything is durable, or the log fails.
@@ -123,8 +126,8 @@ impl Driver {
         mut inlets: Inlets,
         stop: CancellationToken,
     ) -> Result<(), RunError> {
-        self.carry_out(); // What the start of the machine asked for.
-        self.hand_over();
+        self.hands.carry_out(&mut self.window.start()); // What the start of the machine asked for.
+        self.hands.hand_over();
         let shared = Arc::clone(&self.shared);
         let mut alarm = pin!(sleep_until(self.alarm()));
         loop {
@@ -132,7 +135,7 @@ impl Driver {
             if alarm.deadline() != at {
                 alarm.as_mut().reset(at);
             }
-            let takes_more = self.pending_bytes < PENDING_BYTES_MAX;
+            let takes_more = self.hands.pending_bytes < PENDING_BYTES_MAX;
             let woken = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -145,16 +148,16 @@ impl Driver {
             };
             let now = self.clock.now();
             match woken {
-                Woken::Log(event) => self.take_log(now, event.ok_or(LogError::Died)?)?,
-                Woken::Link(event) => self.take_link(now, event),
-                Woken::Command(asked) => self.take_command(now, asked),
+                Woken::Log(event) => self.take_log(event.ok_or(LogError::Died)?)?,
+                Woken::Link(event) => self.take_link(event),
+                Woken::Command(asked) => self.take_command(asked),
                 Woken::Abandoned | Woken::Time => {}
             }
             self.take_ready(now, &mut inlets)?;
-            if let Some(why) = self.halted {
+            if let Some(why) = self.hands.halted {
                 return Err(RunError::WentBack(why));
             }
-            self.hand_over();
+            self.hands.hand_over();
             self.publish(now);
         }
         self.finish(inlets).await
@@ -162,7 +165,7 @@ impl Driver {
 
     /// Returns when to wake up at the latest.
     fn alarm(&self) -> Instant {
-        let (wakeup, _why) = self.region.next_wakeup();
+        let (wakeup, _why) = self.window.look().next_wakeup();
         let view = if self.is_dirty { self.published + VIEW_EVERY } else { Duration::MAX };
         self.clock.start + wakeup.min(view).min(ALARM_MAX)
     }
@@ -170,46 +173,46 @@ impl Driver {
     /// Takes what is ready, of each kind in turn, so that none starves.
     fn take_ready(&mut self, now: Now, inlets: &mut Inlets) -> Result<(), RunError> {
         for ticket in self.shared.abandoned() {
-            if self.replies.remove(&ticket).is_some() {
-                self.handle(now, Input::Abandon(ticket));
+            if self.hands.replies.remove(&ticket).is_some() {
+                self.handle(Input::Abandon(ticket));
             }
         }
         for _ in 0..INPUTS_MAX {
             let Ok(event) = inlets.log.try_recv() else { break };
-            self.take_log(now, event)?;
+            self.take_log(event)?;
         }
         for _ in 0..INPUTS_MAX {
-            if PENDING_BYTES_MAX <= self.pending_bytes {
+            if PENDING_BYTES_MAX <= self.hands.pending_bytes {
                 break;
             }
             let Ok(event) = inlets.links.try_recv() else { break };
-            self.take_link(now, event);
+            self.take_link(event);
         }
         for _ in 0..INPUTS_MAX {
-            if PENDING_BYTES_MAX <= self.pending_bytes {
+            if PENDING_BYTES_MAX <= self.hands.pending_bytes {
                 break;
             }
             let Ok(asked) = inlets.commands.try_recv() else { break };
-            self.take_command(now, asked);
+            self.take_command(asked);
         }
         for _ in 0..BULK_AT_ONCE_MAX {
-            if PENDING_BYTES_MAX <= self.pending_bytes {
+            if PENDING_BYTES_MAX <= self.hands.pending_bytes {
                 break;
             }
             let Ok(event) = inlets.bulk.try_recv() else { break };
-            self.take_link(now, event);
+            self.take_link(event);
         }
-        if self.region.next_wakeup().0 <= now.mono {
-            self.handle(now, Input::Tick);
+        if self.window.look().next_wakeup().0 <= now.mono {
+            self.handle(Input::Tick);
         }
         Ok(())
     }
 
-    fn take_log(&mut self, now: Now, event: LogEvent) -> Result<(), RunError> {
+    fn take_log(&mut self, event: LogEvent) -> Result<(), RunError> {
         let input = match event {
             LogEvent::Durable(count) => {
-                assert!(count <= self.appended, "more is durable than was appended");
-                self.durable = count;
+                assert!(count <= self.hands.appended, "more is durable than was appended");
+                self.hands.durable = count;
                 Input::Durable(count)
             }
             LogEvent::Disk(disk) => Input::Disk(disk),
@@ -217,39 +220,69 @@ impl Driver {
             LogEvent::Truncated => Input::Truncated,
             LogEvent::Failed(error) => return Err(error.into()),
         };
-        self.handle(now, input);
+        self.handle(input);
         Ok(())
     }
 
-    fn take_link(&mut self, now: Now, event: LinkEvent) {
-        for input in self.links.take(event).into_iter().flatten() {
-            self.handle(now, input);
+    fn take_link(&mut self, event: LinkEvent) {
+        for input in self.hands.links.take(event).into_iter().flatten() {
+            self.handle(input);
         }
     }
 
     /// A client that has gone already still gets its write; only the reply is abandoned.
-    fn take_command(&mut self, now: Now, asked: Asked) {
+    fn take_command(&mut self, asked: Asked) {
         let Asked { ticket, command, reply } = asked;
         if reply.is_closed() && matches!(command, Command::Acquire { .. }) {
             return; // Leases for nobody would only lapse.
         }
         if reply.is_closed() {
-            self.handle(now, Input::Command(ticket, command));
-            return self.handle(now, Input::Abandon(ticket));
+            self.handle(Input::Command(ticket, command));
+            return self.handle(Input::Abandon(ticket));
         }
-        self.replies.insert(ticket, reply);
-        self.handle(now, Input::Command(ticket, command));
+        self.hands.replies.insert(ticket, reply);
+        self.handle(Input::Command(ticket, command));
     }
 
     /// One mutation, then everything that comes of it.
-    fn handle(&mut self, now: Now, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.is_dirty = true;
-        self.region.handle(now, input);
-        self.carry_out();
+        self.hands.carry_out(&mut self.window.change(input));
     }
 
-    fn carry_out(&mut self) {
-        while let Some(output) = self.region.poll() {
+    fn publish(&mut self, now: Now) {
+        if self.is_dirty && self.published + VIEW_EVERY <= now.mono {
+            self.shared.publish(self.window.look().view());
+            self.is_dirty = false;
+            self.published = now.mono;
+        }
+    }
+
+    /// Takes no more, waits until all is durable and told, and ends the log.
+    async fn finish(mut self, mut inlets: Inlets) -> Result<(), RunError> {
+        inlets.commands.close();
+        let deadline = Instant::now() + FLUSH_MAX;
+        let late = |ops| move |_| RunError::Flush { ops, after: FLUSH_MAX };
+        while self.hands.durable < self.hands.appended {
+            let left = self.hands.appended - self.hands.durable;
+            let event = timeout_at(deadline, inlets.log.recv()).await.map_err(late(left))?;
+            self.take_log(event.ok_or(LogError::Died)?)?;
+            self.hands.hand_over();
+        }
+        drop(self);
+        // The threads end when their queues do, and the channel when both have ended.
+        while let Some(event) = timeout_at(deadline, inlets.log.recv()).await.map_err(late(0))? {
+            if let LogEvent::Failed(error) = event {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Hands {
+    fn carry_out(&mut self, region: &mut Region) {
+        while let Some(output) = region.poll() {
             match output {
                 Output::Append(op) => {
                     self.appended += 1;
@@ -257,7 +290,7 @@ impl Driver {
                     self.pending.push(op);
                 }
                 Output::Send(peer, message) => {
-                    let class = Class::of(&self.region, peer, &message);
+                    let class = Class::of(region, peer, &message);
                     self.links.send(peer, class, message);
                 }
                 Output::Reply(ticket, reply) => {
@@ -294,34 +327,5 @@ impl Driver {
                 Handed::Dead => return,
             }
         }
-    }
-
-    fn publish(&mut self, now: Now) {
-        if self.is_dirty && self.published + VIEW_EVERY <= now.mono {
-            self.shared.publish(self.region.view());
-            self.is_dirty = false;
-            self.published = now.mono;
-        }
-    }
-
-    /// Takes no more, waits until all is durable and told, and ends the log.
-    async fn finish(mut self, mut inlets: Inlets) -> Result<(), RunError> {
-        inlets.commands.close();
-        let deadline = Instant::now() + FLUSH_MAX;
-        let late = |ops| move |_| RunError::Flush { ops, after: FLUSH_MAX };
-        while self.durable < self.appended {
-            let left = self.appended - self.durable;
-            let event = timeout_at(deadline, inlets.log.recv()).await.map_err(late(left))?;
-            self.take_log(self.clock.now(), event.ok_or(LogError::Died)?)?;
-            self.hand_over();
-        }
-        drop(self);
-        // The threads end when their queues do, and the channel when both have ended.
-        while let Some(event) = timeout_at(deadline, inlets.log.recv()).await.map_err(late(0))? {
-            if let LogEvent::Failed(error) = event {
-                return Err(error.into());
-            }
-        }
-        Ok(())
     }
 }

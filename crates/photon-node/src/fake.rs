@@ -24,7 +24,7 @@ impl Handle {
                 let _ = reply.send(answer(command));
             }
         });
-        Self { commands, shared: Arc::default() }
+        Self { commands, shared: Arc::default(), window: None }
     }
 
     /// Sets what the handle shows of the region.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::lanes::LaneStats;
 use crate::stats::{LinkCounters, LinkStats, LogCounters, LogStats};
+use crate::window::Window;
 
 /// Why a command has no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,8 @@ pub(crate) struct Asked {
 pub struct Handle {
     pub(crate) commands: mpsc::Sender<Asked>,
     pub(crate) shared: Arc<Shared>,
+    /// Where to look at the region; a handle without a node has none.
+    pub(crate) window: Option<Arc<Window>>,
 }
 
 /// What handles share with the driver.
@@ -89,6 +92,15 @@ impl Drop for Waiting<'_> {
 }
 
 impl Handle {
+    /// Answers a command on this very thread, if a look at the region is enough and nobody changes
+    /// it just now; else it has to be submitted.
+    #[must_use]
+    pub fn glance(&self, command: &Command) -> Option<Reply> {
+        // Once it is closed the region may have stopped before what was written was durable.
+        let window = self.window.as_ref().filter(|_| !self.commands.is_closed())?;
+        window.glance(command)
+    }
+
     /// Submits a command and waits for its reply. Dropping the future abandons the reply, never the
     /// write.
     pub async fn submit(&self, command: Command) -> Result<Reply, SubmitError> {
@@ -140,7 +152,7 @@ mod tests {
 
     fn handle() -> (Handle, mpsc::Receiver<Asked>) {
         let (commands, asked) = mpsc::channel(1);
-        (Handle { commands, shared: Arc::default() }, asked)
+        (Handle { commands, shared: Arc::default(), window: None }, asked)
     }
 
     #[tokio::test]

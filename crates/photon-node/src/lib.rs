@@ -15,6 +15,7 @@ mod pagefile;
 pub mod probe;
 mod random;
 mod stats;
+mod window;
 
 pub use authority::{
     Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,

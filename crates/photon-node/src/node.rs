@@ -24,6 +24,7 @@ use crate::handle::{Handle, Shared};
 use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
 use crate::pagefile::Pagefile;
+use crate::window::Window;
 
 /// Commands that wait for the driver; more are refused.
 const COMMANDS_MAX: usize = 8_192;
@@ -214,7 +215,8 @@ impl Node {
         let (log_events, log_events_rx) = mpsc::channel(LOG_EVENTS_MAX);
         let log = log.run(log_events).map_err(StartError::Thread)?;
         let table = LinkTable::new(Arc::clone(&shared.links));
-        let driver = Driver::new(region, clock, log, table, Arc::clone(&shared));
+        let window = Arc::new(Window::new(region, clock));
+        let driver = Driver::new(Arc::clone(&window), clock, log, table, Arc::clone(&shared));
         let (links, log) = (link_events_rx, log_events_rx);
         let inlets = Inlets { commands: commands_rx, links, bulk: bulk_rx, log };
 
@@ -235,7 +237,7 @@ impl Node {
             squeezing,
         }
         .start(greeter, listener, dial);
-        let handle = Handle { commands, shared };
+        let handle = Handle { commands, shared, window: Some(window) };
         Ok(Self { handle, link_addr, recovered, driver, tasks, stop })
     }
 

@@ -74,4 +74,6 @@ pub enum PlantedBug {
     EraseBeforeCopy,
     /// Says that the log is free of a record wherever it was cut.
     PurgeTooEarly,
+    /// Answers whoever only looks before the disk has what is shown.
+    AnswerBeforeDurable,
 }

@@ -180,7 +180,7 @@ impl Region {
     /// Begins to live: what was replayed is durable.
     pub fn start(&mut self, now: Now) {
         self.counters.misplaced = 0; // What the log lacks is told by `lacks`.
-        self.covers.prune(self.store.seen());
+        self.covers.prune(self.store.seen(), self.appended);
         self.now = now;
         self.streams.begin(now);
         self.beat_at = now.mono;
@@ -237,7 +237,7 @@ impl Region {
     pub fn view(&self) -> View {
         View {
             peers: self.peers.iter().map(|(region, peer)| self.show_peer(*region, peer)).collect(),
-            is_taking_state: self.is_taking_state(),
+            is_taking_state: self.is_taking_state(self.now),
             is_disk_full: self.disk == Disk::Full,
             agents: self.registry.len(),
             agents_online: self.registry.online(),
@@ -289,7 +289,7 @@ impl Region {
         }
     }
 
-    fn admit(&self, command: &Command, patience: Patience) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, command: &Command, patience: Patience) -> Result<(), Refusal> {
         if patience != Patience::Fresh {
             return Ok(());
         }
@@ -488,7 +488,7 @@ impl Region {
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
         self.remove_expired();
-        self.covers.prune(self.store.seen());
+        self.covers.prune(self.store.seen(), self.appended);
         self.forget_ages();
         self.beat_data();
         self.resend_parts();

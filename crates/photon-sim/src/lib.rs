@@ -15,6 +15,7 @@ mod clock;
 mod digest;
 mod disk;
 mod faults;
+mod glance;
 mod job;
 mod leaves;
 mod links;

@@ -75,6 +75,8 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) digest: Digest,
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     abandoned: BTreeSet<Ticket>,
+    /// What a look gave for a command that the machine must answer alike.
+    pub(crate) glanced: Option<(Ticket, Reply)>,
     next_ticket: Ticket,
     pub(crate) chaos_ends: Micros,
 }
@@ -142,6 +144,7 @@ impl<'a, 's> Planet<'a, 's> {
             digest: Digest::default(),
             pending: BTreeMap::new(),
             abandoned: BTreeSet::new(),
+            glanced: None,
             next_ticket: 1,
             chaos_ends,
         };
@@ -295,7 +298,7 @@ impl<'a, 's> Planet<'a, 's> {
             self.queue.put(self.now + patience, Event::Abandon(ticket));
         }
         self.pending.insert(ticket, Pending { site, asked });
-        self.feed(site, Input::Command(ticket, command))
+        self.submit(site, ticket, command)
     }
 
     /// Gives a region an input and carries out what it says.
@@ -331,7 +334,8 @@ impl<'a, 's> Planet<'a, 's> {
         Err(Promise::Contract.broken(format!("{} gives outputs without end", self.atlas.ids[here])))
     }
 
-    fn carry_out(&mut self, here: usize, output: Output) -> Result<(), Broken> {
+    /// Carries out what a region says.
+    pub(crate) fn carry_out(&mut self, here: usize, output: Output) -> Result<(), Broken> {
         match output {
             Output::Append(op) => {
                 let disks = if self.ledger.is_strict() { Disks::Survive } else { Disks::MayBeLost };
@@ -371,6 +375,7 @@ impl<'a, 's> Planet<'a, 's> {
                     });
                 };
                 assert_eq!(pending.site, here, "a ticket is known to one region only");
+                self.compare_with_glance(here, ticket, &reply)?;
                 self.report.replies += 1;
                 self.report.records += u64::from(matches!(reply, Ok(Reply::Data(_))));
                 let (crowd, mut stage) = self.stage();

@@ -45,6 +45,8 @@ pub struct Report {
     pub records: u64,
     /// Commands that were answered.
     pub replies: u64,
+    /// Commands that a look at the region would answer.
+    pub glanced: u64,
     /// Regions that crashed.
     pub crashes: u64,
     /// Messages that were lost.

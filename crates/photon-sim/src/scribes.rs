@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use photon_region::Refusal;
-use photon_region::data::{DataRefusal, DataReply, WriteLevel, Written};
+use photon_region::data::{Content, DataRefusal, DataReply, Found, Shown, WriteLevel, Written};
 use photon_state::crdt::{Shape, Value};
 use photon_state::{Dataset, Key, PlacementId, Record, Seen};
 
@@ -54,6 +54,7 @@ impl Scribes {
                     self.all[index as usize].looks -= 1;
                 }
                 if is_strict {
+                    check_kept(stage, here, found)?;
                     self.read(stage, here, (index, step), reply)?;
                 }
             }
@@ -340,6 +341,21 @@ impl Scribes {
     }
 }
 
+/// What is shown is durable somewhere, so that no crash takes it back.
+fn check_kept(stage: &Stage<'_>, here: usize, found: &Found) -> Result<(), Broken> {
+    let Some(Shown { content: Content::Fields(fields), placement, .. }) = &found.record else {
+        return Ok(());
+    };
+    for version in fields.iter().flat_map(|(_, all)| all) {
+        let (stream, seq) = (version.dot.source.stream(*placement), version.dot.seq);
+        let is_kept = stage.sites.iter().any(|it| it.disk.has_synced(&stream, seq));
+        Promise::Acknowledged.holds(is_kept, || {
+            format!("{} showed {stream:?} {seq}, which is durable nowhere", stage.atlas.ids[here])
+        })?;
+    }
+    Ok(())
+}
+
 fn members(atlas: &Atlas, placement: PlacementId) -> impl Iterator<Item = usize> {
     let members = atlas.members(placement);
     (0..atlas.ids.len()).filter(move |it| members >> it & 1 == 1)
@@ -361,8 +377,6 @@ fn state<'a>(atlas: &Atlas, site: &'a Site, dataset: &str, key: &str) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use photon_region::data::Content;
-
     use super::*;
 
     #[test]

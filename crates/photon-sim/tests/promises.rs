@@ -72,6 +72,7 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     assert!(1_000 < sum(|it| it.tasks as u64));
     assert!(2_000 < sum(|it| it.records));
+    assert!(1_000 < sum(|it| it.glanced));
     assert!(100 < sum(|it| it.crashes));
     assert!(1_000 < sum(|it| it.lapsed));
     assert!(100 < sum(|it| it.stale));
@@ -92,6 +93,13 @@ fn another_seed_gives_another_run() {
 fn a_reply_before_durable_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::ReplyBeforeDurable);
     check_planted("ReplyBeforeDurable", prepare, &[Promise::Acknowledged]);
+}
+
+#[test]
+fn an_answer_before_durable_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::AnswerBeforeDurable);
+    let expected = [Promise::Acknowledged, Promise::Contract];
+    check_planted("AnswerBeforeDurable", prepare, &expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
-use photon_state::{Change, Record, Seen, Update};
+use photon_state::{Change, Now, Record, Seen, Update};
 use rustc_hash::FxHashMap;
 
 use super::{DATA, split_key};
@@ -50,8 +50,8 @@ impl Region {
     const LOOK_AGAIN_MS: u64 = 60_000;
 
     /// Returns the time by which contents cease to be: it never goes back.
-    pub(super) fn expiry_clock(&self) -> u64 {
-        self.now.wall_ms.max(self.clock.wall_ms)
+    pub(super) fn expiry_clock(&self, now: Now) -> u64 {
+        now.wall_ms.max(self.clock.wall_ms)
     }
 
     /// Follows a change of a record that has, or had, contents that cease to be.
@@ -70,7 +70,7 @@ impl Region {
 
     /// Removes contents that have ceased to be, where this region decides about the record.
     pub(crate) fn remove_expired(&mut self) {
-        let now = self.expiry_clock();
+        let now = self.expiry_clock(self.now);
         for _ in 0..Self::EXPIRED_AT_ONCE_MAX {
             let Some(record) = self.data.expiries.next_due(now) else { return };
             if self.check_disk().is_err() {

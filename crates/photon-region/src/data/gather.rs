@@ -182,7 +182,7 @@ impl Region {
         let mut session = gather.session.clone();
         sides.iter().for_each(|(_, side)| session.join(&side.seen));
         let found = Found {
-            record: self.show_value(&spec, placement, &value),
+            record: self.show_value(self.now, &spec, placement, &value),
             region: self.config.region,
             asked: sides.len(),
             staleness: None,

@@ -13,6 +13,7 @@ mod expire;
 mod forward;
 mod gather;
 mod levels;
+mod look;
 mod lost;
 mod moves;
 mod place;
@@ -261,6 +262,14 @@ impl Data {
     }
 }
 
+impl Freshness {
+    /// Returns up to what time everything of the peer is here.
+    fn as_of(&self, placement: PlacementId, seen: &Seen) -> Option<Duration> {
+        let here = self.marks.iter().take_while(|(dot, _)| dot.is_in(seen, placement));
+        here.last().map(|(_, at)| *at).or(self.as_of)
+    }
+}
+
 impl Entry {
     fn new(spec: Arc<DatasetSpec>, is_configured: bool, append: u64) -> Self {
         Self { spec, is_configured, append, tally: Tally::default(), moving: None }
@@ -289,8 +298,9 @@ impl Region {
             }
             DataCommand::Compact => Ok(self.compact_soon()),
             DataCommand::Write { .. } => self.write_records(ticket, command, patience),
-            DataCommand::Read { .. } => self.read_record(ticket, command, patience),
-            DataCommand::Scan { .. } => self.scan_records(ticket, command, patience),
+            DataCommand::Read { .. } | DataCommand::Scan { .. } => {
+                self.read_records(ticket, command, patience)
+            }
             DataCommand::Watch { .. } => self.watch_records(ticket, command, patience),
         };
         verdict.unwrap_or_else(Verdict::from)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use photon_state::{PlacementId, Record, RegionId};
+use photon_state::{Now, PlacementId, Record, RegionId};
 
 use super::refusal::DataRefusal;
 use super::{DataCommand, DatasetSpec, Edit, Outside, PlacementRule, Shown, Spot, Write};
@@ -85,7 +85,7 @@ impl Region {
         let PlacementRule::ByRecord { others, .. } = &spec.rule else {
             return Ok(said.expect("every other rule says it"));
         };
-        let here = self.lives_here(spec, &write.key);
+        let here = self.lives_here(self.now, spec, &write.key);
         match (said, here.first()) {
             // A record must not come to be in two places because somebody is mistaken.
             (Some(said), Some(first)) if here.iter().all(|it| it.placement != said) => {
@@ -111,16 +111,24 @@ impl Region {
 
     /// Returns the records with a key that live here, the youngest first: one, or several where
     /// regions have made them apart or while one moves.
-    pub(super) fn lives_here(&self, spec: &DatasetSpec, key: &[u8]) -> Vec<Shown> {
+    pub(super) fn lives_here(&self, now: Now, spec: &DatasetSpec, key: &[u8]) -> Vec<Shown> {
         let held = self.placements_held(spec).into_iter();
-        let shown = held.filter_map(|it| self.show_record(spec, &Self::record_of(spec, it, key)));
+        let record = |it| Self::record_of(spec, it, key);
+        let shown = held.filter_map(|it| self.show_record(now, spec, &record(it)));
         youngest_first(shown.filter(Shown::is_live).collect())
     }
 
+    /// Returns the append that must be durable before it is told what records with a key live here.
+    pub(super) fn append_of_all(&self, spec: &DatasetSpec, key: &[u8]) -> u64 {
+        let held = self.placements_held(spec).into_iter();
+        let appends = held.map(|it| self.data.append_of(&Self::record_of(spec, it, key)));
+        appends.max().unwrap_or(0)
+    }
+
     /// Says of a record where else one with its key lives, as far as is known here.
-    pub(super) fn mark_also(&self, spec: &DatasetSpec, key: &[u8], shown: &mut Shown) {
+    pub(super) fn mark_also(&self, now: Now, spec: &DatasetSpec, key: &[u8], shown: &mut Shown) {
         if spec.rule.is_by_record() {
-            let all = self.lives_here(spec, key).into_iter().map(|it| it.placement);
+            let all = self.lives_here(now, spec, key).into_iter().map(|it| it.placement);
             shown.also_in = all.filter(|it| *it != shown.placement).collect();
         }
     }

@@ -4,9 +4,10 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use photon_state::{Key, PlacementId, RegionId, Seen};
+use photon_state::{Key, Now, PlacementId, RegionId, Seen};
 
 use super::declare::reply;
+use super::look::{Look, Looked};
 use super::place::youngest_first;
 use super::refusal::{DataRefusal, ReadGap};
 use super::write::{check_bound, check_key};
@@ -14,11 +15,10 @@ use super::{
     DATA, DataCommand, DataReply, DatasetSpec, Found, PlacementRule, ReadHow, ReadLevel, Shown,
     Spot, data_key,
 };
-use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::verdict::{Patience, Verdict};
+use crate::verdict::Verdict;
 
 impl Region {
     /// Records in one page.
@@ -26,66 +26,88 @@ impl Region {
     /// Bytes of records in one page, short of one record that is larger.
     const PAGE_BYTES_MAX: usize = 4 << 20;
 
-    pub(super) fn read_record(
-        &mut self,
-        ticket: Ticket,
+    /// Looks for a record, and says what is to be done if it cannot be shown from here.
+    pub(super) fn look_at_record(
+        &self,
+        look: Look,
         command: &DataCommand,
-        patience: Patience,
-    ) -> Result<Verdict, Refusal> {
+    ) -> Result<Looked, Refusal> {
         let DataCommand::Read { dataset, key, how } = command else {
             unreachable!("the caller has matched")
         };
         let spec = self.dataset(dataset)?;
         check_key(key)?;
         let Some(placement) = self.said_place(&spec, key, how.spot.as_ref())? else {
-            return self.find_record(ticket, &spec, command, patience);
+            return self.look_in_all_places(look, &spec, key, how);
         };
-        self.check_guest(ticket, &spec, placement)?;
+        self.check_guest(look.ticket, &spec, placement)?;
         let mut from = self.answers_for(&spec, placement)?;
         let level = how.level.unwrap_or(spec.read_level);
         if level == ReadLevel::Linearizable {
             from = self.home_of_record(&spec, placement, key);
         }
         if from != self.config.region {
-            return self.hand_on(ticket, from, command, how.wait);
+            return Ok(Looked::Elsewhere(from));
         }
         let record = Self::record_of(&spec, placement, key);
+        let until = look.patience.until(look.now, how.wait);
         if level == ReadLevel::Linearizable
-            && let Some(verdict) = self.await_whole([placement], patience, how.wait)?
+            && let Some(verdict) = self.await_whole([placement], look.now, until)?
         {
-            return Ok(verdict);
+            return Ok(Looked::Here(verdict));
         }
-        if let Some(verdict) = self.await_freshness(&spec, level, how, &[placement], patience)? {
-            return Ok(verdict);
+        if let Some(verdict) = self.await_freshness(look, &spec, level, how, &[placement])? {
+            return Ok(Looked::Here(verdict));
         }
         if level == ReadLevel::Quorum {
-            let left = patience.until(self.now, how.wait).saturating_sub(self.now.mono);
-            return Ok(self.gather(ticket, &spec, &record, (&how.session, left)));
+            return Ok(Looked::Majority(spec, record));
         }
-        let (append, session) = self.session_of(level, how, &[placement]);
-        let mut shown = self.show_record(&spec, &record);
-        shown.iter_mut().for_each(|it| self.mark_also(&spec, key, it));
+        let mut append = self.data.append_of(&record);
+        if spec.rule.is_by_record() {
+            append = append.max(self.append_of_all(&spec, key)); // Others are told of, too.
+        }
+        let (append, session) = self.session_of(level, how, &[placement], append);
+        let mut shown = self.show_record(look.now, &spec, &record);
+        shown.iter_mut().for_each(|it| self.mark_also(look.now, &spec, key, it));
         let found = Found {
             record: shown,
             region: self.config.region,
             asked: 1,
-            staleness: self.staleness(placement),
+            staleness: self.staleness(look.now, placement),
             session,
         };
-        Ok(reply(append.max(self.data.append_of(&record)), DataReply::Found(found)))
+        Ok(Looked::Here(reply(append, DataReply::Found(found))))
     }
 
-    /// Returns what the session has seen after a read, and the append that must be durable first.
+    /// Returns what the session has seen after a read, and the append that must be durable first:
+    /// if that of what is `shown` is, nothing else is waited for, and what is not durable yet does
+    /// not count as seen.
     pub(super) fn session_of(
         &self,
         level: ReadLevel,
         how: &ReadHow,
         placements: &[PlacementId],
+        shown: u64,
     ) -> (u64, Seen) {
         let mut session = how.session.clone();
         if level == ReadLevel::Eventual {
-            return (0, session);
+            return (shown, session);
         }
+        let is_durable = shown <= self.durable() && self.covers.are_over(self.durable());
+        if is_durable {
+            session.join(&self.durable_of(placements));
+        } else {
+            self.join_all_seen(placements, &mut session);
+        }
+        if level == ReadLevel::Causal {
+            let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
+            deps.for_each(|it| session.join(it));
+        }
+        (if is_durable { shown } else { self.appended() }, session)
+    }
+
+    /// Adds to a session whatever the records of some placements may show.
+    fn join_all_seen(&self, placements: &[PlacementId], session: &mut Seen) {
         let seen = self.store.seen().iter().filter(|(it, _)| placements.contains(&it.placement));
         seen.for_each(|(stream, seq)| session.raise(*stream, seq));
         // A peer's state that is on its way holds more than counts as seen.
@@ -97,24 +119,19 @@ impl Region {
         let beyond = covers.flat_map(|it| it.seen.iter());
         let beyond = beyond.filter(|(it, _)| placements.contains(&it.placement));
         beyond.for_each(|(stream, seq)| session.raise(*stream, seq));
-        if level == ReadLevel::Causal {
-            let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
-            deps.for_each(|it| session.join(it));
-        }
-        (self.appended(), session)
     }
 
     /// Waits until what the level demands is here, or says that it was not in time.
     pub(super) fn await_freshness(
-        &mut self,
+        &self,
+        look: Look,
         spec: &DatasetSpec,
         level: ReadLevel,
         how: &ReadHow,
         placements: &[PlacementId],
-        patience: Patience,
     ) -> Result<Option<Verdict>, Refusal> {
-        let until = patience.until(self.now, how.wait);
-        let now = self.now.mono;
+        let until = look.patience.until(look.now, how.wait);
+        let now = look.now.mono;
         let wait = |bell: Bell, why: ReadGap| {
             if now < until {
                 Ok(Some(Verdict::Wait(bell, until)))
@@ -135,7 +152,7 @@ impl Region {
                 deps.for_each(|it| wanted.join(it));
                 // What a state holds may depend on what is yet to come of it.
                 let mut covers = self.covers.all().iter();
-                if self.is_taking_state()
+                if self.is_taking_state(look.now)
                     && covers.any(|it| placements.iter().any(|at| it.placements.contains(at)))
                 {
                     return wait(Bell::Peers, ReadGap::Session);
@@ -146,8 +163,7 @@ impl Region {
             }
         }
         if let Some(max) = how.staleness_max {
-            self.data.freshen(self.store.seen());
-            let stale = placements.iter().map(|it| self.staleness(*it));
+            let stale = placements.iter().map(|it| self.staleness(look.now, *it));
             let worst = stale.map(|it| it.unwrap_or(Duration::MAX)).max().unwrap_or_default();
             if max < worst {
                 let worst = (worst < Duration::MAX).then_some(worst);
@@ -159,11 +175,12 @@ impl Region {
 
     /// Returns how long ago a change of another region may have been made that is not here yet;
     /// nothing if a region has not been heard of.
-    pub(super) fn staleness(&self, placement: PlacementId) -> Option<Duration> {
+    pub(super) fn staleness(&self, now: Now, placement: PlacementId) -> Option<Duration> {
         let peers = self.data.freshness.iter().filter(|((_, it), _)| *it == placement);
         let mut worst = Duration::ZERO;
         for (_, fresh) in peers {
-            worst = worst.max(self.now.mono.saturating_sub(fresh.as_of?));
+            let as_of = fresh.as_of(placement, self.store.seen())?;
+            worst = worst.max(now.mono.saturating_sub(as_of));
         }
         Some(worst)
     }
@@ -196,12 +213,12 @@ impl Region {
         }
     }
 
-    pub(super) fn scan_records(
-        &mut self,
-        ticket: Ticket,
+    /// Looks for records by key.
+    pub(super) fn look_at_records(
+        &self,
+        look: Look,
         command: &DataCommand,
-        patience: Patience,
-    ) -> Result<Verdict, Refusal> {
+    ) -> Result<Looked, Refusal> {
         let DataCommand::Scan { dataset, prefix, after, limit, how } = command else {
             unreachable!("the caller has matched")
         };
@@ -210,8 +227,8 @@ impl Region {
         check_bound(Some(prefix))?;
         check_bound(after.as_deref())?;
         let (placements, mut from) = self.placements_here(&spec, prefix, how.spot.as_ref())?;
-        self.check_told(ticket, &spec, &placements)?;
-        placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
+        self.check_told(look.ticket, &spec, &placements)?;
+        placements.iter().try_for_each(|it| self.check_guest(look.ticket, &spec, *it))?;
         match level {
             ReadLevel::Quorum => {
                 let why = "a scan cannot be read at `quorum`: read the records one by one";
@@ -227,12 +244,12 @@ impl Region {
             ReadLevel::Eventual | ReadLevel::Session | ReadLevel::Causal => {}
         }
         if from != self.config.region {
-            return self.hand_on(ticket, from, command, how.wait);
+            return Ok(Looked::Elsewhere(from));
         }
-        if let Some(verdict) = self.await_freshness(&spec, level, how, &placements, patience)? {
-            return Ok(verdict);
+        if let Some(verdict) = self.await_freshness(look, &spec, level, how, &placements)? {
+            return Ok(Looked::Here(verdict));
         }
-        let (_, session) = self.session_of(level, how, &placements);
+        let (append, session) = self.session_of(level, how, &placements, self.appended());
         let limit = (*limit).clamp(1, Self::PAGE_MAX);
         let from = after.as_ref().filter(|it| prefix <= *it);
         let start = data_key(dataset, from.unwrap_or(prefix));
@@ -240,13 +257,15 @@ impl Region {
             Some(_) => Bound::Excluded(&start),
             None => Bound::Included(&start),
         };
-        let (records, more) = self.page(&spec, &placements, start, (prefix, limit));
-        Ok(reply(self.appended(), DataReply::Page { records, more, placements, session }))
+        let (records, more) = self.page(look.now, &spec, &placements, start, (prefix, limit));
+        let page = DataReply::Page { records, more, placements, session };
+        Ok(Looked::Here(reply(append, page)))
     }
 
     /// Returns the records of some placements from a key on, by key, and whether there are more.
     fn page(
         &self,
+        now: Now,
         spec: &DatasetSpec,
         placements: &[PlacementId],
         start: Bound<&Key>,
@@ -260,7 +279,7 @@ impl Region {
             let within = self.store.states(shelf, start);
             let within = within.take_while(|it| it.key().starts_with(begin.as_bytes()));
             let shown = within.filter_map(|it| {
-                let shown = self.show_value(spec, *placement, &it.value())?;
+                let shown = self.show_value(now, spec, *placement, &it.value())?;
                 Some((bytes::Bytes::copy_from_slice(&it.key()[name_bytes..]), shown))
             });
             records.extend(shown.take(limit + 1));

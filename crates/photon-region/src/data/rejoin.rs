@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{PlacementId, RegionId, Seen};
+use photon_state::{Now, PlacementId, RegionId, Seen};
 
 use super::refusal::DataRefusal;
 use crate::config::Config;
@@ -19,7 +19,7 @@ use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::snapshot::{Part, Step};
-use crate::verdict::{Patience, Verdict};
+use crate::verdict::Verdict;
 
 /// The placements of which this region may have lost something.
 #[derive(Debug, Default)]
@@ -189,13 +189,12 @@ impl Region {
     pub(super) fn await_whole(
         &self,
         placements: impl IntoIterator<Item = PlacementId>,
-        patience: Patience,
-        wait: Duration,
+        now: Now,
+        until: Duration,
     ) -> Result<Option<Verdict>, Refusal> {
-        let until = patience.until(self.now, wait);
         for placement in placements {
             if let Err(refusal) = self.check_whole(placement) {
-                let may_wait = self.now.mono < until;
+                let may_wait = now.mono < until;
                 let verdict = Verdict::Wait(Bell::Peers, until);
                 return if may_wait { Ok(Some(verdict)) } else { Err(refusal) };
             }

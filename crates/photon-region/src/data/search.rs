@@ -2,9 +2,12 @@
 //! region of each other placement.
 //! Must not keep anything of what other regions answer.
 
-use photon_state::{PlacementId, RegionId};
+use std::sync::Arc;
+
+use photon_state::{Now, PlacementId, RegionId};
 
 use super::declare::reply;
+use super::look::{Look, Looked};
 use super::place::youngest_first;
 use super::refusal::DataRefusal;
 use super::{
@@ -15,7 +18,6 @@ use crate::contract::{Answer, Ticket};
 use crate::desk::Held;
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::verdict::{Patience, Verdict};
 
 /// A read that waits for the answers of other placements.
 #[derive(Debug)]
@@ -33,17 +35,14 @@ impl Region {
     /// somewhere, but whoever looks in one place after the other may miss it once.
     const LOOKS: u8 = 2;
 
-    /// Answers a read of a record whose place is not said.
-    pub(super) fn find_record(
-        &mut self,
-        ticket: Ticket,
-        spec: &DatasetSpec,
-        command: &DataCommand,
-        patience: Patience,
-    ) -> Result<Verdict, Refusal> {
-        let DataCommand::Read { key, how, .. } = command else {
-            unreachable!("the caller has matched")
-        };
+    /// Looks for a record whose place is not said.
+    pub(super) fn look_in_all_places(
+        &self,
+        look: Look,
+        spec: &Arc<DatasetSpec>,
+        key: &[u8],
+        how: &ReadHow,
+    ) -> Result<Looked, Refusal> {
         let level = how.level.unwrap_or(spec.read_level);
         match level {
             // What its home has decided, or a majority has, depends on where the record lives.
@@ -51,38 +50,35 @@ impl Region {
             ReadLevel::Eventual | ReadLevel::Session | ReadLevel::Causal => {}
         }
         let held = self.placements_held(spec);
-        if let Some(verdict) = self.await_freshness(spec, level, how, &held, patience)? {
-            return Ok(verdict);
+        if let Some(verdict) = self.await_freshness(look, spec, level, how, &held)? {
+            return Ok(Looked::Here(verdict));
         }
         let others: Vec<PlacementId> =
             self.placements_of(spec).into_iter().filter(|it| !held.contains(it)).collect();
-        let live = self.lives_here(spec, key);
+        let live = self.lives_here(look.now, spec, key);
         if !live.is_empty() || others.is_empty() {
-            let (append, found) = self.found_here(spec, key, how);
-            return Ok(reply(append, DataReply::Found(found)));
+            let (append, found) = self.found_here(look.now, spec, key, how);
+            return Ok(Looked::Here(reply(append, DataReply::Found(found))));
         }
         if let Some(refusal) = self.outside_of(spec, &others) {
             return Err(refusal);
         }
-        if is_guest(ticket) {
+        if is_guest(look.ticket) {
             return Err(spec.unplaced(None)); // Who asks for another has found out where.
         }
-        self.begin_search(ticket, spec, command, 1)?;
-        Ok(Verdict::Asked)
+        Ok(Looked::Nowhere(spec.clone()))
     }
 
     /// Shows a record wherever it lives here, with the append that must be durable first.
-    fn found_here(&self, spec: &DatasetSpec, key: &[u8], how: &ReadHow) -> (u64, Found) {
+    fn found_here(&self, now: Now, spec: &DatasetSpec, key: &[u8], how: &ReadHow) -> (u64, Found) {
         let held = self.placements_held(spec);
         let level = how.level.unwrap_or(spec.read_level);
-        let (mut append, session) = self.session_of(level, how, &held);
+        let append = self.append_of_all(spec, key);
+        let (append, session) = self.session_of(level, how, &held, append);
         let records = held.iter().map(|it| Self::record_of(spec, *it, key));
-        for record in records.clone() {
-            append = append.max(self.data.append_of(&record));
-        }
-        let live = self.lives_here(spec, key).into_iter().next();
-        let blank = || records.clone().find_map(|it| self.show_record(spec, &it));
-        let staleness = held.iter().map(|it| self.staleness(*it));
+        let live = self.lives_here(now, spec, key).into_iter().next();
+        let blank = || records.clone().find_map(|it| self.show_record(now, spec, &it));
+        let staleness = held.iter().map(|it| self.staleness(now, *it));
         let found = Found {
             record: live.or_else(blank),
             region: self.config.region,
@@ -93,7 +89,8 @@ impl Region {
         (append, found)
     }
 
-    fn begin_search(
+    /// Asks the nearest region of each other placement for a record.
+    pub(super) fn begin_search(
         &mut self,
         ticket: Ticket,
         spec: &DatasetSpec,
@@ -166,7 +163,7 @@ impl Region {
         };
         let spec = self.dataset(dataset)?;
         // It may have come here meanwhile.
-        let (append, here) = self.found_here(&spec, key, how);
+        let (append, here) = self.found_here(self.now, &spec, key, how);
         let all: Vec<Found> = found.into_iter().chain([here]).collect();
         let is_live = all.iter().any(|it| it.record.as_ref().is_some_and(Shown::is_live));
         if !is_live && let Some(refusal) = failed {

@@ -2,7 +2,7 @@
 //! Must not change anything.
 
 use photon_state::crdt::{Fields, Shape, Value, Version};
-use photon_state::{Dot, Hlc, PlacementId, Record, RegionId, Source, StableHash};
+use photon_state::{Dot, Hlc, Now, PlacementId, Record, RegionId, Source, StableHash};
 
 use super::{Content, DATA, DatasetSpec, Policy, Shown, data_key, split_key};
 use crate::region::Region;
@@ -13,17 +13,22 @@ impl Region {
         Record { placement, dataset: DATA, key: data_key(&spec.name, key) }
     }
 
-    /// Shows a record as it is here.
-    pub(super) fn show_record(&self, spec: &DatasetSpec, record: &Record) -> Option<Shown> {
+    /// Shows a record as it is here at a moment.
+    pub(super) fn show_record(
+        &self,
+        now: Now,
+        spec: &DatasetSpec,
+        record: &Record,
+    ) -> Option<Shown> {
         let value = self.store.state(record, spec.kind.shape())?;
-        self.show_value(spec, record.placement, &value)
+        self.show_value(now, spec, record.placement, &value)
     }
 
     /// Returns how many fields of a record are shown; counters have none.
     pub(super) fn count_fields(&self, record: &Record) -> usize {
         let held = self.store.state(record, Shape::Fields);
         let Some(Value::Fields(fields)) = held.as_deref() else { return 0 };
-        let now = self.expiry_clock();
+        let now = self.expiry_clock(self.now);
         let is_over = |version: &Version| version.written.is_over(now);
         let alive = fields.iter().filter(|(_, all)| all.iter().any(|(_, it)| !is_over(it)));
         alive.count()
@@ -32,12 +37,13 @@ impl Region {
     /// Shows a value; none if there is nothing to be seen of it.
     pub(super) fn show_value(
         &self,
+        now: Now,
         spec: &DatasetSpec,
         placement: PlacementId,
         value: &Value,
     ) -> Option<Shown> {
         let content = match value {
-            Value::Fields(fields) => return self.show_fields(spec, placement, fields),
+            Value::Fields(fields) => return self.show_fields(now, spec, placement, fields),
             Value::Counter(counter) => Content::Number(counter.sum()),
             Value::Escrow(escrow) => {
                 Content::Quota { value: escrow.value(), rights: escrow.rights(self.source()) }
@@ -49,11 +55,12 @@ impl Region {
 
     fn show_fields(
         &self,
+        now: Now,
         spec: &DatasetSpec,
         placement: PlacementId,
         fields: &Fields,
     ) -> Option<Shown> {
-        let now = self.expiry_clock();
+        let now = self.expiry_clock(now);
         let mut hash = StableHash::default();
         let mut shown = Vec::new();
         for (field, versions) in fields.iter() {

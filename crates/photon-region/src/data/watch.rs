@@ -55,7 +55,7 @@ impl Region {
     }
 
     /// Returns how far the streams of some placements are durable here.
-    fn durable_of(&self, placements: &[PlacementId]) -> Seen {
+    pub(super) fn durable_of(&self, placements: &[PlacementId]) -> Seen {
         let streams = self.streams.iter().filter(|(it, _)| placements.contains(&it.placement));
         streams.map(|(stream, it)| (*stream, it.durable)).collect()
     }
@@ -84,11 +84,12 @@ impl Region {
                 }
                 let (placement, dataset) = (stream.placement, DATA);
                 let record = Record { placement, dataset, key: key.clone() };
-                let mut record = self.show_record(spec, &record);
+                let mut record = self.show_record(self.now, spec, &record);
                 if spec.rule.is_by_record() && 1 < placements.len() {
                     // What has moved is not gone, if it has moved to where the watcher looks.
                     let name_bytes = 1 + spec.name.as_str().len();
-                    let live = self.lives_here(spec, &key.as_bytes()[name_bytes..]);
+                    let key = &key.as_bytes()[name_bytes..];
+                    let live = self.lives_here(self.now, spec, key);
                     record = live.into_iter().next().or(record);
                 }
                 bytes += record.as_ref().map_or(64, super::Shown::weight);

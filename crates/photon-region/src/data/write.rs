@@ -114,14 +114,14 @@ impl Region {
         let is_decided = |write: &Write| write.expect.is_some() || spec.mode.master().is_some();
         let decided = targets.iter().filter(|(_, write)| is_decided(write));
         let placements = decided.map(|(it, _)| it.placement);
-        if let Some(verdict) = self.await_whole(placements, patience, *wait)? {
+        let until = patience.until(self.now, *wait);
+        if let Some(verdict) = self.await_whole(placements, self.now, until)? {
             return Ok(verdict);
         }
         let moving = self.data.datasets[dataset].moving;
         if let Some((to, _)) = moving.filter(|(_, until)| self.now.mono < *until) {
             return Err(DataRefusal::MasterMoves { dataset: dataset.clone(), to }.into());
         }
-        let until = patience.until(self.now, *wait);
         if let Some(verdict) = self.await_session(session, &targets, until)? {
             return Ok(verdict);
         }
@@ -234,7 +234,7 @@ impl Region {
         write: &Write,
     ) -> Result<(), Refusal> {
         if let Some(expect) = &write.expect {
-            let found = self.show_record(spec, record).map(|it| it.fingerprint);
+            let found = self.show_record(self.now, spec, record).map(|it| it.fingerprint);
             let is_met = match expect {
                 Expect::Fingerprint(all) => found.is_some_and(|it| all.contains(&it)),
                 Expect::Present => found.is_some(),
@@ -298,7 +298,7 @@ impl Region {
             Shown { content, fingerprint: 0, placement, also_in }
         };
         let records = targets.iter().map(|(record, _)| {
-            self.show_record(spec, record).unwrap_or_else(|| empty(record.placement))
+            self.show_record(self.now, spec, record).unwrap_or_else(|| empty(record.placement))
         });
         let members = targets.iter().map(|(it, _)| self.config.placements[&it.placement].len());
         let written = Written {

@@ -149,7 +149,7 @@ impl Region {
     }
 
     fn begin_state(&mut self) {
-        self.covers.prune(self.store.seen());
+        self.covers.prune(self.store.seen(), self.appended);
         let (seen, covers) = (self.store.seen().clone(), self.covers.all().to_vec());
         self.compaction.log_bytes = 0;
         self.compaction.state_bytes = 0;

@@ -32,47 +32,51 @@ impl Cover {
 
 /// The covers that still stand for more than is seen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Covers(Vec<Cover>);
+pub(crate) struct Covers {
+    all: Vec<Cover>,
+    /// The last append when one of them was forgotten.
+    pruned_at: u64,
+}
 
 impl Covers {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub(crate) fn all(&self) -> &[Cover] {
-        &self.0
+        &self.all
     }
 
     pub(crate) fn replace(&mut self, covers: Vec<Cover>) {
-        self.0 = covers;
+        self.all = covers;
     }
 
     pub(crate) fn add(&mut self, cover: Cover) {
         // What an earlier state stood for, this one does as well.
-        self.0.retain(|old| !(cover.spans(old) && cover.seen.covers(&old.seen)));
-        self.0.push(cover);
+        self.all.retain(|old| !(cover.spans(old) && cover.seen.covers(&old.seen)));
+        self.all.push(cover);
     }
 
     /// Whether the effect of an op is there already.
     pub(crate) fn hold(&self, op: &Op) -> bool {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return false;
         }
         let Some(position) = op.position() else { return false };
         let has = |cover: &Cover| op.seq <= cover.seen.of(&op.stream) && cover.holds(&position);
-        self.0.iter().any(has)
+        self.all.iter().any(has)
     }
 
     /// Returns what is known at a position beyond what is seen.
     pub(crate) fn beyond(&self, position: &Position) -> Seen {
         let mut seen = Seen::default();
-        self.0.iter().filter(|it| it.holds(position)).for_each(|it| seen.join(&it.seen));
+        self.all.iter().filter(|it| it.holds(position)).for_each(|it| seen.join(&it.seen));
         seen
     }
 
     /// Returns the first position after another one at which what covers hold changes.
     pub(crate) fn bound(&self, after: Option<&Position>) -> Option<&Position> {
-        let bounds = self.0.iter().flat_map(|it| [it.after.as_ref(), it.upto.as_ref()]);
+        let bounds = self.all.iter().flat_map(|it| [it.after.as_ref(), it.upto.as_ref()]);
         bounds.flatten().filter(|it| after.is_none_or(|after| after < *it)).min()
     }
 
@@ -84,19 +88,28 @@ impl Covers {
             let begins = it.after.as_ref().is_none_or(|from| after.is_some_and(|it| from <= it));
             begins && it.upto.as_ref().is_none_or(|to| upto.is_some_and(|it| it <= to))
         };
-        self.0.iter().filter(holds).for_each(|it| seen.join(&it.seen));
+        self.all.iter().filter(holds).for_each(|it| seen.join(&it.seen));
         seen
+    }
+
+    /// Whether no record holds more than what is seen by appends up to `durable`.
+    pub(crate) fn are_over(&self, durable: u64) -> bool {
+        self.all.is_empty() && self.pruned_at <= durable
     }
 
     /// Returns an op that covers stand for and that is not seen.
     pub(crate) fn beyond_seen(&self, seen: &Seen) -> Option<(StreamId, u64)> {
-        let all = self.0.iter().flat_map(|it| it.seen.iter());
+        let all = self.all.iter().flat_map(|it| it.seen.iter());
         let mut unseen = all.filter(|(stream, seq)| seen.of(stream) < *seq);
         unseen.next().map(|(stream, seq)| (*stream, seq))
     }
 
     /// Forgets the covers of which all is seen.
-    pub(crate) fn prune(&mut self, seen: &Seen) {
-        self.0.retain(|cover| !seen.covers(&cover.seen));
+    pub(crate) fn prune(&mut self, seen: &Seen, appended: u64) {
+        let before = self.all.len();
+        self.all.retain(|cover| !seen.covers(&cover.seen));
+        if self.all.len() < before {
+            self.pruned_at = appended;
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Region {
                 }
                 if !is_own {
                     self.jump(&seen, append);
-                    self.covers.prune(self.store.seen());
+                    self.covers.prune(self.store.seen(), self.appended);
                 }
             }
         }

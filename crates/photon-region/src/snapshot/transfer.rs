@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::{PlacementId, Position, RegionId, Seen};
+use photon_state::{Now, PlacementId, Position, RegionId, Seen};
 
 use super::part::{Part, Range, Step};
 use crate::contract::{Disk, Message};
@@ -272,8 +272,8 @@ impl Region {
     }
 
     /// Whether a peer's state is on its way here.
-    pub(crate) fn is_taking_state(&self) -> bool {
-        let patience = self.now.mono.saturating_sub(Self::INCOMING_AFTER);
+    pub(crate) fn is_taking_state(&self, now: Now) -> bool {
+        let patience = now.mono.saturating_sub(Self::INCOMING_AFTER);
         self.incoming.values().any(|it| !it.is_over && patience < it.heard)
     }
 

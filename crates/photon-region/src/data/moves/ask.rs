@@ -91,7 +91,7 @@ impl Region {
         key: &[u8],
         to: PlacementId,
     ) -> Result<PlacementId, Refusal> {
-        let here = self.lives_here(spec, key);
+        let here = self.lives_here(self.now, spec, key);
         let other = here.iter().map(|it| it.placement).find(|it| *it != to);
         let moving = self.data.moves.open.iter().find(|(record, it)| {
             **record == record_of(&spec.name, record.placement, key) && it.0 == spec.name

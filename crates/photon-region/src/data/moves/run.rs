@@ -155,7 +155,7 @@ impl Region {
                 let Value::Fields(fields) = state else {
                     return;
                 };
-                let now = self.expiry_clock();
+                let now = self.expiry_clock(self.now);
                 let taken = fields
                     .versions()
                     .filter(|(_, it)| dots.contains(&it.dot) && !it.written.is_over(now));
