@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// The bound of the records in memory, as in the configuration
     #[arg(long, default_value = "8GiB")]
     memory_max: String,
+    /// How many seconds the region rests before each stop: it may write its state meanwhile
+    #[arg(long, default_value_t = 0)]
+    rest: u64,
     /// How many GiB of memory are used and given back before the start, half of what is free at
     /// most
     #[arg(long, default_value_t = 6)]
@@ -90,6 +93,7 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
     report.row("written", (options.count as f64 / took.as_secs_f64(), "/s"), Target::None);
     describe("written", options, &region, &mut report).await?;
     for (how, signal) in [("stopped", Signal::TERM), ("killed", Signal::KILL)] {
+        tokio::time::sleep(Duration::from_secs(options.rest)).await;
         let took = region.restart(places, signal).await?.as_secs_f64();
         let worked = process::cpu(region.process()).as_secs_f64();
         let what = format!("{how} and started: until ready");
@@ -105,13 +109,15 @@ pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Resul
          in requests of {BATCH} {}, in one region of `photon serve` with `data.memory_max` = \
          {}. Memory is that of the whole process, {} s after the last write or start; {SAMPLES} \
          records are read after each start; {warmed_gib} GiB of memory were used and given back \
-         before. Disk: all files of its data folder.",
+         before. Disk: all files of its data folder. Before each stop it rested for {} s beside \
+         that.",
         options.count,
         options.value_bytes,
         options.clients,
         if options.in_order { "in the order of their keys" } else { "scattered over the keys" },
         options.memory_max,
         SETTLE.as_secs(),
+        options.rest,
     ));
     Ok(report)
 }

@@ -84,7 +84,7 @@ impl Heard {
 
     async fn ask(front: &Front, task: TaskId, after: u64, wait: Duration) -> Result<Self, Failure> {
         let command = Command::Events { task, after, wait };
-        let Reply::Events { events, state } = front.submit(command).await? else {
+        let Reply::Events { events, state } = front.submit_as_follower(command).await? else {
             unreachable!("the region answers `Events` with events")
         };
         Ok(Self { events, state })

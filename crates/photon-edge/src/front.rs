@@ -13,6 +13,7 @@ use photon_region::data::{DataCommand, DataReply};
 use photon_region::{Command, Refusal, Reply, View};
 use photon_state::{PlacementId, RegionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -213,6 +214,9 @@ impl Front {
         self.0.config.handle.view()
     }
 
+    /// How long somebody who follows finds the queue full before he is sent away.
+    const FULL_MAX: Duration = Duration::from_secs(5);
+
     /// Submits a command and waits for its reply: as long as the command itself waits, and the
     /// request timeout on top. What a look at the region answers is not even submitted.
     pub async fn submit(&self, command: Command) -> Result<Reply, Failure> {
@@ -236,6 +240,20 @@ impl Front {
         match tokio::time::timeout(patience, self.0.config.handle.submit(command)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(Failure::TimedOut(patience)),
+        }
+    }
+
+    /// Submits a command for somebody who follows a task or watches a dataset. All of them ask again
+    /// at the moment at which they were told something: who finds the queue full tries again.
+    pub(crate) async fn submit_as_follower(&self, command: Command) -> Result<Reply, Failure> {
+        let last = Instant::now() + Self::FULL_MAX;
+        loop {
+            match self.submit(command.clone()).await {
+                Err(Failure::Full { .. }) if Instant::now() < last => {
+                    sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+                }
+                done => return done,
+            }
         }
     }
 

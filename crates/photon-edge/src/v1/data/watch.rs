@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use photon_region::data::{Change, DataCommand, DataReply, DatasetName, Kind, Spot};
+use photon_region::{Command, Reply};
 use photon_state::Seen;
 
 use super::ask::spot;
@@ -101,9 +102,12 @@ impl Watcher {
         let (spot, position) = (self.spot.clone(), self.position.clone());
         let command = DataCommand::Watch { dataset, prefix, spot, position, wait };
         let stopping = self.front.stopping().clone();
-        let asking = self.front.submit_data(command);
+        let asking = self.front.submit_as_follower(Command::Data(command));
         let Some(reply) = stopping.run_until_cancelled(asking).await else { return Ok(None) };
-        let DataReply::Changes { changes, position } = reply? else {
+        let Reply::Data(reply) = reply? else {
+            unreachable!("the region answers `Data` with data")
+        };
+        let DataReply::Changes { changes, position } = *reply else {
             unreachable!("the region answers `Watch` with changes")
         };
         self.position = Some(position);
