@@ -243,8 +243,8 @@ impl Front {
         }
     }
 
-    /// Submits a command for somebody who follows a task or watches a dataset. All of them ask again
-    /// at the moment at which they were told something: who finds the queue full tries again.
+    /// Submits a command for somebody who follows a task or watches a dataset. All of them ask
+    /// again at the moment at which they were told something: who finds the queue full tries again.
     pub(crate) async fn submit_as_follower(&self, command: Command) -> Result<Reply, Failure> {
         let last = Instant::now() + Self::FULL_MAX;
         loop {
