@@ -5,7 +5,8 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 6] = [
+const ONCE_BROKEN: [(u64, &str); 7] = [
+    (5128, "a log at rest was written anew without end, and a state on its way never arrived"),
     (11, "a repeated registration was acknowledged before the first one was durable"),
     (549, "the answer to a question of an earlier life was taken for that of a later one"),
     (90, "a question that arrived twice was decided twice"),

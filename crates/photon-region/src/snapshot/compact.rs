@@ -63,7 +63,8 @@ impl Compaction {
         if self.rested < Self::REST_BEATS {
             least.max(2 * self.state_bytes)
         } else {
-            (least / 4).max(self.state_bytes / 4)
+            // What was written of the state itself counts, too: it must not be due for that.
+            self.state_bytes + (least / 4).max(self.state_bytes / 4)
         }
     }
 }
@@ -273,5 +274,22 @@ pub fn seen_after(op: &Op) -> Option<Seen> {
         | Change::Append { .. }
         | Change::Update(_)
         | Change::Unknown { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_rests_is_written_anew_once() {
+        let mut it = Compaction { log_bytes: 1_000, ..Compaction::default() };
+        assert!(it.log_bytes < it.due(4_000), "it has just grown");
+        let rested = (0..Compaction::REST_BEATS).map(|_| it.due(4_000)).last();
+        assert!(rested <= Some(it.log_bytes));
+        (it.log_bytes, it.state_bytes) = (900, 900);
+        assert!((0..100).all(|_| it.log_bytes < it.due(4_000)), "it holds its state alone");
+        it.log_bytes += 1_000;
+        assert!(it.due(4_000) <= it.log_bytes);
     }
 }
