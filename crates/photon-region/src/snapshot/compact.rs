@@ -80,6 +80,9 @@ impl Region {
         self.appended += 1;
         self.counters.appended += 1;
         self.compaction.logged(&op);
+        if part.from.is_none() && matches!(part.step, Step::Range(_) | Step::End { .. }) {
+            self.compaction.state_bytes += op.weight(); // Without what clients write meanwhile.
+        }
         self.outputs.push_back(Output::Append(std::sync::Arc::new(op)));
         self.appended
     }
@@ -176,7 +179,6 @@ impl Region {
         let upto = range.upto.clone();
         let append = self.write_local(&Part { from: None, step: Step::Range(range) });
         if upto.is_some() {
-            self.compaction.state_bytes = self.compaction.log_bytes;
             self.compaction.stage = Stage::Writing { head, seen, after: upto, append };
             return;
         }
@@ -184,7 +186,6 @@ impl Region {
         let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
         let append = self.write_local(&Part { from: None, step });
         let since = self.clock.wall_ms;
-        self.compaction.state_bytes = self.compaction.log_bytes;
         self.compaction.stage = Stage::Written { head, seen, append, since };
     }
 
