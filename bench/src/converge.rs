@@ -209,15 +209,17 @@ struct Watcher {
     position: String,
 }
 
+/// What a watcher is told.
 #[derive(Deserialize)]
-struct Changes {
-    changes: Vec<Change>,
-    position: String,
+pub(crate) struct Changes {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) position: String,
 }
 
+/// A record that has changed.
 #[derive(Deserialize)]
-struct Change {
-    key: String,
+pub(crate) struct Change {
+    pub(crate) key: String,
 }
 
 impl Watcher {

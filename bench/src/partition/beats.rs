@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use super::fleet::Fleet;
-use crate::converge::{REGIONS, ROUND_TRIPS_MS};
+use crate::converge::{Change, Changes, REGIONS, ROUND_TRIPS_MS};
 use crate::http::Connection;
 
 /// How often one region writes to one dataset.
@@ -172,17 +171,6 @@ struct Watcher {
     connection: Connection,
     dataset: &'static str,
     position: String,
-}
-
-#[derive(Deserialize)]
-struct Changes {
-    changes: Vec<Change>,
-    position: String,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    key: String,
 }
 
 impl Watcher {

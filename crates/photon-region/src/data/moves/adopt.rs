@@ -15,7 +15,7 @@ use crate::data::refusal::DataRefusal;
 use crate::data::write::check_key;
 use crate::data::{DATA, DataCommand, DataReply, DatasetSpec, Pending, WriteLevel, Written};
 use crate::home::check_size;
-use crate::refusal::{Large, Queue, Refusal};
+use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
@@ -129,11 +129,7 @@ impl Region {
             Moved::Over => Vec::new(),
         };
         let bytes: usize = deltas.iter().map(|(_, it)| it.weight()).sum();
-        let max = self.config.limits.data_bytes_max;
-        if max < self.store.value_bytes() + bytes {
-            let (max, retry_after) = (max as u64, Duration::from_secs(60));
-            return Err(Refusal::Overloaded { what: Queue::DataBytes, max, retry_after });
-        }
+        self.check_bytes(bytes)?;
         // Whoever writes after this is later than all of it.
         let latest = deltas.iter().filter_map(|(at, _)| *at).max();
         if latest.is_some_and(|at| !self.observe(at)) {
