@@ -17,6 +17,8 @@ pub(crate) struct Peer {
     pub(crate) theirs: Option<Seen>,
     /// When it spoke first in this session.
     pub(crate) spoke: Option<Duration>,
+    /// When it spoke last in this session.
+    pub(crate) spoke_last: Option<Duration>,
     /// Whom it is linked to, with the round trips that it tells.
     pub(crate) linked: BTreeMap<RegionId, Option<Duration>>,
     /// Tells its topology from others, if it has said.
@@ -72,6 +74,8 @@ struct Flight {
     behind: Option<u64>,
     /// How often it was sent again since the peer got further.
     stalls: u32,
+    /// How often the peer has answered since then that it got no further.
+    echoes: u32,
 }
 
 impl Peer {
@@ -88,6 +92,8 @@ impl Peer {
     /// Each time without progress doubles that, up to this: the link may be slow, not lossy, and
     /// the peer's disk may be full.
     const RESEND_MAX: Duration = Duration::from_secs(8);
+    /// A peer that has answered so often that it got no further is not slow: it lacks what is next.
+    const ECHOES_MAX: u32 = 3;
     /// Acknowledgements that take longer count as this: what is lost is to be sent again some time.
     const SLOWNESS_MAX: Duration = Duration::from_secs(5);
 
@@ -181,6 +187,7 @@ impl Peer {
         self.kept.clone_from(&seen);
         self.has_spoken = true;
         self.spoke.get_or_insert(now);
+        self.spoke_last = Some(now);
         self.theirs = Some(seen);
     }
 
@@ -189,7 +196,9 @@ impl Peer {
         let Some(theirs) = &mut self.theirs else { return };
         theirs.raise(stream, seq);
         self.kept.raise(stream, seq);
-        self.flights.entry(stream).or_default().acknowledge(seq, now);
+        let flight = self.flights.entry(stream).or_default();
+        flight.echoes = flight.echoes.saturating_add(1);
+        flight.acknowledge(seq, now);
     }
 
     /// Returns the op after which to go on, if the window has room and the log is not asked.
@@ -281,7 +290,9 @@ impl Peer {
         let round_trip = self.round_trip.unwrap_or_default();
         let Some(theirs) = &self.theirs else { return };
         for (stream, flight) in &mut self.flights {
-            let patience = Self::RESEND_AFTER + 2 * round_trip.max(flight.slowness);
+            let is_slow = flight.echoes < Self::ECHOES_MAX;
+            let slowness = if is_slow { flight.slowness } else { Duration::ZERO };
+            let patience = Self::RESEND_AFTER + 2 * round_trip.max(slowness);
             let longer = patience * 2_u32.saturating_pow(flight.stalls.min(16));
             let patience = longer.min(Self::RESEND_MAX.max(patience));
             if !flight.unacked.is_empty() && flight.moved + patience <= now {
@@ -298,7 +309,7 @@ impl Flight {
     fn acknowledge(&mut self, seq: u64, now: Duration) {
         while let Some((_, weight)) = self.unacked.pop_front_if(|(it, _)| *it <= seq) {
             self.bytes -= weight;
-            (self.moved, self.stalls) = (now, 0);
+            (self.moved, self.stalls, self.echoes) = (now, 0, 0);
         }
         while let Some((_, sent)) = self.messages.pop_front_if(|(last, _)| *last <= seq) {
             let took = now.saturating_sub(sent).min(Peer::SLOWNESS_MAX);
@@ -392,6 +403,23 @@ mod tests {
         }
         (3..=9).for_each(|seq| peer.acknowledged(stream, seq, secs(7)));
         assert_eq!(sent_after(&mut peer, secs(20)), Some(9), "nothing is on its way");
+    }
+
+    #[test]
+    fn a_peer_that_answers_and_gets_no_further_is_not_taken_for_a_slow_one() {
+        let (mut peer, stream, ops) = peer_that_lacks(9);
+        let secs = Duration::from_secs;
+        peer.take_batch(stream, ops[..1].iter(), secs(0));
+        peer.acknowledged(stream, 1, secs(5)); // Another region has sent it at last.
+        peer.take_batch(stream, ops[1..2].iter(), secs(5));
+        for seq in 3..=5 {
+            peer.take_batch(stream, ops[seq - 1..][..1].iter(), secs(6));
+            peer.rewind_stalled(secs(7));
+            assert_eq!(peer.sent(&stream), Some(seq as u64), "it may be slow");
+            peer.acknowledged(stream, 1, secs(7));
+        }
+        peer.rewind_stalled(secs(7));
+        assert_eq!(peer.sent(&stream), Some(1), "the second was lost");
     }
 
     #[test]

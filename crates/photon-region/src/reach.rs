@@ -203,9 +203,6 @@ impl Region {
 
     /// Looks which peers get no further with which streams, and begins or ends to help them.
     pub(crate) fn help_stalled(&mut self) {
-        if *self.topology() == Topology::Mesh {
-            return; // Whoever has a stream sends it to all whom its origin cannot reach.
-        }
         let streams: Vec<(StreamId, u64)> =
             self.streams.iter().map(|(stream, it)| (*stream, it.durable)).collect();
         let now = self.now.mono;

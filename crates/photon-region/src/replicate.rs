@@ -240,7 +240,8 @@ impl Region {
 
     /// Whether it is this region that sends a stream to a peer: as the topology has it, or because
     /// the peer gets no further, and never outside the placement. In a mesh it sends its own
-    /// always, and another's only to a peer that its origin cannot reach.
+    /// always, and another's only to a peer that its origin cannot reach. Whoever wrote it may
+    /// be linked and have lost it: who gets no further is helped in any shape.
     fn sends(&mut self, to: RegionId, stream: StreamId) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
         let may_have = self.may_hold(to, stream.placement);
@@ -255,11 +256,14 @@ impl Region {
             // It has what it writes itself; what it wrote before it lost its log, it lacks.
             return stream.incarnation != peer.incarnation;
         }
+        let origin = stream.origin;
+        if peer.helped_since(&stream).is_some() {
+            return true;
+        }
         if *self.topology() == Topology::Mesh {
-            let origin = stream.origin;
             return origin == self.config.region || !peer.linked.contains_key(&origin);
         }
-        peer.helped_since(&stream).is_some() || self.feeds(to, (stream.placement, stream.origin))
+        self.feeds(to, (stream.placement, stream.origin))
     }
 
     pub(crate) fn pump_to_all(&mut self, stream: StreamId) {

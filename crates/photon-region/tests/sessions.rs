@@ -85,17 +85,22 @@ fn a_session_that_has_seen_what_is_lost_is_told_so() {
         planet.found(ticket)
     };
     // Somebody might still have it.
-    assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
+    assert_eq!(gap(ask(&mut planet, "us", Duration::ZERO)), ReadGap::Session);
     planet.pass(Duration::from_secs(5));
     let (origin, placement) = (planet::id("eu"), PlacementId::global());
     let lost = Refusal::from(DataRefusal::SessionLost { origin, placement });
     for region in NAMES {
         assert_eq!(ask(&mut planet, region, Duration::ZERO).unwrap_err(), lost, "{region}");
         let (dataset, writes, level) = (wide.clone(), vec![put("k", "v")], None);
-        let (session, wait) = (session.clone(), WAIT);
+        let (session, wait) = (session.clone(), Duration::ZERO);
         let write = DataCommand::Write { dataset, writes, level, session, wait };
         assert_eq!(planet.data(region, write).unwrap_err(), lost, "{region}");
     }
+    // A region that has gone silent may have begun to write another log, from which this is.
+    planet.passes = |from, to, _| from != "eu" && to != "eu";
+    planet.pass(Duration::from_secs(3));
+    assert_eq!(gap(ask(&mut planet, "us", Duration::ZERO)), ReadGap::Session);
+    planet.passes = |_, _, _| true;
     // While a region that may have it is away, nobody can know.
     planet.cut("ap");
     assert_eq!(gap(ask(&mut planet, "us", WAIT)), ReadGap::Session);
@@ -130,4 +135,49 @@ fn staleness_is_known_again_after_a_peer_has_lost_its_disk() {
     let staleness_max = Some(Duration::from_millis(1_500));
     let fresh = ReadHow { staleness_max, ..how(ReadLevel::Eventual, &Seen::default()) };
     assert_eq!(text(&planet.read_as("ap", &register, "k", fresh).unwrap()), "none");
+}
+
+/// Where `us` has what `eu` wrote, `ap` has not, and `eu` has lost it and is linked to `ap` alone.
+fn written_in_a_former_life(planet: &mut Planet) -> DatasetName {
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("ap");
+    planet.write("eu", &register, put("k", "kept")).unwrap();
+    planet.pass(Duration::from_secs(3));
+    planet.lose_disk("eu", &[]);
+    planet.link_two("eu", "ap");
+    planet.link_two("us", "ap");
+    register
+}
+
+#[test]
+fn what_a_region_wrote_and_lost_comes_from_whoever_has_it() {
+    let mut planet = Planet::new();
+    let register = written_in_a_former_life(&mut planet);
+    planet.pass(Duration::from_secs(8));
+    let eventual = how(ReadLevel::Eventual, &Seen::default());
+    assert_eq!(text(&planet.read_as("ap", &register, "k", eventual).unwrap()), "=kept");
+}
+
+#[test]
+fn a_region_is_as_stale_as_what_another_one_has_of_a_lost_log() {
+    let mut planet = Planet::new();
+    planet.drop_ops = |_| false;
+    let register = planet.declare("ap", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("ap");
+    planet.write("eu", &register, put("k", "kept")).unwrap();
+    planet.lose_disk("eu", &[]);
+    planet.drop_ops = |_| true;
+    planet.link_two("eu", "ap");
+    planet.link_two("us", "ap");
+    planet.pass(Duration::from_secs(3));
+    let staleness_max = Some(Duration::from_millis(1_500));
+    let fresh = || ReadHow { staleness_max, ..how(ReadLevel::Eventual, &Seen::default()) };
+    let ticket = planet.ask_read("ap", &register, "k", fresh());
+    planet.pass(WAIT);
+    assert!(matches!(gap(planet.found(ticket)), ReadGap::Stale(_)));
+    planet.drop_ops = |_| false;
+    planet.pass(Duration::from_secs(8));
+    assert_eq!(text(&planet.read_as("ap", &register, "k", fresh()).unwrap()), "=kept");
 }

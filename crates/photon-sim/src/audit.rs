@@ -43,10 +43,7 @@ impl Planet<'_, '_> {
         }
         for (site, name) in self.sites.iter().zip(&self.atlas.ids) {
             let machine = machine(site);
-            // A region that sent part of a state and then lost its disk never sends the rest.
-            if let Some(op) = machine.holds_more_than_seen()
-                && self.ledger.is_strict()
-            {
+            if let Some(op) = machine.holds_more_than_seen() {
                 return Some(format!("{name} waits for the rest of a state: {op:?}"));
             }
             if let Some(what) = unfinished(machine) {

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::crdt::Delta;
-use photon_state::{Dataset, Dot, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
+use photon_state::{Dataset, Key, Op, PlacementId, Record, RegionId, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 pub use contract::{
@@ -144,8 +144,11 @@ pub(crate) struct Data {
 /// What a peer had at some time, and up to what time everything of it is here.
 #[derive(Debug, Default)]
 struct Freshness {
-    /// What it had: the number of its last op, and when it said so.
-    marks: VecDeque<(Dot, Duration)>,
+    /// In which life the marks were said.
+    incarnation: u64,
+    /// What it had of the placement, and when it said so: of others, too, as whoever wrote it may
+    /// have lost it since.
+    marks: VecDeque<(Seen, Duration)>,
     as_of: Option<Duration>,
 }
 
@@ -227,10 +230,8 @@ impl Data {
 
     /// Takes note of how much of what peers had is here.
     pub(crate) fn freshen(&mut self, seen: &Seen) {
-        for ((_, placement), fresh) in &mut self.freshness {
-            while let Some((_, at)) =
-                fresh.marks.pop_front_if(|(dot, _)| dot.is_in(seen, *placement))
-            {
+        for fresh in self.freshness.values_mut() {
+            while let Some((_, at)) = fresh.marks.pop_front_if(|(mark, _)| seen.covers(mark)) {
                 fresh.as_of = Some(at);
             }
         }
@@ -251,12 +252,15 @@ impl Data {
     pub(crate) fn peer_had(&mut self, peer: RegionId, incarnation: u64, seen: &Seen, at: Duration) {
         let fresh = self.freshness.iter_mut().filter(|((it, _), _)| *it == peer);
         for ((_, placement), fresh) in fresh {
-            let source = photon_state::Source { origin: peer, incarnation };
-            let seq = seen.of(&source.stream(*placement));
-            // What it had in a former life, and lost with its disk, may never come.
-            fresh.marks.retain(|(mark, _)| mark.source == source);
+            if fresh.incarnation != incarnation {
+                // What it had in a former life, and lost with its disk, may never come.
+                fresh.marks.clear();
+                fresh.incarnation = incarnation;
+            }
             if fresh.marks.len() < Self::MARKS_MAX {
-                fresh.marks.push_back((Dot { source, seq }, at));
+                let all = seen.iter().filter(|(it, _)| it.placement == *placement);
+                let mark = all.map(|(it, seq)| (*it, seq)).collect();
+                fresh.marks.push_back((mark, at));
             }
         }
     }
@@ -264,8 +268,8 @@ impl Data {
 
 impl Freshness {
     /// Returns up to what time everything of the peer is here.
-    fn as_of(&self, placement: PlacementId, seen: &Seen) -> Option<Duration> {
-        let here = self.marks.iter().take_while(|(dot, _)| dot.is_in(seen, placement));
+    fn as_of(&self, seen: &Seen) -> Option<Duration> {
+        let here = self.marks.iter().take_while(|(mark, _)| seen.covers(mark));
         here.last().map(|(_, at)| *at).or(self.as_of)
     }
 }
@@ -312,6 +316,7 @@ impl Region {
         self.forget_asked_rights();
         self.data.freshen(self.store.seen());
         self.forget_lost();
+        self.end_lost_covers();
         self.run_moves();
         self.delete_stray_notes();
         self.rejoin();

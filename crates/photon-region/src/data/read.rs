@@ -145,7 +145,6 @@ impl Region {
             return Err(DataRefusal::Senseless { field: "consistency", why }.into());
         }
         if ReadLevel::Session <= level {
-            self.check_lost(&how.session, &placements.iter().copied().collect())?;
             let mut wanted = how.session.clone();
             if level == ReadLevel::Causal {
                 let deps = placements.iter().filter_map(|it| self.data.horizon.get(it));
@@ -159,6 +158,9 @@ impl Region {
                 }
             }
             if let Some(bell) = self.first_unseen(&wanted, placements.iter().copied()) {
+                if until <= now {
+                    self.check_lost(&how.session, &placements.iter().copied().collect())?;
+                }
                 return wait(bell, ReadGap::Session);
             }
         }
@@ -179,7 +181,7 @@ impl Region {
         let peers = self.data.freshness.iter().filter(|((_, it), _)| *it == placement);
         let mut worst = Duration::ZERO;
         for (_, fresh) in peers {
-            let as_of = fresh.as_of(placement, self.store.seen())?;
+            let as_of = fresh.as_of(self.store.seen())?;
             worst = worst.max(now.mono.saturating_sub(as_of));
         }
         Some(worst)

@@ -158,11 +158,12 @@ impl Region {
         let wider =
             all.filter(|wide| written.iter().any(|it| self.registry.may_know_of(*wide, *it)));
         let wider: BTreeSet<PlacementId> = wider.collect();
-        self.check_lost(session, &wider)?;
-        let Some(bell) = self.first_unseen(session, wider.into_iter()) else { return Ok(None) };
+        let unseen = self.first_unseen(session, wider.iter().copied());
+        let Some(bell) = unseen else { return Ok(None) };
         if self.now.mono < until {
             return Ok(Some(Verdict::Wait(bell, until)));
         }
+        self.check_lost(session, &wider)?;
         let (level, why) = (super::ReadLevel::Session, ReadGap::Session);
         Err(DataRefusal::ReadNotReached { level, why }.into())
     }
