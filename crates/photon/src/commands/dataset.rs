@@ -16,10 +16,18 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Cell, Format, Output, Table, Tone};
 
+/// How long other regions have to hear of a dataset before the command ends without them.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a region that does not know a dataset is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) -> Result<Exit> {
     match command {
         cli::Dataset::Declare(options) => {
             let shown = client.declare(&options.name, &declaration(&options)).await?;
+            for region in lacking(client, &options.name, &shown).await? {
+                output.remark(&format!("`{region}` does not know it yet, or cannot be asked"));
+            }
             show(output, &shown, |it| output.table(&details(it)))
         }
         cli::Dataset::Show { name } => {
@@ -52,6 +60,24 @@ pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) 
             })
         }
     }
+}
+
+/// Waits until all regions know a dataset as it is here: whoever uses it next may ask any of them.
+/// Returns those that do not in time.
+async fn lacking(client: &Client, name: &str, shown: &Value) -> Result<Vec<String>> {
+    let regions = client.regions().await?.regions;
+    let asked = regions.into_iter().map(async |region| {
+        let there = client.at(region.api.parse()?);
+        let knows = async {
+            while !there.dataset(name).await.is_ok_and(|it| it == *shown) {
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+        };
+        let is_late = tokio::time::timeout(KNOWN_WITHIN, knows).await.is_err();
+        Ok(is_late.then_some(region.name))
+    });
+    let all = futures_util::future::join_all(asked).await;
+    all.into_iter().filter_map(Result::transpose).collect()
 }
 
 fn millis(time: Duration) -> u64 {
