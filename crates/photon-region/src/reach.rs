@@ -219,10 +219,20 @@ impl Region {
         }
     }
 
+    /// Whether the region that wrote ops is known to have them: in a mesh it sends them itself to
+    /// all to whom it is linked.
+    fn origin_has(&self, stream: &StreamId, seq: u64) -> bool {
+        let origin = self.peers.get(&stream.origin);
+        let theirs = origin.and_then(|it| it.theirs.as_ref());
+        theirs.is_some_and(|seen| seq <= seen.of(stream))
+    }
+
     /// Helps a peer that gets no further with a stream, unless it is not this region's turn yet.
     fn consider_help(&mut self, to: RegionId, stream: StreamId, durable: u64) {
         let of = (stream.placement, stream.origin);
-        if !self.may_hold(to, of.0) || to == stream.origin || self.feeds(to, of) {
+        let is_mesh = *self.topology() == Topology::Mesh;
+        let others_turn = self.feeds(to, of) || is_mesh && self.origin_has(&stream, durable);
+        if !self.may_hold(to, of.0) || to == stream.origin || others_turn {
             self.peers.get_mut(&to).expect("it is a peer").waits.remove(&stream);
             return;
         }

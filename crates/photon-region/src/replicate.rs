@@ -240,8 +240,8 @@ impl Region {
 
     /// Whether it is this region that sends a stream to a peer: as the topology has it, or because
     /// the peer gets no further, and never outside the placement. In a mesh it sends its own
-    /// always, and another's only to a peer that its origin cannot reach. Whoever wrote it may
-    /// be linked and have lost it: who gets no further is helped in any shape.
+    /// always, and another's only to a peer that its origin cannot reach, or if its origin has lost
+    /// it.
     fn sends(&mut self, to: RegionId, stream: StreamId) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
         let may_have = self.may_hold(to, stream.placement);

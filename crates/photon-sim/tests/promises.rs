@@ -15,6 +15,12 @@ const ONCE_BROKEN: [(u64, &str); 7] = [
     (677, "a task was forgotten for a peer's state that was older than the task"),
 ];
 
+/// The same for planets that lose disks.
+const ONCE_BROKEN_BY_LOSS: [(u64, &str); 2] = [
+    (1_299, "the rest of a state was waited for that its sender had lost"),
+    (191, "a peer that lacked what came first was taken for a slow one"),
+];
+
 /// How many seeds a planted bug may hide from.
 const PLANTED_SEEDS_MAX: u64 = 1_000;
 
@@ -52,6 +58,7 @@ fn planets_that_lose_disks_still_agree() {
 #[test]
 fn seeds_that_once_broke_a_promise_keep_it() {
     ONCE_BROKEN.iter().for_each(|(seed, _)| check(*seed, &Profile::default()));
+    ONCE_BROKEN_BY_LOSS.iter().for_each(|(seed, _)| check(*seed, &Profile::lost_disks()));
 }
 
 #[test]
