@@ -7,13 +7,14 @@ mod planet;
 mod records;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::data::{
     DataCommand, DataReply, DatasetName, DatasetSpec, Kind, PlacementRule, ReadHow, Write,
 };
 use photon_region::{Command, Config, Limits, Region, Reply};
-use photon_state::{PAGE_BYTES, Pages};
+use photon_state::{Change, Op, PAGE_BYTES, Pages};
 use planet::{Planet, eu_only, west};
 use records::*;
 
@@ -115,4 +116,22 @@ fn a_list_that_shows_something_does_not_look_at_all_that_is_over() {
     let (keys, more, pages) = list(&planet, &of, 1_000);
     assert_eq!((keys, more), (vec!["a".to_owned()], true));
     assert!(pages <= 129 * PAGES + 8, "{pages} pages for 8 MiB");
+}
+
+#[test]
+fn a_comparison_reads_the_records_that_may_differ_and_no_others() {
+    let mut planet = Planet::of(forgetful);
+    let of = planet.declare("eu", dataset(Kind::Register));
+    (0..60).for_each(|n| drop(planet.write("eu", &of, large(&format!("k{n}"))).unwrap()));
+    planet.restart("ap", |op| {
+        let is_lost = op.key.as_bytes().ends_with(b"k7") && matches!(op.change, Change::Update(_));
+        let change = if is_lost { Change::Delete } else { op.change.clone() };
+        Arc::new(Op { change, ..(**op).clone() })
+    });
+    assert_eq!(planet.read("ap", &of, "k7"), "none");
+    let before = pages_read(&planet, "eu");
+    planet.pass(Duration::from_secs(100));
+    assert_ne!(planet.read("ap", &of, "k7"), "none", "it was found and mended");
+    let pages = pages_read(&planet, "eu") - before;
+    assert!(pages < 10 * PAGES, "{pages} pages for one record");
 }
