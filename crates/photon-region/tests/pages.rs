@@ -14,7 +14,7 @@ use photon_region::data::{
     DataCommand, DataReply, DatasetName, DatasetSpec, Kind, PlacementRule, ReadHow, Write,
 };
 use photon_region::{Command, Config, Limits, Region, Reply};
-use photon_state::{Change, Op, PAGE_BYTES, Pages};
+use photon_state::{Change, Op, PAGE_BYTES, Pages, PlacementId};
 use planet::{Planet, eu_only, west};
 use records::*;
 
@@ -134,4 +134,33 @@ fn a_comparison_reads_the_records_that_may_differ_and_no_others() {
     assert_ne!(planet.read("ap", &of, "k7"), "none", "it was found and mended");
     let pages = pages_read(&planet, "eu") - before;
     assert!(pages < 10 * PAGES, "{pages} pages for one record");
+}
+
+#[test]
+fn a_state_for_a_peer_reads_nothing_of_placements_that_it_is_not_in() {
+    let mut planet = Planet::of(forgetful);
+    let everywhere = PlacementId::global();
+    let values = [("eu".into(), eu_only()), ("west".into(), west()), ("all".into(), everywhere)];
+    let rule =
+        PlacementRule::ByRecord { attribute: "at".into(), values: values.into(), others: None };
+    let of = planet.declare("eu", DatasetSpec { rule, ..dataset(Kind::Register) });
+    planet.pass(Duration::from_secs(2));
+    planet.cut("ap");
+    for n in 0..60 {
+        let spot = spot(["eu", "west", "all"][if n < 5 { 2 } else { n % 2 }]);
+        planet.write("eu", &of, Write { spot, ..large(&format!("k{n:02}")) }).unwrap();
+    }
+    for region in ["eu", "us"] {
+        planet.data(region, DataCommand::Compact).unwrap();
+    }
+    planet.pass(Duration::from_secs(10));
+    let before = pages_read(&planet, "eu");
+    planet.link("ap");
+    planet.pass(Duration::from_secs(3));
+    let has = |region: &str| planet.regions[region].store().seen().clone();
+    let of_all = |(stream, _): &(&photon_state::StreamId, u64)| stream.placement == everywhere;
+    assert!(has("ap").iter().filter(of_all).eq(has("eu").iter().filter(of_all)));
+    assert_eq!(planet.regions["eu"].view().counters.transfers, 1);
+    let pages = pages_read(&planet, "eu") - before;
+    assert!(pages < 15 * PAGES, "{pages} pages for 5 records");
 }
