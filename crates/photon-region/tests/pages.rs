@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::data::{
-    DataCommand, DataReply, DatasetName, DatasetSpec, Kind, PlacementRule, ReadHow, Write,
+    DataCommand, DataReply, DatasetName, DatasetSpec, Kind, Mode, PlacementRule, ReadHow, Write,
 };
-use photon_region::{Command, Config, Limits, Region, Reply};
-use photon_state::{Change, Op, PAGE_BYTES, Pages, PlacementId};
-use planet::{Planet, eu_only, west};
+use photon_region::{Command, Config, Input, Limits, Region, Reply};
+use photon_state::crdt::Shape;
+use photon_state::{Change, Dataset, Op, PAGE_BYTES, Pages, PlacementId, Tally};
+use planet::{Planet, eu_only, id, west};
 use records::*;
 
 /// Pages in memory, without end.
@@ -163,4 +164,32 @@ fn a_state_for_a_peer_reads_nothing_of_placements_that_it_is_not_in() {
     assert_eq!(planet.regions["eu"].view().counters.transfers, 1);
     let pages = pages_read(&planet, "eu") - before;
     assert!(pages < 15 * PAGES, "{pages} pages for 5 records");
+}
+
+/// Returns how many records a region holds, without a look at them.
+fn held(planet: &Planet, region: &str) -> usize {
+    let shelf = (PlacementId::global(), Dataset(5), Shape::Fields);
+    planet.regions[region].store().tally(&shelf).map_or(0, Tally::records)
+}
+
+#[test]
+fn what_ends_at_one_moment_is_removed_a_few_megabytes_at_a_time() {
+    let mut planet = Planet::of(forgetful);
+    let mode = Mode::AsyncMaster { master: id("eu") };
+    let of = planet.declare("eu", DatasetSpec { mode, ..dataset(Kind::Register) });
+    for n in 0..200 {
+        let ttl = Some(Duration::from_secs(60));
+        planet.write("eu", &of, Write { ttl, ..large(&format!("k{n}")) }).unwrap();
+    }
+    planet.now.mono += Duration::from_secs(60);
+    planet.now.wall_ms += 60_000;
+    let before = ["ap", "eu"].map(|it| pages_read(&planet, it));
+    planet.input("ap", Input::Tick);
+    assert_eq!(pages_read(&planet, "ap"), before[0], "it removes nothing, so it looks at nothing");
+    planet.input("eu", Input::Tick);
+    let (left, pages) = (held(&planet, "eu"), pages_read(&planet, "eu") - before[1]);
+    assert_eq!(left, 200 - 128, "8 MiB are removed at once");
+    assert!(pages <= 128 * 2 * (PAGES + 2), "{pages} pages for 128 records");
+    planet.pass(Duration::from_secs(3));
+    assert_eq!(["ap", "eu", "us"].map(|it| held(&planet, it)), [0, 0, 0]);
 }
