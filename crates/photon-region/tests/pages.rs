@@ -193,3 +193,14 @@ fn what_ends_at_one_moment_is_removed_a_few_megabytes_at_a_time() {
     planet.pass(Duration::from_secs(3));
     assert_eq!(["ap", "eu", "us"].map(|it| held(&planet, it)), [0, 0, 0]);
 }
+
+#[test]
+fn a_large_record_on_pages_counts_with_what_it_costs_in_memory() {
+    let mut planet = Planet::of(forgetful);
+    let of = planet.declare("eu", dataset(Kind::Register));
+    for n in 0..1_000 {
+        planet.write("eu", &of, put(&format!("{n:020}"), &"x".repeat(1_900))).unwrap();
+    }
+    let counted = planet.regions["eu"].store().memory_bytes() / 1_000;
+    assert!((150..300).contains(&counted), "{counted} bytes a record");
+}
