@@ -130,7 +130,9 @@ impl Region {
         match &self.compaction.stage {
             Stage::Idle => {
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
-                let is_wanted = self.compaction.is_wanted || self.purge_is_due();
+                // While a peer's state is on its way, nobody knows what the log is free of.
+                let purge_is_due = self.purge_is_due() && !self.may_take_parts();
+                let is_wanted = self.compaction.is_wanted || purge_is_due;
                 if (is_wanted || due <= self.compaction.log_bytes) && may_stand {
                     self.begin_state();
                 }
