@@ -14,7 +14,10 @@ use photon_region::data::{
     Adopt, DataCommand, DataReply, DatasetName, DatasetSpec, Expect, FieldEdit, Kind, MoveId,
     MoveState, Moved, Write,
 };
-use photon_region::{Input, Large, Message, Question, Refusal, decode_message, encode_message};
+use photon_region::{
+    Config, Input, Large, Limits, Message, Question, Refusal, Region, decode_message,
+    encode_message,
+};
 use photon_state::crdt::{Field, Version, Written};
 use photon_state::{Change, Dataset, Dot, Hlc, Op, PlacementId, Record, Seen, Source, StreamId};
 use planet::{Passes, Planet, id, us_only};
@@ -328,4 +331,44 @@ fn a_record_that_is_too_large_to_travel_is_not_moved() {
     let refused = receipt(&mut planet, ticket);
     let is_too_large = matches!(refused, Err(Refusal::TooLarge { what: Large::Content, .. }));
     assert!(is_too_large, "{refused:?}");
+}
+
+/// A region that lets go of its log after a few seconds, or, in `ap`, after a minute.
+fn with_short_log(name: &str) -> Region {
+    let log_retention = Duration::from_secs(if name == "ap" { 60 } else { 5 });
+    let limits = Limits { recent_bytes_max: 1, log_retention, ..Limits::default() };
+    Region::new(Config { limits, ..planet::config(name) })
+}
+
+#[test]
+fn a_state_that_was_needless_does_not_keep_a_log_from_being_free_of_what_moved() {
+    let mut planet = Planet::of(with_short_log);
+    let of = planet.declare("ap", by_record(Kind::Map, Some(PlacementId::global())));
+    planet.write("us", &of, Write { spot: spot("others"), ..edits(vec![set("a", "1")]) }).unwrap();
+    let ticket = move_to(&mut planet, "us", &of, "eu");
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(receipt(&mut planet, ticket).unwrap().state, MoveState::Done);
+    planet.cut("ap");
+    for (region, key) in [("eu", "x"), ("us", "y")] {
+        let write = Write { key: key.into(), spot: spot("others"), ..edits(vec![set("a", "1")]) };
+        planet.write(region, &of, write).unwrap();
+        planet.data(region, DataCommand::Compact).unwrap();
+    }
+    planet.pass(Duration::from_secs(10));
+    // Both others send the state. One of them does not hear that its first part was taken until it
+    // hears that all is there.
+    planet.passes =
+        |from, to, it| !(from == "ap" && to == "us" && matches!(it, Message::Took { .. }));
+    planet.link_two("ap", "us");
+    planet.link_two("ap", "eu");
+    planet.pass(Duration::from_secs(70));
+    let sent = ["eu", "us"].map(|it| planet.regions[it].view().counters.transfers);
+    assert_eq!(sent, [1, 1]);
+    let appended = planet.appended["ap"];
+    planet.pass(Duration::from_secs(20));
+    assert_eq!(planet.appended["ap"], appended, "nothing can be purged, so nothing is written");
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(20));
+    let all = receipts(&mut planet, "eu", &of);
+    assert!(all[0].purged.contains_key(&id("ap")), "{:?}", all[0].purged);
 }

@@ -27,7 +27,7 @@ pub use op::{Change, Dataset, Key, Op, Record, StreamId, Update};
 pub use pages::{PAGE_BYTES, PageCounts, Pages};
 pub use position::Position;
 pub use seen::Seen;
-pub use store::{Applied, Content, Entry, Log, Register, Shelf, Store};
+pub use store::{Applied, Content, Entry, Log, Place, Register, Shelf, Store};
 pub use tally::{Seat, Tally};
 pub use time::{Hlc, HlcError, Now};
 pub use values::Held;

@@ -14,6 +14,9 @@ use crate::pages::{PAGE_BYTES, Paging, Space};
 // A block has room in one page.
 const _: () = assert!(Block::BYTES_MAX <= PAGE_BYTES);
 
+// What is known of a large value that is on pages takes as little room as it is said to.
+const _: () = assert!(size_of::<Large>() <= 24);
+
 const NOWHERE: &str = "what is on a page was written to it";
 
 /// A block of small values.
@@ -117,21 +120,23 @@ pub(crate) enum Laid {
 /// A value that is too large for a block.
 #[derive(Debug)]
 pub(crate) enum Large {
-    Here {
-        value: Value,
-        is_used: AtomicBool,
-    },
+    /// In a box, so that what is on pages takes little room in the tree of all of them.
+    Here { value: Box<Value>, is_used: AtomicBool },
     There {
         pages: Box<[u32]>,
-        len: usize,
-        /// What it takes in memory when it is there.
-        weight: usize,
+        len: u32,
+        /// What it takes in memory when it is here.
+        weight: u32,
     },
 }
 
 impl Large {
+    /// What it costs while it is on pages, beside its key and four bytes a page: its place in a
+    /// tree that is not full, and two small pieces of memory.
+    const THERE_WEIGHT: usize = 128;
+
     pub(crate) fn new(value: Value) -> Self {
-        Self::Here { value, is_used: AtomicBool::new(true) }
+        Self::Here { value: Box::new(value), is_used: AtomicBool::new(true) }
     }
 
     /// Lets it be looked at.
@@ -143,7 +148,7 @@ impl Large {
             }
             Self::There { pages, len, .. } => {
                 let paging = space.paging.as_ref().expect(NOWHERE);
-                Cow::Owned(read(paging, &space.sources, pages, *len))
+                Cow::Owned(read(paging, &space.sources, pages, *len as usize))
             }
         }
     }
@@ -151,10 +156,10 @@ impl Large {
     /// Brings it into memory; its pages are erased.
     pub(crate) fn bring(self, space: &mut Space) -> Value {
         match self {
-            Self::Here { value, .. } => value,
+            Self::Here { value, .. } => *value,
             Self::There { pages, len, .. } => {
                 let paging = space.paging.as_mut().expect(NOWHERE);
-                let value = read(paging, &space.sources, &pages, len);
+                let value = read(paging, &space.sources, &pages, len as usize);
                 pages.iter().for_each(|page| paging.give_back(*page));
                 value
             }
@@ -183,16 +188,20 @@ impl Large {
             };
             pages.push(page);
         }
-        let (len, weight) = (bytes.len(), weight(value));
+        let short = |it: usize| u32::try_from(it).expect("a record has a few MiB");
+        let (len, weight) = (short(bytes.len()), short(weight(value)));
         *self = Self::There { pages: pages.into(), len, weight };
         Laid::Away
     }
 
-    /// Returns how much less memory it takes than if it were there.
-    pub(crate) fn away(&self) -> usize {
+    /// Returns how much less memory it takes, with its key, than if it were here.
+    pub(crate) fn away(&self, key: &[u8]) -> usize {
         match self {
             Self::Here { .. } => 0,
-            Self::There { pages, weight, .. } => weight.saturating_sub(size_of_val(&**pages)),
+            Self::There { pages, weight, .. } => {
+                let there = Self::THERE_WEIGHT + key.len() + size_of_val(&**pages);
+                (*weight as usize).saturating_sub(there)
+            }
         }
     }
 }

@@ -133,11 +133,27 @@ pub enum Content<'a> {
     Value(Cow<'a, Value>),
 }
 
-/// What a record holds, before it is looked at.
-enum Place<'a> {
+/// Where what a record holds is, before it is looked at: a value may lie on pages.
+#[derive(Clone, Debug)]
+pub struct Place<'a>(Within<'a>);
+
+#[derive(Clone, Debug)]
+enum Within<'a> {
     Register(&'a Register),
     Log(&'a Log),
     Value(Held<'a>),
+}
+
+impl<'a> Place<'a> {
+    /// Looks at it.
+    #[must_use]
+    pub fn content(&self) -> Content<'a> {
+        match &self.0 {
+            Within::Register(it) => Content::Register(it),
+            Within::Log(it) => Content::Log(it),
+            Within::Value(it) => Content::Value(it.value()),
+        }
+    }
 }
 
 impl Store {
@@ -318,32 +334,12 @@ impl Store {
         self.seen.raise(stream, seq);
     }
 
-    /// Iterates over all that is held after a position, in order.
+    /// Iterates over all that is held after a position, in order, short of the values of placements
+    /// that are not wanted: those are not looked at, however many they are.
     pub fn after<'a>(
         &'a self,
         position: Option<&'a Position>,
-    ) -> impl Iterator<Item = (Position, Content<'a>)> {
-        self.walk(position).map(|(position, place)| {
-            let content = match place {
-                Place::Register(it) => Content::Register(it),
-                Place::Log(it) => Content::Log(it),
-                Place::Value(it) => Content::Value(it.value()),
-            };
-            (position, content)
-        })
-    }
-
-    /// Iterates over the positions of all that is held after a position, in order.
-    pub fn positions<'a>(
-        &'a self,
-        position: Option<&'a Position>,
-    ) -> impl Iterator<Item = Position> + 'a {
-        self.walk(position).map(|(position, _)| position)
-    }
-
-    fn walk<'a>(
-        &'a self,
-        position: Option<&'a Position>,
+        is_wanted: impl Fn(&PlacementId) -> bool + 'a,
     ) -> impl Iterator<Item = (Position, Place<'a>)> {
         use Bound::{Excluded, Unbounded};
         let (registers, logs, values) = match position {
@@ -354,21 +350,24 @@ impl Store {
         };
         let registers = registers.into_iter().flat_map(|from| {
             let held = self.registers.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Register(record.clone()), Place::Register(it)))
+            held.map(|(record, it)| {
+                (Position::Register(record.clone()), Place(Within::Register(it)))
+            })
         });
         let logs = logs.into_iter().flat_map(|from| {
             let held = self.logs.range::<Record, _>((from, Unbounded));
-            held.map(|(record, it)| (Position::Log(record.clone()), Place::Log(it)))
+            held.map(|(record, it)| (Position::Log(record.clone()), Place(Within::Log(it))))
         });
         let from = values.map_or(Unbounded, |(shelf, _)| Bound::Included(shelf));
         let shelves = self.values.range::<Shelf, _>((from, Unbounded));
+        let shelves = shelves.filter(move |((placement, ..), _)| is_wanted(placement));
         let values = shelves.flat_map(move |(shelf, held)| {
             let from = match values {
                 Some((first, key)) if first == shelf => Excluded(key.as_bytes()),
                 Some(_) | None => Unbounded,
             };
             let position = |it: &Held<'_>| Position::Value(*shelf, Key::new(it.key()));
-            held.range(from, &self.space).map(move |it| (position(&it), Place::Value(it)))
+            held.range(from, &self.space).map(move |it| (position(&it), Place(Within::Value(it))))
         });
         registers.chain(logs).chain(values)
     }
@@ -414,7 +413,8 @@ impl Store {
     /// Returns every record with what it holds, in order: equal for regions that saw the same.
     #[must_use]
     pub fn contents(&self) -> Vec<(Record, Content<'_>)> {
-        self.after(None).map(|(position, content)| (position.into_record(), content)).collect()
+        let all = self.after(None, |_| true);
+        all.map(|(position, it)| (position.into_record(), it.content())).collect()
     }
 }
 

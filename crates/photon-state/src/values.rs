@@ -73,7 +73,7 @@ impl Values {
 
     /// What a field costs beside its weight: room for more fields, and small pieces of memory.
     const PIECE_WEIGHT: usize = 112;
-    /// What a block or a large value costs that is on pages.
+    /// What a block costs that is on a page.
     const SLOT_WEIGHT: usize = 96;
     /// Room for what is packed, short of a value that is larger than most.
     const PACKED_BYTES: usize = 224;
@@ -144,7 +144,7 @@ impl Values {
         let place = block.find(key);
         let held = place.ok().map(|at| block.entry(at).1);
         let whole = held.filter(|it| is_whole(it)).and_then(|_| self.whole.remove(key));
-        self.away -= whole.as_ref().map_or(0, Large::away);
+        self.away -= whole.as_ref().map_or(0, |it| it.away(key));
         let whole = whole.map(|it| it.bring(space));
         self.weight -= held.map_or(0, |it| Self::entry_weight(key, it));
         self.weight -= whole.as_ref().map_or(0, |it| Self::whole_weight(key, it));
@@ -241,7 +241,7 @@ impl Values {
         for (key, large) in self.whole.range_mut::<[u8], _>((from, Bound::Unbounded)) {
             *looks = looks.saturating_sub(1);
             match large.lay_away(sources, paging, |it| Self::whole_weight(key, it)) {
-                Laid::Away => self.away += large.away(),
+                Laid::Away => self.away += large.away(key),
                 Laid::Not => {}
                 Laid::Full => *looks = 0,
             }
@@ -252,7 +252,7 @@ impl Values {
         None
     }
 
-    /// Returns how much less memory a block takes than if it were there.
+    /// Returns how much less memory a block takes than if it were here.
     fn away_weight(slot: &Slot) -> usize {
         slot.away().map_or(0, |(bytes, count)| {
             (bytes + Self::ENTRY_WEIGHT * count).saturating_sub(Self::SLOT_WEIGHT)

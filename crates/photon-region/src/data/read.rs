@@ -4,7 +4,8 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use photon_state::{Key, Now, PlacementId, RegionId, Seen};
+use bytes::Bytes;
+use photon_state::{Held, Key, Now, PlacementId, RegionId, Seen};
 
 use super::declare::reply;
 use super::look::{Look, Looked};
@@ -25,6 +26,10 @@ impl Region {
     const PAGE_MAX: usize = 1_000;
     /// Bytes of records in one page, short of one record that is larger.
     const PAGE_BYTES_MAX: usize = 4 << 20;
+    /// Records that are looked at for one page that is not empty, as not all of them are shown.
+    const LOOKED_AT_MAX: usize = 4 * Self::PAGE_MAX;
+    /// Bytes of the records that are looked at for one page that is not empty, short of one.
+    const LOOKED_AT_BYTES_MAX: usize = 2 * Self::PAGE_BYTES_MAX;
 
     /// Looks for a record, and says what is to be done if it cannot be shown from here.
     pub(super) fn look_at_record(
@@ -264,7 +269,10 @@ impl Region {
         Ok(Looked::Here(reply(append, page)))
     }
 
-    /// Returns the records of some placements from a key on, by key, and whether there are more.
+    /// Returns the records of some placements from a key on, by key, and whether there may be more.
+    ///
+    /// The placements are gone through side by side, because a value may have to be read from
+    /// pages: none is that is not shown, but for the one that tells that there is more.
     fn page(
         &self,
         now: Now,
@@ -272,48 +280,48 @@ impl Region {
         placements: &[PlacementId],
         start: Bound<&Key>,
         (prefix, limit): (&[u8], usize),
-    ) -> (Vec<(bytes::Bytes, Shown)>, bool) {
+    ) -> (Vec<(Bytes, Shown)>, bool) {
         let name_bytes = 1 + spec.name.as_str().len();
         let begin = data_key(&spec.name, prefix);
-        let mut records = Vec::new();
-        for placement in placements {
-            let shelf = (*placement, DATA, spec.kind.shape());
-            let within = self.store.states(shelf, start);
-            let within = within.take_while(|it| it.key().starts_with(begin.as_bytes()));
-            let shown = within.filter_map(|it| {
-                let shown = self.show_value(now, spec, *placement, &it.value())?;
-                Some((bytes::Bytes::copy_from_slice(&it.key()[name_bytes..]), shown))
-            });
-            records.extend(shown.take(limit + 1));
-        }
-        records.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if 1 < placements.len() {
-            records = one_for_each_key(records);
-        }
-        let mut bytes = 0;
-        let fits = |(key, shown): &&(bytes::Bytes, Shown)| {
-            let is_first = bytes == 0;
-            bytes += key.len() + shown.weight();
-            is_first || bytes <= Self::PAGE_BYTES_MAX
+        let from = |placement: &PlacementId| {
+            let held = self.store.states((*placement, DATA, spec.kind.shape()), start);
+            let within = held.take_while(|it| it.key().starts_with(begin.as_bytes()));
+            (*placement, within.peekable())
         };
-        let count = records.iter().take(limit).take_while(fits).count();
-        let more = count < records.len();
-        records.truncate(count);
-        (records, more)
+        let mut rows: Vec<_> = placements.iter().map(from).collect();
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let (mut looked_at, mut looked_at_bytes) = (0, 0);
+        loop {
+            let keys = rows.iter_mut().filter_map(|(_, row)| row.peek().map(Held::key));
+            let Some(key) = keys.min().map(Bytes::copy_from_slice) else { return (records, false) };
+            let has_looked =
+                Self::LOOKED_AT_MAX <= looked_at || Self::LOOKED_AT_BYTES_MAX <= looked_at_bytes;
+            if has_looked && !records.is_empty() {
+                return (records, true);
+            }
+            let mut shown = Vec::new();
+            for (placement, row) in &mut rows {
+                let Some(held) = row.next_if(|it| it.key() == &*key) else { continue };
+                let value = held.value();
+                looked_at += 1;
+                looked_at_bytes += value.weight();
+                shown.extend(self.show_value(now, spec, *placement, &value));
+            }
+            let Some(shown) = first_of(shown) else { continue };
+            let key = key.slice(name_bytes..);
+            bytes += key.len() + shown.weight();
+            let is_full = records.len() == limit || Self::PAGE_BYTES_MAX < bytes;
+            if is_full && !records.is_empty() {
+                return (records, true);
+            }
+            records.push((key, shown));
+        }
     }
 }
 
-/// Shows one record for each key: the youngest, where several live that were made apart.
-fn one_for_each_key(sorted: Vec<(bytes::Bytes, Shown)>) -> Vec<(bytes::Bytes, Shown)> {
-    let of_one_key = |all: &[(bytes::Bytes, Shown)]| {
-        let (key, _) = all.first()?;
-        let shown: Vec<Shown> = all.iter().map(|(_, it)| it.clone()).collect();
-        let (live, blank): (Vec<_>, Vec<_>) = shown.into_iter().partition(Shown::is_live);
-        let first = youngest_first(live).into_iter().chain(blank).next()?;
-        Some((key.clone(), first))
-    };
-    if sorted.windows(2).all(|it| it[0].0 != it[1].0) {
-        return sorted;
-    }
-    sorted.chunk_by(|a, b| a.0 == b.0).filter_map(of_one_key).collect()
+/// Returns what is shown of the records with one key: the youngest one that lives, where several do
+/// that were made apart.
+fn first_of(shown: Vec<Shown>) -> Option<Shown> {
+    let (live, blank): (Vec<_>, Vec<_>) = shown.into_iter().partition(Shown::is_live);
+    youngest_first(live).into_iter().chain(blank).next()
 }

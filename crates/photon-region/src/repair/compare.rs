@@ -171,23 +171,35 @@ impl Region {
         let now = self.now.mono;
         let Some(mut scan) = self.repair.scan.take_if(|it| it.at <= now) else { return };
         let from = scan.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut last = None;
-        let mut looked_at = 0;
-        for held in self.store.states(scan.shelf, from).take(Repair::LOOKED_AT_MAX) {
+        let pages_before = self.store.pages().read;
+        let (mut looked_at, mut bytes, mut pages, mut stopped_at) = (0, 0, 0, None);
+        for held in self.store.states(scan.shelf, from) {
             looked_at += 1;
             let seat = Seat::of(held.key());
-            let print = seat.print(&held.value());
-            if scan.leaves.contains(&seat.leaf()) && print != 0 {
-                scan.found.insert(Word::short(print), Key::new(held.key()));
+            // Few leaves are wanted, and the value of a record may have to be read from pages.
+            if scan.leaves.contains(&seat.leaf()) {
+                let value = held.value();
+                bytes += value.weight();
+                let print = seat.print(&value);
+                if print != 0 {
+                    scan.found.insert(Word::short(print), Key::new(held.key()));
+                }
             }
-            last = Some(held);
+            pages = self.store.pages().read - pages_before;
+            if Repair::LOOKED_AT_MAX <= looked_at
+                || Repair::LOOKED_AT_BYTES_MAX <= bytes
+                || Repair::PAGES_READ_MAX <= pages
+            {
+                stopped_at = Some(Key::new(held.key()));
+                break;
+            }
         }
         if Repair::LISTED_MAX < scan.found.len() {
             return; // They have become too many: the next comparison takes fewer leaves.
         }
-        if looked_at == Repair::LOOKED_AT_MAX {
-            scan.after = last.map(|it| Key::new(it.key()));
-            scan.at = now + Repair::PAUSE;
+        if stopped_at.is_some() {
+            scan.after = stopped_at;
+            scan.at = now + Repair::pause(pages);
             self.repair.scan = Some(scan);
             return;
         }

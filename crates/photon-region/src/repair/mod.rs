@@ -80,10 +80,16 @@ impl Repair {
     const BUCKETS_MAX: usize = 256;
     /// Records that are listed at once.
     const LISTED_MAX: usize = 8_192;
-    /// Records that are looked at in one go: about half a millisecond.
+    /// Records whose keys are looked at in one go: about half a millisecond, if they are in memory.
     const LOOKED_AT_MAX: usize = 4_096;
-    /// How long others come first between two such goes.
+    /// Bytes of the values that are looked at in one go, short of one that is larger.
+    const LOOKED_AT_BYTES_MAX: usize = 2 << 20;
+    /// Pages that are read in one go, short of those of one record.
+    const PAGES_READ_MAX: u64 = 256;
+    /// How long others come first between two such goes, and how much longer for each page that was
+    /// read: about as long as a disk takes to read it.
     const PAUSE: Duration = Duration::from_millis(2);
+    const PAUSE_PER_PAGE: Duration = Duration::from_micros(100);
     /// Fields whose writes are told in one message, short of one record that has more.
     const OUTLINED_MAX: usize = 16_384;
     /// Bytes of sums in one message, short of one that is larger; and of those that wait, of which
@@ -95,6 +101,11 @@ impl Repair {
     const CASE_WAITS: Duration = Duration::from_secs(60);
     /// The shapes of the shelves that are compared.
     const SHAPES: [Shape; 3] = [Shape::Fields, Shape::Counter, Shape::Escrow];
+
+    /// Returns how long others come first after a go that has read some pages.
+    fn pause(pages: u64) -> Duration {
+        Self::PAUSE + Self::PAUSE_PER_PAGE * u32::try_from(pages).unwrap_or(u32::MAX)
+    }
 
     /// Whether sums wait for an op to be seen.
     pub(crate) fn holds_sums(&self) -> bool {

@@ -130,7 +130,9 @@ impl Region {
         match &self.compaction.stage {
             Stage::Idle => {
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
-                let is_wanted = self.compaction.is_wanted || self.purge_is_due();
+                // While a peer's state is on its way, nobody knows what the log is free of.
+                let purge_is_due = self.purge_is_due() && !self.may_take_parts();
+                let is_wanted = self.compaction.is_wanted || purge_is_due;
                 if (is_wanted || due <= self.compaction.log_bytes) && may_stand {
                     self.begin_state();
                 }
@@ -199,12 +201,14 @@ impl Region {
         let is_wanted = |it: &PlacementId| placements.is_empty() || placements.contains(it);
         let bound = self.covers.bound(after.as_ref()).cloned();
         let (mut items, mut bytes, mut upto) = (Vec::new(), 0, bound.clone());
-        for (looked_at, (position, content)) in self.store.after(after.as_ref()).enumerate() {
+        let held = self.store.after(after.as_ref(), is_wanted);
+        for (looked_at, (position, place)) in held.enumerate() {
             if bound.as_ref().is_some_and(|bound| *bound < position) {
                 break;
             }
+            // What is not wanted is not looked at: it may lie on pages.
             let wanted = is_wanted(&position.placement());
-            let item = if wanted { self.item(position.clone(), content) } else { None };
+            let item = if wanted { self.item(position.clone(), place.content()) } else { None };
             bytes += item.as_ref().map_or(0, Item::weight);
             items.extend(item);
             if self.config.limits.part_bytes_max <= bytes || PART_ITEMS_MAX <= looked_at {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Fields, Shape, Value};
-use photon_state::{Dot, Entry, Key, Position, Record, Register, Seen, Shelf, Source, StreamId};
+use photon_state::{
+    Dot, Entry, Key, PlacementId, Position, Record, Register, Seen, Shelf, Source, StreamId,
+};
 
 use super::cover::Cover;
 use super::part::{Item, Part, Range, Step};
@@ -66,7 +68,7 @@ impl Region {
 
     /// Puts a range in place of what is there.
     fn put_range(&mut self, range: Range) {
-        let held = self.store.positions(range.after.as_ref());
+        let held = self.store.after(range.after.as_ref(), |_| true).map(|(position, _)| position);
         let held: Vec<Position> = held.take_while(|it| range.holds(it)).collect();
         let mut touched = Touched::default();
         for position in held {
@@ -95,10 +97,11 @@ impl Region {
     fn merge_range(&mut self, range: Range, append: u64) {
         let mut touched = Touched::default();
         let named: BTreeSet<Position> = range.items.iter().map(Item::position).collect();
-        let held = self.store.positions(range.after.as_ref());
+        let is_meant = |it: &PlacementId| range.placements.contains(it);
+        let held = self.store.after(range.after.as_ref(), is_meant).map(|(position, _)| position);
         let others: Vec<Position> = held
             .take_while(|it| range.holds(it))
-            .filter(|it| range.placements.contains(&it.placement()) && !named.contains(it))
+            .filter(|it| is_meant(&it.placement()) && !named.contains(it))
             .collect();
         for item in range.items {
             self.put_item(item, (append, Some(&range.seen)), &mut touched);

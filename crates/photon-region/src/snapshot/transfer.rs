@@ -117,11 +117,12 @@ impl Region {
         }
     }
 
-    /// Gives up a state that a peer has not begun to take, if it has all of it by now.
+    /// Sends nothing more of a state that a peer has not begun to take, if it has all of it by now,
+    /// but the last word: the first part may be on its way, and who has taken it waits for the end.
     pub(crate) fn drop_needless_transfer(&mut self, to: RegionId) {
         let Some(peer) = self.peers.get_mut(&to) else { return };
         let (theirs, incarnation) = (&peer.theirs, peer.incarnation);
-        let has_all = |it: &mut Transfer| {
+        let has_all = |it: &&mut Transfer| {
             let is_its_own = |stream: &photon_state::StreamId| {
                 stream.origin == to && stream.incarnation == incarnation
             };
@@ -131,7 +132,9 @@ impl Region {
             let is_begun = it.under_way.front().is_none_or(|(index, _)| 0 < *index);
             !is_begun && lacking.next().is_none()
         };
-        peer.transfer.take_if(has_all);
+        if let Some(transfer) = peer.transfer.as_mut().filter(has_all) {
+            transfer.left = Left::End;
+        }
     }
 
     /// Sends parts again that got no answer.

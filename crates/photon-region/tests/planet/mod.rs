@@ -39,9 +39,14 @@ pub(crate) const NAMES: [&str; 3] = ["ap", "eu", "us"];
 
 impl Planet {
     pub(crate) fn new() -> Self {
+        Self::of(empty)
+    }
+
+    /// Makes a planet of regions that are made so.
+    pub(crate) fn of(make: impl Fn(&'static str) -> Region) -> Self {
         let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
         let mut planet = Self {
-            regions: NAMES.iter().map(|name| (*name, empty(name))).collect(),
+            regions: NAMES.iter().map(|name| (*name, make(name))).collect(),
             appended: BTreeMap::new(),
             logs: NAMES.iter().map(|name| (*name, Vec::new())).collect(),
             replies: BTreeMap::new(),
@@ -158,7 +163,12 @@ impl Planet {
                     Output::Reply(ticket, reply) => {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
-                    Output::Fetch { .. } => panic!("everything fits in memory"),
+                    Output::Fetch { stream, from, .. } => {
+                        let held = self.logs[name].iter().filter(|it| it.stream == stream);
+                        let mut ops: Vec<_> = held.filter(|it| from <= it.seq).cloned().collect();
+                        ops.truncate(10);
+                        inputs.push_back((name, Input::Fetched { stream, from, ops }));
+                    }
                     Output::Notice(notice) => self.notices.push((name, notice)),
                     Output::Truncate { stream, seq } => {
                         let log = self.logs.get_mut(name).unwrap();
@@ -225,7 +235,7 @@ pub(crate) fn empty(name: &str) -> Region {
     Region::new(config(name))
 }
 
-fn config(name: &str) -> Config {
+pub(crate) fn config(name: &str) -> Config {
     let place = |n: usize| Place { latitude: 0.0, longitude: 30.0 * n as f64 };
     Config {
         region: id(name),
