@@ -7,7 +7,7 @@ use std::time::Duration;
 use photon_state::RegionId;
 
 use crate::contract::{Answer, AtHome, Message, Output, Question, Reply, Ticket};
-use crate::data::DataRefusal;
+use crate::data::{DataRefusal, ReplyKind};
 use crate::desk::Held;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -28,7 +28,41 @@ struct Ask {
     to: RegionId,
     asker: Asker,
     until: Duration,
-    is_about_task: bool,
+    wanted: Wanted,
+}
+
+/// What kind of answer fits a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Standing,
+    Data(ReplyKind),
+    State,
+    Rights,
+}
+
+impl Wanted {
+    fn by(question: &Question) -> Self {
+        match question {
+            Question::Task(_) => Self::Standing,
+            Question::Data(command) => Self::Data(command.reply_kind()),
+            Question::State { .. } => Self::State,
+            Question::Rights { .. } => Self::Rights,
+        }
+    }
+
+    /// Whether an answer fits. A refusal fits every question.
+    fn fits(self, answer: &Result<Answer, Refusal>) -> bool {
+        match answer {
+            Ok(Answer::Standing(..)) => self == Self::Standing,
+            Ok(Answer::Data(reply)) => match self {
+                Self::Data(kind) => reply.is(kind),
+                Self::Standing | Self::State | Self::Rights => false,
+            },
+            Ok(Answer::State(..)) => self == Self::State,
+            Ok(Answer::Rights(_)) => self == Self::Rights,
+            Err(_) => true,
+        }
+    }
 }
 
 /// Who waits for an answer.
@@ -119,20 +153,26 @@ impl Region {
     ) {
         self.asks.last += 1;
         let (number, until) = (self.asks.last, self.now.mono.saturating_add(patience));
-        let is_about_task = matches!(question, Question::Task(_));
-        self.asks.open.insert(number, Ask { to, asker, until, is_about_task });
+        let wanted = Wanted::by(&question);
+        self.asks.open.insert(number, Ask { to, asker, until, wanted });
         self.asks.deadlines.insert((until, number));
         self.output(Output::Send(to, Message::Ask(number, question)));
     }
 
+    /// Takes in what a peer answers. What cannot be an answer to what it was asked is as good as
+    /// none: whoever waits is refused, and shown nothing of it.
     pub(crate) fn on_answer(
         &mut self,
         from: RegionId,
         number: u64,
         answer: Result<Answer, Refusal>,
     ) {
-        if self.asks.open.get(&number).is_some_and(|ask| ask.to == from) {
+        let Some(ask) = self.asks.open.get(&number).filter(|ask| ask.to == from) else { return };
+        if ask.wanted.fits(&answer) {
             self.close_ask(number, answer);
+        } else {
+            self.counters.misplaced += 1;
+            self.fail_ask(number);
         }
     }
 
@@ -152,7 +192,9 @@ impl Region {
                 let reply = match answer {
                     Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
                     Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),
-                    Ok(Answer::State(..) | Answer::Rights(_)) => return, // Nobody asked for it.
+                    Ok(Answer::State(..) | Answer::Rights(_)) => {
+                        unreachable!("no command asks for it, and answers are checked")
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 self.counters.refused += u64::from(reply.is_err());
@@ -167,10 +209,11 @@ impl Region {
     fn fail_ask(&mut self, number: u64) {
         let Some(ask) = self.asks.open.get(&number) else { return };
         let region = ask.to;
-        let refusal = if ask.is_about_task {
-            Refusal::HomeUnreachable { region }
-        } else {
-            DataRefusal::DeciderUnreachable { region, was_sent: true }.into()
+        let refusal = match ask.wanted {
+            Wanted::Standing => Refusal::HomeUnreachable { region },
+            Wanted::Data(_) | Wanted::State | Wanted::Rights => {
+                DataRefusal::DeciderUnreachable { region, was_sent: true }.into()
+            }
         };
         self.close_ask(number, Err(refusal));
     }

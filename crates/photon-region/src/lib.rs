@@ -76,4 +76,6 @@ pub enum PlantedBug {
     PurgeTooEarly,
     /// Answers whoever only looks before the disk has what is shown.
     AnswerBeforeDurable,
+    /// Tells watchers what records are before the disk has it.
+    WatchBeforeDurable,
 }

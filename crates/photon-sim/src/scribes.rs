@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use photon_region::Refusal;
-use photon_region::data::{Content, DataRefusal, DataReply, Found, Shown, WriteLevel, Written};
+use photon_region::data::{Content, DataRefusal, DataReply, Shown, WriteLevel, Written};
 use photon_state::crdt::{Shape, Value};
 use photon_state::{Dataset, Key, PlacementId, Record, Seen};
 
@@ -53,8 +53,8 @@ impl Scribes {
                 if let Step::LastLook = step {
                     self.all[index as usize].looks -= 1;
                 }
+                check_kept(stage, here, found.record.as_ref())?;
                 if is_strict {
-                    check_kept(stage, here, found)?;
                     self.read(stage, here, (index, step), reply)?;
                 }
             }
@@ -70,6 +70,7 @@ impl Scribes {
                 *mine = Some(position.clone());
                 for change in changes {
                     *heard.entry(change.dot).or_default() += 1;
+                    check_kept(stage, here, change.record.as_ref())?;
                 }
             }
             DataReply::Dataset(_)
@@ -342,8 +343,9 @@ impl Scribes {
 }
 
 /// What is shown is durable somewhere, so that no crash takes it back.
-fn check_kept(stage: &Stage<'_>, here: usize, found: &Found) -> Result<(), Broken> {
-    let Some(Shown { content: Content::Fields(fields), placement, .. }) = &found.record else {
+fn check_kept(stage: &Stage<'_>, here: usize, shown: Option<&Shown>) -> Result<(), Broken> {
+    let shown = shown.filter(|_| stage.ledger.is_strict());
+    let Some(Shown { content: Content::Fields(fields), placement, .. }) = shown else {
         return Ok(());
     };
     for version in fields.iter().flat_map(|(_, all)| all) {

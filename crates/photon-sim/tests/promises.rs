@@ -111,6 +111,12 @@ fn an_answer_before_durable_is_found() {
 }
 
 #[test]
+fn a_watch_before_durable_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::WatchBeforeDurable);
+    check_planted("WatchBeforeDurable", prepare, &[Promise::Acknowledged]);
+}
+
+#[test]
 fn an_op_applied_twice_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::ApplyTwice);
     check_planted("ApplyTwice", prepare, &[Promise::SameOps, Promise::OneEnding]);

@@ -62,7 +62,7 @@ impl Region {
     pub(super) fn show_conflicts(&self, name: &DatasetName) -> Result<Verdict, Refusal> {
         self.dataset(name)?;
         let conflicts = self.data.datasets[name].tally.shown.clone();
-        Ok(reply(0, DataReply::Conflicts(conflicts)))
+        Ok(reply(self.appended(), DataReply::Conflicts(conflicts)))
     }
 
     pub(super) fn declare(&mut self, spec: &Arc<DatasetSpec>) -> Result<Verdict, Refusal> {

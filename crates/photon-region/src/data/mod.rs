@@ -10,6 +10,7 @@ mod contract;
 mod declare;
 mod digest;
 mod expire;
+mod fits;
 mod forward;
 mod gather;
 mod levels;
@@ -40,6 +41,7 @@ pub use contract::{
     Change, Conflict, Conflicts, Content, DataCommand, DataReply, Edit, Expect, FieldEdit, Found,
     RangeDigest, ReadHow, Shown, Write, Written,
 };
+pub(crate) use fits::ReplyKind;
 pub(crate) use forward::{into_answer, is_guest};
 pub(crate) use levels::Pending;
 pub use moves::{Adopt, Copied, MoveId, MoveIdError, MoveState, Moved, Receipt};

@@ -45,13 +45,17 @@ impl Region {
             return Ok(reply(0, DataReply::Changes { changes: Vec::new(), position }));
         };
         let mut position = position.clone();
-        let changes = self.changes_after(&spec, &placements, prefix, &mut position)?;
+        let (append, changes) = self.changes_after(&spec, &placements, prefix, &mut position)?;
         let wait = if is_guest(ticket) { (*wait).min(Self::GUEST_WAIT_MAX) } else { *wait };
         let until = patience.until(self.now, wait);
         if changes.is_empty() && self.now.mono < until {
             return Ok(Verdict::Wait(Bell::Dataset(dataset.clone()), until));
         }
-        Ok(reply(0, DataReply::Changes { changes, position }))
+        #[cfg(feature = "planted-bugs")]
+        let is_early = self.planted == Some(crate::PlantedBug::WatchBeforeDurable);
+        #[cfg(feature = "planted-bugs")]
+        let append = if is_early { 0 } else { append };
+        Ok(reply(append, DataReply::Changes { changes, position }))
     }
 
     /// Returns how far the streams of some placements are durable here.
@@ -60,23 +64,24 @@ impl Region {
         streams.map(|(stream, it)| (*stream, it.durable)).collect()
     }
 
-    /// Returns the changes after a position, and moves it behind them.
+    /// Returns the durable changes after a position, and moves it behind them; with the append that
+    /// must be durable first, because a record may hold more than what it is told for.
     fn changes_after(
         &self,
         spec: &DatasetSpec,
         placements: &[PlacementId],
         prefix: &Bytes,
         position: &mut Seen,
-    ) -> Result<Vec<Change>, Refusal> {
+    ) -> Result<(u64, Vec<Change>), Refusal> {
         let begin = data_key(&spec.name, prefix);
-        let mut bytes = 0;
+        let (mut append, mut bytes) = (0, 0);
         let mut changes: Vec<Change> = Vec::new();
         for (stream, durable) in self.durable_of(placements).iter() {
             let known = (position.of(stream), durable);
             let all = self.data.changes.after(&spec.name, *stream, known);
             for Changed { seq, at, key } in all.ok_or(DataRefusal::PositionTooOld)? {
                 if Self::CHANGES_MAX <= changes.len() || Self::CHANGE_BYTES_MAX <= bytes {
-                    return Ok(changes);
+                    return Ok((append, changes));
                 }
                 position.raise(*stream, *seq);
                 if !key.as_bytes().starts_with(begin.as_bytes()) {
@@ -84,11 +89,13 @@ impl Region {
                 }
                 let (placement, dataset) = (stream.placement, DATA);
                 let record = Record { placement, dataset, key: key.clone() };
+                append = append.max(self.data.append_of(&record));
                 let mut record = self.show_record(self.now, spec, &record);
                 if spec.rule.is_by_record() && 1 < placements.len() {
                     // What has moved is not gone, if it has moved to where the watcher looks.
                     let name_bytes = 1 + spec.name.as_str().len();
                     let key = &key.as_bytes()[name_bytes..];
+                    append = append.max(self.append_of_all(spec, key));
                     let live = self.lives_here(self.now, spec, key);
                     record = live.into_iter().next().or(record);
                 }
@@ -100,7 +107,7 @@ impl Region {
             }
             position.raise(*stream, durable);
         }
-        Ok(changes)
+        Ok((append, changes))
     }
 
     /// Lets watchers hear of what has changed since they were rung last.
