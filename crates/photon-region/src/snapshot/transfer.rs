@@ -25,7 +25,11 @@ pub(crate) struct Transfer {
     moved: Duration,
     placements: BTreeSet<PlacementId>,
     seen: Seen,
+    /// What the peer had when it began.
+    theirs: Seen,
     left: Left,
+    /// Whether the peer gets what it lacks by other ways: only the last word is left.
+    is_needless: bool,
 }
 
 /// What is left to be sent of a state.
@@ -85,6 +89,7 @@ impl Region {
             return;
         }
         self.counters.transfers += 1;
+        let theirs = peer.theirs.clone().unwrap_or_default();
         let head = Part {
             from: Some(self.config.region),
             step: Step::Head { seen: seen.clone(), covers: Vec::new() },
@@ -96,7 +101,9 @@ impl Region {
             moved: self.now.mono,
             placements: shared,
             seen,
+            theirs,
             left: Left::After(None),
+            is_needless: false,
         });
         self.send_parts(to, 0);
     }
@@ -117,23 +124,28 @@ impl Region {
         }
     }
 
-    /// Sends nothing more of a state that a peer has not begun to take, if it has all of it by now,
-    /// but the last word: the first part may be on its way, and who has taken it waits for the end.
+    /// Sends nothing more of a state that a peer has not begun to take and may not need by now, but
+    /// a last word that says nothing: the first part may be on its way, and who has taken it waits
+    /// for the end. If others have brought the peer further in all that it lacks, the log may have
+    /// the rest; else the state is begun anew.
     pub(crate) fn drop_needless_transfer(&mut self, to: RegionId) {
         let Some(peer) = self.peers.get_mut(&to) else { return };
         let (theirs, incarnation) = (&peer.theirs, peer.incarnation);
-        let has_all = |it: &&mut Transfer| {
+        let Some(theirs) = theirs else { return };
+        let is_needless = |it: &&mut Transfer| {
             let is_its_own = |stream: &photon_state::StreamId| {
                 stream.origin == to && stream.incarnation == incarnation
             };
-            let mut lacking = it.seen.iter().filter(|(stream, seq)| {
-                !is_its_own(stream) && theirs.as_ref().is_none_or(|seen| seen.of(stream) < *seq)
-            });
+            let mut lacking = it
+                .seen
+                .iter()
+                .filter(|(stream, seq)| !is_its_own(stream) && theirs.of(stream) < *seq);
             let is_begun = it.under_way.front().is_none_or(|(index, _)| 0 < *index);
-            !is_begun && lacking.next().is_none()
+            !is_begun && lacking.all(|(stream, _)| it.theirs.of(stream) < theirs.of(stream))
         };
-        if let Some(transfer) = peer.transfer.as_mut().filter(has_all) {
-            transfer.left = Left::End;
+        if let Some(transfer) = peer.transfer.as_mut().filter(is_needless) {
+            (transfer.left, transfer.seen) = (Left::End, Seen::default());
+            transfer.is_needless = true;
         }
     }
 
@@ -280,8 +292,9 @@ impl Region {
         self.incoming.values().any(|it| !it.is_over && patience < it.heard)
     }
 
-    /// Whether a peer is being sent the state.
+    /// Whether a peer is being sent the state, for what the log may not have.
     pub(crate) fn is_sending_state(&self, to: RegionId) -> bool {
-        self.peers.get(&to).is_some_and(|it| it.transfer.is_some())
+        let transfer = self.peers.get(&to).and_then(|it| it.transfer.as_ref());
+        transfer.is_some_and(|it| !it.is_needless)
     }
 }
