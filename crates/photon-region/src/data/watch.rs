@@ -15,6 +15,21 @@ use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
 
+impl Change {
+    /// Returns about how many bytes it takes in a reply.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        128 + self.key.len() + self.record.as_ref().map_or(0, super::Shown::weight)
+    }
+}
+
+impl Data {
+    /// Returns how many bytes of changes are kept for watchers.
+    pub(super) fn changes_bytes(&self) -> usize {
+        self.changes.bytes()
+    }
+}
+
 impl Region {
     /// Changes in one reply; the watcher asks for the rest.
     const CHANGES_MAX: usize = 256;
@@ -79,7 +94,7 @@ impl Region {
         for (stream, durable) in self.durable_of(placements).iter() {
             let known = (position.of(stream), durable);
             let all = self.data.changes.after(&spec.name, *stream, known);
-            for Changed { seq, at, key } in all.ok_or(DataRefusal::PositionTooOld)? {
+            for Changed { seq, at, key, .. } in all.ok_or(DataRefusal::PositionTooOld)? {
                 if Self::CHANGES_MAX <= changes.len() || Self::CHANGE_BYTES_MAX <= bytes {
                     return Ok((append, changes));
                 }
