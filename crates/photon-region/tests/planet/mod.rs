@@ -158,7 +158,12 @@ impl Planet {
                     Output::Reply(ticket, reply) => {
                         assert!(self.replies.insert(ticket, reply).is_none(), "replied twice");
                     }
-                    Output::Fetch { .. } => panic!("everything fits in memory"),
+                    Output::Fetch { stream, from, .. } => {
+                        let all = self.logs[name].iter();
+                        let wanted = all.filter(|it| it.stream == stream && from <= it.seq);
+                        let ops = wanted.cloned().collect();
+                        inputs.push_back((name, Input::Fetched { stream, from, ops }));
+                    }
                     Output::Notice(notice) => self.notices.push((name, notice)),
                     Output::Truncate { stream, seq } => {
                         let log = self.logs.get_mut(name).unwrap();
