@@ -3,6 +3,7 @@
 //! Must not send what is not durable here, nor more than a window ahead of what is durable there.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(crate) struct Transfer {
     next: u64,
     /// When something was sent or taken last.
     moved: Duration,
+    /// How often it was sent again since the peer took a part.
+    stalls: u32,
     placements: BTreeSet<PlacementId>,
     seen: Seen,
     left: Left,
@@ -56,6 +59,15 @@ impl Transfer {
     /// Bytes of parts that may be under way, short of one part that is larger.
     const UNDER_WAY_BYTES_MAX: usize = 2 << 20;
 
+    /// How often the first part is sent again before the state is given up: the peer may refuse it
+    /// for good, and what the log holds goes on. If it still lacks ops, it is sent another one.
+    const HEAD_RESENDS_MAX: u32 = 8;
+
+    /// Whether the peer has taken any of it.
+    fn is_begun(&self) -> bool {
+        self.under_way.front().is_none_or(|(index, _)| 0 < *index)
+    }
+
     fn has_room(&self) -> bool {
         let bytes: usize = self.under_way.iter().map(|(_, part)| part.len()).sum();
         self.under_way.is_empty()
@@ -66,6 +78,9 @@ impl Transfer {
 impl Region {
     /// How long a part may be under way before it is sent again.
     const RESEND_PART_AFTER: Duration = Duration::from_secs(2);
+    /// Each time without an answer doubles that, up to this: the peer's disk may be full. Less than
+    /// [`INCOMING_AFTER`](Self::INCOMING_AFTER), or it would take another state meanwhile.
+    const RESEND_PART_MAX: Duration = Duration::from_secs(8);
     /// How long a peer's state may stand still before that of another peer is taken.
     const INCOMING_AFTER: Duration = Duration::from_secs(10);
 
@@ -94,22 +109,23 @@ impl Region {
             under_way: VecDeque::from([(0, head.encode())]),
             next: 1,
             moved: self.now.mono,
+            stalls: 0,
             placements: shared,
             seen,
             left: Left::After(None),
         });
-        self.send_parts(to, 0);
+        self.send_parts(to, 0..=0);
     }
 
-    /// Sends the parts that are under way from a number on, once all that they hold is durable.
-    fn send_parts(&mut self, to: RegionId, from: u64) {
+    /// Sends those of some parts that are under way, once all that they hold is durable.
+    fn send_parts(&mut self, to: RegionId, parts: RangeInclusive<u64>) {
         let now = self.now.mono;
         let Some(transfer) = self.peers.get_mut(&to).and_then(|it| it.transfer.as_mut()) else {
             return;
         };
         transfer.moved = now;
         let number = transfer.number;
-        let due = transfer.under_way.iter().filter(|(index, _)| from <= *index);
+        let due = transfer.under_way.iter().filter(|(index, _)| parts.contains(index));
         let due: Vec<(u64, Bytes)> = due.cloned().collect();
         self.at_start = None; // The peer may tell of this life from here on.
         for (index, part) in due {
@@ -134,16 +150,27 @@ impl Region {
         peer.transfer.take_if(has_all);
     }
 
-    /// Sends parts again that got no answer.
+    /// Sends parts again that got no answer: all of them once, and then the first alone, ever more
+    /// seldom, until the peer takes it.
     pub(crate) fn resend_parts(&mut self) {
         let now = self.now.mono;
-        let is_late = |(region, peer): (&RegionId, &crate::links::Peer)| {
-            let transfer = peer.transfer.as_ref()?;
+        let mut late = Vec::new();
+        for (region, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_linked) {
+            let Some(transfer) = &mut peer.transfer else { continue };
             let patience = Self::RESEND_PART_AFTER + 2 * peer.round_trip.unwrap_or_default();
-            (peer.is_linked && transfer.moved + patience <= now).then_some(*region)
-        };
-        let late: Vec<RegionId> = self.peers.iter().filter_map(is_late).collect();
-        late.into_iter().for_each(|to| self.send_parts(to, 0));
+            let longer = patience * 2_u32.saturating_pow(transfer.stalls.min(16));
+            if now < transfer.moved + longer.min(Self::RESEND_PART_MAX.max(patience)) {
+                continue;
+            }
+            if !transfer.is_begun() && Transfer::HEAD_RESENDS_MAX <= transfer.stalls {
+                peer.transfer = None;
+                continue;
+            }
+            let first = transfer.under_way.front().map_or(0, |(index, _)| *index);
+            late.push((*region, if transfer.stalls == 0 { u64::MAX } else { first }));
+            transfer.stalls += 1;
+        }
+        late.into_iter().for_each(|(to, upto)| self.send_parts(to, 0..=upto));
     }
 
     /// A peer has all parts up to one durably: the next ones follow.
@@ -152,7 +179,9 @@ impl Region {
         let is_it = |it: &mut Transfer| it.number == number;
         let Some(mut transfer) = peer.transfer.take_if(is_it) else { return };
         while transfer.under_way.pop_front_if(|(it, _)| *it <= index).is_some() {}
-        let first = transfer.next;
+        // What was under way when the peer took nothing is sent once more.
+        let first = if transfer.stalls <= 1 { transfer.next } else { 0 };
+        transfer.stalls = 0;
         while transfer.has_room()
             && let Some(step) = self.next_step(&mut transfer)
         {
@@ -165,7 +194,7 @@ impl Region {
         }
         let peer = self.peers.get_mut(&from).expect("it was there above");
         peer.transfer = Some(transfer);
-        self.send_parts(from, first);
+        self.send_parts(from, first..=u64::MAX);
     }
 
     /// Takes what comes next from what is left of a state.
