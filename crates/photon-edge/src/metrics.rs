@@ -125,7 +125,7 @@ fn counters(text: &mut String, view: &View) {
     counter("photon_peers_helped_total", help, it.helped);
     let help = "Ops of peers that were put off because their clock runs ahead.";
     counter("photon_ops_skewed_total", help, it.skewed);
-    let help = "Ops that broke the rules of their record or could not be decoded.";
+    let help = "Ops and answers of peers that broke the rules or could not be decoded.";
     counter("photon_ops_misplaced_total", help, it.misplaced);
 }
 
@@ -143,6 +143,8 @@ fn data(text: &mut String, view: &View) {
     let help = "Beyond how many bytes in memory records are laid on pages.";
     one("photon_data_memory_bytes_max", "gauge", help, room.memory_max as u64);
     one("photon_data_pages", "gauge", "Pages of 4 KiB that hold records.", room.pages.used);
+    let help = "Bytes of what is kept of changes for watchers.";
+    one("photon_data_changes_bytes", "gauge", help, room.changes as u64);
     let help = "Pages that were read: of records that were not in memory.";
     one("photon_data_pages_read_total", "counter", help, room.pages.read);
     let help = "Pages that were written: of records that had no room in memory.";

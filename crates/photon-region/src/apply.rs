@@ -230,8 +230,8 @@ impl Region {
             (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
                 self.index_record(op, &name, applied, append);
             }
-            (Applied::Covered, _)
-            | (Applied::Superseded, Some(_))
+            (Applied::Covered, _) => self.index_covered(op, append),
+            (Applied::Superseded, Some(_))
             | (
                 Applied::Beside { .. },
                 Some(

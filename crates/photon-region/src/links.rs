@@ -196,9 +196,10 @@ impl Peer {
         let Some(theirs) = &mut self.theirs else { return };
         theirs.raise(stream, seq);
         self.kept.raise(stream, seq);
-        let flight = self.flights.entry(stream).or_default();
-        flight.echoes = flight.echoes.saturating_add(1);
-        flight.acknowledge(seq, now);
+        if let Some(flight) = self.flights.get_mut(&stream) {
+            flight.echoes = flight.echoes.saturating_add(1);
+            flight.acknowledge(seq, now);
+        }
     }
 
     /// Returns the op after which to go on, if the window has room and the log is not asked.
@@ -362,6 +363,10 @@ mod tests {
             }
         }
         assert_eq!(sent[..8], [0, 1, 2, 4, 8, 16, 24, 32]);
+        let (origin, placement) = (stream.origin, stream.placement);
+        let other = StreamId { origin, placement, incarnation: 2 };
+        peer.acknowledged(other, 1, Duration::from_secs(100));
+        assert_eq!(peer.flights.len(), 1, "nothing of the other stream was on its way");
         peer.acknowledged(stream, 1, Duration::from_secs(100));
         assert_eq!(peer.next_after(&stream), Some(1), "the window is open again");
     }

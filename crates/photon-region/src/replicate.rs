@@ -71,6 +71,12 @@ impl Region {
             }
             Message::Ops(ops) => self.on_ops(from, ops),
             Message::Ack(stream, seq) => {
+                // Nothing is kept of streams that are not here, or that it may not know.
+                let members = self.config.placements.get(&stream.placement);
+                let may_know = members.is_some_and(|it| it.contains(&from));
+                if !may_know || self.streams.get(&stream).is_none() {
+                    return;
+                }
                 peer.acknowledged(stream, seq, now);
                 self.pump(from, stream);
                 self.settle(stream);
@@ -344,5 +350,60 @@ impl Region {
     #[must_use]
     pub fn is_catching_up(&self, peer: RegionId, stream: &StreamId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.is_behind(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use photon_state::{Now, PlacementId};
+
+    use super::*;
+    use crate::config::{Config, Limits, Place};
+    use crate::contract::Input;
+
+    fn id(name: &str) -> RegionId {
+        RegionId::try_from(name).unwrap()
+    }
+
+    /// Returns a region that is linked to `peer`.
+    fn linked() -> Region {
+        let place = Place { latitude: 0.0, longitude: 0.0 };
+        let inner = PlacementId::try_from("inner").unwrap();
+        let mut region = Region::new(Config {
+            region: id("here"),
+            incarnation: 1,
+            regions: ["far", "here", "peer"].map(|it| (id(it), place)).into(),
+            placements: BTreeMap::from([(inner, BTreeSet::from([id("far"), id("here")]))]),
+            datasets: vec![],
+            topology: Topology::Mesh,
+            limits: Limits::default(),
+            seed: 1,
+        });
+        let now = Now { mono: Duration::ZERO, wall_ms: 1_800_000_000_000 };
+        region.start(now);
+        let (linked, seen) = (BTreeMap::new(), Seen::default());
+        let spoke = Message::Seen { incarnation: 1, seen, linked, topology: None };
+        for input in [Input::Linked(id("peer")), Input::Message(id("peer"), spoke)] {
+            region.handle(now, input);
+        }
+        region
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_acknowledgement_of_what_is_not_here() {
+        let mut region = linked();
+        let inner = PlacementId::try_from("inner").unwrap();
+        for incarnation in 1..100 {
+            for (origin, placement) in [("far", PlacementId::global()), ("far", inner)] {
+                let stream = StreamId { origin: id(origin), placement, incarnation };
+                let ack = Input::Message(id("peer"), Message::Ack(stream, 1));
+                region.handle(region.now, ack);
+            }
+        }
+        let peer = &region.peers[&id("peer")];
+        assert_eq!(peer.kept, Seen::default());
+        assert_eq!(peer.theirs, Some(Seen::default()));
     }
 }

@@ -16,6 +16,8 @@ pub struct RoomView {
     pub memory: usize,
     /// Beyond how many bytes in memory records are laid on pages.
     pub memory_max: usize,
+    /// Bytes of what is kept of changes for watchers.
+    pub changes: usize,
     /// What was done with pages.
     pub pages: PageCounts,
 }
@@ -143,6 +145,7 @@ pub struct Counters {
     pub compared_bytes: u64,
     /// Records that a peer had lost, or whose removal was lost here, and that were mended.
     pub mended: u64,
-    /// Ops that broke the rules of their record or could not be decoded.
+    /// Ops that broke the rules of their record or could not be decoded, and answers of peers that
+    /// could not be ones to what they were asked.
     pub misplaced: u64,
 }

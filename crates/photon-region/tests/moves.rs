@@ -6,6 +6,7 @@
 mod planet;
 mod records;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -260,6 +261,40 @@ fn many_moves_that_wait_leave_room_for_clients_and_take_their_turn() {
         assert!(in_flight <= 64, "{region} has {in_flight} in flight");
     }
     planet.link("us");
+    planet.pass(Duration::from_secs(30));
+    let done = planet.regions["eu"].receipts().filter(|it| it.state == MoveState::Done);
+    assert_eq!(done.count(), keys.len());
+}
+
+thread_local! {
+    /// Bytes of the copies that were asked for.
+    static COPIED: Cell<usize> = const { Cell::new(0) };
+}
+
+#[test]
+fn copies_of_large_records_are_asked_for_as_far_as_a_link_has_room() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    let keys: Vec<String> = (0..20).map(|it| format!("k{it}")).collect();
+    let value = "x".repeat(1_000_000);
+    for key in &keys {
+        planet.write("eu", &of, Write { spot: spot("eu"), ..put(key, &value) }).unwrap();
+    }
+    planet.passes = |_, _, it| {
+        let Message::Ask(_, Question::Data(command)) = it else { return true };
+        COPIED.set(COPIED.get() + command.weight());
+        false
+    };
+    for key in &keys {
+        let (dataset, key, to) = (of.clone(), key.clone().into(), spot("us").unwrap());
+        let (from, asked_in, wait) = (None, None, Duration::ZERO);
+        let command = DataCommand::Move { dataset, key, to, from, asked_in, wait };
+        planet.data("eu", command).unwrap();
+    }
+    planet.pass(Duration::from_secs(8));
+    let asked = COPIED.take();
+    assert!((2_000_000..4_000_000).contains(&asked), "{asked} bytes of copies are on their way");
+    planet.passes = |_, _, _| true;
     planet.pass(Duration::from_secs(30));
     let done = planet.regions["eu"].receipts().filter(|it| it.state == MoveState::Done);
     assert_eq!(done.count(), keys.len());

@@ -1,6 +1,7 @@
 //! The classes of messages on a link, and which message is of which.
 //! Must not know how they are sent.
 
+use photon_region::data::DataCommand;
 use photon_region::{Answer, Message, Question, Region};
 use photon_state::RegionId;
 
@@ -11,7 +12,8 @@ pub(crate) enum Class {
     Control,
     /// Ops that have just been made.
     Interactive,
-    /// Ops of long ago, or a state that stands for them, which a peer lacks because it was away.
+    /// Ops of long ago, or a state that stands for them, which a peer lacks because it was away;
+    /// and copies of records that move.
     Bulk,
 }
 
@@ -28,6 +30,10 @@ impl Class {
                 Some(op) if region.is_catching_up(peer, &op.stream) => Self::Bulk,
                 Some(_) | None => Self::Interactive,
             },
+            // The copy of a record that moves need not hurry, and there may be many large ones.
+            Message::Ask(_, Question::Data(it)) if matches!(**it, DataCommand::Adopt { .. }) => {
+                Self::Bulk
+            }
             // What clients write and read elsewhere may be large.
             Message::Ask(
                 _,
@@ -59,5 +65,46 @@ impl Class {
             Self::Interactive => "interactive",
             Self::Bulk => "bulk",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use photon_region::data::{Adopt, DatasetName, MoveId, Moved, ReadHow};
+    use photon_region::{Config, Limits, Place, Topology};
+    use photon_state::{PlacementId, Seen};
+
+    use super::*;
+
+    #[test]
+    fn the_copy_of_a_record_that_moves_lets_what_clients_ask_pass() {
+        let [here, peer] = ["here", "peer"].map(|it| RegionId::try_from(it).unwrap());
+        let place = Place { latitude: 0.0, longitude: 0.0 };
+        let region = Region::new(Config {
+            region: here,
+            incarnation: 1,
+            regions: BTreeMap::from([(here, place), (peer, place)]),
+            placements: BTreeMap::new(),
+            datasets: vec![],
+            topology: Topology::Mesh,
+            limits: Limits::default(),
+            seed: 1,
+        });
+        let class = |command| {
+            let question = Question::Data(Box::new(command));
+            Class::of(&region, peer, &Message::Ask(1, question))
+        };
+        let (dataset, id) = (DatasetName::try_from("notes").unwrap(), MoveId::from_bytes([1; 16]));
+        let (to, content, needs) = (PlacementId::global(), Moved::Over, Seen::default());
+        let key = bytes::Bytes::from_static(b"k");
+        let (of, name) = (dataset.clone(), key.clone());
+        let adopt = Box::new(Adopt { id, round: 1, dataset, key, to, content, needs });
+        let copy = DataCommand::Adopt { adopt, wait: Duration::ZERO };
+        assert_eq!(class(copy), Class::Bulk);
+        let read = DataCommand::Read { dataset: of, key: name, how: ReadHow::default() };
+        assert_eq!(class(read), Class::Interactive);
     }
 }

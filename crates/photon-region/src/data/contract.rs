@@ -341,10 +341,7 @@ impl DataReply {
             Self::Page { records, .. } => {
                 records.iter().map(|(key, it)| key.len() + it.weight()).sum()
             }
-            Self::Changes { changes, .. } => {
-                let record = |it: &Change| it.record.as_ref().map_or(0, Shown::weight);
-                changes.iter().map(|it| 128 + it.key.len() + record(it)).sum()
-            }
+            Self::Changes { changes, .. } => changes.iter().map(Change::weight).sum(),
             Self::Dataset(_)
             | Self::Datasets(_)
             | Self::Dropped

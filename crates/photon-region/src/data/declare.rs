@@ -182,6 +182,7 @@ impl Region {
         let spec = self.store.value(&dataset_record(name));
         let Some(spec) = spec.and_then(|it| decode_dataset(it).ok()) else {
             self.data.datasets.remove(name);
+            self.data.changes.forget(name);
             return;
         };
         let spec = Arc::new(spec);

@@ -25,6 +25,7 @@ impl Region {
             bytes_max: self.config.limits.data_bytes_max,
             memory: self.store.memory_bytes(),
             memory_max: self.config.limits.data_memory_max,
+            changes: self.data.changes_bytes(),
             pages: self.store.pages(),
         }
     }

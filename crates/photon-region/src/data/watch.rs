@@ -2,18 +2,35 @@
 //! Must not keep anything of a watcher: its position says all.
 
 use bytes::Bytes;
-use photon_state::{Dot, PlacementId, Record, Seen};
+use photon_state::{Dot, Op, PlacementId, Record, Seen};
 
 use super::changes::Changed;
 use super::declare::reply;
 use super::refusal::DataRefusal;
 use super::write::check_bound;
-use super::{Change, DATA, Data, DataCommand, DataReply, DatasetSpec, data_key, is_guest};
+use super::{
+    Change, DATA, Data, DataCommand, DataReply, DatasetSpec, data_key, is_guest, split_key,
+};
 use crate::contract::Ticket;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
+
+impl Change {
+    /// Returns about how many bytes it takes in a reply.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        128 + self.key.len() + self.record.as_ref().map_or(0, super::Shown::weight)
+    }
+}
+
+impl Data {
+    /// Returns how many bytes of changes are kept for watchers.
+    pub(super) fn changes_bytes(&self) -> usize {
+        self.changes.bytes()
+    }
+}
 
 impl Region {
     /// Changes in one reply; the watcher asks for the rest.
@@ -41,8 +58,8 @@ impl Region {
         }
         placements.iter().try_for_each(|it| self.check_guest(ticket, &spec, *it))?;
         let Some(position) = position else {
-            let position = self.durable_of(&placements);
-            return Ok(reply(0, DataReply::Changes { changes: Vec::new(), position }));
+            let (append, position) = self.begin_of_watch(&placements);
+            return Ok(reply(append, DataReply::Changes { changes: Vec::new(), position }));
         };
         let mut position = position.clone();
         let (append, changes) = self.changes_after(&spec, &placements, prefix, &mut position)?;
@@ -56,6 +73,20 @@ impl Region {
         #[cfg(feature = "planted-bugs")]
         let append = if is_early { 0 } else { append };
         Ok(reply(append, DataReply::Changes { changes, position }))
+    }
+
+    /// Returns where a watch of some placements begins, and the append that must be durable first:
+    /// what a peer's state stands for as a whole is not told change by change.
+    fn begin_of_watch(&self, placements: &[PlacementId]) -> (u64, Seen) {
+        let (mut append, mut position) = (0, self.durable_of(placements));
+        for (stream, durable) in self.durable_of(placements).iter() {
+            let skipped = self.data.changes.skipped(stream);
+            if durable < skipped {
+                append = self.appended();
+                position.raise(*stream, skipped);
+            }
+        }
+        (append, position)
     }
 
     /// Returns how far the streams of some placements are durable here.
@@ -79,7 +110,7 @@ impl Region {
         for (stream, durable) in self.durable_of(placements).iter() {
             let known = (position.of(stream), durable);
             let all = self.data.changes.after(&spec.name, *stream, known);
-            for Changed { seq, at, key } in all.ok_or(DataRefusal::PositionTooOld)? {
+            for Changed { seq, at, key, .. } in all.ok_or(DataRefusal::PositionTooOld)? {
                 if Self::CHANGES_MAX <= changes.len() || Self::CHANGE_BYTES_MAX <= bytes {
                     return Ok((append, changes));
                 }
@@ -108,6 +139,17 @@ impl Region {
             position.raise(*stream, durable);
         }
         Ok((append, changes))
+    }
+
+    /// Takes note of a change whose effect came with a part of a peer's state: watchers hear of it
+    /// where it stands in its stream. Append 0 means that it was replayed.
+    pub(crate) fn index_covered(&mut self, op: &Op, append: u64) {
+        let is_update = op.dataset == DATA && matches!(op.change, photon_state::Change::Update(_));
+        let Some((name, _)) = split_key(&op.key).filter(|_| is_update) else { return };
+        self.data.changes.note(&name, op);
+        if append != 0 {
+            self.data.unsynced_order.push_back((append, op.record()));
+        }
     }
 
     /// Lets watchers hear of what has changed since they were rung last.

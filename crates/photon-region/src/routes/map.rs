@@ -28,6 +28,9 @@ struct Pair {
 impl Map {
     /// What a message costs a relay beside the way, in microseconds: it syncs before it sends.
     const HOP_MICROS: u64 = 5_000;
+    /// Told round trips that are longer count as this, so that no sum of them overflows: a peer may
+    /// tell what it likes.
+    const ROUND_TRIP_MICROS_MAX: u64 = 3_600_000_000;
 
     /// Draws a map by the places of the regions, without a link.
     pub(crate) fn new(places: &BTreeMap<RegionId, Place>) -> Self {
@@ -67,7 +70,9 @@ impl Map {
 
     /// Draws a link, with its round trip if that was told.
     pub(crate) fn link(&mut self, a: usize, b: usize, round_trip: Option<Duration>) {
-        let told = round_trip.map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX / 4));
+        let max = u128::from(Self::ROUND_TRIP_MICROS_MAX);
+        let micros = |it: Duration| u64::try_from(it.as_micros().min(max)).expect("it is bounded");
+        let told = round_trip.map(micros);
         self.both(a, b, |pair| (pair.is_up, pair.told) = (true, told));
     }
 

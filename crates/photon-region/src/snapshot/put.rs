@@ -117,7 +117,6 @@ impl Region {
                 Position::Value(..) | Position::Register(_) => {}
             }
         }
-        range.seen.iter().for_each(|(stream, seq)| self.skip_changes(*stream, seq));
         self.covers.add(Cover {
             after: range.after,
             upto: range.upto,

@@ -3,6 +3,7 @@
 //! Must not send what is not durable here, nor more than a window ahead of what is durable there.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,12 +24,15 @@ pub(crate) struct Transfer {
     next: u64,
     /// When something was sent or taken last.
     moved: Duration,
+    /// How often it was sent again since the peer took a part.
+    stalls: u32,
     placements: BTreeSet<PlacementId>,
     seen: Seen,
     /// What the peer had when it began.
     theirs: Seen,
     left: Left,
-    /// Whether the peer gets what it lacks by other ways: only the last word is left.
+    /// Whether the peer gets what it lacks by other ways, or does not take this: only the last word
+    /// is left, and another state may be begun.
     is_needless: bool,
 }
 
@@ -60,6 +64,21 @@ impl Transfer {
     /// Bytes of parts that may be under way, short of one part that is larger.
     const UNDER_WAY_BYTES_MAX: usize = 2 << 20;
 
+    /// How often the first part is sent again before the state is given up: the peer may refuse it
+    /// for good, and what the log holds goes on. If it still lacks ops, it is sent another one.
+    const HEAD_RESENDS_MAX: u32 = 8;
+
+    /// Whether the peer has taken any of it.
+    fn is_begun(&self) -> bool {
+        self.under_way.front().is_none_or(|(index, _)| 0 < *index)
+    }
+
+    /// Sends nothing more of it but a last word that says nothing: the first part may be on its
+    /// way, and who has taken it waits for the end.
+    fn give_up(&mut self) {
+        (self.left, self.seen, self.is_needless) = (Left::End, Seen::default(), true);
+    }
+
     fn has_room(&self) -> bool {
         let bytes: usize = self.under_way.iter().map(|(_, part)| part.len()).sum();
         self.under_way.is_empty()
@@ -70,6 +89,9 @@ impl Transfer {
 impl Region {
     /// How long a part may be under way before it is sent again.
     const RESEND_PART_AFTER: Duration = Duration::from_secs(2);
+    /// Each time without an answer doubles that, up to this: the peer's disk may be full. Less than
+    /// [`INCOMING_AFTER`](Self::INCOMING_AFTER), or it would take another state meanwhile.
+    const RESEND_PART_MAX: Duration = Duration::from_secs(8);
     /// How long a peer's state may stand still before that of another peer is taken.
     const INCOMING_AFTER: Duration = Duration::from_secs(10);
 
@@ -85,7 +107,7 @@ impl Region {
         let all = self.store.seen().iter().filter(|(it, _)| shared.contains(&it.placement));
         let seen: Seen = all.map(|(it, seq)| (*it, seq)).collect();
         let Some(peer) = self.peers.get_mut(&to) else { return };
-        if peer.transfer.is_some() || self.holds_unknown {
+        if peer.transfer.as_ref().is_some_and(|it| !it.is_needless) || self.holds_unknown {
             return;
         }
         self.counters.transfers += 1;
@@ -99,24 +121,25 @@ impl Region {
             under_way: VecDeque::from([(0, head.encode())]),
             next: 1,
             moved: self.now.mono,
+            stalls: 0,
             placements: shared,
             seen,
             theirs,
             left: Left::After(None),
             is_needless: false,
         });
-        self.send_parts(to, 0);
+        self.send_parts(to, 0..=0);
     }
 
-    /// Sends the parts that are under way from a number on, once all that they hold is durable.
-    fn send_parts(&mut self, to: RegionId, from: u64) {
+    /// Sends those of some parts that are under way, once all that they hold is durable.
+    fn send_parts(&mut self, to: RegionId, parts: RangeInclusive<u64>) {
         let now = self.now.mono;
         let Some(transfer) = self.peers.get_mut(&to).and_then(|it| it.transfer.as_mut()) else {
             return;
         };
         transfer.moved = now;
         let number = transfer.number;
-        let due = transfer.under_way.iter().filter(|(index, _)| from <= *index);
+        let due = transfer.under_way.iter().filter(|(index, _)| parts.contains(index));
         let due: Vec<(u64, Bytes)> = due.cloned().collect();
         self.at_start = None; // The peer may tell of this life from here on.
         for (index, part) in due {
@@ -124,10 +147,8 @@ impl Region {
         }
     }
 
-    /// Sends nothing more of a state that a peer has not begun to take and may not need by now, but
-    /// a last word that says nothing: the first part may be on its way, and who has taken it waits
-    /// for the end. If others have brought the peer further in all that it lacks, the log may have
-    /// the rest; else the state is begun anew.
+    /// Gives up a state that a peer has not begun to take and may not need by now: if others have
+    /// brought it further in all that it lacks, the log may have the rest. Else another is begun.
     pub(crate) fn drop_needless_transfer(&mut self, to: RegionId) {
         let Some(peer) = self.peers.get_mut(&to) else { return };
         let (theirs, incarnation) = (&peer.theirs, peer.incarnation);
@@ -140,25 +161,33 @@ impl Region {
                 .seen
                 .iter()
                 .filter(|(stream, seq)| !is_its_own(stream) && theirs.of(stream) < *seq);
-            let is_begun = it.under_way.front().is_none_or(|(index, _)| 0 < *index);
-            !is_begun && lacking.all(|(stream, _)| it.theirs.of(stream) < theirs.of(stream))
+            !it.is_begun() && lacking.all(|(stream, _)| it.theirs.of(stream) < theirs.of(stream))
         };
         if let Some(transfer) = peer.transfer.as_mut().filter(is_needless) {
-            (transfer.left, transfer.seen) = (Left::End, Seen::default());
-            transfer.is_needless = true;
+            transfer.give_up();
         }
     }
 
-    /// Sends parts again that got no answer.
+    /// Sends parts again that got no answer: all of them once, and then the first alone, ever more
+    /// seldom, until the peer takes it.
     pub(crate) fn resend_parts(&mut self) {
         let now = self.now.mono;
-        let is_late = |(region, peer): (&RegionId, &crate::links::Peer)| {
-            let transfer = peer.transfer.as_ref()?;
+        let mut late = Vec::new();
+        for (region, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_linked) {
+            let Some(transfer) = &mut peer.transfer else { continue };
             let patience = Self::RESEND_PART_AFTER + 2 * peer.round_trip.unwrap_or_default();
-            (peer.is_linked && transfer.moved + patience <= now).then_some(*region)
-        };
-        let late: Vec<RegionId> = self.peers.iter().filter_map(is_late).collect();
-        late.into_iter().for_each(|to| self.send_parts(to, 0));
+            let longer = patience * 2_u32.saturating_pow(transfer.stalls.min(16));
+            if now < transfer.moved + longer.min(Self::RESEND_PART_MAX.max(patience)) {
+                continue;
+            }
+            if !transfer.is_begun() && Transfer::HEAD_RESENDS_MAX <= transfer.stalls {
+                transfer.give_up();
+            }
+            let first = transfer.under_way.front().map_or(0, |(index, _)| *index);
+            late.push((*region, if transfer.stalls == 0 { u64::MAX } else { first }));
+            transfer.stalls += 1;
+        }
+        late.into_iter().for_each(|(to, upto)| self.send_parts(to, 0..=upto));
     }
 
     /// A peer has all parts up to one durably: the next ones follow.
@@ -167,7 +196,9 @@ impl Region {
         let is_it = |it: &mut Transfer| it.number == number;
         let Some(mut transfer) = peer.transfer.take_if(is_it) else { return };
         while transfer.under_way.pop_front_if(|(it, _)| *it <= index).is_some() {}
-        let first = transfer.next;
+        // What was under way when the peer took nothing is sent once more.
+        let first = if transfer.stalls <= 1 { transfer.next } else { 0 };
+        transfer.stalls = 0;
         while transfer.has_room()
             && let Some(step) = self.next_step(&mut transfer)
         {
@@ -180,7 +211,7 @@ impl Region {
         }
         let peer = self.peers.get_mut(&from).expect("it was there above");
         peer.transfer = Some(transfer);
-        self.send_parts(from, first);
+        self.send_parts(from, first..=u64::MAX);
     }
 
     /// Takes what comes next from what is left of a state.

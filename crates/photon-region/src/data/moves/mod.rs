@@ -57,7 +57,8 @@ pub(crate) struct Moves {
     due: BTreeSet<MoveId>,
     /// The last ticket that was used for a copy.
     last_ticket: Ticket,
-    tickets: BTreeMap<Ticket, (DatasetName, MoveId)>,
+    /// The copies that are asked for, with how many bytes each takes on a link.
+    tickets: BTreeMap<Ticket, (DatasetName, MoveId, usize)>,
     /// What the log stands for from the state on that is being written, unless parts of another
     /// region's state may come after it.
     clean_from: Option<Seen>,
@@ -94,6 +95,9 @@ impl Moves {
     const KEPT_MAX: usize = 10_000;
     /// Copies that are asked for at once; other moves wait for their turn, the oldest first.
     const COPIES_MAX: usize = 64;
+    /// Bytes of copies beyond which no other is asked for: with the largest there can be, they have
+    /// room in what waits for a link, which drops what has none.
+    const COPY_BYTES_MAX: usize = 2 << 20;
     /// Tickets of copies: above those of the shell, below those of peers.
     const TICKETS_FROM: Ticket = 1 << 62;
 
@@ -104,7 +108,8 @@ impl Moves {
 
     /// Whether so many copies are waited for that the next move must wait.
     fn is_busy(&self) -> bool {
-        Self::COPIES_MAX <= self.tickets.len()
+        let bytes: usize = self.tickets.values().map(|(.., bytes)| bytes).sum();
+        Self::COPIES_MAX <= self.tickets.len() || Self::COPY_BYTES_MAX <= bytes
     }
 }
 

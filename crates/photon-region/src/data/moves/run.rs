@@ -182,7 +182,8 @@ impl Region {
         let moves = &mut self.data.moves;
         moves.last_ticket = (moves.last_ticket + 1).max(Moves::TICKETS_FROM);
         let ticket = moves.last_ticket;
-        moves.tickets.insert(ticket, (dataset, id));
+        let bytes = adopt.weight();
+        moves.tickets.insert(ticket, (dataset, id, bytes));
         if let Some(driven) = moves.driven.get_mut(&id) {
             (driven.is_asked, driven.asked) = (true, Some(self.now.mono));
         }
@@ -193,7 +194,7 @@ impl Region {
 
     /// Takes in that a copy is durable in all of the new placement, or that it is not.
     pub(crate) fn copied(&mut self, ticket: Ticket, reply: Result<Reply, Refusal>) {
-        let Some((dataset, id)) = self.data.moves.tickets.remove(&ticket) else { return };
+        let Some((dataset, id, _)) = self.data.moves.tickets.remove(&ticket) else { return };
         if let Some(driven) = self.data.moves.driven.get_mut(&id) {
             driven.is_asked = false;
         }

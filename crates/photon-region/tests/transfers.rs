@@ -1,0 +1,164 @@
+//! Stories of a region that was away for too long and is sent the state: of those who watch there,
+//! and of a state that is not taken. Faults at random are the simulator's.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
+
+mod planet;
+mod records;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_region::data::{
+    DataCommand, DataRefusal, DataReply, DatasetName, Edit, Kind, ReadLevel, Write,
+};
+use photon_region::{Message, Refusal};
+use photon_state::Seen;
+use planet::Planet;
+use records::*;
+
+thread_local! {
+    /// The numbers of the parts that were sent.
+    static SENT: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes note of parts that are sent.
+fn note(message: &Message) {
+    if let Message::State { index, .. } = message {
+        SENT.with_borrow_mut(|it| it.push(*index));
+    }
+}
+
+fn sent_since() -> Vec<u64> {
+    SENT.take()
+}
+
+/// Lets `us` watch a dataset, and be away until `eu` has no log of what was written meanwhile.
+fn away_for_long(writes: Vec<Write>) -> (Planet, DatasetName, Seen) {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", dataset(Kind::Register));
+    planet.write("eu", &of, put("before", "0")).unwrap();
+    planet.pass(Duration::from_secs(2));
+    let (_, position) = planet.watch("us", &of, None);
+    planet.cut("us");
+    for write in writes {
+        planet.write("eu", &of, write).unwrap();
+    }
+    assert_eq!(planet.data("eu", DataCommand::Compact), Ok(DataReply::Compacting));
+    planet.pass(Duration::from_secs(3_700));
+    (planet, of, position)
+}
+
+fn three() -> Vec<Write> {
+    vec![put("a", "1"), put("b", "2"), put("c", "3")]
+}
+
+/// Asks for changes as a watcher that has a position does.
+fn heard(
+    planet: &mut Planet,
+    of: &DatasetName,
+    position: &Seen,
+) -> Result<(Vec<String>, Seen), Refusal> {
+    let (dataset, prefix, wait) = (of.clone(), Bytes::new(), Duration::ZERO);
+    let (spot, position) = (None, Some(position.clone()));
+    let command = DataCommand::Watch { dataset, prefix, spot, position, wait };
+    let DataReply::Changes { changes, position } = planet.data("us", command)? else {
+        panic!("changes are told")
+    };
+    let key = |it: &Bytes| String::from_utf8_lossy(it).into_owned();
+    Ok((changes.iter().map(|it| key(&it.key)).collect(), position))
+}
+
+#[test]
+fn who_watches_where_a_state_is_taken_begins_anew_once_and_at_its_end() {
+    let (mut planet, of, old) = away_for_long(three());
+    planet.passes = |_, _, it| !matches!(it, Message::State { index, .. } if 1 < *index);
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(3));
+    assert!(planet.regions["us"].view().is_taking_state);
+    let at_once = how(ReadLevel::Eventual, &Seen::default());
+    assert_eq!(text(&planet.read_as("us", &of, "a", at_once).unwrap()), "=1", "a part is there");
+    assert_eq!(heard(&mut planet, &of, &old).unwrap().0, [""; 0]);
+    let (_, new) = planet.watch("us", &of, None);
+    assert_eq!(heard(&mut planet, &of, &new).unwrap().0, [""; 0]);
+
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(30));
+    assert!(!planet.regions["us"].view().is_taking_state);
+    for position in [old, new] {
+        let too_old = Err(DataRefusal::PositionTooOld.into());
+        assert_eq!(heard(&mut planet, &of, &position), too_old, "what came is not told singly");
+    }
+    let (_, begin) = planet.watch("us", &of, None);
+    planet.write("eu", &of, put("d", "4")).unwrap();
+    planet.write("us", &of, put("e", "5")).unwrap();
+    let (keys, end) = heard(&mut planet, &of, &begin).unwrap();
+    assert_eq!(keys, ["d", "e"]);
+    assert_eq!(heard(&mut planet, &of, &end).unwrap().0, [""; 0]);
+}
+
+#[test]
+fn what_came_with_a_state_that_broke_off_is_told_as_its_ops_come() {
+    let (mut planet, of, position) = away_for_long(three());
+    planet.passes = |_, _, it| !matches!(it, Message::State { index, .. } if 1 < *index);
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(3));
+    planet.cut("eu");
+    planet.passes = |_, _, _| true;
+    planet.write("us", &of, put("d", "4")).unwrap();
+    // The log of another region has the ops.
+    planet.link_two("us", "ap");
+    planet.pass(Duration::from_secs(10));
+    let (mut keys, end) = heard(&mut planet, &of, &position).unwrap();
+    keys.sort();
+    assert_eq!(keys, ["a", "b", "c", "d"]);
+    assert_eq!(heard(&mut planet, &of, &end).unwrap().0, [""; 0]);
+    // After a start it is known as well.
+    planet.restart("us", std::sync::Arc::clone);
+    let (mut keys, _) = heard(&mut planet, &of, &position).unwrap();
+    keys.sort();
+    assert_eq!(keys, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_state_that_is_not_begun_to_be_taken_is_sent_ever_more_seldom_and_given_up() {
+    let (mut planet, of, _) = away_for_long(three());
+    planet.passes = |_, _, it| {
+        note(it);
+        !matches!(it, Message::State { .. })
+    };
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(240));
+    let sent = sent_since();
+    assert!(sent.iter().all(|it| *it == 0));
+    assert!((20..50).contains(&sent.len()), "the first part was sent {} times", sent.len());
+    let transfers = planet.regions["eu"].view().counters.transfers;
+    assert!((2..6).contains(&transfers), "it was begun {transfers} times");
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(planet.read("us", &of, "c"), "=3");
+}
+
+#[test]
+fn a_state_that_is_no_longer_taken_is_sent_part_by_part_until_it_is() {
+    let large =
+        |n: u32| Write { edit: Edit::Put(vec![b'x'; 200_000].into()), ..put(&format!("k{n}"), "") };
+    let (mut planet, of, _) = away_for_long((0..20).map(large).collect());
+    planet.passes = |_, to, it| {
+        note(it);
+        to != "eu" || !matches!(it, Message::Took { index, .. } if 1 < *index)
+    };
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(1));
+    let first = sent_since();
+    assert!(3 < first.len(), "several parts are under way: {first:?}");
+    planet.pass(Duration::from_secs(120));
+    let again = sent_since();
+    let lost = first.iter().filter(|it| 1 < **it).count();
+    assert!(lost <= again.len(), "each of them was sent once more");
+    assert!(again.len() < lost + 30, "{} parts were sent again", again.len());
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(planet.read("us", &of, "k19").len(), 200_001);
+}
