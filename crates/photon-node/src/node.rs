@@ -303,7 +303,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         segment_bytes: config.segment_bytes.max(SEGMENT_BYTES_MIN),
     };
     let folder = Folder::open(&options)?;
-    let pages = Pagefile::create(&options.path)?;
+    let pages = Pagefile::create(&options.path, options.segment_bytes)?;
     let mut region = Region::new(Config {
         region: config.region,
         incarnation: folder.incarnation(),
