@@ -16,6 +16,8 @@ pub struct RoomView {
     pub memory: usize,
     /// Beyond how many bytes in memory records are laid on pages.
     pub memory_max: usize,
+    /// Beyond how many bytes in memory writes that add are refused.
+    pub memory_end: usize,
     /// What was done with pages.
     pub pages: PageCounts,
 }
