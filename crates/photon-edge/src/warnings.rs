@@ -24,6 +24,14 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
         let text = format!("records take {bytes} of {max} bytes (`data.bytes_max`)");
         warn(WarningCode::DataNearlyFull, text);
     }
+    if view.room.memory_end < view.room.memory {
+        let (memory, max) = (view.room.memory, view.room.memory_max);
+        let text = format!(
+            "records take {memory} bytes of memory and may take {max} (`data.memory_max`): writes \
+             that add are refused; give the disk room for pages, or raise it"
+        );
+        warn(WarningCode::DataMemoryFull, text);
+    }
     for peer in &view.peers {
         let region = peer.region;
         if !peer.is_linked {

@@ -39,7 +39,14 @@ fn view() -> View {
     let dataset = DatasetName::try_from("carts").unwrap();
     View {
         peers: vec![peer("us-east-1", 61_500), peer("ap-southeast-1", 40)],
-        room: RoomView { bytes: 95, bytes_max: 100, ..RoomView::default() },
+        room: RoomView {
+            bytes: 95,
+            bytes_max: 100,
+            memory: 40,
+            memory_max: 30,
+            memory_end: 35,
+            ..RoomView::default()
+        },
         conflicts: vec![ConflictView { dataset, count: 9, per_second: 12.25, is_alarming: true }],
         conflict_alarm_per_second: 10,
         ..View::default()
@@ -70,10 +77,11 @@ async fn replication_is_told_with_what_is_not_as_it_should_be() {
     let conflicts = json!([{"dataset": "carts", "count": 9, "per_second": 12.25, "alarm": true}]);
     assert_eq!(body["conflicts"], conflicts);
     let codes: Vec<_> = body["warnings"].as_array().unwrap().iter().map(|it| &it["code"]).collect();
-    assert_eq!(codes, ["data-nearly-full", "link-down", "lag", "stale", "conflicts"]);
+    let expected =
+        json!(["data-nearly-full", "data-memory-full", "link-down", "lag", "stale", "conflicts"]);
+    assert_eq!(json!(codes), expected);
 
     let ready = client(view()).get("/readyz").await.ok().body;
-    let expected = json!(["data-nearly-full", "link-down", "lag", "stale", "conflicts"]);
     assert_eq!((&ready["status"], &ready["warnings"]), (&json!("ready"), &expected));
     let well = client(View::default()).get("/readyz").await.ok().body;
     assert_eq!(well.get("warnings"), None);

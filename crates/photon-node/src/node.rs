@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, info, info_span};
+use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::driver::{Clock, Driver, Inlets};
 use crate::handle::{Handle, Shared};
@@ -303,7 +303,16 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         segment_bytes: config.segment_bytes.max(SEGMENT_BYTES_MIN),
     };
     let folder = Folder::open(&options)?;
-    let pages = Pagefile::create(&options.path)?;
+    if config.limits.is_memory_scarce() {
+        let (memory_max, bytes_max) = (config.limits.data_memory_max, config.limits.data_bytes_max);
+        warn!(
+            memory_max,
+            bytes_max,
+            "`data.memory_max` is less than a 32nd of `data.bytes_max`: writes may be refused long \
+             before there are so many records; raise the one or lower the other"
+        );
+    }
+    let pages = Pagefile::create(&options.path, options.segment_bytes)?;
     let mut region = Region::new(Config {
         region: config.region,
         incarnation: folder.incarnation(),

@@ -98,6 +98,9 @@ pub struct Limits {
     ///
     /// [`Region::lay_away_to`]: crate::Region::lay_away_to
     pub data_memory_max: usize,
+    /// Bytes by which they may be above that, and an eighth of it, for a while, as a hand has to
+    /// come round; beyond it writes that add are refused.
+    pub data_memory_slack: usize,
     /// Bytes that are written to a record at once; more are refused.
     pub value_bytes_max: usize,
     /// Fields of one record; more are refused.
@@ -106,6 +109,22 @@ pub struct Limits {
     pub datasets_max: usize,
     /// Conflicts of a dataset in a second, above which there is an alarm.
     pub conflict_alarm_per_second: u64,
+}
+
+impl Limits {
+    /// Returns beyond how many bytes of records in memory writes that add are refused.
+    #[must_use]
+    pub fn data_memory_end(&self) -> usize {
+        let slack = (self.data_memory_max / 8).saturating_add(self.data_memory_slack);
+        self.data_memory_max.saturating_add(slack)
+    }
+
+    /// Whether `data_memory_max` is too little for as many records as there may be: something of
+    /// each page stays in memory, about a fortieth of small records and more of larger ones.
+    #[must_use]
+    pub fn is_memory_scarce(&self) -> bool {
+        self.data_memory_max < self.data_bytes_max / 32
+    }
 }
 
 impl Default for Limits {
@@ -131,10 +150,23 @@ impl Default for Limits {
             repair_every: Duration::from_secs(30),
             data_bytes_max: 16 << 30,
             data_memory_max: 1 << 30,
+            data_memory_slack: 1 << 20,
             value_bytes_max: 1 << 20,
             fields_max: 10_000,
             datasets_max: 1_000,
             conflict_alarm_per_second: 10,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_what_is_known_of_pages_would_fill_is_scarce() {
+        assert!(!Limits::default().is_memory_scarce());
+        let limits = Limits { data_bytes_max: 64 << 30, ..Limits::default() };
+        assert!(limits.is_memory_scarce());
     }
 }

@@ -152,7 +152,8 @@ impl std::fmt::Display for Queue {
             Self::DataBytes => "the room for records, in bytes,",
             Self::Datasets => "the list of datasets",
             Self::DataMemory => {
-                "the room for records in memory, in bytes, while the disk has none,"
+                "the room for records in memory (`data.memory_max`: raise it, or see that the disk \
+                 has room for pages), in bytes,"
             }
         })
     }

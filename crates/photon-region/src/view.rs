@@ -18,6 +18,8 @@ pub struct RoomView {
     pub memory_max: usize,
     /// Bytes of what is kept of changes for watchers.
     pub changes: usize,
+    /// Beyond how many bytes in memory writes that add are refused.
+    pub memory_end: usize,
     /// What was done with pages.
     pub pages: PageCounts,
 }

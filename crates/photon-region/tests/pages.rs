@@ -204,3 +204,19 @@ fn a_large_record_on_pages_counts_with_what_it_costs_in_memory() {
     let counted = planet.regions["eu"].store().memory_bytes() / 1_000;
     assert!((150..300).contains(&counted), "{counted} bytes a record");
 }
+
+#[test]
+fn who_is_refused_for_want_of_memory_is_told_what_bounds_it() {
+    let mut planet = Planet::of(|name| {
+        let limits = Limits { data_memory_max: 0, data_memory_slack: 10_000, ..Limits::default() };
+        let mut region = Region::new(Config { limits, ..planet::config(name) });
+        region.lay_away_to(Box::new(Leaves::default()));
+        region
+    });
+    let of = planet.declare("eu", dataset(Kind::Register));
+    let mut write = |n: usize| planet.write("eu", &of, put(&format!("{n}"), &"x".repeat(3_000)));
+    let refused = (0..100).find_map(|n| write(n).err()).expect("what is known of pages adds up");
+    assert!(refused.to_string().contains("`data.memory_max`"), "{refused}");
+    let room = planet.regions["eu"].view().room;
+    assert!(room.memory_end < room.memory && room.pages.used > 20, "{room:?}");
+}

@@ -46,7 +46,7 @@ fn told(world: &mut World, ticket: Ticket) -> (Vec<Bytes>, Seen, world::Micros) 
     let DataReply::Changes { changes, position } = *reply else { panic!("of changes") };
     let content = |it: photon_region::data::Change| match it.record.unwrap().content {
         Content::Fields(fields) => fields[0].1[0].written.bytes.clone(),
-        other => panic!("{other:?}"),
+        other @ (Content::Number(_) | Content::Quota { .. }) => panic!("{other:?}"),
     };
     (changes.into_iter().map(content).collect(), position, at)
 }

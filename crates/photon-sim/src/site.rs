@@ -145,6 +145,9 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
     }
     if rng.bool() {
         limits.data_memory_max = rng.usize(0..20_000);
+        if rng.u32(0..4) == 0 {
+            limits.data_memory_slack = rng.usize(0..40_000);
+        }
     }
     limits
 }

@@ -35,9 +35,10 @@ impl Region {
     /// Whoever looks without a ticket is no peer's guest.
     const NO_TICKET: Ticket = 0;
 
-    /// Answers a command that only looks at records, if that takes nobody else, no waiting and no
-    /// disk: what it says is here and durable. It is the reply that [`handle`](Self::handle) would
-    /// give at once; where that would wait, ask or refuse, there is none.
+    /// Answers a command that only looks at records, if that takes nobody else and no waiting for
+    /// the log: what it says is here and durable. It is the reply that [`handle`](Self::handle)
+    /// would give at once; where that would wait, ask or refuse, there is none. What lies on pages
+    /// is read from them.
     ///
     /// `now` must be read after what was handled last: no later input has an earlier one.
     #[must_use]

@@ -9,9 +9,6 @@ use super::Write;
 use crate::{Queue, Refusal, Region, RoomView};
 
 impl Region {
-    /// How far records in memory may be above their bound for a while: a hand has to come round.
-    const MEMORY_SLACK: usize = 1 << 20;
-
     /// Lets values that were not used for long lie on pages, once they are more than
     /// `data_memory_max`. Only before the log is replayed: pages last as long as the process.
     pub fn lay_away_to(&mut self, pages: Box<dyn Pages>) {
@@ -26,6 +23,7 @@ impl Region {
             memory: self.store.memory_bytes(),
             memory_max: self.config.limits.data_memory_max,
             changes: self.data.changes_bytes(),
+            memory_end: self.config.limits.data_memory_end(),
             pages: self.store.pages(),
         }
     }
@@ -50,9 +48,8 @@ impl Region {
         if limits.data_bytes_max < held.saturating_add(more) {
             return refuse(Queue::DataBytes, limits.data_bytes_max);
         }
-        // Pages find no room on the disk, or there are none.
-        let slack = limits.data_memory_max / 8 + Self::MEMORY_SLACK;
-        if limits.data_memory_max.saturating_add(slack) < memory {
+        // Pages find no room on the disk, or what is known of them alone takes as much.
+        if limits.data_memory_end() < memory {
             return refuse(Queue::DataMemory, limits.data_memory_max);
         }
         Ok(())

@@ -91,8 +91,11 @@ pub struct Warning {
 pub enum WarningCode {
     /// The disk refuses writes.
     DiskFull,
-    /// Records take nearly all the memory that they may.
+    /// Records take nearly all the room that they may.
     DataNearlyFull,
+    /// Records take more memory than they may: pages find no room on the disk, or what stays in
+    /// memory of records on pages is too much.
+    DataMemoryFull,
     /// There is no link to another region.
     LinkDown,
     /// Another region lacks changes of this one for too long.
