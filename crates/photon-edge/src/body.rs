@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::Front;
-use crate::hold::{BodiesFull, Share};
+use crate::hold::{BudgetFull, Share};
 use crate::names::Invalid;
 use crate::problem::{Declined, Kind, Stood};
 use crate::v1::types::Object;
@@ -35,8 +35,8 @@ pub(crate) enum BodyError {
         max: usize,
     },
     /// Too much is held for other requests.
-    #[error(transparent)]
-    Full(#[from] BodiesFull),
+    #[error("the bodies of all requests: {0}")]
+    Full(#[from] BudgetFull),
     /// It did not arrive in time.
     #[error("the body did not arrive within {} ms", .0.as_millis())]
     TimedOut(Duration),

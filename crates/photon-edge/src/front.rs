@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hold::Bodies;
+use crate::hold::Budget;
 use crate::kinds::Kinds;
 use crate::meter::Meter;
 use crate::session::Sessions;
@@ -90,6 +90,9 @@ pub struct FrontLimits {
     pub connections_max: usize,
     /// Clients that follow a task or watch a dataset; further ones are answered with 503.
     pub followers_max: usize,
+    /// Bytes of changes that clients who watch have not read yet, of all together; a watcher for
+    /// whom there is no room is answered with 503, or its stream ends.
+    pub watches_bytes_max: usize,
     /// How long a body may take to arrive, and a command to be answered; then the answer is 503.
     pub request_timeout: Duration,
 }
@@ -102,6 +105,7 @@ impl Default for FrontLimits {
             header_bytes_max: 32 << 10,
             connections_max: 12_000,
             followers_max: 10_000,
+            watches_bytes_max: 256 << 20,
             request_timeout: Duration::from_secs(60),
         }
     }
@@ -122,6 +126,14 @@ pub enum Failure {
     /// Too many clients follow tasks or watch datasets.
     #[error("{max} clients follow tasks or watch datasets, and no more may; poll, or try again")]
     FollowersFull {
+        /// The bound.
+        max: usize,
+    },
+    /// Clients that watch datasets have not read too much of what they were told.
+    #[error(
+        "clients that watch leave {max} bytes unread, and there is no room for more; try again"
+    )]
+    WatchesFull {
         /// The bound.
         max: usize,
     },
@@ -151,7 +163,8 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     config: FrontConfig,
     followers: Arc<Semaphore>,
-    bodies: Bodies,
+    bodies: Budget,
+    watches: Budget,
     kinds: Kinds,
     meter: Meter,
     sessions: Sessions,
@@ -170,12 +183,14 @@ impl Front {
     #[must_use]
     pub fn new(config: FrontConfig) -> Self {
         let followers = Arc::new(Semaphore::new(config.limits.followers_max));
-        let bodies = Bodies::new(config.limits.bodies_bytes_max);
+        let bodies = Budget::new(config.limits.bodies_bytes_max);
+        let watches = Budget::new(config.limits.watches_bytes_max);
         let sessions = Sessions::new(&config.planet);
         Self(Arc::new(Inner {
             config,
             followers,
             bodies,
+            watches,
             kinds: Kinds::default(),
             meter: Meter::default(),
             sessions,
@@ -317,8 +332,13 @@ impl Front {
     }
 
     /// Returns how much the bodies of all requests hold.
-    pub(crate) fn bodies(&self) -> &Bodies {
+    pub(crate) fn bodies(&self) -> &Budget {
         &self.0.bodies
+    }
+
+    /// Returns how much is held of what watchers have heard and their clients have not read.
+    pub(crate) fn watches(&self) -> &Budget {
+        &self.0.watches
     }
 
     /// Takes the right to follow a task, or refuses when too many have it.

@@ -297,6 +297,8 @@ fn edge(text: &mut String, front: &Front) {
         "Clients that follow a task or watch a dataset.",
     )
     .sample("", front.followers());
+    let help = "Bytes of changes that clients who watch have not read.";
+    Family::new(text, "photon_watches_bytes", "gauge", help).sample("", front.watches().held());
     Family::new(text, "photon_connections", "gauge", "Open connections of clients.")
         .sample("", open);
     let help = "Connections that were refused because too many were open.";

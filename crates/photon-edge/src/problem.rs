@@ -11,7 +11,7 @@ use photon_state::RegionId;
 use crate::body::BodyError;
 use crate::front::Failure;
 use crate::gate::CHALLENGE;
-use crate::hold::BodiesFull;
+use crate::hold::BudgetFull;
 use crate::names::Invalid;
 use crate::v1::types::{Etag, Problem};
 
@@ -233,7 +233,9 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Refused(refusal) => refusal.into(),
             Failure::Full { max } => bounded(Kind::Overloaded, max),
-            Failure::FollowersFull { max } => bounded(Kind::TooManyFollowers, max),
+            Failure::FollowersFull { max } | Failure::WatchesFull { max } => {
+                bounded(Kind::TooManyFollowers, max)
+            }
             Failure::TimedOut(_) => Kind::TimedOut.problem(detail),
             Failure::Stopping => Kind::Stopping.problem(detail),
         }
@@ -365,7 +367,7 @@ impl From<BodyError> for Problem {
         };
         match err {
             BodyError::TooLarge { max } => bounded(Kind::TooLarge, max),
-            BodyError::Full(BodiesFull { max }) => bounded(Kind::TooManyBodies, max),
+            BodyError::Full(BudgetFull { max }) => bounded(Kind::TooManyBodies, max),
             BodyError::TimedOut(_) => Kind::BodyTimeout.problem(detail),
             BodyError::Broken(_) => Kind::BrokenBody.problem(detail),
         }

@@ -80,3 +80,68 @@ async fn whoever_watches_takes_the_place_of_a_follower() {
     let full = client.send("GET", "/v1/data/notes", &heads, Body::empty()).await;
     full.refused(503, "too-many-followers", Value::Null);
 }
+
+/// Returns how many bytes are kept of what watchers have not read.
+async fn bytes_held(client: &Client) -> u64 {
+    let response = client.respond(Request::get("/metrics").body(Body::empty()).unwrap()).await;
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let held = text.lines().find_map(|it| it.strip_prefix("photon_watches_bytes "));
+    held.unwrap().parse().unwrap()
+}
+
+/// Writes some kilobytes under each of some keys.
+async fn fill(client: &Client, keys: std::ops::Range<u32>) {
+    for key in keys {
+        let value = "x".repeat(4_000);
+        client.json("PUT", &format!("/v1/data/notes/k{key}"), json!(value)).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_keeps_what_there_is_room_for_and_is_told_the_rest_after_it() {
+    let limits = FrontLimits { watches_bytes_max: 20_000, ..FrontLimits::default() };
+    let client = Client(region::front(Vec::new(), limits));
+    client.declare("notes", json!({"type": "register"})).await;
+    let poll = "/v1/data/notes?watch=true";
+    let begin = client.send("GET", poll, &[("accept", "application/json")], Body::empty()).await;
+    let begin = begin.ok().body["position"].as_str().unwrap().to_owned();
+    fill(&client, 0..12).await;
+    let watch = async || {
+        let request = Request::get("/v1/data/notes").header("accept", "text/event-stream");
+        client.respond(request.header("last-event-id", &begin).body(Body::empty()).unwrap()).await
+    };
+    // One who does not read holds what there is room for; there is none for another one.
+    let idle = watch().await;
+    let full = watch().await;
+    assert_eq!(full.status(), 503);
+    let held = bytes_held(&client).await;
+    assert!((10_000..=20_000).contains(&held), "{held} bytes are held");
+    // Once it reads, it misses nothing.
+    let text = frames(idle, 12).await;
+    let keys: Vec<_> = (0..12).map(|it| format!("data: {{\"key\":\"k{it}\"")).collect();
+    assert!(keys.iter().all(|it| text.matches(it.as_str()).count() == 1), "{text}");
+    assert_eq!(bytes_held(&client).await, 0);
+    let next = frames(watch().await, 1).await;
+    assert!(next.contains("\"key\":\"k0\""));
+}
+
+#[tokio::test]
+async fn a_stream_for_which_there_is_no_room_ends_and_says_when_to_resume() {
+    let limits = FrontLimits { watches_bytes_max: 20_000, ..FrontLimits::default() };
+    let client = Client(region::front(Vec::new(), limits));
+    client.declare("notes", json!({"type": "register"})).await;
+    let watch = async |begin: &str| {
+        let request = Request::get("/v1/data/notes").header("accept", "text/event-stream");
+        client.respond(request.header("last-event-id", begin).body(Body::empty()).unwrap()).await
+    };
+    let waits = watch("").await;
+    let mut waits = waits.into_body().into_data_stream();
+    let begin = String::from_utf8(waits.next().await.unwrap().unwrap().to_vec()).unwrap();
+    let position = begin.lines().find_map(|it| it.strip_prefix("id: ")).unwrap().to_owned();
+    fill(&client, 0..12).await;
+    let _idle = watch(&position).await;
+    let end = String::from_utf8(waits.next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(end.contains("resume") && end.contains("retry: 3000"), "{end}");
+    assert!(waits.next().await.is_none(), "nothing follows");
+}

@@ -44,9 +44,9 @@ fn told(world: &mut World, ticket: Ticket) -> (Vec<Bytes>, Seen, world::Micros) 
         panic!("it is told")
     };
     let DataReply::Changes { changes, position } = *reply else { panic!("of changes") };
-    let content = |it: photon_region::data::Change| match it.record.unwrap().content {
-        Content::Fields(fields) => fields[0].1[0].written.bytes.clone(),
-        other @ (Content::Number(_) | Content::Quota { .. }) => panic!("{other:?}"),
+    let content = |it: photon_region::data::Change| {
+        let Content::Fields(fields) = it.record.unwrap().content else { panic!("a register") };
+        fields[0].1[0].written.bytes.clone()
     };
     (changes.into_iter().map(content).collect(), position, at)
 }

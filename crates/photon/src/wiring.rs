@@ -86,6 +86,7 @@ pub(crate) fn front_limits(config: &Config) -> FrontLimits {
         header_bytes_max: config.limits.header_bytes_max.as_usize(),
         connections_max: config.limits.connections_max,
         followers_max: config.limits.followers_max,
+        watches_bytes_max: config.limits.watches_bytes_max.as_usize(),
         request_timeout: config.limits.request_timeout,
     }
 }

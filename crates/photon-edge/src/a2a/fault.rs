@@ -284,9 +284,10 @@ impl From<Failure> for Fault {
         match failure {
             Failure::Refused(refusal) => refusal.into(),
             Failure::Full { .. } => Self::new(Kind::Busy, message).with_retry(RETRY_AFTER),
-            Failure::FollowersFull { .. } | Failure::TimedOut(_) | Failure::Stopping => {
-                Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER)
-            }
+            Failure::FollowersFull { .. }
+            | Failure::WatchesFull { .. }
+            | Failure::TimedOut(_)
+            | Failure::Stopping => Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER),
         }
     }
 }

@@ -115,6 +115,9 @@ bounded_section! {
         connections_max: usize = 12_000, 16 => 1_000_000;
         /// Clients that follow a task or watch a dataset at the same time; more get 503.
         followers_max: usize = 10_000, 1 => 1_000_000;
+        /// Bytes of changes that clients who watch have not read; beyond it streams end.
+        watches_bytes_max: ByteSize =
+            ByteSize::mib(256), ByteSize::mib(64) => ByteSize::mib(65_536);
         /// How long a request may take, long polls and streams aside; after it comes 503.
         request_timeout: Duration = secs(60), secs(1) => hours(1);
         /// Commands that await their reply; more get 429.

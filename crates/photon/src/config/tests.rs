@@ -59,6 +59,7 @@ bodies_bytes_max = "64MiB"
 header_bytes_max = "8KiB"
 connections_max = 100
 followers_max = 10
+watches_bytes_max = "65MiB"
 request_timeout = "5s"
 in_flight_max = 64
 [data]
@@ -142,6 +143,7 @@ fn every_key_of_a_full_configuration_has_its_meaning() {
     assert_eq!(config.tasks.open_max, 1_000);
     assert_eq!(config.limits.body_bytes_max, ByteSize(65_537));
     assert_eq!(config.limits.bodies_bytes_max, ByteSize::mib(64));
+    assert_eq!(config.limits.watches_bytes_max, ByteSize::mib(65));
     assert_eq!(config.data_folder(region("moon")).unwrap(), Path::new("/var/lib/photon \"1\""));
     assert!(!format!("{config:?}").contains("battery"), "the secret is printed");
 }

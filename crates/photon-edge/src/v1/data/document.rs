@@ -11,7 +11,7 @@ use photon_region::data::FieldEdit;
 use photon_state::crdt::Version;
 use photon_state::{Dot, Hlc};
 
-use super::text::{TextError, check_depth, compact, is_object, members, quote};
+use super::text::{DEPTH_MAX, TextError, check_depth, compact, is_object, members, quote};
 
 /// The leaf of an object without members.
 const EMPTY: &[u8] = b"{}";
@@ -117,10 +117,11 @@ impl<'a> Tree<'a> {
         Self::Object(BTreeMap::new())
     }
 
-    /// Sets what a pointer names, as one who writes to this very document would.
+    /// Sets what a pointer names, as one who writes to this very document would. No client writes
+    /// below [`DEPTH_MAX`]; what another region says is cut there, or it would use up the stack.
     fn set(&mut self, pointer: &str, content: &'a [u8]) {
         let mut place = self;
-        for name in pointer.split('/').skip(1) {
+        for name in pointer.split('/').skip(1).take(DEPTH_MAX) {
             if matches!(place, Self::Leaf(_)) {
                 *place = Self::empty();
             }
@@ -290,6 +291,14 @@ mod tests {
             }
             prop_assert_eq!(one.read(), other.read());
         }
+    }
+
+    #[test]
+    fn a_pointer_of_another_region_that_is_too_deep_is_cut() {
+        let mut kept = Kept::default();
+        kept.set(bytes(&"/a".repeat(1_000_000)), bytes("1"), 1);
+        let text = unflatten(kept.0.iter());
+        assert_eq!(text.iter().filter(|it| **it == b'{').count(), DEPTH_MAX);
     }
 
     #[test]

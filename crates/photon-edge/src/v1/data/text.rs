@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How deep objects and arrays may lie in each other where they are looked into.
-const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 128;
 
 /// JSON that cannot be looked into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! Watching a dataset: its changes as they come, as a stream or poll by poll.
-//! Must not hold changes back, nor gather them: a watcher has no buffer.
+//! Must not hold changes back, nor keep more of them than there is room for in all watchers.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,6 +20,7 @@ use super::list::{ListParams, text};
 use super::{recent_kind, show};
 use crate::body;
 use crate::front::FollowerSlot;
+use crate::hold::{BudgetFull, Share};
 use crate::names::{self, Invalid};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
@@ -29,6 +30,8 @@ use crate::{Failure, Front};
 
 /// How long one question waits before it is asked anew.
 const WAIT: Duration = Duration::from_secs(20);
+/// When a client shall come back whose stream has ended early: sooner there may be no room again.
+const RESUME_AFTER: Duration = Duration::from_secs(3);
 
 /// A client that watches a dataset.
 #[derive(Debug)]
@@ -40,7 +43,13 @@ struct Watcher {
     spot: Option<Spot>,
     position: Option<Seen>,
     /// What was heard and not yet told.
-    untold: VecDeque<sse::Event>,
+    untold: VecDeque<Change>,
+    /// Whether the position is to be told, because there is nothing else.
+    owes_position: bool,
+    /// About how many bytes are kept, with the event that the client reads; the last are its own.
+    bytes: usize,
+    in_hand: usize,
+    share: Share,
 }
 
 /// Answers a request to watch.
@@ -57,8 +66,19 @@ pub(super) async fn watch(
     let spot = spot.map_err(|err| err.problem(Stood::Outside))?;
     let kind = recent_kind(&front, &dataset).await?;
     let prefix = text(params.prefix.as_deref());
-    let untold = VecDeque::new();
-    let mut watcher = Watcher { front, dataset, kind, prefix, spot, position, untold };
+    let mut watcher = Watcher {
+        share: front.watches().share(),
+        front,
+        dataset,
+        kind,
+        prefix,
+        spot,
+        position,
+        untold: VecDeque::new(),
+        owes_position: false,
+        bytes: 0,
+        in_hand: 0,
+    };
     if is_poll {
         // Whoever does not wait takes nobody's place.
         let _slot = match wait.is_zero() {
@@ -73,7 +93,7 @@ pub(super) async fn watch(
     // A dataset that is not there is a problem with a status, not a stream that ends at once.
     let first = watcher.ask(Duration::ZERO).await?.ok_or(Failure::Stopping)?;
     let slot = watcher.front.follower_slot()?;
-    watcher.tell(first);
+    watcher.keep(first)?;
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("alive");
     Ok(Sse::new(follow(watcher, slot)).keep_alive(keep_alive).into_response())
 }
@@ -119,42 +139,76 @@ impl Watcher {
         self.front.sessions().encode(self.position.as_ref().unwrap_or(&nothing))
     }
 
-    /// Puts down what is to be told. Without changes that is the position alone, which a client
-    /// keeps without hearing of it.
-    fn tell(&mut self, changes: Vec<Change>) {
-        if changes.is_empty() {
-            self.untold.push_back(sse::Event::default().id(self.token()).comment("position"));
-        }
+    /// Keeps what was heard until it is told, as far as there is room; the rest is asked for again.
+    /// Without changes the position is told, which a client keeps without hearing of it.
+    fn keep(&mut self, changes: Vec<Change>) -> Result<(), Failure> {
+        self.owes_position = changes.is_empty();
         for change in changes {
-            let id = self.front.sessions().encode(&change.position);
-            let data = serde_json::to_string(&encode(self.kind, &change));
-            let data = data.expect("our own types can be written as json");
-            self.untold.push_back(sse::Event::default().id(id).event("change").data(data));
+            let bytes = self.bytes + weight(&change);
+            if let Err(BudgetFull { max }) = self.share.grow_to(bytes) {
+                let last = self.untold.back().ok_or(Failure::WatchesFull { max })?;
+                self.position = Some(last.position.clone());
+                return Ok(());
+            }
+            self.bytes = bytes;
+            self.untold.push_back(change);
         }
+        Ok(())
+    }
+
+    /// Returns the next event; `None` when the front door closes. Called once the client has room
+    /// for it, so that no more than one is text at a time.
+    async fn next(&mut self) -> Result<Option<sse::Event>, Failure> {
+        self.bytes -= std::mem::take(&mut self.in_hand);
+        self.share.shrink_to(self.bytes);
+        loop {
+            if std::mem::take(&mut self.owes_position) {
+                return Ok(Some(sse::Event::default().id(self.token()).comment("position")));
+            }
+            if let Some(change) = self.untold.pop_front() {
+                self.in_hand = weight(&change);
+                return Ok(Some(self.event(&change)));
+            }
+            let before = self.position.clone();
+            let Some(changes) = self.ask(WAIT).await? else { return Ok(None) };
+            if !changes.is_empty() || self.position != before {
+                self.keep(changes)?;
+            }
+        }
+    }
+
+    fn event(&self, change: &Change) -> sse::Event {
+        let id = self.front.sessions().encode(&change.position);
+        let data = serde_json::to_string(&encode(self.kind, change));
+        let data = data.expect("our own types can be written as json");
+        sse::Event::default().id(id).event("change").data(data)
     }
 }
 
+/// Turns what a watcher hears into a stream. Its end says that it is one: the client resumes at its
+/// last position, and learns why then.
 fn follow(
     watcher: Watcher,
     slot: FollowerSlot,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
-    stream::unfold((watcher, slot), |(mut watcher, slot)| async move {
-        while watcher.untold.is_empty() {
-            let before = watcher.position.clone();
-            match watcher.ask(WAIT).await {
-                Ok(Some(changes)) if changes.is_empty() && watcher.position == before => {}
-                Ok(Some(changes)) => watcher.tell(changes),
-                Ok(None) => return None,
-                // The client resumes at its last position, and learns why then.
-                Err(err) => {
-                    tracing::debug!(%err, "a watch ends early");
-                    return None;
-                }
+    stream::unfold(Some((watcher, slot)), |state| async move {
+        let (mut watcher, slot) = state?;
+        match watcher.next().await {
+            Ok(Some(event)) => Some((Ok(event), Some((watcher, slot)))),
+            Ok(None) => None,
+            Err(err) => {
+                tracing::debug!(%err, "a watch ends early");
+                let end = sse::Event::default().comment("the watch ends: resume at the last id");
+                Some((Ok(end.retry(RESUME_AFTER)), None))
             }
         }
-        let event = watcher.untold.pop_front()?;
-        Some((Ok(event), (watcher, slot)))
     })
+}
+
+/// Returns about how many bytes a change takes while it is kept, and then as text: contents that
+/// are not text grow by a third.
+fn weight(change: &Change) -> usize {
+    512 + change.weight() / 3 * 4
 }
 
 fn encode(kind: Kind, change: &Change) -> DataChange {
