@@ -144,7 +144,9 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
         limits.recent_bytes_max = rng.usize(0..40_000);
     }
     if rng.bool() {
-        limits.data_memory_max = rng.usize(0..20_000);
+        // Most planets have few records: with much memory, none of them lies on pages.
+        let max = [200, 20_000][rng.usize(0..2)];
+        limits.data_memory_max = rng.usize(0..max);
         if rng.u32(0..4) == 0 {
             limits.data_memory_slack = rng.usize(0..40_000);
         }

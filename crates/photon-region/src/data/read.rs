@@ -291,6 +291,7 @@ impl Region {
         let mut rows: Vec<_> = placements.iter().map(from).collect();
         let (mut records, mut bytes) = (Vec::new(), 0);
         let (mut looked_at, mut looked_at_bytes) = (0, 0);
+        let mut shown = Vec::with_capacity(rows.len());
         loop {
             let keys = rows.iter_mut().filter_map(|(_, row)| row.peek().map(Held::key));
             let Some(key) = keys.min().map(Bytes::copy_from_slice) else { return (records, false) };
@@ -299,7 +300,6 @@ impl Region {
             if has_looked && !records.is_empty() {
                 return (records, true);
             }
-            let mut shown = Vec::new();
             for (placement, row) in &mut rows {
                 let Some(held) = row.next_if(|it| it.key() == &*key) else { continue };
                 let value = held.value();
@@ -307,7 +307,7 @@ impl Region {
                 looked_at_bytes += value.weight();
                 shown.extend(self.show_value(now, spec, *placement, &value));
             }
-            let Some(shown) = first_of(shown) else { continue };
+            let Some(shown) = first_of(&mut shown) else { continue };
             let key = key.slice(name_bytes..);
             bytes += key.len() + shown.weight();
             let is_full = records.len() == limit || Self::PAGE_BYTES_MAX < bytes;
@@ -319,9 +319,12 @@ impl Region {
     }
 }
 
-/// Returns what is shown of the records with one key: the youngest one that lives, where several do
+/// Takes what is shown of the records with one key: the youngest one that lives, where several do
 /// that were made apart.
-fn first_of(shown: Vec<Shown>) -> Option<Shown> {
-    let (live, blank): (Vec<_>, Vec<_>) = shown.into_iter().partition(Shown::is_live);
+fn first_of(shown: &mut Vec<Shown>) -> Option<Shown> {
+    if shown.len() < 2 {
+        return shown.pop();
+    }
+    let (live, blank): (Vec<_>, Vec<_>) = shown.drain(..).partition(Shown::is_live);
     youngest_first(live).into_iter().chain(blank).next()
 }
