@@ -402,7 +402,7 @@ pub enum Message {
     Took {
         /// Of which state.
         number: u64,
-        /// Which part.
+        /// Which part; the greatest number if nothing is known of the beginning of the state.
         index: u64,
     },
     /// A step of a comparison of what both hold, to find damage.

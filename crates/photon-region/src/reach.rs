@@ -222,6 +222,9 @@ impl Region {
     /// Whether the region that wrote ops is known to have them: in a mesh it sends them itself to
     /// all to whom it is linked.
     fn origin_has(&self, stream: &StreamId, seq: u64) -> bool {
+        if stream.origin == self.config.region {
+            return true; // What it wrote in a former life it sends as well.
+        }
         let origin = self.peers.get(&stream.origin);
         let theirs = origin.and_then(|it| it.theirs.as_ref());
         theirs.is_some_and(|seen| seq <= seen.of(stream))
@@ -230,9 +233,15 @@ impl Region {
     /// Helps a peer that gets no further with a stream, unless it is not this region's turn yet.
     fn consider_help(&mut self, to: RegionId, stream: StreamId, durable: u64) {
         let of = (stream.placement, stream.origin);
-        let is_mesh = *self.topology() == Topology::Mesh;
-        let others_turn = self.feeds(to, of) || is_mesh && self.origin_has(&stream, durable);
-        if !self.may_hold(to, of.0) || to == stream.origin || others_turn {
+        let is_sent = if *self.topology() == Topology::Mesh {
+            // As `sends` has it, by the links as they are now.
+            let linked = self.peers.get(&to).map(|it| &it.linked);
+            let is_reached = linked.is_some_and(|it| it.contains_key(&stream.origin));
+            !is_reached || self.origin_has(&stream, durable)
+        } else {
+            self.feeds(to, of)
+        };
+        if !self.may_hold(to, of.0) || to == stream.origin || is_sent {
             self.peers.get_mut(&to).expect("it is a peer").waits.remove(&stream);
             return;
         }

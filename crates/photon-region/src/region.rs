@@ -86,7 +86,7 @@ pub struct Region {
     pub(crate) heard: BTreeMap<AgentName, Duration>,
     /// Claims for agents that are attached here, not yet handed to a worker.
     pub(crate) inboxes: BTreeMap<AgentName, VecDeque<crate::task::Claim>>,
-    beat_at: Duration,
+    pub(crate) beat_at: Duration,
     /// What was seen at the start, until ops are sent to anybody.
     pub(crate) at_start: Option<Seen>,
     /// Whether the region must do nothing more.
@@ -479,6 +479,7 @@ impl Region {
         self.ring_watchers();
         self.lapse_leases();
         self.go_on_comparing();
+        self.remove_expired();
         self.reroute();
         if self.now.mono < self.beat_at {
             return;
@@ -487,7 +488,6 @@ impl Region {
         self.beat_peers();
         self.mark_silent_agents();
         self.forget_ended(self.now.wall_ms);
-        self.remove_expired();
         self.covers.prune(self.store.seen(), self.appended);
         self.forget_ages();
         self.beat_data();

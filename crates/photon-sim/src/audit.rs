@@ -43,10 +43,15 @@ impl Planet<'_, '_> {
         }
         for (site, name) in self.sites.iter().zip(&self.atlas.ids) {
             let machine = machine(site);
-            if let Some(op) = machine.holds_more_than_seen() {
+            // A region that sent part of a state and then lost its disk never sends the rest.
+            if let Some(op) = machine.holds_more_than_seen()
+                && self.ledger.is_strict()
+            {
                 return Some(format!("{name} waits for the rest of a state: {op:?}"));
             }
-            if let Some(what) = unfinished(machine) {
+            if let Some(what) = unfinished(machine)
+                && !self.has_full_memory()
+            {
                 return Some(format!("{name} has a move that does not end: {what}"));
             }
             let view = machine.view();
@@ -68,6 +73,11 @@ impl Planet<'_, '_> {
         (0..self.atlas.placements.len())
             .find_map(|index| self.disagreement(index))
             .or_else(|| self.unanswered())
+    }
+
+    /// Whether a region refuses what adds to its records, and will for ever.
+    fn has_full_memory(&self) -> bool {
+        self.sites.iter().map(|it| machine(it).view().room).any(|it| it.memory_end <= it.memory)
     }
 
     /// Says which two members of a placement have seen different ops of it.

@@ -121,7 +121,8 @@ impl Atlas {
 fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
     let mut limits = Limits {
         lease_ttl: Duration::from_millis(rng.u64(1_500..4_000)),
-        pickup_ttl: Duration::from_millis(rng.u64(800..2_000)),
+        // A claim may take a second to the last region of a tree, and the answer to it.
+        pickup_ttl: Duration::from_millis(rng.u64(1_500..3_000)),
         agent_silent_after: Duration::from_millis(rng.u64(2_500..6_000)),
         attempts_max: rng.u32(3..12),
         repair_every: Duration::from_millis(rng.u64(1_000..6_000)),

@@ -353,7 +353,7 @@ fn read_data_refusal(reader: &mut Reader<'_>, tag: u8) -> Result<DataRefusal, De
         18 => DataRefusal::PositionTooOld,
         20 => {
             let field = read_of(reader, &WORDS, "word")?;
-            DataRefusal::Senseless { field, why: "it does not fit the dataset" }
+            DataRefusal::Senseless { field, why: DataRefusal::MISFIT }
         }
         21 => DataRefusal::MasterMoves { dataset: read_dataset(reader)?, to: reader.region()? },
         23 => DataRefusal::DeclaredOtherwise {

@@ -3,6 +3,7 @@
 //! Must not remove what it has not seen.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use photon_state::crdt::{Delta, Field, FieldChange, Shape, Value, Version};
 use photon_state::{Change, Now, Record, Seen, Update};
@@ -17,6 +18,8 @@ pub(super) struct Expiries {
     /// By the time to look, in milliseconds since 1970.
     due: BTreeSet<(u64, Record)>,
     of: FxHashMap<Record, Due>,
+    /// When to go on, if more had ceased to be than one go removes.
+    pub(super) again: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +66,11 @@ impl Expiries {
 impl Region {
     /// Records that are looked after each time; more wait for the next.
     const EXPIRED_AT_ONCE_MAX: usize = 10_000;
-    /// Bytes of records out of which contents are removed each time, short of one record; more wait
-    /// for the next. Each of them may have to be read from pages, and these to be erased.
+    /// Bytes of records out of which contents are removed in one go, short of one record. Each of
+    /// them may have to be read from pages, and these to be erased.
     const EXPIRED_BYTES_MAX: usize = 8 << 20;
+    /// How long others come first between two such goes.
+    const EXPIRE_PAUSE: Duration = Duration::from_millis(10);
     /// How long the home has to remove what is over.
     const HOME_REMOVES_WITHIN_MS: u64 = 600_000;
     /// How often it is looked whether it has.
@@ -92,13 +97,23 @@ impl Region {
         fields.versions().filter_map(|(_, it)| it.written.expires_ms).min()
     }
 
-    /// Removes contents that have ceased to be, where this region decides about the record.
+    /// Removes contents that have ceased to be, where this region decides about the record: each
+    /// beat, and a little later if there are more.
     pub(crate) fn remove_expired(&mut self) {
+        let again = self.data.expiries.again;
+        if self.now.mono < self.beat_at && again.is_none_or(|at| self.now.mono < at) {
+            return;
+        }
+        self.data.expiries.again = None;
         let now = self.expiry_clock(self.now);
         let mut bytes = 0;
         for _ in 0..Self::EXPIRED_AT_ONCE_MAX {
             let Some((record, end)) = self.data.expiries.next_due(now) else { return };
-            if self.check_disk().is_err() || Self::EXPIRED_BYTES_MAX <= bytes {
+            if self.check_disk().is_err() {
+                return;
+            }
+            if Self::EXPIRED_BYTES_MAX <= bytes {
+                self.data.expiries.again = Some(self.now.mono + Self::EXPIRE_PAUSE);
                 return;
             }
             // If its placement was taken out of the configuration, nobody decides about it here.

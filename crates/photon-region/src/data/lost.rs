@@ -1,7 +1,7 @@
 //! Ops that sessions have seen and that can never come: their region lost its disk before any
 //! other region had them. Must not give up what any region of the placement may still have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId, Seen, StreamId};
@@ -9,7 +9,6 @@ use photon_state::{PlacementId, RegionId, Seen, StreamId};
 use super::refusal::DataRefusal;
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::snapshot::{Part, Step};
 
 impl Region {
     /// How long all regions of a placement must have been linked before what none of them has
@@ -77,28 +76,5 @@ impl Region {
             let kept = others.map(|(it, seq)| (*it, seq)).chain([(stream, here)]);
             *horizon = kept.filter(|(_, seq)| 0 < *seq).collect();
         }
-    }
-
-    /// Counts as seen what a part of a state stood for and nobody can send any more: the region
-    /// that sent the part alone had it, and lost it before the rest was sent. What came of it
-    /// stays, and the others get it as they get what no log holds.
-    pub(crate) fn end_lost_covers(&mut self) {
-        if self.covers.is_empty() || self.is_taking_state(self.now) || self.check_disk().is_err() {
-            return;
-        }
-        let here = self.store.seen();
-        let all = self.covers.all().iter().flat_map(|it| it.seen.iter());
-        let mut seen = Seen::default();
-        all.filter(|(stream, seq)| {
-            here.of(stream) < *seq && self.is_lost(stream, here.of(stream) + 1)
-        })
-        .for_each(|(stream, seq)| seen.raise(*stream, seq));
-        if seen.iter().next().is_none() {
-            return;
-        }
-        let step = Step::End { seen, horizon: BTreeMap::new() };
-        let part = Part { from: Some(self.config.region), step };
-        let append = self.write_local(&part);
-        self.take_part(part, append);
     }
 }

@@ -222,7 +222,7 @@ impl Data {
     /// Returns when to look after what is overdue.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let ring = (!self.dirty.is_empty()).then_some(self.rung + Self::RING_EVERY);
-        [self.levels.next_deadline(), ring].into_iter().flatten().min()
+        [self.levels.next_deadline(), ring, self.expiries.again].into_iter().flatten().min()
     }
 
     /// Returns the append that must be durable before a record is shown.
@@ -318,7 +318,6 @@ impl Region {
         self.forget_asked_rights();
         self.data.freshen(self.store.seen());
         self.forget_lost();
-        self.end_lost_covers();
         self.run_moves();
         self.delete_stray_notes();
         self.rejoin();

@@ -176,6 +176,11 @@ pub enum DataRefusal {
     },
 }
 
+impl DataRefusal {
+    /// What is wrong with a field that a peer has refused.
+    pub(crate) const MISFIT: &'static str = "it does not fit the dataset";
+}
+
 /// What a read still misses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadGap {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use photon_state::{Now, PlacementId, Position, RegionId, Seen};
 
 use super::part::{Part, Range, Step};
-use crate::contract::{Disk, Message};
+use crate::contract::{Disk, Message, Output};
 use crate::desk::Held;
 use crate::region::Region;
 
@@ -67,6 +67,8 @@ impl Transfer {
     /// How often the first part is sent again before the state is given up: the peer may refuse it
     /// for good, and what the log holds goes on. If it still lacks ops, it is sent another one.
     const HEAD_RESENDS_MAX: u32 = 8;
+    /// What a region says it took of a state of whose beginning it knows nothing.
+    const UNKNOWN: u64 = u64::MAX;
 
     /// Whether the peer has taken any of it.
     fn is_begun(&self) -> bool {
@@ -195,6 +197,9 @@ impl Region {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_it = |it: &mut Transfer| it.number == number;
         let Some(mut transfer) = peer.transfer.take_if(is_it) else { return };
+        if index == Transfer::UNKNOWN {
+            return; // It heard the beginning in a session that ended there. Another one is begun.
+        }
         while transfer.under_way.pop_front_if(|(it, _)| *it <= index).is_some() {}
         // What was under way when the peer took nothing is sent once more.
         let first = if transfer.stalls <= 1 { transfer.next } else { 0 };
@@ -226,7 +231,8 @@ impl Region {
             Left::End => {
                 transfer.left = Left::Nothing;
                 let all = self.data.horizon().iter();
-                let shared = all.filter(|(it, _)| transfer.placements.contains(it));
+                let is_told = |it| !transfer.is_needless && transfer.placements.contains(it);
+                let shared = all.filter(|(it, _)| is_told(it));
                 let horizon = shared.map(|(it, seen)| (*it, seen.clone())).collect();
                 Some(Step::End { seen: transfer.seen.clone(), horizon })
             }
@@ -247,6 +253,10 @@ impl Region {
         if index < next {
             let append = self.appended();
             return self.say(append, Held::Send(from, Message::Took { number, index }));
+        }
+        if next == 0 && 0 < index {
+            let took = Message::Took { number, index: Transfer::UNKNOWN };
+            return self.output(Output::Send(from, took));
         }
         let patience = self.now.mono.saturating_sub(Self::INCOMING_AFTER);
         let is_busy = |(peer, it): (&RegionId, &Incoming)| {

@@ -25,8 +25,12 @@ pub(super) async fn run(command: cli::Dataset, client: &Client, output: Output) 
     match command {
         cli::Dataset::Declare(options) => {
             let shown = client.declare(&options.name, &declaration(&options)).await?;
-            for region in lacking(client, &options.name, &shown).await? {
-                output.remark(&format!("`{region}` does not know it yet, or cannot be asked"));
+            match lacking(client, &options.name, &shown).await {
+                Ok(lacking) => lacking.iter().for_each(|region| {
+                    output.remark(&format!("`{region}` does not know it yet, or cannot be asked"));
+                }),
+                // It is declared all the same.
+                Err(error) => output.remark(&format!("the other regions are unknown: {error:#}")),
             }
             show(output, &shown, |it| output.table(&details(it)))
         }

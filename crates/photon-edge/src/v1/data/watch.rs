@@ -20,7 +20,7 @@ use super::list::{ListParams, text};
 use super::{recent_kind, show};
 use crate::body;
 use crate::front::FollowerSlot;
-use crate::hold::{BudgetFull, Share};
+use crate::hold::Share;
 use crate::names::{self, Invalid};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
@@ -32,6 +32,12 @@ use crate::{Failure, Front};
 const WAIT: Duration = Duration::from_secs(20);
 /// When a client shall come back whose stream has ended early: sooner there may be no room again.
 const RESUME_AFTER: Duration = Duration::from_secs(3);
+
+/// For how many bytes there must be room before a watcher is heard.
+const LEAST: usize = 512;
+/// How many bytes of several changes a watcher may keep, or its part of what all may: so that a few
+/// who do not read do not take the room of all.
+const FAIR: usize = 64 << 10;
 
 /// A client that watches a dataset.
 #[derive(Debug)]
@@ -90,6 +96,8 @@ pub(super) async fn watch(
         let position = watcher.token();
         return Ok(Json(DataChanges { changes, position }).into_response());
     }
+    // Nobody is asked for what there is no room to keep.
+    watcher.share.grow_to(LEAST).map_err(|full| Failure::WatchesFull { max: full.max })?;
     // A dataset that is not there is a problem with a status, not a stream that ends at once.
     let first = watcher.ask(Duration::ZERO).await?.ok_or(Failure::Stopping)?;
     let slot = watcher.front.follower_slot()?;
@@ -143,9 +151,13 @@ impl Watcher {
     /// Without changes the position is told, which a client keeps without hearing of it.
     fn keep(&mut self, changes: Vec<Change>) -> Result<(), Failure> {
         self.owes_position = changes.is_empty();
+        let limits = *self.front.limits();
+        let enough = (limits.watches_bytes_max / limits.followers_max.max(1)).max(FAIR);
         for change in changes {
             let bytes = self.bytes + weight(&change);
-            if let Err(BudgetFull { max }) = self.share.grow_to(bytes) {
+            let has_enough = enough < bytes && !self.untold.is_empty();
+            if has_enough || self.share.grow_to(bytes).is_err() {
+                let max = limits.watches_bytes_max;
                 let last = self.untold.back().ok_or(Failure::WatchesFull { max })?;
                 self.position = Some(last.position.clone());
                 return Ok(());
@@ -208,7 +220,7 @@ fn follow(
 /// Returns about how many bytes a change takes while it is kept, and then as text: contents that
 /// are not text grow by a third.
 fn weight(change: &Change) -> usize {
-    512 + change.weight() / 3 * 4
+    512 + 96 * change.position.len() + change.weight() / 3 * 4
 }
 
 fn encode(kind: Kind, change: &Change) -> DataChange {

@@ -103,8 +103,8 @@ impl Region {
             Moved::Sum(_) | Moved::Over => Shape::Counter,
         };
         if shape != spec.kind.shape() {
-            let why = "a copy must fit the type of the dataset";
-            return Err(DataRefusal::Senseless { field: "content", why }.into());
+            let why = DataRefusal::MISFIT;
+            return Err(DataRefusal::Senseless { field: "request", why }.into());
         }
         let Moved::Fields(versions) = content else { return Ok(()) };
         let held = self.store.state(record, Shape::Fields);
@@ -134,8 +134,8 @@ impl Region {
         let latest = deltas.iter().filter_map(|(at, _)| *at).max();
         if latest.is_some_and(|at| !self.observe(at)) {
             self.counters.skewed += 1;
-            let why = "the clock of the region that sends it runs ahead";
-            return Err(DataRefusal::Senseless { field: "content", why }.into());
+            let why = DataRefusal::MISFIT; // Its clock runs ahead: it asks again.
+            return Err(DataRefusal::Senseless { field: "request", why }.into());
         }
         let stream = self.own_stream(record.placement);
         let first = self.store.seen().of(&stream) + 2;
