@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use photon_region::data::{
     DataCommand, DataRefusal, DataReply, DatasetName, DatasetSpec, Found, Kind, PlacementRule,
-    ReadGap, ReadHow, ReadLevel,
+    ReadGap, ReadHow, ReadLevel, Write,
 };
 use photon_region::{Disk, Input, Refusal};
 use photon_state::{PlacementId, Seen};
@@ -180,4 +180,25 @@ fn a_region_is_as_stale_as_what_another_one_has_of_a_lost_log() {
     planet.drop_ops = |_| false;
     planet.pass(Duration::from_secs(8));
     assert_eq!(text(&planet.read_as("ap", &register, "k", fresh()).unwrap()), "=kept");
+}
+
+#[test]
+fn a_session_is_shown_no_record_while_its_own_may_be_where_nobody_answers() {
+    let mut planet = Planet::new();
+    let of = planet.declare("ap", by_record(Kind::Register, None));
+    let mut write = |region: &'static str, text: &str| {
+        let write = Write { spot: spot(region), ..put("k", text) };
+        planet.write(region, &of, write).unwrap().session
+    };
+    let (mine, other) = (write("eu", "mine"), write("us", "other"));
+    planet.cut("eu");
+    let mut read = |session: &Seen| {
+        let read = planet.read_as("ap", &of, "k", how(ReadLevel::Session, session));
+        read.map(|it| text(&it))
+    };
+    let refused = read(&mine).unwrap_err();
+    let region = planet::id("eu");
+    assert_eq!(refused, DataRefusal::DeciderUnreachable { region, was_sent: false }.into());
+    assert_eq!(read(&other).unwrap(), "=other");
+    assert_eq!(read(&Seen::default()).unwrap(), "=other");
 }

@@ -5,7 +5,9 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 7] = [
+const ONCE_BROKEN: [(u64, &str); 9] = [
+    (5_938, "a session was shown a copy, as nobody answered from where it had written since"),
+    (1_364, "the rest of a state was sent for ever to who had forgotten its beginning"),
     (5128, "a log at rest was written anew without end, and a state on its way never arrived"),
     (11, "a repeated registration was acknowledged before the first one was durable"),
     (549, "the answer to a question of an earlier life was taken for that of a later one"),

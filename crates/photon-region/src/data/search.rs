@@ -151,6 +151,20 @@ impl Region {
         self.say(append, Held::Reply(ticket, reply));
     }
 
+    /// Whether a session has seen something of a placement of the dataset of which nothing was
+    /// found: while a record moves, it may have written it there.
+    fn may_miss_session(&self, spec: &DatasetSpec, how: &ReadHow, found: &[Found]) -> bool {
+        let level = how.level.unwrap_or(spec.read_level);
+        let has = |placement: PlacementId| {
+            let mut records = found.iter().filter_map(|it| it.record.as_ref());
+            self.may_hold(self.config.region, placement)
+                || records.any(|it| it.placement == placement)
+        };
+        let placements = self.placements_of(spec);
+        let mut seen = how.session.iter().map(|(stream, _)| stream.placement);
+        ReadLevel::Session <= level && seen.any(|it| placements.contains(&it) && !has(it))
+    }
+
     /// Makes one answer of all, or looks once more.
     fn end_search(
         &mut self,
@@ -166,7 +180,9 @@ impl Region {
         let (append, here) = self.found_here(self.now, &spec, key, how);
         let all: Vec<Found> = found.into_iter().chain([here]).collect();
         let is_live = all.iter().any(|it| it.record.as_ref().is_some_and(Shown::is_live));
-        if !is_live && let Some(refusal) = failed {
+        if let Some(refusal) = failed
+            && (!is_live || self.may_miss_session(&spec, how, &all))
+        {
             return Err(refusal);
         }
         if !is_live && round < Self::LOOKS {
