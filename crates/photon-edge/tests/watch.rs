@@ -145,3 +145,23 @@ async fn a_stream_for_which_there_is_no_room_ends_and_says_when_to_resume() {
     assert!(end.contains("resume") && end.contains("retry: 3000"), "{end}");
     assert!(waits.next().await.is_none(), "nothing follows");
 }
+
+#[tokio::test]
+async fn one_who_does_not_read_leaves_room_for_others() {
+    let limits = FrontLimits { watches_bytes_max: 150_000, ..FrontLimits::default() };
+    let client = Client(region::front(Vec::new(), limits));
+    client.declare("notes", json!({"type": "register"})).await;
+    let poll = "/v1/data/notes?watch=true";
+    let begin = client.send("GET", poll, &[("accept", "application/json")], Body::empty()).await;
+    let begin = begin.ok().body["position"].as_str().unwrap().to_owned();
+    fill(&client, 0..30).await;
+    let watch = async || {
+        let request = Request::get("/v1/data/notes").header("accept", "text/event-stream");
+        client.respond(request.header("last-event-id", &begin).body(Body::empty()).unwrap()).await
+    };
+    let _idle = watch().await;
+    let held = bytes_held(&client).await;
+    assert!((50_000..=65_536).contains(&held), "{held} bytes are held");
+    let text = frames(watch().await, 30).await;
+    assert_eq!(text.matches("event: change\n").count(), 30);
+}
