@@ -9,6 +9,7 @@ mod config;
 mod contract;
 pub mod data;
 mod desk;
+pub mod detect;
 mod home;
 mod lag;
 mod links;

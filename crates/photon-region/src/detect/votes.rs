@@ -1,0 +1,113 @@
+//! What follows from what is heard, and from what others say of it.
+//! Must not be told that a region is down: every node counts the votes for itself.
+
+use std::time::Duration;
+
+use photon_state::RegionId;
+
+use super::{Change, Detector, Verdict};
+
+impl Detector {
+    /// Casts the votes of this node. A node that may have been stalled casts none.
+    pub(super) fn vote(&mut self, now: Duration) {
+        let is_judging = self.judges_at.is_none();
+        let others = self.peers.iter().filter(|(region, _)| **region != self.region);
+        let silent = others.filter(|(_, peer)| is_judging && peer.vote_at() <= now);
+        self.silent = silent.map(|(region, _)| *region).collect();
+    }
+
+    /// Returns whether anyone votes against anyone; mostly nobody does.
+    pub(super) fn has_votes(&self) -> bool {
+        !self.silent.is_empty() || self.peers.values().any(|it| it.has_votes())
+    }
+
+    /// Judges one region, and returns what is thought differently of it.
+    pub(super) fn judge(
+        &mut self,
+        now: Duration,
+        region: RegionId,
+        has_votes: bool,
+    ) -> Option<Change> {
+        let peer = self.peers.get(&region)?;
+        let was = peer.verdict;
+        let is_path_bad = region != self.region && self.is_cut(now, region, has_votes);
+        let is_down = has_votes && self.is_outvoted(now, region);
+        let is_up = !is_down && was.is_down && self.is_back(now, region);
+        let condition = peer.load(now).map_or(was.condition, |it| it.condition);
+
+        let peer = self.peers.get_mut(&region)?;
+        let healed = !is_path_bad && was.is_path_bad;
+        peer.healing = healed.then(|| peer.healing.unwrap_or(now));
+        peer.rising = is_up.then(|| peer.rising.unwrap_or(now));
+        let is_over =
+            |since: Option<Duration>| since.is_some_and(|since| since + Self::RETURN_AFTER <= now);
+        let is = Verdict {
+            is_path_bad: is_path_bad || (was.is_path_bad && !is_over(peer.healing)),
+            is_down: is_down || (was.is_down && !is_over(peer.rising)),
+            condition,
+        };
+        peer.verdict = is;
+        peer.healing = peer.healing.filter(|_| is.is_path_bad);
+        peer.rising = peer.rising.filter(|_| is.is_down);
+        (is != was).then_some(Change { region, was, is })
+    }
+
+    /// Returns whether this node does not hear the region, or is not heard there. While it may
+    /// have been stalled it goes by what the other nodes of its region say: that it heard nobody,
+    /// or that nobody heard it, may have been its own doing.
+    fn is_cut(&self, now: Duration, region: RegionId, has_votes: bool) -> bool {
+        let peer = &self.peers[&region];
+        let is_told = |from, of| has_votes && self.says_bad(now, from, of) == Some(true);
+        let is_silent = peer.silent_at() <= now;
+        if self.judges_at.is_none() {
+            return is_silent || is_told(region, self.region);
+        }
+        (peer.verdict.is_path_bad && is_silent) || is_told(self.region, region)
+    }
+
+    /// Returns whether more than half of the members are cut off from the region.
+    ///
+    /// The region itself counts as a member that does not vote against itself: in a planet that is
+    /// cut into halves, neither outvotes the other. That this node hears the region is one vote,
+    /// not a veto: a region that only some reach is down for all or for none, whoever is asked. The
+    /// minority that still reaches it sees that as well, from the votes that it hears.
+    fn is_outvoted(&self, now: Duration, region: RegionId) -> bool {
+        self.count(now, region, true) >= self.majority()
+    }
+
+    /// Returns whether there is a sign of life, not just nobody left who votes.
+    fn is_back(&self, now: Duration, region: RegionId) -> bool {
+        let is_heard = region != self.region && now < self.peers[&region].silent_at();
+        is_heard || self.count(now, region, false) >= self.majority()
+    }
+
+    fn majority(&self) -> usize {
+        self.peers.len() / 2 + 1
+    }
+
+    /// Counts the members of which it is known that they are, or are not, cut off from the region.
+    fn count(&self, now: Duration, region: RegionId, is_cut: bool) -> usize {
+        let others = self.peers.keys().filter(|it| **it != region);
+        others.filter(|it| self.are_cut(now, **it, region) == Some(is_cut)).count()
+    }
+
+    /// Returns whether one of two regions says that it does not hear the other: who is not heard
+    /// cannot be sent work, even if its own heartbeats come through. `None` if neither is known.
+    fn are_cut(&self, now: Duration, one: RegionId, other: RegionId) -> Option<bool> {
+        match (self.says_bad(now, one, other), self.says_bad(now, other, one)) {
+            (None, None) => None,
+            (there, back) => Some(there == Some(true) || back == Some(true)),
+        }
+    }
+
+    /// Returns whether most nodes of region `from` whose word counts do not hear `of`; `None` if
+    /// there is no such node.
+    fn says_bad(&self, now: Duration, from: RegionId, of: RegionId) -> Option<bool> {
+        let (mut bad, mut all) = self.peers.get(&from)?.say_bad(now, of);
+        if from == self.region && self.judges_at.is_none() {
+            bad += usize::from(self.silent.contains(&of));
+            all += 1;
+        }
+        (0 < all).then_some(all < 2 * bad)
+    }
+}
