@@ -110,10 +110,10 @@ pub struct Detector {
     silent: BTreeSet<RegionId>,
     /// When `tick` or anything else was called last.
     now: Duration,
-    /// When `tick` was called last.
-    ticked: Duration,
     /// When it was to be called next, by its last word.
     due: Option<Duration>,
+    /// When a verdict may change by itself; what is heard quietly makes that later only.
+    judged_at: Option<Duration>,
     /// From when this node may judge again, if it may not.
     judges_at: Option<Duration>,
     /// Whether something was heard that a verdict may depend on.
@@ -127,8 +127,8 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// How often a node tells that it lives. A tenth of a second is a third of the shortest
-    /// timeout, and some 6 KB/s to each node (60 bytes each).
+    /// How often a node tells that it lives: a third of the shortest timeout, so that two may be
+    /// lost; with headers that is some 1 KB/s to each other node.
     pub const BEAT_EVERY: Duration = Duration::from_millis(100);
     /// The least time between two heartbeats, when votes change between the regular ones: they
     /// are gathered, because many regions may fall silent at once.
@@ -157,8 +157,8 @@ impl Detector {
             peers: BTreeMap::from([(region, Peer::new(Duration::ZERO))]),
             silent: BTreeSet::new(),
             now: Duration::ZERO,
-            ticked: Duration::ZERO,
             due: None,
+            judged_at: None,
             judges_at: None,
             is_stirred: false,
             beat_at: Duration::ZERO,
@@ -225,7 +225,7 @@ impl Detector {
         let has_votes = self.has_votes();
         let changes = regions.into_iter().filter_map(|it| self.judge(now, it, has_votes)).collect();
         self.is_stirred = false;
-        self.ticked = now;
+        self.judged_at = self.next_verdict(now);
         self.due = Some(self.next_deadline());
         changes
     }
@@ -249,10 +249,7 @@ impl Detector {
         if self.is_stirred {
             return self.now;
         }
-        let others = self.peers.iter().filter(|(region, _)| **region != self.region);
-        let judged = others.flat_map(|(_, peer)| peer.deadlines(self.ticked));
-        let own = self.peers[&self.region].rising();
-        let times = judged.chain(own).chain(self.judges_at).chain(self.early_beat());
+        let times = self.judged_at.into_iter().chain(self.early_beat());
         times.fold(self.beat_at, Duration::min)
     }
 
@@ -280,6 +277,13 @@ impl Detector {
             is_judging: self.told.1,
             bad: self.told.0.iter().copied().collect(),
         })
+    }
+
+    /// Returns when a verdict changes after `now` if nothing more is heard.
+    fn next_verdict(&self, now: Duration) -> Option<Duration> {
+        let others = self.peers.iter().filter(|(region, _)| **region != self.region);
+        let judged = others.flat_map(|(_, peer)| peer.deadlines(now));
+        judged.chain(self.peers[&self.region].rising()).chain(self.judges_at).min()
     }
 
     /// Returns when a heartbeat is due that tells what has changed since the last one.
