@@ -9,7 +9,7 @@ FUZZ  := $(abspath fuzz/target)
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: up test sim lint bench e2e fuzz fmt release help linker nextest python
+.PHONY: up test sim lint bench detect e2e fuzz fmt release help linker nextest python
 
 up: linker ## start a planet on this machine: make up ARGS="--fresh"
 	cargo build --release -p photon
@@ -26,6 +26,7 @@ sim: linker ## simulate planets, one for each seed: make sim SEEDS=1000
 lint: linker ## check format, lints, licences and sources
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path bench/detect/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	else echo "cargo-deny is not installed: licences and sources go unchecked"; fi
@@ -33,6 +34,10 @@ lint: linker ## check format, lints, licences and sources
 bench: linker ## measure side by side with real peers: make bench ARGS="..."
 	cargo build --release -p photon
 	cargo run --release -p photon-bench -- $(ARGS)
+
+# The peers that it measures are no part of Photon's build: it has a lock and a folder of its own.
+detect: linker ## measure how soon a lost region is noticed: make detect ARGS="--rtt FILE"
+	cargo run --release --locked --manifest-path bench/detect/Cargo.toml --target-dir target/detect -- $(ARGS)
 
 e2e: linker nextest python ## run only the tests that start real planets
 	cargo nextest run --workspace --filterset 'package(photon) & kind(test)'
@@ -50,6 +55,7 @@ fuzz: linker ## feed bytes of strangers to logs, links and requests, one after t
 fmt: ## format all code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path bench/detect/Cargo.toml
 
 release: linker ## build the binary as it is shipped, with its checksum
 	cargo build --release --locked -p photon

@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "photon-bench",
         &["photon-state", "photon-region", "photon-node", "photon-edge", "photon-sim", "photon"],
     ),
+    ("photon-detect", &["photon-state", "photon-region"]),
     ("photon-fuzz", &["photon-state", "photon-region", "photon-node", "photon-edge"]),
     ("xtask", &[]),
 ];
