@@ -222,11 +222,11 @@ impl Detector {
         }
         self.vote(now);
         let regions: Vec<_> = self.peers.keys().copied().collect();
-        let has_votes = self.has_votes();
-        let changes = regions.into_iter().filter_map(|it| self.judge(now, it, has_votes)).collect();
+        let voters = self.voters(now);
+        let changes = regions.into_iter().filter_map(|it| self.judge(now, it, voters)).collect();
         self.is_stirred = false;
         self.judged_at = self.next_verdict(now);
-        self.due = Some(self.next_deadline());
+        self.due = Some(self.next_deadline().max(now));
         changes
     }
 
@@ -270,6 +270,7 @@ impl Detector {
         }
         self.beaten = Some(now);
         self.told = (self.silent.clone(), self.judges_at.is_none());
+        self.due = self.due.map(|_| self.next_deadline().max(now));
         Some(Heartbeat {
             node: self.node,
             senders: self.senders,

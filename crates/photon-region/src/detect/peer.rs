@@ -151,9 +151,9 @@ impl Peer {
             .fold((0, 0), |(bad, all), it| (bad + usize::from(it.bad.contains(&region)), all + 1))
     }
 
-    /// Returns whether one of its nodes votes against anyone.
-    pub(super) fn has_votes(&self) -> bool {
-        self.nodes.values().any(|it| !it.bad.is_empty())
+    /// Counts the votes of all its nodes.
+    pub(super) fn votes(&self, now: Duration) -> usize {
+        self.nodes.values().filter(|it| it.is_fresh(now)).map(|it| it.bad.len()).sum()
     }
 
     /// Returns what its nodes say of themselves: what most of them say, and their mean load.

@@ -326,6 +326,22 @@ fn who_was_stalled_judges_nobody() {
 }
 
 #[test]
+fn a_node_that_has_just_voted_may_be_late_as_any_other() {
+    let mut detector = Detector::new(region(0), 0, 1);
+    detector.observers(ms(0), &members(2));
+    detector.tick(ms(0));
+    detector.beat(ms(0));
+    detector.heard(ms(30), region(1), &Heartbeat { senders: 1, ..Heartbeat::default() });
+    let mut beats = Vec::new();
+    for now in [100, 200, 300, 400, 500, 600, 700, 800, 900, 930, 1_060, 1_260, 1_400] {
+        detector.tick(ms(now));
+        beats.extend(detector.beat(ms(now)).map(|it| (now, it.bad.len(), it.is_judging)));
+    }
+    let last = [(900, 0, true), (930, 1, true), (1_060, 1, true), (1_260, 0, false)];
+    assert_eq!(beats[8..12], last, "60 ms late it may be, 160 ms not");
+}
+
+#[test]
 fn who_was_stalled_knows_from_the_other_nodes_of_its_region() {
     let mut planet = Planet::new(5, 3);
     planet.run(2_900, &[(1_000..2_900, Fault::Gone(4)), (1_100..2_800, Fault::Stalled(0, 0))]);

@@ -16,9 +16,15 @@ impl Detector {
         self.silent = silent.map(|(region, _)| *region).collect();
     }
 
-    /// Returns whether anyone votes against anyone; mostly nobody does.
-    pub(super) fn has_votes(&self) -> bool {
-        !self.silent.is_empty() || self.peers.values().any(|it| it.has_votes())
+    /// Counts the regions that vote against anyone; mostly few do.
+    pub(super) fn voters(&self, now: Duration) -> usize {
+        self.peers.keys().filter(|it| 0 < self.votes(now, **it)).count()
+    }
+
+    /// Counts the votes of all nodes of a region that are heard.
+    fn votes(&self, now: Duration, region: RegionId) -> usize {
+        let own = if region == self.region { self.silent.len() } else { 0 };
+        self.peers.get(&region).map_or(own, |it| own + it.votes(now))
     }
 
     /// Judges one region, and returns what is thought differently of it.
@@ -26,12 +32,12 @@ impl Detector {
         &mut self,
         now: Duration,
         region: RegionId,
-        has_votes: bool,
+        voters: usize,
     ) -> Option<Change> {
         let peer = self.peers.get(&region)?;
         let was = peer.verdict;
-        let is_path_bad = region != self.region && self.is_cut(now, region, has_votes);
-        let is_down = has_votes && self.is_outvoted(now, region);
+        let is_path_bad = region != self.region && self.is_cut(now, region);
+        let is_down = self.is_outvoted(now, region, voters);
         let is_up = !is_down && was.is_down && self.is_back(now, region);
         let condition = peer.load(now).map_or(was.condition, |it| it.condition);
 
@@ -55,9 +61,9 @@ impl Detector {
     /// Returns whether this node does not hear the region, or is not heard there. While it may
     /// have been stalled it goes by what the other nodes of its region say: that it heard nobody,
     /// or that nobody heard it, may have been its own doing.
-    fn is_cut(&self, now: Duration, region: RegionId, has_votes: bool) -> bool {
+    fn is_cut(&self, now: Duration, region: RegionId) -> bool {
         let peer = &self.peers[&region];
-        let is_told = |from, of| has_votes && self.says_bad(now, from, of) == Some(true);
+        let is_told = |from, of| self.says_bad(now, from, of) == Some(true);
         let is_silent = peer.silent_at() <= now;
         if self.judges_at.is_none() {
             return is_silent || is_told(region, self.region);
@@ -71,8 +77,10 @@ impl Detector {
     /// cut into halves, neither outvotes the other. That this node hears the region is one vote,
     /// not a veto: a region that only some reach is down for all or for none, whoever is asked. The
     /// minority that still reaches it sees that as well, from the votes that it hears.
-    fn is_outvoted(&self, now: Duration, region: RegionId) -> bool {
-        self.count(now, region, true) >= self.majority()
+    fn is_outvoted(&self, now: Duration, region: RegionId, voters: usize) -> bool {
+        // Cheap to say, and mostly enough: each cut takes a vote of either side.
+        let cut_max = voters + self.votes(now, region);
+        self.majority() <= cut_max && self.majority() <= self.count(now, region, true)
     }
 
     /// Returns whether there is a sign of life, not just nobody left who votes.
