@@ -63,10 +63,8 @@ async fn a_kill_is_reported(planet: &Planet) {
     let path = folder.path().join("report.json");
     let report = path.to_str().expect("the name of a temporary file");
     let args = ["drill", "kill-region", "--region", HIT, "--for", "1s", "--before", "1s"];
-    let mut drill = Process::start(
-        "photon drill",
-        planet.command(&[&args[..], &["--rate", "40", "--report", report]].concat()),
-    );
+    let args = [&args[..], &["--after", "1s", "--rate", "40", "--report", report]].concat();
+    let mut drill = Process::start("photon drill", planet.command(&args));
     drill.says("40 tasks a second in 3 regions").await;
     let second = ["drill", "stall-region", "--region", HIT];
     planet.photon(&second).await.refused(4, &["another drill"]);

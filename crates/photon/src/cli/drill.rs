@@ -67,7 +67,10 @@ pub struct Drill {
     /// How long to submit before the fault, such as 3s
     #[arg(long, value_name = "DURATION", value_parser = super::duration, default_value = "3s")]
     pub before: Duration,
-    /// How long to wait after the fault until all that was accepted has ended
+    /// How long to submit after all regions are up again, such as 3s
+    #[arg(long, value_name = "DURATION", value_parser = super::duration, default_value = "3s")]
+    pub after: Duration,
+    /// How long to wait after that until all that was accepted has ended
     #[arg(long, value_name = "DURATION", value_parser = super::duration, default_value = "60s")]
     pub patience: Duration,
     /// Write the report with all its evidence into this file, too, as JSON

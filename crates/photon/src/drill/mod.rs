@@ -37,8 +37,6 @@ use crate::output::{Output, Tone};
 use crate::signals::Signals;
 use crate::up::folder::Folder;
 
-/// How long work goes on after the last fault is over.
-const AFTER: Duration = Duration::from_secs(3);
 /// How long all regions may take to know the agents and datasets of the drill.
 const PREPARE_MAX: Duration = Duration::from_secs(30);
 /// How long what is under way may take when all is over.
@@ -195,7 +193,7 @@ async fn drill(
     }
     sleep_until(began + schedule.ends()).await;
     faults::whole(drilled, options.patience).await;
-    sleep(AFTER).await;
+    sleep(options.after).await;
     no_more.cancel();
     output.remark_as(Tone::Faint, "all is healed:", "waiting until everything has ended");
     let known = audit::quiet(drilled, options.patience).await;

@@ -29,6 +29,7 @@ pub(super) struct Member {
     pub(super) recipe: Recipe,
     pub(super) client: Client,
     state: State,
+    has_been_up: bool,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ type Waiting = oneshot::Sender<Answer>;
 
 impl Member {
     pub(super) fn new(recipe: Recipe, client: Client) -> Self {
-        Self { recipe, client, state: State::Down }
+        Self { recipe, client, state: State::Down, has_been_up: false }
     }
 
     fn running(&self) -> Option<&Running> {
@@ -202,10 +203,11 @@ impl Planet {
             answer(waiting, Answer::Failed(text));
             return Ok(Fate::NeverReady);
         }
-        if let Some(waiting) = waiting {
+        // That a region is there for the first time is told once all are.
+        if std::mem::replace(&mut member.has_been_up, true) || waiting.is_some() {
             let text = format!("ready in {:.2} s", since.elapsed().as_secs_f64());
             self.report.change(region, Change::Back, &text)?;
-            answer(Some(waiting), Answer::Done(format!("`{region}` is {text}")));
+            answer(waiting, Answer::Done(format!("`{region}` is {text}")));
         }
         Ok(Fate::Told)
     }
@@ -267,12 +269,12 @@ impl Planet {
     }
 
     fn end_one(&mut self, region: RegionId, waiting: Waiting) {
-        self.forget_down(region); // Who stops it by hand wants it to stay down.
-        let member = self.members.get_mut(&region).expect("the caller has found it");
-        if member.running().is_none() {
+        if self.members[&region].running().is_none() {
             let text = format!("`{region}` is down already");
             return answer(Some(waiting), Answer::Refused(text));
         }
+        self.forget_down(region);
+        let member = self.members.get_mut(&region).expect("the caller has found it");
         end(member, Change::Stopped, Signal::TERM, Some(waiting));
     }
 

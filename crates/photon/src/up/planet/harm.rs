@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use photon_sim::{Harm, Paths as Between, Way};
+use photon_sim::{Harm, Paths as Between, ScheduleProblem, Way};
 use photon_state::RegionId;
 use rustix::process::Signal;
 use tokio::time::sleep;
@@ -99,7 +99,7 @@ impl Planet {
 
     /// Says why a fault cannot be, if it cannot.
     fn check_harm(&self, harm: &Harm, lasts: Option<Duration>) -> Result<(), Answer> {
-        harm.check(&self.names()).map_err(|error| Answer::NotFound(error.to_string()))?;
+        harm.check(&self.names()).map_err(|it| cannot_be(&it))?;
         let refuse = |text: String| Err(Answer::Refused(text));
         if FAULTS_MAX <= self.harms.in_force.len() {
             return refuse(format!("{FAULTS_MAX} faults are in force: wait until some are over"));
@@ -305,6 +305,21 @@ impl Planet {
     }
 }
 
+/// Answers that a fault cannot be; of a region that is not there, that it was not found.
+fn cannot_be(problem: &ScheduleProblem) -> Answer {
+    let text = problem.to_string();
+    match problem {
+        ScheduleProblem::UnknownRegion { .. } => Answer::NotFound(text),
+        ScheduleProblem::Count { .. }
+        | ScheduleProblem::Loop(_)
+        | ScheduleProblem::NoPath
+        | ScheduleProblem::OutOfBounds { .. }
+        | ScheduleProblem::Jump
+        | ScheduleProblem::StillDown { .. }
+        | ScheduleProblem::NobodyLeft => Answer::Refused(text),
+    }
+}
+
 /// Reads names of regions; a name that cannot be one is not found.
 pub(super) fn region(name: &str) -> Result<RegionId, Answer> {
     let odd = |error| Answer::NotFound(format!("`{name}` is no region: {error}"));
@@ -319,4 +334,50 @@ pub(super) fn paths(ways: &Ways) -> Result<(Between, Way), Answer> {
     }
     let pairs = ways.between.iter().map(|(a, b)| Ok((region(a)?, region(b)?)));
     Ok((Between::Between(pairs.collect::<Result<_, Answer>>()?), way))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> RegionId {
+        RegionId::try_from(name).unwrap()
+    }
+
+    fn in_force(harms: Vec<Harm>) -> Harms {
+        let fault = |harm| InForce { harm, since: Instant::now(), lasts: None };
+        let in_force = (0..).zip(harms.into_iter().map(fault)).collect();
+        Harms { in_force, ..Harms::default() }
+    }
+
+    #[test]
+    fn a_region_is_told_of_all_its_own_faults_together() {
+        let (a, b) = (named("a"), named("b"));
+        let harms = in_force(vec![
+            Harm::ClockJump(a, 5_000),
+            Harm::ClockJump(a, -2_000),
+            Harm::DiskFull(b),
+            Harm::StallRegion(a),
+        ]);
+        assert_eq!(harms.file_of(a), FaultFile { clock_ms: 3_000, is_disk_full: false });
+        assert_eq!(harms.file_of(b), FaultFile { clock_ms: 0, is_disk_full: true });
+    }
+
+    #[test]
+    fn a_region_that_ended_stands_still_no_longer_but_its_clock_stays_wrong() {
+        let a = named("a");
+        let mut harms = in_force(vec![Harm::StallRegion(a), Harm::ClockJump(a, 7)]);
+        assert!(harms.has_stalled(a));
+        harms.forget_down(a);
+        assert!(!harms.has_stalled(a));
+        assert_eq!(harms.file_of(a).clock_ms, 7);
+    }
+
+    #[test]
+    fn what_cannot_be_says_whether_a_name_was_not_found() {
+        let regions = ["a", "b"].map(named).into();
+        let check = |harm: Harm| cannot_be(&harm.check(&regions).unwrap_err());
+        assert!(matches!(check(Harm::DiskFull(named("c"))), Answer::NotFound(_)));
+        assert!(matches!(check(Harm::ClockJump(named("a"), 0)), Answer::Refused(_)));
+    }
 }
