@@ -295,3 +295,46 @@ impl Audit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Accepted {
+        Accepted {
+            id: "t".to_owned(),
+            key: "drill-r-1".to_owned(),
+            level: Level::Region,
+            asked_in: 0,
+            by: 0,
+            home: Some(0),
+            placement: None,
+            began_ms: 0,
+            at_ms: 1,
+            failures: 0,
+        }
+    }
+
+    #[test]
+    fn generations_go_up_by_one_and_there_is_one_end_which_is_last() {
+        let check = |events: &[(u64, &str)], generations, ends| {
+            let events = events.iter().map(|(it, kind)| json!({"generation": it, "kind": kind}));
+            let mut audit = Audit::default();
+            audit.look_at_events(&task(), &events.collect::<Vec<_>>());
+            let found = (audit.generations.count, audit.ends.count);
+            assert_eq!(found, (generations, ends));
+        };
+        check(&[(1, "submitted"), (2, "claimed"), (3, "ended")], 0, 0);
+        check(&[(1, "submitted"), (2, "claimed")], 0, 0); // Whether it has ended others say.
+        check(&[(1, "submitted"), (3, "ended")], 1, 0);
+        check(&[(1, "submitted"), (1, "claimed"), (2, "ended")], 1, 0);
+        check(&[(1, "submitted"), (2, "ended"), (3, "ended")], 0, 1);
+        check(&[(1, "submitted"), (2, "ended"), (3, "status")], 0, 1);
+    }
+
+    #[test]
+    fn the_text_of_a_message_is_that_of_its_first_part() {
+        assert_eq!(said(r#"{"parts": [{"text": "drill-r-1"}]}"#).as_deref(), Some("drill-r-1"));
+        assert_eq!(said("not json"), None);
+    }
+}

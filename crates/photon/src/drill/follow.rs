@@ -21,15 +21,15 @@ pub(super) async fn follow(drilled: Arc<Drilled>, task: String, near: Vec<At>) {
     drilled.ledger.book().followed += 1;
     let mut after = 0;
     // Not the region of the client alone: a follower may sit anywhere.
-    for (round, at) in near.iter().cycle().skip(1).enumerate() {
-        if 0 < round {
-            drilled.ledger.book().resumed += 1;
-        }
+    for at in near.iter().cycle().skip(1) {
         let client = &drilled.planet.sites[*at].client;
         let Ok(mut events) = soon(client.events(&task, after)).await else {
             sleep(PAUSE).await;
             continue;
         };
+        if 0 < after {
+            drilled.ledger.book().resumed += 1;
+        }
         while let Ok(Ok(Some(event))) = timeout(SILENCE_MAX, events.next()).await {
             if event.generation != after + 1 {
                 let region = drilled.planet.name(*at);

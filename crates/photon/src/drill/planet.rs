@@ -67,6 +67,19 @@ impl Failed {
             Self::Client(error) => error.status(),
         }
     }
+
+    /// Whether the answer was that there is no such record: not that nothing is known of it.
+    pub(super) fn is_no_record(&self) -> bool {
+        match self {
+            Self::Client(ClientError::Problem(it)) => it.kind == "/problems/no-such-record",
+            Self::Silent
+            | Self::Client(
+                ClientError::Unreachable { .. }
+                | ClientError::Unsendable { .. }
+                | ClientError::Garbled { .. },
+            ) => false,
+        }
+    }
 }
 
 /// Waits for an answer as long as a client would that has other regions to turn to.

@@ -160,7 +160,7 @@ async fn read_back(drilled: &Drilled, name: (&str, &str), number: u64, by: At) {
     for at in near.iter().skip(1) {
         reader = *at;
         read = soon(drilled.planet.sites[reader].client.record(name, &ask)).await;
-        if read.as_ref().is_ok() || read.as_ref().is_err_and(|it| it.status() == Some(404)) {
+        if read.as_ref().is_ok() || read.as_ref().is_err_and(Failed::is_no_record) {
             break;
         }
     }
@@ -174,7 +174,7 @@ async fn read_back(drilled: &Drilled, name: (&str, &str), number: u64, by: At) {
     match read {
         Ok(record) if record["value"]["number"] == number => {}
         Ok(record) => book.unseen.push(unseen(record["value"].to_string())),
-        Err(error) if error.status() == Some(404) => book.unseen.push(unseen("404".to_owned())),
+        Err(error) if error.is_no_record() => book.unseen.push(unseen("no record".to_owned())),
         Err(_) => book.reads_failed += 1,
     }
 }

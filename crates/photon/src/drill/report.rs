@@ -12,7 +12,7 @@ use super::residency::Residency;
 use crate::output::{Cell, Format, Output, Table, Tone};
 
 /// All that a drill has found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     /// Tells the tasks of this drill from others: their context is `drill-RUN`.
     pub(super) run: String,
@@ -328,6 +328,28 @@ fn summary(all: &[Summary]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_lost_breaks_a_promise_and_what_was_not_promised_does_not() {
+        let check = |audit: Audit, expected: &[&str]| {
+            let mut report = Report { audit, ..Report::default() };
+            report.judge();
+            assert_eq!(report.broken, expected);
+        };
+        let one = || {
+            let mut evidence = Evidence::default();
+            evidence.push(serde_json::json!({"task": "t"}));
+            evidence
+        };
+        check(Audit::default(), &[]);
+        check(Audit { keys_twice: one(), ..Audit::default() }, &[]);
+        let lost = "1 tasks acknowledged at `quorum` are known nowhere";
+        check(Audit { lost_quorum: one(), ..Audit::default() }, &[lost]);
+        let open = "1 acknowledged tasks have not ended";
+        let silent = "a did not answer when all was over";
+        let unanswered = vec!["a".to_owned()];
+        check(Audit { unfinished: one(), unanswered, ..Audit::default() }, &[open, silent]);
+    }
 
     #[test]
     fn a_spread_takes_the_value_that_so_many_do_not_exceed() {

@@ -115,3 +115,23 @@ fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_wherever_they_lie_below_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::create_dir(&log).unwrap();
+        fs::write(log.join("1.seg"), b"\0\0a canary17 sings\0").unwrap();
+        fs::write(folder.path().join("photon.log"), b"nobody sings").unwrap();
+        let check = |bytes: &str, expected: usize| {
+            assert_eq!(files_with(folder.path(), bytes.as_bytes()).len(), expected, "{bytes}");
+        };
+        check("canary17", 1);
+        check("sings", 2);
+        check("canary18", 0);
+    }
+}
