@@ -19,8 +19,6 @@ use super::planet::{At, soon};
 const UNDER_WAY_MAX: usize = 512;
 /// The pause before all regions are asked once more.
 const PAUSE: Duration = Duration::from_millis(250);
-/// One task of so many is followed.
-const FOLLOWED_OF: u64 = 5;
 /// One task of so many must not leave its placement, if there is one that leaves out a region.
 const CONFINED_OF: u64 = 10;
 
@@ -105,7 +103,7 @@ async fn submit(
         return;
     };
     let id = accepted.id.clone();
-    let is_followed = super::one_of(ask.number, FOLLOWED_OF);
+    let is_followed = super::is_long(ask.number);
     drilled.ledger.book().accepted.insert(id.clone(), accepted);
     if is_followed {
         let near = drilled.reachable(ask.at, ask.placement.as_deref());

@@ -22,10 +22,9 @@ const WAIT_MS: u32 = 1_000;
 const LEASES_WITHIN: Duration = Duration::from_secs(4);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long the work takes: one task of four is long, so that some are under way at any moment.
+/// How long the work takes.
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(2);
-const LONG_OF: u64 = 4;
 
 /// Registers the agents; each region gets one.
 pub(super) async fn register(drilled: &Drilled) -> anyhow::Result<()> {
@@ -105,8 +104,7 @@ async fn take_tasks(drilled: Arc<Drilled>, at: At, attempts: TaskTracker, stop: 
 async fn attempt(drilled: Arc<Drilled>, at: At, lease: Lease) {
     let text = super::audit::said(lease.message.as_str());
     let number = text.as_deref().and_then(|it| it.split('-').nth(2)?.parse::<u64>().ok());
-    let is_long = number.is_some_and(|it| super::one_of(it.wrapping_add(1), LONG_OF));
-    sleep(if is_long { LONG } else { SHORT }).await;
+    sleep(if number.is_some_and(super::is_long) { LONG } else { SHORT }).await;
     let post = CompletePost { token: lease.token, message: None, text: text.clone() };
     loop {
         match soon(drilled.planet.sites[at].client.complete(&lease.task, &post)).await {

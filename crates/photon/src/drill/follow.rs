@@ -12,7 +12,7 @@ use super::Drilled;
 use super::planet::{At, soon};
 
 /// How long a region may be silent before the follower turns to the next.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 /// The pause before the next region is asked.
 const PAUSE: Duration = Duration::from_millis(100);
 

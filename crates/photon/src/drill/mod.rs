@@ -89,11 +89,12 @@ impl Drilled {
     }
 }
 
-/// Whether a number is among those of which there is one in so many, without a pattern that would
-/// always meet the same region.
-fn one_of(number: u64, count: u64) -> bool {
+/// Whether a task takes long, and is followed: one of four, so that some are under way at any
+/// moment, and without a pattern that would always meet the same region.
+fn is_long(number: u64) -> bool {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    (number.wrapping_mul(GOLDEN) >> 32).is_multiple_of(count)
+    const LONG_OF: u64 = 4;
+    (number.wrapping_mul(GOLDEN) >> 32).is_multiple_of(LONG_OF)
 }
 
 /// Carries out a drill, and prints its report.
