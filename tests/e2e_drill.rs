@@ -63,9 +63,9 @@ async fn a_kill_is_reported(planet: &Planet) {
     let path = folder.path().join("report.json");
     let report = path.to_str().expect("the name of a temporary file");
     let args = ["drill", "kill-region", "--region", HIT, "--for", "1s", "--before", "1s"];
-    let args = [&args[..], &["--after", "1s", "--rate", "40", "--report", report]].concat();
+    let args = [&args[..], &["--after", "1s", "--rate", "20", "--report", report]].concat();
     let mut drill = Process::start("photon drill", planet.command(&args));
-    drill.says("40 tasks a second in 3 regions").await;
+    drill.says("20 tasks a second in 3 regions").await;
     let second = ["drill", "stall-region", "--region", HIT];
     planet.photon(&second).await.refused(4, &["another drill"]);
     let code = drill.has_ended().await.code();
@@ -78,7 +78,7 @@ async fn a_kill_is_reported(planet: &Planet) {
     assert!(report["left_behind"].is_null(), "{report:#}");
     assert_eq!(report["residency"]["is_checked"], true, "{report:#}");
     let accepted = report["work"]["accepted"].as_object().expect("an object");
-    assert!(accepted.values().any(|it| it.as_u64().is_some_and(|it| 40 < it)), "{report:#}");
+    assert!(accepted.values().any(|it| it.as_u64().is_some_and(|it| 20 < it)), "{report:#}");
     assert!(report["records"]["written"].as_u64().is_some_and(|it| 0 < it), "{report:#}");
 
     let fault = &report["faults"][0];

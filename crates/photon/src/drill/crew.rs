@@ -113,8 +113,8 @@ async fn attempt(drilled: Arc<Drilled>, at: At, lease: Lease) {
                 drilled.ledger.book().completed_ms.entry(lease.task).or_insert(now);
                 return;
             }
-            // The lease is another's by now, or the task is gone: it is not ours to end.
-            Err(error) if matches!(error.status(), Some(400..=428 | 430..=499)) => return,
+            // The lease is another's by now: the task is not ours to end.
+            Err(error) if error.status() == Some(409) => return,
             Err(_) => sleep(PAUSE).await,
         }
     }
