@@ -3,13 +3,14 @@
 ARGS  ?=
 SEEDS ?= 1000
 SECONDS := 600
+N     ?= 20
 NEXTEST := 0.9.143
 FUZZ_VERSION := 0.13.2
 FUZZ  := $(abspath fuzz/target)
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: up test sim lint bench detect e2e fuzz fmt release help linker nextest python
+.PHONY: up test sim lint bench detect e2e drills fuzz fmt release help linker nextest python
 
 up: linker ## start a planet on this machine: make up ARGS="--fresh"
 	cargo build --release -p photon
@@ -41,6 +42,10 @@ detect: linker ## measure how soon a lost region is noticed: make detect ARGS="-
 
 e2e: linker nextest python ## run only the tests that start real planets
 	cargo nextest run --workspace --filterset 'package(photon) & kind(test)'
+
+drills: linker ## kill and stall regions of a planet under load, N times each: make drills N=20
+	cargo build --release -p photon
+	tests/drills.sh target/release/photon $(N)
 
 # Coverage is a flag that stable compilers have, but hide; sanitizers, which they lack, would find nothing
 # more in code without `unsafe`.

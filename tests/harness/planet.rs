@@ -45,9 +45,14 @@ pub(crate) struct Planet {
 impl Planet {
     /// Starts a planet with an empty folder, and waits until it is ready.
     pub(crate) async fn start(options: PlanetOptions) -> Self {
+        Self::start_with(options, &[]).await
+    }
+
+    /// Does the same with more arguments for `photon up`.
+    pub(crate) async fn start_with(options: PlanetOptions, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let base_port = free_ports(10 * REGIONS.len() as u16);
-        let up = start_up(options, base_port, folder.path(), &[]);
+        let up = start_up(options, base_port, folder.path(), args);
         let mut planet = Self { up, options, base_port, folder };
         planet.is_ready().await;
         planet

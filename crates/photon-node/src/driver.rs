@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::faults::Faults;
 use crate::handle::{Asked, ReplyTo, Shared};
 use crate::links::{Class, LinkEvent, LinkTable};
 use crate::log::{FetchRequest, Handed, Log, LogError, LogEvent, ReadRequest};
@@ -35,18 +36,20 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    faults: &'static Faults,
 }
 
 impl Clock {
-    /// Begins to count.
-    pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+    /// Begins to count. The wall clock is as far off as a drill has it.
+    pub(crate) fn start(faults: &'static Faults) -> Self {
+        Self { start: Instant::now(), faults }
     }
 
     /// Reads both clocks.
     pub(crate) fn now(self) -> Now {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        let wall_ms = wall_ms.saturating_add_signed(self.faults.clock_ms());
         Now { mono: self.start.elapsed(), wall_ms }
     }
 }

@@ -4,6 +4,7 @@
 mod authority;
 mod driver;
 mod fake;
+mod faults;
 mod handle;
 mod lanes;
 mod links;
@@ -20,6 +21,7 @@ mod window;
 pub use authority::{
     Authority, AuthorityError, Credentials, NotCertifiable, Validity, certificate_name,
 };
+pub use faults::Faults;
 pub use handle::{Handle, SubmitError};
 pub use lanes::{Carried, LaneStats};
 pub use links::{TlsError, TlsFiles};

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info, info_span, warn};
 
 use crate::driver::{Clock, Driver, Inlets};
+use crate::faults::{Faults, NO_FAULTS};
 use crate::handle::{Handle, Shared};
 use crate::links::{LinkOptions, LinkTable, Links, Squeezing, TlsError, TlsFiles};
 use crate::log::{Folder, FolderOptions, LogError, ReadLog, Recovered, mark_halted};
@@ -188,6 +189,15 @@ pub struct Node {
 impl Node {
     /// Opens the data folder, replays its log, and starts to live until `stop` is cancelled.
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, StartError> {
+        Self::start_in_drill(config, stop, &NO_FAULTS).await
+    }
+
+    /// Starts a node that suffers from `faults` whenever they are in force.
+    pub async fn start_in_drill(
+        config: NodeConfig,
+        stop: CancellationToken,
+        faults: &'static Faults,
+    ) -> Result<Self, StartError> {
         check_addresses(&config)?;
         let address = config.links.listen;
         let listen = |source| StartError::Listen { address, source };
@@ -203,11 +213,11 @@ impl Node {
         let greeter = options.greeter(&shared.links)?;
         let opened = {
             let shared = Arc::clone(&shared);
-            tokio::task::spawn_blocking(move || open(config, &shared)).await
+            tokio::task::spawn_blocking(move || open(config, &shared, faults)).await
         };
         let (mut region, log, recovered) = opened.map_err(|_| LogError::Died)??;
 
-        let clock = Clock::start();
+        let clock = Clock::start(faults);
         region.start(clock.now());
         let (commands, commands_rx) = mpsc::channel(COMMANDS_MAX);
         let (link_events, link_events_rx) = mpsc::channel(LINK_EVENTS_MAX);
@@ -294,7 +304,11 @@ fn check_addresses(config: &NodeConfig) -> Result<(), StartError> {
 }
 
 /// Opens the data folder and brings a machine to where the log ends.
-fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recovered), LogError> {
+fn open(
+    config: NodeConfig,
+    shared: &Shared,
+    faults: &'static Faults,
+) -> Result<(Region, ReadLog, Recovered), LogError> {
     let start = Instant::now();
     let options = FolderOptions {
         path: config.data,
@@ -302,7 +316,7 @@ fn open(config: NodeConfig, shared: &Shared) -> Result<(Region, ReadLog, Recover
         region: config.region,
         segment_bytes: config.segment_bytes.max(SEGMENT_BYTES_MIN),
     };
-    let folder = Folder::open(&options)?;
+    let folder = Folder::open_in_drill(&options, faults)?;
     if config.limits.is_memory_scarce() {
         let (memory_max, bytes_max) = (config.limits.data_memory_max, config.limits.data_bytes_max);
         warn!(

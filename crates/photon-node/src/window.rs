@@ -86,7 +86,7 @@ mod tests {
             limits: Limits::default(),
             seed: 1,
         });
-        let clock = Clock::start();
+        let clock = Clock::start(&crate::faults::NO_FAULTS);
         region.start(clock.now());
         Window::new(region, clock)
     }

@@ -2,7 +2,9 @@
 //! Must not do anything.
 
 mod data;
+mod drill;
 mod planet;
+mod region;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,7 +17,11 @@ use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES, REPLICATION_EXAMPLES, STATE_EX
 pub use self::data::{
     Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, State, WriteOptions,
 };
-pub use self::planet::{Ca, CaIssue, CaNew, Planet};
+pub(crate) use self::drill::offset_ms;
+pub use self::drill::{Drill, DrillKind};
+pub use self::planet::{Ca, CaIssue, CaNew, CutPaths, Planet, PlanetTarget, SlowPaths};
+use self::region::REGION_EXAMPLES;
+pub use self::region::{Region, RegionFault, RegionTarget};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -58,7 +64,7 @@ pub enum Command {
     Up(Up),
     /// Run one region, as production does
     Serve(Serve),
-    /// List the regions of a planet; stop, start and kill those of `photon up`
+    /// List the regions of a planet; stop, start, kill and stall those of `photon up`
     #[command(subcommand, after_help = REGION_EXAMPLES)]
     Region(Region),
     /// Turn a program into an agent; list, show and remove agents
@@ -69,9 +75,11 @@ pub enum Command {
     /// List, show, follow and cancel tasks
     #[command(subcommand, after_help = TASK_EXAMPLES)]
     Task(Task),
-    /// Make the certificates of a planet's links
+    /// Make the certificates of a planet's links; cut, slow and mend those of `photon up`
     #[command(subcommand)]
     Planet(Planet),
+    /// Break something in a planet of `photon up` under load, and report what became of the work
+    Drill(Drill),
     /// Declare, list, show and remove datasets
     #[command(subcommand, after_help = DATASET_EXAMPLES)]
     Dataset(Dataset),
@@ -103,6 +111,7 @@ Examples:
   photon up
   photon up --regions us-east-1,eu-west-1,ap-southeast-1 --fresh
   photon up --base-port 9000 --wan off --data /tmp/planet
+  photon up --chaos 42
   photon up --placement eu=eu-west-1,eu-central-1 --regions us-east-1,eu-west-1,eu-central-1")]
 pub struct Up {
     /// The regions of the planet; the catalog in docs/cli.md has their names
@@ -131,6 +140,9 @@ pub struct Up {
     /// Begin with an empty planet: what the folder holds of an earlier one is removed
     #[arg(long)]
     pub fresh: bool,
+    /// Let faults happen at random, for a demonstration; the same seed has the same faults
+    #[arg(long, value_name = "SEED")]
+    pub chaos: Option<u64>,
 }
 
 /// A named set of regions.
@@ -161,39 +173,9 @@ pub struct Serve {
     /// End when the process of this id, which is the parent, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub die_with_parent: Option<u32>,
-}
-
-const REGION_EXAMPLES: &str = "\
-Examples:
-  photon region ls
-  photon region kill eu-west-1
-  photon region start eu-west-1";
-
-/// What can be done about regions.
-#[derive(Debug, Subcommand)]
-pub enum Region {
-    /// List the regions, as one of them sees the others
-    #[command(visible_alias = "list", after_help = REGION_EXAMPLES)]
-    Ls,
-    /// Stop a region of `photon up` in good order
-    #[command(after_help = REGION_EXAMPLES)]
-    Stop(RegionTarget),
-    /// Start a region of `photon up` that was stopped or has died
-    #[command(after_help = REGION_EXAMPLES)]
-    Start(RegionTarget),
-    /// Kill a region of `photon up` as a power cut would: SIGKILL
-    #[command(after_help = REGION_EXAMPLES)]
-    Kill(RegionTarget),
-}
-
-/// Names a region of a planet that `photon up` runs.
-#[derive(Clone, Debug, Args)]
-pub struct RegionTarget {
-    /// The region
-    pub region: RegionId,
-    /// The folder of the planet [default: ~/.local/state/photon/dev]
-    #[arg(long, value_name = "FOLDER")]
-    pub data: Option<PathBuf>,
+    /// The file in which `photon up` says what is wrong with this region, for drills
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
 }
 
 const AGENT_EXAMPLES: &str = "\
@@ -417,7 +399,7 @@ fn placement(text: &str) -> Result<Placement, String> {
 }
 
 /// Reads a duration such as `500ms`, `30s`, `5m` or `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);

@@ -7,6 +7,8 @@ pub mod cli;
 pub mod client;
 mod commands;
 pub mod config;
+mod door;
+mod drill;
 pub mod exit;
 mod nearest;
 pub mod output;

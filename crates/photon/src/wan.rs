@@ -3,6 +3,7 @@
 
 mod delay_line;
 mod matrix;
+mod paths;
 mod relay;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use photon_region::Place;
 use photon_state::RegionId;
 
 pub use self::matrix::{MatrixError, MatrixProblem};
+pub use self::paths::{Condition, Paths};
 pub use self::relay::{Relay, RelayError, Route};
 
 /// Chooses where the delays between regions come from: the value of `--wan`.

@@ -98,6 +98,9 @@ impl Appender {
 
     /// Sees to it that there is a reserve: half a segment, or the next one.
     pub(super) fn reserve(&mut self) -> Result<Disk, LogError> {
+        if self.room.is_denied() {
+            return Ok(Disk::Full); // A drill need not fill a segment first.
+        }
         let free = self.segment.bytes.saturating_sub(self.end.offset);
         if self.spare.is_some() || self.segment_bytes / 2 <= free {
             return Ok(Disk::Ready);

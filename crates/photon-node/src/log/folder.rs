@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::error::{At as _, DiskFailed, LogError};
 use super::format::{Owner, SEGMENT_HEADER_BYTES};
 use super::segment::{self, Room};
+use crate::faults::Faults;
 
 /// A data folder that this process owns until it drops it.
 #[derive(Debug)]
@@ -42,6 +43,14 @@ impl Folder {
     /// Opens the folder, and makes it when there is none.
     pub(crate) fn open(options: &FolderOptions) -> Result<Self, LogError> {
         Self::open_with(options, Room::default())
+    }
+
+    /// Opens the folder, on a disk that has no room when a drill says so.
+    pub(crate) fn open_in_drill(
+        options: &FolderOptions,
+        faults: &'static Faults,
+    ) -> Result<Self, LogError> {
+        Self::open_with(options, Room::with(faults))
     }
 
     pub(super) fn open_with(options: &FolderOptions, room: Room) -> Result<Self, LogError> {

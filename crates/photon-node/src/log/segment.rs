@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::error::{At as _, Corrupt, DiskFailed, LogError};
 use super::format::{Owner, SEGMENT_HEADER_BYTES};
+use crate::faults::{Faults, NO_FAULTS};
 
 /// How much is overwritten at once: so long may a group, or a roll, wait for a spare to be filled.
 const WIPED_AT_ONCE: usize = 256 << 10;
@@ -96,22 +97,42 @@ fn wipe_some(file: &File, from: u64, to: u64) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Takes room on disk. Tests give it a quota, in place of a disk that is full.
-#[derive(Clone, Debug, Default)]
+/// Takes room on disk. Tests give it a quota, and drills a fault, in place of a disk that is full.
+#[derive(Clone, Debug)]
 pub(super) struct Room {
     quota: Option<Arc<AtomicU64>>,
+    faults: &'static Faults,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::with(&NO_FAULTS)
+    }
 }
 
 impl Room {
+    /// Takes room until a drill says that there is none.
+    pub(super) fn with(faults: &'static Faults) -> Self {
+        Self { quota: None, faults }
+    }
+
+    /// Whether a drill says that there is no room, not even what is reserved.
+    pub(super) fn is_denied(&self) -> bool {
+        self.faults.is_disk_full()
+    }
+
     /// Makes a room that pretends to be a disk with this many bytes free.
     #[cfg(test)]
     pub(super) fn of(bytes: u64) -> (Self, Arc<AtomicU64>) {
         let quota = Arc::new(AtomicU64::new(bytes));
-        (Self { quota: Some(Arc::clone(&quota)) }, quota)
+        (Self { quota: Some(Arc::clone(&quota)), faults: &NO_FAULTS }, quota)
     }
 
     /// Grows a file to `to` bytes of zeros that cannot fail later for want of room.
     fn grow(&self, file: &File, from: u64, to: u64) -> Result<(), Errno> {
+        if self.is_denied() {
+            return Err(Errno::NOSPC);
+        }
         if let Some(quota) = &self.quota {
             let take = |free: u64| free.checked_sub(to - from);
             quota

@@ -1,7 +1,8 @@
-//! `photon planet`, as types: the planet's own certificate authority.
+//! `photon planet`, as types: the planet's own certificate authority, and its paths.
 //! Must not do anything.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use photon_state::RegionId;
@@ -20,6 +21,64 @@ pub enum Planet {
     /// Make the certificates by which regions recognize each other
     #[command(subcommand, after_help = CA_EXAMPLES)]
     Ca(Ca),
+    /// Let bytes between regions of `photon up` vanish without a word
+    #[command(after_help = PATH_EXAMPLES)]
+    Cut(CutPaths),
+    /// Let bytes between regions of `photon up` take longer, in each direction
+    #[command(after_help = PATH_EXAMPLES)]
+    Slow(SlowPaths),
+    /// Open all paths that were cut or slowed
+    #[command(after_help = PATH_EXAMPLES)]
+    Mend(PlanetTarget),
+    /// List the faults that are in force
+    #[command(after_help = PATH_EXAMPLES)]
+    Faults(PlanetTarget),
+}
+
+const PATH_EXAMPLES: &str = "\
+Examples:
+  photon planet cut us-east-1 eu-west-1
+  photon planet cut us-east-1 eu-west-1 --one-way --for 10s
+  photon planet cut eu-west-1 --for 30s
+  photon planet slow us-east-1 eu-west-1 --by 300ms
+  photon planet faults
+  photon planet mend";
+
+/// Names a planet that `photon up` runs.
+#[derive(Clone, Debug, Args)]
+pub struct PlanetTarget {
+    /// The folder of the planet [default: ~/.local/state/photon/dev]
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+}
+
+/// What `photon planet cut` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct CutPaths {
+    /// One end of the path
+    pub from: RegionId,
+    /// The other end; all other regions if absent
+    pub to: Option<RegionId>,
+    /// Only the direction from the first to the second
+    #[arg(long)]
+    pub one_way: bool,
+    /// End the fault by itself after this time, such as 500ms or 30s
+    #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
+    pub lasts: Option<Duration>,
+    /// Which planet
+    #[command(flatten)]
+    pub target: PlanetTarget,
+}
+
+/// What `photon planet slow` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct SlowPaths {
+    /// Which paths, and for how long
+    #[command(flatten)]
+    pub cut: CutPaths,
+    /// How much longer bytes take in each direction, such as 300ms
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    pub by: Duration,
 }
 
 /// What can be done about certificates.

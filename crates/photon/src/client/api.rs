@@ -10,6 +10,7 @@ use photon_edge::v1::types::{
 use photon_state::RegionId;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
+use serde_json::Value;
 
 use super::{Client, ClientError, Endpoint, Events};
 use crate::exit::NotFoundError;
@@ -41,6 +42,11 @@ impl Client {
     /// Whether the region is ready to serve.
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.order(self.request(Method::GET, &["readyz"])).await
+    }
+
+    /// Asks for what is at a path, as JSON as it comes.
+    pub async fn json(&self, path: &[&str]) -> Result<Value, ClientError> {
+        self.call(self.request(Method::GET, path), Duration::ZERO).await
     }
 
     /// Lists the regions.
@@ -114,6 +120,12 @@ impl Client {
             None => request,
         };
         self.call(request, Duration::ZERO).await
+    }
+
+    /// Submits a task as JSON, of which an older region may not know every field.
+    pub async fn submit_json(&self, task: &Value, key: &str) -> Result<Value, ClientError> {
+        let request = self.request(Method::POST, &["v1", "tasks"]).json(task);
+        self.call(request.header("idempotency-key", key), Duration::ZERO).await
     }
 
     /// Shows a task.

@@ -6,6 +6,7 @@ mod data;
 mod dataset;
 mod follow;
 mod moves;
+mod paths;
 mod planet;
 mod region;
 mod replication;
@@ -56,6 +57,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             one_thread()?.block_on(task::run(command, &client(global), output))
         }
         Command::Planet(cli::Planet::Ca(command)) => planet::run(&command, output),
+        Command::Planet(command) => one_thread()?.block_on(paths::run(command, output)),
+        Command::Drill(options) => many_threads()?.block_on(crate::drill::run(&options, output)),
         Command::Dataset(command) => {
             one_thread()?.block_on(dataset::run(command, &client(global), output))
         }

@@ -1,15 +1,18 @@
 //! `photon region`: the regions of a planet.
 //! Must not know how `up` carries out what it is told.
 
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::Result;
 use photon_edge::v1::types::{Region, RegionHealth, Regions};
 
 use super::show;
-use crate::cli::{self, RegionTarget};
+use crate::cli::{self, RegionFault, RegionTarget};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Cell, Format, Output, Table, Tone};
-use crate::up::control::{Act, order};
+use crate::up::control::{self, Order};
 use crate::up::folder::Folder;
 
 pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -> Result<Exit> {
@@ -18,20 +21,39 @@ pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -
             let regions = client.regions().await?;
             show(output, &regions, |it| output.table(&table(it)))
         }
-        cli::Region::Stop(target) => act(Act::Stop, &target, output).await,
-        cli::Region::Start(target) => act(Act::Start, &target, output).await,
-        cli::Region::Kill(target) => act(Act::Kill, &target, output).await,
+        cli::Region::Stop(RegionTarget { region, data }) => {
+            give(Order::Stop { region: region.to_string() }, data.as_deref(), output).await
+        }
+        cli::Region::Start(RegionTarget { region, data }) => {
+            give(Order::Start { region: region.to_string() }, data.as_deref(), output).await
+        }
+        cli::Region::Resume(RegionTarget { region, data }) => {
+            give(Order::Resume { region: region.to_string() }, data.as_deref(), output).await
+        }
+        cli::Region::Kill(RegionFault { target, lasts }) => {
+            let order = Order::Kill { region: target.region.to_string(), for_ms: millis(lasts) };
+            give(order, target.data.as_deref(), output).await
+        }
+        cli::Region::Stall(RegionFault { target, lasts }) => {
+            let order = Order::Stall { region: target.region.to_string(), for_ms: millis(lasts) };
+            give(order, target.data.as_deref(), output).await
+        }
     }
 }
 
-async fn act(act: Act, target: &RegionTarget, output: Output) -> Result<Exit> {
-    let folder = Folder::choose(target.data.as_deref())?;
-    let text = order(&folder, act, target.region).await?;
+/// Gives an order to the `photon up` of a folder, and prints what it did.
+pub(super) async fn give(order: Order, data: Option<&Path>, output: Output) -> Result<Exit> {
+    let text = control::order(&Folder::choose(data)?, &order).await?;
     match output.format {
         Format::Json => output.json(&serde_json::json!({ "text": text }))?,
         Format::Table => output.line(&text)?,
     }
     Ok(Exit::Ok)
+}
+
+/// Returns a duration as orders have it.
+pub(super) fn millis(lasts: Option<Duration>) -> Option<u64> {
+    lasts.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn table(regions: &Regions) -> Table {

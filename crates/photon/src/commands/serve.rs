@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use photon_edge::{Front, FrontConfig};
-use photon_node::Node;
+use photon_node::{Faults, Node};
 use photon_state::RegionId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::Serve;
 use crate::config::Config;
+use crate::door::Door;
 use crate::exit::{Exit, NotFoundError};
 use crate::nearest::nearest;
 use crate::output::{Colour, Format, Output};
@@ -39,7 +40,9 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
     })?;
     let stop_node = CancellationToken::new();
     let planet = wiring::planet(&config, region);
-    let start = Node::start(wiring::node(&config, region, data), stop_node.clone());
+    let faults = faults(options.faults.as_deref())?;
+    let config_of_node = wiring::node(&config, region, data);
+    let start = Node::start_in_drill(config_of_node, stop_node.clone(), faults);
     let node = tokio::select! {
         node = Box::pin(start) => node?,
         never = photon_edge::say_starting(&listener, region, &planet.version) => match never {},
@@ -80,6 +83,16 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         }
         () = asked => Ok(Exit::Failed),
     }
+}
+
+/// Returns what the node suffers from: nothing, unless `photon up` may change that.
+fn faults(file: Option<&Path>) -> Result<&'static Faults> {
+    static FAULTS: Faults = Faults::new();
+    if let Some(file) = file {
+        let watched = Door::new(file.to_owned()).watch(&FAULTS);
+        watched.context("failed to start the thread that watches the faults of a drill")?;
+    }
+    Ok(&FAULTS)
 }
 
 fn check_region(config: &Config, region: RegionId, path: &Path) -> Result<(), NotFoundError> {

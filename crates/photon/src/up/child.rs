@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Happening;
 use crate::config::Config;
+use crate::door::{Door, FaultFile};
 
 /// Signals that wait to be sent; there are hardly ever two, and what exceeds them is dropped.
 const SIGNALS_MAX: usize = 8;
@@ -35,6 +36,8 @@ pub(super) struct Recipe {
     /// Where its state, its configuration and its log are.
     pub(super) folder: PathBuf,
     pub(super) config: Config,
+    /// What is wrong with it for a drill, as it is told.
+    pub(super) faults: FaultFile,
 }
 
 /// How the process of a region ended, in words.
@@ -72,6 +75,17 @@ impl Recipe {
             .with_context(|| format!("failed to write the configuration `{}`", path.display()))
     }
 
+    fn door(&self) -> Door {
+        Door::new(self.folder.join("faults"))
+    }
+
+    /// Tells the region what is wrong with it.
+    pub(super) fn write_faults(&self) -> Result<()> {
+        let door = self.door();
+        let shown = door.path().display().to_string();
+        door.write(&self.faults).with_context(|| format!("failed to write `{shown}`"))
+    }
+
     /// Starts the region; its end is told as a [`Happening`].
     ///
     /// Must be called on the main thread: the kernel ends the child when the thread that made it
@@ -83,6 +97,7 @@ impl Recipe {
     ) -> Result<Running> {
         let (config, log_path) = (self.folder.join("photon.toml"), self.folder.join("photon.log"));
         self.write_config(&config)?;
+        self.write_faults()?;
         let shown = log_path.display();
         let open = || OpenOptions::new().create(true).append(true).open(&log_path);
         let log = open().with_context(|| format!("failed to open `{shown}`"))?;
@@ -92,6 +107,8 @@ impl Recipe {
         let child = Command::new(photon)
             .args(["serve", "--region", region.as_str(), "--die-with-parent", &parent, "--config"])
             .arg(&config)
+            .arg("--faults")
+            .arg(self.door().path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().with_context(|| format!("failed to share `{shown}`"))?)
             .stderr(log)
@@ -133,6 +150,9 @@ async fn watch(mut child: Child, mut inbox: mpsc::Receiver<Signal>) -> End {
         if let Some(pid) = pid {
             // A child that has ended meanwhile needs no signal.
             let _ = kill_process(pid, signal);
+            if signal == Signal::TERM {
+                let _ = kill_process(pid, Signal::CONT); // Who stands still does not hear.
+            }
         }
     };
     let was_killed = status.as_ref().is_ok_and(|it| it.signal() == Some(Signal::KILL.as_raw()));
@@ -173,7 +193,7 @@ impl Running {
 }
 
 /// Writes a file that only its owner may read: there is a secret in it.
-pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = OpenOptions::new();

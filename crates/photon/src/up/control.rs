@@ -1,13 +1,12 @@
-//! The socket by which `photon region stop`, `start` and `kill` reach `photon up`.
+//! The socket by which `photon region`, `photon planet` and `photon drill` reach `photon up`.
 //! Must not carry the orders out.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use photon_state::RegionId;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,32 +20,94 @@ use super::folder::Folder;
 use crate::exit::{NotFoundError, RefusedError, UnreachableError};
 
 /// The most bytes of an order or an answer; a longer one is refused.
-const LINE_BYTES_MAX: u64 = 16 << 10;
+const LINE_BYTES_MAX: u64 = 256 << 10;
+/// What is said of an answer that makes no sense.
+const STRANGE: &str = "the answer of `photon up` cannot be understood: is it another version?";
 /// How long an order may take to arrive.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an order may take to be carried out.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What to do with a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Act {
-    /// End it in good order.
-    Stop,
-    /// Let it run again.
-    Start,
-    /// End it as a power cut would.
-    Kill,
+/// What a user wants done. Durations are in milliseconds; without one a fault stays until it is
+/// healed by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Order {
+    /// End a region in good order.
+    Stop { region: String },
+    /// Let a region run again.
+    Start { region: String },
+    /// End a region as a power cut would, and start it again after a while.
+    Kill { region: String, for_ms: Option<u64> },
+    /// Let a region stand still.
+    Stall { region: String, for_ms: Option<u64> },
+    /// Let a region that stands still go on.
+    Resume { region: String },
+    /// Let bytes vanish.
+    Cut { paths: Ways, for_ms: Option<u64> },
+    /// Let bytes take longer.
+    Slow { paths: Ways, by_ms: u64, for_ms: Option<u64> },
+    /// Let the clock of a region be wrong.
+    Clock { region: String, by_ms: i64, for_ms: Option<u64> },
+    /// Let a region find no room on its disk.
+    Fill { region: String, for_ms: Option<u64> },
+    /// Open all paths that were cut or slowed.
+    Mend,
+    /// Tell how the planet is.
+    Show,
 }
 
-/// What a user wants done.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Paths between regions: between one and all others, or between pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Order {
-    /// What to do.
-    pub(crate) act: Act,
-    /// With which region.
-    pub(crate) region: String,
+pub(crate) struct Ways {
+    /// The region whose paths are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<String>,
+    /// The pairs that are meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) between: Vec<(String, String)>,
+    /// Whether only the direction from the first of each is meant.
+    #[serde(default)]
+    pub(crate) one_way: bool,
+}
+
+/// How a planet is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// Its regions, in the order of their ports.
+    pub(crate) regions: Vec<ShownRegion>,
+    /// What is in force.
+    pub(crate) faults: Vec<ShownFault>,
+    /// Whether links pass a relay, so that they can be cut.
+    pub(crate) has_relay: bool,
+}
+
+/// A region of a planet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShownRegion {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its front door is.
+    pub(crate) api: String,
+    /// How it is: `up`, `starting`, `ending` or `down`.
+    pub(crate) state: String,
+    /// Where it keeps its state.
+    pub(crate) folder: PathBuf,
+}
+
+/// A fault that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShownFault {
+    /// Its kind, as `photon drill` names it.
+    pub(crate) kind: String,
+    /// What it is, in words.
+    pub(crate) text: String,
+    /// How long it has been in force.
+    pub(crate) since_ms: u64,
+    /// How long it will be; for ever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) left_ms: Option<u64>,
 }
 
 /// What became of an order.
@@ -55,6 +116,8 @@ pub(crate) struct Order {
 pub(crate) enum Answer {
     /// It was carried out.
     Done(String),
+    /// How the planet is.
+    Shown(Shown),
     /// There is no such region.
     NotFound(String),
     /// It does not fit the state of the region, or is no order.
@@ -128,23 +191,35 @@ async fn serve(stream: UnixStream, happenings: mpsc::Sender<Happening>) -> io::R
     to.write_all(text.as_bytes()).await
 }
 
-/// Gives an order to the `photon up` that runs the planet in the folder.
-pub(crate) async fn order(folder: &Folder, act: Act, region: RegionId) -> Result<String> {
-    let socket = folder.socket();
-    let answer = timeout(ANSWER_TIMEOUT, ask(&socket, act, region)).await;
-    let text = answer.with_context(|| "`photon up` took too long to answer")??;
-    let answer = serde_json::from_str(&text);
-    match answer
-        .context("the answer of `photon up` cannot be understood: is it another version?")?
-    {
+/// Gives an order to the `photon up` that runs the planet in the folder; returns what it did.
+pub(crate) async fn order(folder: &Folder, order: &Order) -> Result<String> {
+    match ask(folder, order).await? {
         Answer::Done(text) => Ok(text),
+        Answer::Shown(_) => Err(anyhow::anyhow!(STRANGE)),
         Answer::NotFound(text) => Err(NotFoundError(text).into()),
         Answer::Refused(text) => Err(RefusedError(text).into()),
         Answer::Failed(text) => Err(anyhow::anyhow!(text)),
     }
 }
 
-async fn ask(socket: &Path, act: Act, region: RegionId) -> Result<String> {
+/// Asks the `photon up` that runs the planet in the folder how the planet is.
+pub(crate) async fn show(folder: &Folder) -> Result<Shown> {
+    match ask(folder, &Order::Show).await? {
+        Answer::Shown(shown) => Ok(shown),
+        Answer::Done(_) => Err(anyhow::anyhow!(STRANGE)),
+        Answer::NotFound(text) | Answer::Refused(text) => Err(RefusedError(text).into()),
+        Answer::Failed(text) => Err(anyhow::anyhow!(text)),
+    }
+}
+
+async fn ask(folder: &Folder, order: &Order) -> Result<Answer> {
+    let socket = folder.socket();
+    let answer = timeout(ANSWER_TIMEOUT, exchange(&socket, order)).await;
+    let text = answer.with_context(|| "`photon up` took too long to answer")??;
+    serde_json::from_str(&text).context(STRANGE)
+}
+
+async fn exchange(socket: &Path, order: &Order) -> Result<String> {
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         let folder = socket.parent().unwrap_or(socket).display();
         UnreachableError(format!(
@@ -152,8 +227,7 @@ async fn ask(socket: &Path, act: Act, region: RegionId) -> Result<String> {
         ))
     })?;
     let (from, mut to) = stream.into_split();
-    let order = Order { act, region: region.to_string() };
-    let mut text = serde_json::to_string(&order)?;
+    let mut text = serde_json::to_string(order)?;
     text.push('\n');
     to.write_all(text.as_bytes()).await?;
     let mut answer = String::new();

@@ -2,6 +2,7 @@
 //! Must not look into regions: it knows of them what their front doors tell.
 
 mod certificates;
+mod chaos;
 mod child;
 pub(crate) mod control;
 pub(crate) mod folder;
@@ -13,15 +14,18 @@ mod report;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use photon_sim::Harm;
 use photon_state::RegionId;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::chaos::Chaos;
+pub(crate) use self::child::write_private;
 use self::child::{End, Recipe};
 use self::control::{Answer, Asked};
 use self::folder::Folder;
@@ -31,6 +35,7 @@ use self::report::Report;
 use crate::cli;
 use crate::client::{Client, Endpoint};
 use crate::config::Secret;
+use crate::door::FaultFile;
 use crate::exit::{Exit, RefusedError, UsageError};
 use crate::output::Output;
 use crate::signals::Signals;
@@ -48,6 +53,10 @@ enum Happening {
     Probed { region: RegionId, pid: u32, lack: Option<String> },
     /// Somebody wants something.
     Asked(Asked),
+    /// The time of a fault is over.
+    Over { id: u64 },
+    /// Chaos wants something to go wrong.
+    Chaos { harm: Harm, lasts: Duration },
 }
 
 /// Starts a planet, looks after it, and stops it when asked to.
@@ -69,11 +78,14 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (sender, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
-    let via = relay(&plan, delays.as_ref(), &tasks, &stop).await?;
+    let relay = relay(&plan, delays.as_ref(), &tasks, &stop).await?;
+    let via = |it: RegionId| relay.as_ref().map(|relay| relay.via(it)).unwrap_or_default();
     let members = members(&plan, &folder, via)?;
     control::listen(&folder, sender.clone(), &tasks, stop.clone())?;
     let report = Report::new(output);
-    let mut planet = Planet::new(members, sender, tasks.clone(), stop.clone(), report);
+    let chaos = options.chaos.map(|seed| Chaos::new(seed, &plan.order, sender.clone()));
+    let planet = Planet::new(members, sender, (tasks.clone(), stop.clone()), report);
+    let mut planet = planet.with_paths(relay.as_ref().map(Relay::paths));
 
     let looked_after = async {
         planet.start_all()?;
@@ -84,6 +96,10 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
         let pids = planet.pids();
         let pids: Vec<_> = plan.order.iter().map(|it| (*it, pids[it])).collect();
         report.ready(&plan, &pids, folder.path(), began.elapsed())?;
+        if let Some(chaos) = chaos {
+            report.remark(&chaos.to_string());
+            tasks.spawn(stop.clone().run_until_cancelled_owned(chaos.rage()));
+        }
         look_after(&mut planet, &mut happenings, &mut signals).await?;
         Ok(Exit::Ok)
     };
@@ -142,6 +158,14 @@ fn handle(planet: &mut Planet, happening: Happening) -> Result<Fate> {
             planet.asked(asked);
             Ok(Fate::Told)
         }
+        Happening::Over { id } => {
+            planet.over(id);
+            Ok(Fate::Told)
+        }
+        Happening::Chaos { harm, lasts } => {
+            planet.harm(&harm, Some(lasts), None);
+            Ok(Fate::Told)
+        }
     }
 }
 
@@ -157,6 +181,7 @@ async fn end(
     }
     let began = Instant::now();
     report.remark("stopping the planet; Ctrl-C kills it");
+    planet.heal_all();
     planet.end_all(Signal::TERM);
     while !planet.is_down() {
         let happening = tokio::select! {
@@ -166,6 +191,9 @@ async fn end(
                 continue;
             }
         };
+        if matches!(happening, Happening::Over { .. } | Happening::Chaos { .. }) {
+            continue; // Nothing begins any more, and all has been healed.
+        }
         if let Happening::Asked(asked) = happening {
             // Who has hung up needs no answer.
             let _ = asked.answer.send(Answer::Refused("the planet is stopping".to_owned()));
@@ -210,29 +238,33 @@ fn check_ports(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Starts the relay; returns where each region dials for each other.
+/// Starts the relay, if links are to be delayed.
 async fn relay(
     plan: &Plan,
     delays: Option<&Delays>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<BTreeMap<RegionId, BTreeMap<RegionId, SocketAddr>>> {
-    let Some(delays) = delays else { return Ok(BTreeMap::new()) };
-    let relay = Relay::start(plan.routes(delays), tasks, stop).await?;
-    Ok(plan.order.iter().map(|it| (*it, relay.via(*it))).collect())
+) -> Result<Option<Relay>> {
+    let Some(delays) = delays else { return Ok(None) };
+    Ok(Some(Relay::start(plan.routes(delays), tasks, stop).await?))
 }
 
 /// Says how each region is started.
 fn members(
     plan: &Plan,
     folder: &Folder,
-    mut via: BTreeMap<RegionId, BTreeMap<RegionId, SocketAddr>>,
+    via: impl Fn(RegionId) -> BTreeMap<RegionId, SocketAddr>,
 ) -> Result<BTreeMap<RegionId, Member>> {
     let mut members = BTreeMap::new();
     for region in &plan.order {
-        let config = plan.config_of(*region, folder, via.remove(region).unwrap_or_default());
+        let config = plan.config_of(*region, folder, via(*region));
         let endpoint: Endpoint = format!("http://{}", plan.site_of(*region).api).parse()?;
-        let recipe = Recipe { region: *region, folder: folder.region(*region), config };
+        let recipe = Recipe {
+            region: *region,
+            folder: folder.region(*region),
+            config,
+            faults: FaultFile::default(),
+        };
         members.insert(*region, Member::new(recipe, Client::new(endpoint, None)));
     }
     Ok(members)

@@ -1,22 +1,27 @@
 //! The regions of a planet as they come and go: each event, and what it leads to.
 //! Must not touch files or ports; children, probes and reports do that.
 
+mod harm;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use photon_sim::Harm;
 use photon_state::RegionId;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::harm::Harms;
 use super::Happening;
 use super::child::{End, Recipe, Running};
-use super::control::{Act, Answer, Asked};
+use super::control::{Answer, Asked, Order};
 use super::probe::until_ready;
 use super::report::{Change, Report};
 use crate::client::Client;
+use crate::wan::Paths;
 
 /// A region that `up` looks after.
 #[derive(Debug)]
@@ -24,6 +29,7 @@ pub(super) struct Member {
     pub(super) recipe: Recipe,
     pub(super) client: Client,
     state: State,
+    has_been_up: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +53,7 @@ type Waiting = oneshot::Sender<Answer>;
 
 impl Member {
     pub(super) fn new(recipe: Recipe, client: Client) -> Self {
-        Self { recipe, client, state: State::Down }
+        Self { recipe, client, state: State::Down, has_been_up: false }
     }
 
     fn running(&self) -> Option<&Running> {
@@ -71,6 +77,7 @@ impl Member {
 #[derive(Debug)]
 pub(super) struct Planet {
     members: BTreeMap<RegionId, Member>,
+    harms: Harms,
     happenings: mpsc::Sender<Happening>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -81,11 +88,17 @@ impl Planet {
     pub(super) fn new(
         members: BTreeMap<RegionId, Member>,
         happenings: mpsc::Sender<Happening>,
-        tasks: TaskTracker,
-        stop: CancellationToken,
+        (tasks, stop): (TaskTracker, CancellationToken),
         report: Report,
     ) -> Self {
-        Self { members, happenings, tasks, stop, report }
+        let harms = Harms::default();
+        Self { members, harms, happenings, tasks, stop, report }
+    }
+
+    /// Takes the paths of the links, so that they can fail.
+    pub(super) fn with_paths(mut self, paths: Option<Paths>) -> Self {
+        self.harms = Harms::new(paths);
+        self
     }
 
     /// Starts every region. Each is ready when it is linked to all others.
@@ -130,6 +143,11 @@ impl Planet {
         if member.running().is_none_or(|it| it.pid != pid) {
             return Ok(Fate::Told);
         }
+        let returns = self.returns(region);
+        if !returns {
+            self.forget_down(region); // It cannot stand still any more.
+        }
+        let member = self.members.get_mut(&region).expect("found above");
         match std::mem::replace(&mut member.state, State::Down) {
             State::Down => {}
             State::Starting { running, waiting, probe, .. } => {
@@ -149,7 +167,8 @@ impl Planet {
             }
             State::Ending { change, waiting, .. } => {
                 if !self.stop.is_cancelled() {
-                    let text = format!("{how}; {}", bring_back(region));
+                    let back = if returns { "it returns".to_owned() } else { bring_back(region) };
+                    let text = format!("{how}; {back}");
                     self.report.change(region, change, &text)?;
                 }
                 for waiting in waiting {
@@ -184,10 +203,11 @@ impl Planet {
             answer(waiting, Answer::Failed(text));
             return Ok(Fate::NeverReady);
         }
-        if let Some(waiting) = waiting {
+        // That a region is there for the first time is told once all are.
+        if std::mem::replace(&mut member.has_been_up, true) || waiting.is_some() {
             let text = format!("ready in {:.2} s", since.elapsed().as_secs_f64());
             self.report.change(region, Change::Back, &text)?;
-            answer(Some(waiting), Answer::Done(format!("`{region}` is {text}")));
+            answer(waiting, Answer::Done(format!("`{region}` is {text}")));
         }
         Ok(Fate::Told)
     }
@@ -195,31 +215,87 @@ impl Planet {
     /// Carries out an order, or refuses it.
     pub(super) fn asked(&mut self, asked: Asked) {
         let Asked { order, answer: waiting } = asked;
-        let region = RegionId::try_from(order.region.as_str()).ok();
+        let lasting = |ms: Option<u64>| ms.map(Duration::from_millis);
+        let (harm, lasts) = match order {
+            Order::Stop { region } => return self.with_region(&region, waiting, Self::end_one),
+            Order::Start { region } => return self.with_region(&region, waiting, Self::start_one),
+            Order::Resume { region } => return self.with_region(&region, waiting, Self::resume),
+            Order::Mend => return self.mend(waiting),
+            Order::Show => return answer(Some(waiting), Answer::Shown(self.shown())),
+            Order::Kill { region, for_ms } => {
+                (harm::region(&region).map(Harm::KillRegion), lasting(for_ms))
+            }
+            Order::Stall { region, for_ms } => {
+                (harm::region(&region).map(Harm::StallRegion), lasting(for_ms))
+            }
+            Order::Cut { paths, for_ms } => {
+                let paths = harm::paths(&paths);
+                (paths.map(|(paths, way)| Harm::Partition(paths, way)), lasting(for_ms))
+            }
+            Order::Slow { paths, by_ms, for_ms } => {
+                let by = Duration::from_millis(by_ms);
+                let paths = harm::paths(&paths);
+                (paths.map(|(paths, way)| Harm::SlowLink(paths, way, by)), lasting(for_ms))
+            }
+            Order::Clock { region, by_ms, for_ms } => {
+                let region = harm::region(&region);
+                (region.map(|it| Harm::ClockJump(it, by_ms)), lasting(for_ms))
+            }
+            Order::Fill { region, for_ms } => {
+                (harm::region(&region).map(Harm::DiskFull), lasting(for_ms))
+            }
+        };
+        match harm {
+            Ok(harm) => self.harm(&harm, lasts, Some(waiting)),
+            Err(no) => answer(Some(waiting), no),
+        }
+    }
+
+    /// Does something with a region of this planet; another one is not found.
+    fn with_region(
+        &mut self,
+        name: &str,
+        waiting: Waiting,
+        act: impl FnOnce(&mut Self, RegionId, Waiting),
+    ) {
+        let region = RegionId::try_from(name).ok();
         let Some(region) = region.filter(|it| self.members.contains_key(it)) else {
             let known: Vec<_> = self.members.keys().map(RegionId::as_str).collect();
             let known = known.join(", ");
-            let text = format!("the planet has no region `{}`; it has: {known}", order.region);
+            let text = format!("the planet has no region `{name}`; it has: {known}");
             return answer(Some(waiting), Answer::NotFound(text));
         };
-        let member = self.members.get_mut(&region).expect("found above");
-        let is_down = member.running().is_none();
-        match (order.act, is_down) {
-            (Act::Stop, false) => end(member, Change::Stopped, Signal::TERM, Some(waiting)),
-            (Act::Kill, false) => end(member, Change::Killed, Signal::KILL, Some(waiting)),
-            (Act::Stop | Act::Kill, true) => {
-                answer(Some(waiting), Answer::Refused(format!("`{region}` is down already")));
-            }
-            (Act::Start, false) => {
-                answer(Some(waiting), Answer::Refused(format!("`{region}` runs already")));
-            }
-            (Act::Start, true) => {
-                let up = self.members.iter().filter(|(_, it)| it.is_up());
-                let peers = up.map(|(name, _)| *name).collect();
-                if let Err(error) = self.start(region, peers, Some(waiting)) {
-                    self.report.remark(&format!("{error:#}"));
-                }
-            }
+        act(self, region, waiting);
+    }
+
+    fn end_one(&mut self, region: RegionId, waiting: Waiting) {
+        if self.members[&region].running().is_none() {
+            let text = format!("`{region}` is down already");
+            return answer(Some(waiting), Answer::Refused(text));
+        }
+        self.forget_down(region);
+        let member = self.members.get_mut(&region).expect("the caller has found it");
+        end(member, Change::Stopped, Signal::TERM, Some(waiting));
+    }
+
+    fn start_one(&mut self, region: RegionId, waiting: Waiting) {
+        if self.members[&region].running().is_some() {
+            let text = format!("`{region}` runs already");
+            return answer(Some(waiting), Answer::Refused(text));
+        }
+        self.forget_down(region);
+        self.start_alone(region, Some(waiting));
+    }
+
+    /// Starts a region that is down, among those that are up.
+    fn start_alone(&mut self, region: RegionId, waiting: Option<Waiting>) {
+        if self.members[&region].running().is_some() {
+            return answer(waiting, Answer::Refused(format!("`{region}` runs already")));
+        }
+        let up = self.members.iter().filter(|(_, it)| it.is_up());
+        let peers = up.map(|(name, _)| *name).collect();
+        if let Err(error) = self.start(region, peers, waiting) {
+            self.report.remark(&format!("{error:#}"));
         }
     }
 

@@ -26,6 +26,10 @@ pub(super) enum Change {
     Back,
     /// It was started, and did not become ready.
     Failed,
+    /// A fault begins.
+    Harmed,
+    /// A fault is over.
+    Healed,
 }
 
 impl Change {
@@ -36,6 +40,8 @@ impl Change {
             Self::Stopped => (Tone::Odd, "stopped"),
             Self::Back => (Tone::Good, "is back"),
             Self::Failed => (Tone::Bad, "failed"),
+            Self::Harmed => (Tone::Odd, "fault"),
+            Self::Healed => (Tone::Good, "over"),
         }
     }
 }
@@ -65,7 +71,8 @@ struct ReadyRegion {
 #[derive(Serialize)]
 struct Changed<'a> {
     event: Change,
-    region: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
     at: String,
     text: &'a str,
 }
@@ -118,13 +125,26 @@ impl Report {
     pub(super) fn change(&self, region: RegionId, change: Change, text: &str) -> io::Result<()> {
         let at = time_of_day(SystemTime::now());
         if self.output.format == Format::Json {
-            let region = region.as_str();
+            let region = Some(region.as_str());
             return self.output.json_line(&Changed { event: change, region, at, text });
         }
         let (tone, word) = change.shown();
         let at = self.output.colour.paint(Tone::Faint, &at);
         let word = self.output.colour.paint(tone, word);
         self.output.line(&format!("{at}  {region} {word}: {text}"))
+    }
+
+    /// Tells of a fault that begins or is over. If nobody can read it, the fault is the same.
+    pub(super) fn fault(&self, change: Change, text: &str) {
+        let at = time_of_day(SystemTime::now());
+        if self.output.format == Format::Json {
+            let _ = self.output.json_line(&Changed { event: change, region: None, at, text });
+            return;
+        }
+        let (tone, word) = change.shown();
+        let at = self.output.colour.paint(Tone::Faint, &at);
+        let word = self.output.colour.paint(tone, word);
+        let _ = self.output.line(&format!("{at}  {word}: {text}"));
     }
 
     /// Tells what the planet as a whole is doing.

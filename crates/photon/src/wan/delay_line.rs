@@ -47,22 +47,23 @@ pub(super) fn delay_line(delay: Duration, bytes_max: usize) -> (Inlet, Outlet) {
 
 impl Inlet {
     /// Puts bytes in, after waiting for room; there must be some, and no more than the line holds.
-    pub(super) async fn send(&self, bytes: Bytes) -> Result<(), LineClosed> {
+    /// They take `extra` longer than others, and hold up those behind them.
+    pub(super) async fn send(&self, bytes: Bytes, extra: Duration) -> Result<(), LineClosed> {
         assert!(!bytes.is_empty(), "an empty chunk would end the stream");
-        self.put(bytes).await
+        self.put(bytes, extra).await
     }
 
     /// Lets the end of the stream travel as slowly as the bytes before it.
     pub(super) async fn finish(self) -> Result<(), LineClosed> {
-        self.put(Bytes::new()).await
+        self.put(Bytes::new(), Duration::ZERO).await
     }
 
-    async fn put(&self, bytes: Bytes) -> Result<(), LineClosed> {
+    async fn put(&self, bytes: Bytes, extra: Duration) -> Result<(), LineClosed> {
         let len = u32::try_from(bytes.len()).expect("a chunk is far smaller than 4 GiB");
         let room = Arc::clone(&self.room).acquire_many_owned(len).await;
         let room = room.expect("nobody closes the semaphore");
         let slot = self.queue.reserve().await.map_err(|_| LineClosed)?;
-        slot.send(Held { due: Instant::now() + self.delay, bytes, _room: room });
+        slot.send(Held { due: Instant::now() + self.delay + extra, bytes, _room: room });
         Ok(())
     }
 }
@@ -86,9 +87,9 @@ mod tests {
     async fn chunks_come_out_in_order_each_after_the_delay() {
         let (inlet, mut outlet) = delay_line(DELAY, 1_024);
         let start = Instant::now();
-        inlet.send(Bytes::from_static(b"first")).await.unwrap();
+        inlet.send(Bytes::from_static(b"first"), Duration::ZERO).await.unwrap();
         tokio::time::advance(Duration::from_millis(30)).await;
-        inlet.send(Bytes::from_static(b"second")).await.unwrap();
+        inlet.send(Bytes::from_static(b"second"), Duration::ZERO).await.unwrap();
         assert_eq!(outlet.recv().await.unwrap(), "first");
         assert_eq!(start.elapsed(), DELAY);
         assert_eq!(outlet.recv().await.unwrap(), "second");
@@ -96,11 +97,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_chunk_that_takes_longer_holds_up_those_behind_it() {
+        let (inlet, mut outlet) = delay_line(DELAY, 1_024);
+        let start = Instant::now();
+        inlet.send(Bytes::from_static(b"slow"), 2 * DELAY).await.unwrap();
+        inlet.send(Bytes::from_static(b"next"), Duration::ZERO).await.unwrap();
+        assert_eq!(outlet.recv().await.unwrap(), "slow");
+        assert_eq!(start.elapsed(), 3 * DELAY);
+        assert_eq!(outlet.recv().await.unwrap(), "next");
+        assert_eq!(start.elapsed(), 3 * DELAY);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_thousand_chunks_travel_at_the_same_time() {
         let (inlet, mut outlet) = delay_line(DELAY, 1 << 20);
         let start = Instant::now();
         for _ in 0..1_000 {
-            inlet.send(Bytes::from_static(b"chunk")).await.unwrap();
+            inlet.send(Bytes::from_static(b"chunk"), Duration::ZERO).await.unwrap();
         }
         for _ in 0..1_000 {
             assert_eq!(outlet.recv().await.unwrap(), "chunk");
@@ -111,12 +124,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_line_makes_the_sender_wait() {
         let (inlet, mut outlet) = delay_line(DELAY, 8);
-        inlet.send(Bytes::from_static(b"12345678")).await.unwrap();
-        let one_more = inlet.send(Bytes::from_static(b"9"));
+        inlet.send(Bytes::from_static(b"12345678"), Duration::ZERO).await.unwrap();
+        let one_more = inlet.send(Bytes::from_static(b"9"), Duration::ZERO);
         let patience = tokio::time::timeout(10 * DELAY, one_more).await;
         assert!(patience.is_err(), "the line held more than its limit");
         assert_eq!(outlet.recv().await.unwrap(), "12345678");
-        inlet.send(Bytes::from_static(b"9")).await.unwrap();
+        inlet.send(Bytes::from_static(b"9"), Duration::ZERO).await.unwrap();
         assert_eq!(outlet.recv().await.unwrap(), "9");
     }
 
@@ -133,6 +146,6 @@ mod tests {
     async fn a_line_without_a_far_end_refuses_bytes() {
         let (inlet, outlet) = delay_line(DELAY, 8);
         drop(outlet);
-        assert_eq!(inlet.send(Bytes::from_static(b"1")).await, Err(LineClosed));
+        assert_eq!(inlet.send(Bytes::from_static(b"1"), Duration::ZERO).await, Err(LineClosed));
     }
 }

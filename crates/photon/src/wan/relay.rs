@@ -1,5 +1,10 @@
 //! Carries the links of a planet on one machine, and delays their bytes as distance would.
 //! Must not know what the bytes mean; to connect again is the dialer's business.
+//!
+//! A direction that is cut is a black hole: nothing comes out of it, neither bytes nor the end of a
+//! connection, and nobody is told. What is sent meanwhile is kept and comes out once the cut is
+//! mended: so do the systems at both ends of a real cut, which send again what nobody has
+//! confirmed. A connection therefore outlives a cut, unless one of its ends has lost patience.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::future;
 use photon_state::RegionId;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::delay_line::{Inlet, Outlet, delay_line};
+use super::paths::{Outlook, Paths};
 
 /// The most bytes under way in one direction of a connection; at it the sender waits.
 const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
@@ -61,6 +67,22 @@ pub struct RelayError {
 #[derive(Debug)]
 pub struct Relay {
     addresses: BTreeMap<(RegionId, RegionId), SocketAddr>,
+    paths: Paths,
+}
+
+/// The two directions of the connections of a route.
+#[derive(Clone, Debug)]
+struct Both {
+    there: Outlook,
+    back: Outlook,
+}
+
+impl Both {
+    /// Waits until neither direction is cut.
+    async fn open(&mut self) {
+        self.there.open().await;
+        self.back.open().await;
+    }
 }
 
 impl Relay {
@@ -72,6 +94,9 @@ impl Relay {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, RelayError> {
+        let routes: Vec<Route> = routes.into_iter().collect();
+        let directions = |it: &Route| [(it.from, it.to), (it.to, it.from)];
+        let paths = Paths::new(routes.iter().flat_map(directions));
         let mut addresses = BTreeMap::new();
         for route in routes {
             let (listener, address) = listen().await.map_err(|source| RelayError {
@@ -79,10 +104,18 @@ impl Relay {
                 to: route.to,
                 source,
             })?;
-            addresses.insert((route.from, route.to), address);
-            tasks.spawn(accept(route, listener, tasks.clone(), stop.clone()));
+            let Route { from, to, .. } = route;
+            addresses.insert((from, to), address);
+            let both = Both { there: paths.outlook((from, to)), back: paths.outlook((to, from)) };
+            tasks.spawn(accept(route, both, listener, (tasks.clone(), stop.clone())));
         }
-        Ok(Self { addresses })
+        Ok(Self { addresses, paths })
+    }
+
+    /// Returns the conditions of all directions, for whoever cuts and slows them.
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        self.paths.clone()
     }
 
     /// Returns where `from` must dial to reach each other region: its `links.via`.
@@ -99,7 +132,12 @@ async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-async fn accept(route: Route, listener: TcpListener, tasks: TaskTracker, stop: CancellationToken) {
+async fn accept(
+    route: Route,
+    both: Both,
+    listener: TcpListener,
+    (tasks, stop): (TaskTracker, CancellationToken),
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accept_all = async {
         loop {
@@ -113,9 +151,10 @@ async fn accept(route: Route, listener: TcpListener, tasks: TaskTracker, stop: C
                     continue;
                 }
             };
-            let stop = stop.clone();
+            let (stop, both) = (stop.clone(), both.clone());
             tasks.spawn(async move {
-                if let Some(Err(error)) = stop.run_until_cancelled(connect(route, dialer)).await {
+                let connected = stop.run_until_cancelled(connect(route, both, dialer)).await;
+                if let Some(Err(error)) = connected {
                     debug!(from = %route.from, to = %route.to, %error, "relayed link ended");
                 }
                 drop(permit);
@@ -126,27 +165,41 @@ async fn accept(route: Route, listener: TcpListener, tasks: TaskTracker, stop: C
 }
 
 /// Carries one connection until either side closes it, and then closes both.
-async fn connect(route: Route, dialer: TcpStream) -> io::Result<()> {
+async fn connect(route: Route, mut both: Both, dialer: TcpStream) -> io::Result<()> {
+    // Nobody is reached over a cut, and who has given up meanwhile was never heard of.
+    both.open().await;
+    if dialer.ready(Interest::READABLE | Interest::WRITABLE).await?.is_read_closed() {
+        return Ok(());
+    }
     let target = timeout(CONNECT_TIMEOUT, TcpStream::connect(route.target)).await??;
     dialer.set_nodelay(true)?;
     target.set_nodelay(true)?;
     let delay = route.round_trip / 2;
     let (from_dialer, to_dialer) = dialer.into_split();
     let (from_target, to_target) = target.into_split();
-    let there = std::pin::pin!(carry(from_dialer, to_target, delay));
-    let back = std::pin::pin!(carry(from_target, to_dialer, delay));
-    future::select(there, back).await.factor_first().0
+    let Both { there, back } = both.clone();
+    let there = std::pin::pin!(carry((from_dialer, to_target), delay, there));
+    let back = std::pin::pin!(carry((from_target, to_dialer), delay, back));
+    let ended = future::select(there, back).await;
+    // That one side has gone is news, which a cut does not let through either.
+    both.open().await;
+    ended.factor_first().0
 }
 
 /// Carries one direction of a connection to its end.
-async fn carry(from: OwnedReadHalf, to: OwnedWriteHalf, delay: Duration) -> io::Result<()> {
+async fn carry(
+    (from, to): (OwnedReadHalf, OwnedWriteHalf),
+    delay: Duration,
+    outlook: Outlook,
+) -> io::Result<()> {
     let (inlet, outlet) = delay_line(delay, IN_FLIGHT_BYTES_MAX);
-    let (_, written) = future::join(read_all(from, inlet), write_all(outlet, to)).await;
+    let reading = read_all(from, inlet, outlook.clone());
+    let (_, written) = future::join(reading, write_all(outlet, to, outlook)).await;
     written
 }
 
 /// A read that fails ends the stream as a close does: what was read before still arrives.
-async fn read_all(mut from: OwnedReadHalf, inlet: Inlet) {
+async fn read_all(mut from: OwnedReadHalf, inlet: Inlet, outlook: Outlook) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(READ_BYTES);
@@ -154,7 +207,7 @@ async fn read_all(mut from: OwnedReadHalf, inlet: Inlet) {
         if at_end {
             break;
         }
-        if inlet.send(buffer.split().freeze()).await.is_err() {
+        if inlet.send(buffer.split().freeze(), outlook.extra()).await.is_err() {
             return;
         }
     }
@@ -162,21 +215,29 @@ async fn read_all(mut from: OwnedReadHalf, inlet: Inlet) {
     let _ = inlet.finish().await;
 }
 
-async fn write_all(mut outlet: Outlet, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn write_all(
+    mut outlet: Outlet,
+    mut to: OwnedWriteHalf,
+    mut outlook: Outlook,
+) -> io::Result<()> {
     while let Some(bytes) = outlet.recv().await {
+        outlook.open().await;
         to.write_all(&bytes).await?;
     }
+    outlook.open().await;
     to.shutdown().await
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::paths::Condition;
     use super::*;
 
     /// One route to a listener of the test, which plays the region that is dialed.
     struct Fixture {
         target: TcpListener,
         address: SocketAddr,
+        paths: Paths,
         tasks: TaskTracker,
         stop: CancellationToken,
     }
@@ -190,7 +251,13 @@ mod tests {
             let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
             let relay = Relay::start([route], &tasks, &stop).await.unwrap();
             assert!(relay.via(to).is_empty());
-            Self { target, address: relay.via(from)[&to], tasks, stop }
+            Self { target, address: relay.via(from)[&to], paths: relay.paths(), tasks, stop }
+        }
+
+        /// Cuts the directions away from these regions, and mends all others.
+        fn cut(&self, away_from: &[&str]) {
+            let is_cut = |from: RegionId| away_from.contains(&from.as_str());
+            self.paths.set(|from, _| Condition { is_cut: is_cut(from), ..Condition::default() });
         }
 
         async fn connect(&self) -> (TcpStream, TcpStream) {
@@ -208,6 +275,12 @@ mod tests {
     async fn send_and_close(mut stream: TcpStream, bytes: &[u8]) {
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
+    }
+
+    /// Fails if anything comes in a time in which much would come if the way were open.
+    async fn hears_nothing(stream: &mut TcpStream) {
+        let heard = timeout(Duration::from_millis(100), stream.read_u8()).await;
+        assert!(heard.is_err(), "{heard:?}");
     }
 
     async fn receive(stream: &mut TcpStream) -> Vec<u8> {
@@ -248,13 +321,58 @@ mod tests {
 
     #[tokio::test]
     async fn a_dialer_of_a_dead_region_is_hung_up_on() {
-        let Fixture { target, address, tasks, stop } = Fixture::start().await;
+        let Fixture { target, address, tasks, stop, .. } = Fixture::start().await;
         drop(target);
         let mut dialer = TcpStream::connect(address).await.unwrap();
         assert!(dialer.read_u8().await.is_err());
         stop.cancel();
         tasks.close();
         tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_cut_lets_nothing_through_and_all_of_it_comes_once_it_is_mended() {
+        let fixture = Fixture::start().await;
+        let (mut dialer, mut target) = fixture.connect().await;
+        fixture.cut(&["here"]);
+        dialer.write_u8(1).await.unwrap();
+        // The other way is open.
+        target.write_u8(2).await.unwrap();
+        assert_eq!(dialer.read_u8().await.unwrap(), 2);
+        hears_nothing(&mut target).await;
+        fixture.cut(&[]);
+        assert_eq!(target.read_u8().await.unwrap(), 1);
+        fixture.stop().await;
+    }
+
+    #[tokio::test]
+    async fn that_one_side_has_gone_is_not_told_through_a_cut() {
+        let fixture = Fixture::start().await;
+        let (dialer, mut target) = fixture.connect().await;
+        fixture.cut(&["here"]);
+        drop(dialer);
+        // The machine of the dialer says that it has gone, but that is cut.
+        target.write_u8(2).await.unwrap();
+        target.write_u8(3).await.unwrap();
+        hears_nothing(&mut target).await;
+        fixture.cut(&[]);
+        assert!(matches!(target.read(&mut [0]).await, Ok(0) | Err(_)));
+        fixture.stop().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_is_reached_over_a_cut() {
+        let fixture = Fixture::start().await;
+        fixture.cut(&["there"]);
+        drop(TcpStream::connect(fixture.address).await.unwrap());
+        let mut dialer = TcpStream::connect(fixture.address).await.unwrap();
+        hears_nothing(&mut dialer).await;
+        fixture.cut(&[]);
+        // Who has given up meanwhile is never heard of.
+        let (mut target, _) = fixture.target.accept().await.unwrap();
+        dialer.write_u8(1).await.unwrap();
+        assert_eq!(target.read_u8().await.unwrap(), 1);
+        fixture.stop().await;
     }
 
     #[tokio::test]
