@@ -77,6 +77,7 @@ impl Planet {
             regions: places.clone(),
             placements: BTreeMap::new(),
             datasets: vec![],
+            voters: [*region].into(), // Each by itself: no time passes here.
             topology: photon_region::Topology::Mesh,
             limits: limits.clone(),
             seed: 1,

@@ -285,6 +285,7 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         regions: [(here, place), (peer, place)].into(),
         placements: [].into(),
         datasets: vec![dataset],
+        voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
         limits: Limits {
             data_bytes_max: usize::MAX,

@@ -65,7 +65,7 @@ fn op(seq: u64) -> Arc<Op> {
     let bytes = Bytes::from(vec![seq as u8; 40 * (seq as usize % 9)]);
     let change = match seq % 4 {
         0 => Change::Put(bytes),
-        1 => Change::Append { index: seq, entry: bytes },
+        1 => Change::Append { epoch: 1 + (seq % 3) as u32, index: seq, entry: bytes },
         2 => Change::Delete,
         _ => Change::Unknown { tag: 200, body: bytes },
     };

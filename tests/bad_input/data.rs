@@ -163,5 +163,6 @@ async fn a_level_that_no_placement_can_reach_is_said_and_the_write_stays() {
     let scan = api.get("/v1/data/notes?consistency=quorum").await;
     check(scan, 422, "does-not-fit", "consistency: ");
     api.get("/v1/data/notes/a").await.refused(404, "no-such-record");
-    region.api.lives_on().await;
+    // Alone among three it decides about no task.
+    assert_eq!(region.api.get("/v1/agents").await.ok()["agents"], json!([]));
 }

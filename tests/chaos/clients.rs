@@ -27,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A task that a region has acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
-    /// Where it was submitted.
-    pub(crate) home: &'static str,
     /// Of whom it was asked.
     pub(crate) skill: &'static str,
     /// What was asked.
@@ -70,7 +68,7 @@ impl Clients {
                     return;
                 }
                 let skill = if number % PROGRAM_OF == 0 { CAT } else { UPPER };
-                let task = Acknowledged { home, skill, asked: format!("{home} task {number}") };
+                let task = Acknowledged { skill, asked: format!("{home} task {number}") };
                 open.spawn(submit(api.clone(), task, acknowledged.clone()));
             }
         }

@@ -154,6 +154,7 @@ fn config(names: [RegionId; 2], here: usize, dataset: DatasetSpec) -> Config {
         regions: BTreeMap::from([(names[0], place(0)), (names[1], place(1))]),
         placements: BTreeMap::new(),
         datasets: vec![dataset],
+        voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
         limits: Limits::default(),
         seed: 1,

@@ -85,6 +85,7 @@ fn config(stream: StreamId) -> Config {
         regions: BTreeMap::from([(stream.origin, Place { latitude: 53.35, longitude: -6.26 })]),
         placements: BTreeMap::new(),
         datasets: vec![],
+        voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
         limits: Limits {
             data_bytes_max: usize::MAX,

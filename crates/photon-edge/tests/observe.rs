@@ -29,6 +29,9 @@ fn view() -> View {
         PeerView {
             region: RegionId::try_from(name).unwrap(),
             is_linked: lag < Some(Duration::from_secs(5)),
+            verdict: photon_region::PeerVerdict::Up,
+            verdict_for: None,
+            shards: 342,
             round_trip: Some(Duration::from_millis(80)),
             lag_ops,
             lag,

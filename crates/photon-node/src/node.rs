@@ -333,6 +333,7 @@ fn open(
         regions: config.regions,
         placements: config.placements,
         datasets: config.datasets,
+        voters: std::collections::BTreeSet::new(),
         topology: config.topology,
         limits: config.limits,
         seed: crate::random::number(),

@@ -82,18 +82,25 @@ mod tests {
             regions: BTreeMap::from([(id, Place { latitude: 0.0, longitude: 0.0 })]),
             placements: BTreeMap::new(),
             datasets: vec![spec],
+            voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
             limits: Limits::default(),
             seed: 1,
         });
         let clock = Clock::start(&crate::faults::NO_FAULTS);
         region.start(clock.now());
+        assert_eq!(appends(&mut region), AT_START);
+        region.handle(clock.now(), Input::Durable(AT_START));
+        assert_eq!(region.poll(), None);
         Window::new(region, clock)
     }
 
     fn name() -> DatasetName {
         DatasetName::try_from("notes").unwrap()
     }
+
+    /// What a region writes when it starts for the first time: its name among those that agree.
+    const AT_START: u64 = 1;
 
     fn read() -> Command {
         let (dataset, key, how) = (name(), "k".into(), ReadHow::default());
@@ -123,7 +130,7 @@ mod tests {
         assert_eq!(appends(&mut changed), 1);
         drop(changed);
         assert_eq!(window.glance(&read()), None, "what is written is not durable yet");
-        drop(window.change(Input::Durable(1)));
+        drop(window.change(Input::Durable(AT_START + 1)));
         assert!(window.glance(&read()).is_some());
     }
 
@@ -138,13 +145,13 @@ mod tests {
                     }
                 });
             }
-            let mut appended = 0;
+            let mut appended = AT_START;
             for ticket in 1..=1_000 {
                 appended += appends(&mut window.change(write(ticket)));
                 drop(window.change(Input::Durable(appended)));
             }
             is_over.store(true, Ordering::Relaxed);
-            assert_eq!(appended, 1_000);
+            assert_eq!(appended, AT_START + 1_000);
         });
     }
 }

@@ -151,7 +151,8 @@ impl Region {
                 continue;
             };
             append = task.append.max(append);
-            let (home, spec) = (task.home(), self.spec(claim.task));
+            let home = self.home_of_task(claim.task, task.placement);
+            let spec = self.spec(claim.task);
             leases.push(Lease { claim, home, spec, ttl: self.config.limits.lease_ttl });
         }
         (append, leases)
@@ -161,9 +162,9 @@ impl Region {
     pub(crate) fn deliver(&mut self, id: TaskId, agent: &AgentName) {
         let task = self.tasks.get(id).expect("it was just claimed");
         let Some(token) = task.current() else { return };
-        let (claim, home) = (Claim { task: id, token }, task.home());
+        let (claim, home) = (Claim { task: id, token }, self.home_of_task(id, task.placement));
         let here = self.config.region;
-        let placement = task.placement();
+        let placement = task.placement;
         let takes_it = self.registry.get(agent).is_some_and(|it| {
             let may_know = self.registry.may_know_of(it.spec.placement, placement);
             it.region == here && it.is_online && may_know
@@ -198,7 +199,7 @@ impl Region {
         let claim = match ask {
             AtHome::Heartbeat(claim) => claim,
             AtHome::Note { claim, .. } | AtHome::Finish { claim, .. } => claim,
-            AtHome::Decline(_) | AtHome::Cancel { .. } => return,
+            AtHome::Submit { .. } | AtHome::Decline(_) | AtHome::Cancel { .. } => return,
         };
         let task = self.tasks.get(claim.task);
         let held = task.filter(|task| task.current() == Some(claim.token));

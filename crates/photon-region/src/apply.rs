@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use photon_state::{Applied, Change, Dataset, Hlc, Key, Op, PlacementId, Record};
+use photon_state::{Applied, Change, Dataset, Entry, Hlc, Key, Op, PlacementId, Record};
 
 use crate::codec::{decode_agent, decode_dataset, decode_event, encode_event};
 use crate::contract::Output;
@@ -12,7 +12,7 @@ use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
 use crate::task::{AgentName, Event, TaskId};
-use crate::tasks::{Effects, Origin, TASKS, task_key, task_of};
+use crate::tasks::{Effects, Origin, TASKS, entry_weight, task_key, task_of, task_record};
 
 /// What an op says, checked.
 enum Meaning {
@@ -68,10 +68,11 @@ impl Region {
     ) -> u64 {
         let entry = encode_event(&event);
         debug_assert_eq!(decode_event(&entry).as_ref(), Ok(&event));
-        let change = Change::Append { index, entry };
+        let epoch = self.epoch_of(id, placement);
+        let change = Change::Append { epoch, index, entry };
         let op = self.make_op(placement, TASKS, task_key(id), change);
-        let follows = self.tasks.follows(id, &event, op.stream, index);
-        self.take_own(&op, follows.then_some(Meaning::Task(id, event)))
+        assert!(self.tasks.allows(id, &event), "a home writes what the state of its tasks allows");
+        self.take_own(&op, Some(Meaning::Task(id, event)))
     }
 
     /// Makes the next op of this region under a placement.
@@ -173,10 +174,9 @@ impl Region {
     /// give us is checked here, and relied upon everywhere else.
     fn meaning(&self, op: &Op) -> Option<Meaning> {
         match (op.dataset, &op.change) {
-            (TASKS, Change::Append { index, entry }) => {
+            (TASKS, Change::Append { entry, .. }) => {
                 let (id, event) = (task_of(&op.key)?, decode_event(entry).ok()?);
-                let follows = self.tasks.follows(id, &event, op.stream, *index);
-                follows.then_some(Meaning::Task(id, event))
+                Some(Meaning::Task(id, event))
             }
             (AGENTS, Change::Put(value)) => {
                 let (name, (spec, _)) = (agent_of(&op.record())?, decode_agent(value).ok()?);
@@ -221,9 +221,22 @@ impl Region {
         match (applied, meaning) {
             (Applied::Changed, Some(Meaning::Agent(name))) => self.index_agent(&name),
             (Applied::Changed, Some(Meaning::Task(id, event))) => {
-                let bytes = op.weight();
-                let from = Origin { stream: op.stream, at: op.at, append, bytes };
-                self.index_task(id, event, from);
+                let (placement, bytes) = (op.stream.placement, op.weight());
+                self.index_task(id, event, Origin { placement, at: op.at, append, bytes });
+                if append != 0 && op.stream != self.own_stream(placement) {
+                    // Its log may end otherwise than this region believed as its home.
+                    self.home.forget(id);
+                    self.resume_task(id);
+                    self.dispatch_if_waiting(id);
+                }
+            }
+            (Applied::Superseded, Some(Meaning::Task(id, Event::Ended { .. }))) => {
+                if append != 0 && self.home.holds(id) {
+                    self.adopt_end(id);
+                }
+            }
+            (Applied::Rewritten, Some(Meaning::Task(id, _))) => {
+                self.read_again(id, op.stream.placement, append);
             }
             (Applied::Changed, Some(Meaning::Dataset(name))) => self.index_dataset(&name),
             (Applied::Changed, Some(Meaning::Move(record))) => self.index_move(&record),
@@ -231,6 +244,7 @@ impl Region {
                 self.index_record(op, &name, applied, append);
             }
             (Applied::Covered, _) => self.index_covered(op, append),
+            (Applied::Rewritten, _) => unreachable!("only logs of tasks are rewritten"),
             (Applied::Superseded, Some(_))
             | (
                 Applied::Beside { .. },
@@ -252,7 +266,10 @@ impl Region {
 
     pub(crate) fn index_task(&mut self, id: TaskId, event: Event, from: Origin) {
         let append = from.append;
-        let Effects { taken, put_down } = self.tasks.apply(id, event, from);
+        let Some(Effects { taken, put_down }) = self.tasks.apply(id, event, from) else {
+            self.counters.misplaced += 1;
+            return;
+        };
         if let Some((agent, region)) = taken {
             self.registry.adjust(&agent, Taken::Up);
             if region == self.config.region && append != 0 {
@@ -264,6 +281,39 @@ impl Region {
             self.dispatch_to(&agent);
         }
         if append != 0 {
+            self.ring(&Bell::Task(id));
+        }
+    }
+
+    /// Makes a task anew from its log, which was changed otherwise than by one more entry.
+    pub(crate) fn read_again(&mut self, id: TaskId, placement: PlacementId, append: u64) {
+        self.home.forget(id);
+        let former = self.tasks.remove(id);
+        if let Some(agent) = &former {
+            self.registry.adjust(agent, Taken::Down);
+        }
+        let log = self.store.log(&task_record(placement, id));
+        let entries: Vec<Entry> = log.map_or(&[][..], |log| log.after(0)).to_vec();
+        let mut effects = Effects::default();
+        for entry in &entries {
+            let event = decode_event(&entry.bytes).expect("it was decoded when it was taken in");
+            let bytes = entry_weight(entry);
+            let from = Origin { placement, at: entry.at, append, bytes };
+            match self.tasks.apply(id, event, from) {
+                Some(it) if it.taken.is_some() || it.put_down.is_some() => effects = it,
+                Some(_) | None => {}
+            }
+        }
+        if let Some((agent, region)) = effects.taken {
+            self.registry.adjust(&agent, Taken::Up);
+            if region == self.config.region && append != 0 {
+                self.deliver(id, &agent);
+            }
+        }
+        if append != 0 {
+            self.resume_task(id);
+            self.dispatch_if_waiting(id);
+            former.iter().for_each(|agent| self.dispatch_to(agent));
             self.ring(&Bell::Task(id));
         }
     }

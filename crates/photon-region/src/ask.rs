@@ -2,17 +2,18 @@
 //! Must not decide for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 
 use crate::contract::{Answer, AtHome, Message, Output, Question, Reply, Ticket};
 use crate::data::{DataRefusal, ReplyKind};
-use crate::desk::Held;
+use crate::desk::{Bell, Held};
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::task::{TaskId, TaskState, region_tag};
-use crate::verdict::Verdict;
+use crate::task::{Spec, TaskId, TaskState};
+use crate::verdict::{Patience, Verdict};
 
 /// The questions that are open. Their number counts as in flight.
 #[derive(Debug)]
@@ -21,9 +22,13 @@ pub(crate) struct Asks {
     last: u64,
     open: BTreeMap<u64, Ask>,
     deadlines: BTreeSet<(Duration, u64)>,
+    /// Tasks that other regions were asked to accept, and that have not arrived here.
+    pub(crate) arriving: BTreeMap<Ticket, TaskId>,
+    /// Names of tasks that other regions were asked to accept, by their keys, until they arrive.
+    pub(crate) sent_on: BTreeMap<Arc<str>, TaskId>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Ask {
     to: RegionId,
     asker: Asker,
@@ -45,7 +50,7 @@ impl Wanted {
         match question {
             Question::Task(_) => Self::Standing,
             Question::Data(command) => Self::Data(command.reply_kind()),
-            Question::State { .. } => Self::State,
+            Question::State { .. } | Question::Had(_) => Self::State,
             Question::Rights { .. } => Self::Rights,
         }
     }
@@ -66,7 +71,7 @@ impl Wanted {
 }
 
 /// Who waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
     /// Nobody.
     Nobody,
@@ -74,16 +79,30 @@ pub(crate) enum Asker {
     Command(Ticket),
     /// A read that gathers the states of several regions, by its ticket.
     Gather(Ticket),
+    /// A submission that another region is to accept.
+    Submit(Ticket, Box<Spec>),
+    /// This region, which takes over tasks of a placement.
+    Takeover(PlacementId),
     /// A read that looks for a record in several placements, by its ticket.
     Search(Ticket),
 }
 
 impl Asks {
+    /// Keys of submissions that are on their way; beyond it they are forgotten.
+    pub(crate) const SENT_ON_MAX: usize = 10_000;
+    /// How long a command waits until this region may decide about its tasks.
+    const HOME_WITHIN: Duration = Duration::from_secs(5);
     /// How long a home may take; the client may ask again.
     const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
-        Self { last: rng.u64(..) >> 1, open: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self {
+            last: rng.u64(..) >> 1,
+            open: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            arriving: BTreeMap::new(),
+            sent_on: BTreeMap::new(),
+        }
     }
 
     /// Returns how many questions are open.
@@ -105,12 +124,22 @@ impl Asks {
 
 impl Region {
     /// Decides about a task, or asks its home.
-    pub(crate) fn decide_or_ask(&mut self, ticket: Ticket, ask: &AtHome) -> Verdict {
+    pub(crate) fn decide_or_ask(
+        &mut self,
+        ticket: Ticket,
+        ask: &AtHome,
+        patience: Patience,
+    ) -> Verdict {
         self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
             Ok(home) => home,
             Err(refusal) => return refusal.into(),
         };
+        let until = patience.until(self.now, Asks::HOME_WITHIN);
+        let is_ready = home != self.config.region || self.is_ready(ask.task());
+        if !is_ready && self.now.mono < until {
+            return Verdict::Wait(Bell::Home, until);
+        }
         if home == self.config.region {
             let (append, answer) = self.decide_at_home(ask);
             return Verdict::Reply(append, answer.map(standing));
@@ -122,20 +151,11 @@ impl Region {
         Verdict::Asked
     }
 
-    /// Returns the home of a task: as its log says, or as its name says if it is not known here.
-    fn home_of(&self, id: TaskId) -> Result<RegionId, Refusal> {
-        if let Some(task) = self.tasks.get(id) {
-            return Ok(task.home());
-        }
-        match self.birthplace(id) {
-            Some(region) if region != self.config.region => Ok(region),
-            Some(_) | None => Err(Refusal::NoSuchTask(id)),
-        }
-    }
-
-    /// Returns the region in which a task was born, by its name.
-    pub(crate) fn birthplace(&self, id: TaskId) -> Option<RegionId> {
-        self.config.regions.keys().find(|it| region_tag(**it) == id.birth_tag()).copied()
+    /// Returns the home of a task, by its name; it need not be known here.
+    pub(crate) fn home_of(&self, id: TaskId) -> Result<RegionId, Refusal> {
+        let placement = self.charter.placement_of(id);
+        let home = placement.and_then(|it| self.charter.home(it, id.shard()));
+        home.map(|it| it.region).ok_or(Refusal::NoSuchTask(id))
     }
 
     /// Asks the home of a task.
@@ -195,6 +215,10 @@ impl Region {
                     Ok(Answer::State(..) | Answer::Rights(_)) => {
                         unreachable!("no command asks for it, and answers are checked")
                     }
+                    // It has become its home and has not heard of it yet.
+                    Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
+                        Err(Refusal::HomeUnreachable { region: ask.to })
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 self.counters.refused += u64::from(reply.is_err());
@@ -202,6 +226,8 @@ impl Region {
             }
             Asker::Gather(ticket) => self.gathered(ticket, ask.to, answer),
             Asker::Search(ticket) => self.searched(ticket, answer),
+            Asker::Submit(ticket, spec) => self.submitted_elsewhere((ticket, spec), answer),
+            Asker::Takeover(placement) => self.told_of_takeover(placement, ask.to, answer),
         }
     }
 

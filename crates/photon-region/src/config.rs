@@ -43,12 +43,55 @@ pub struct Config {
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that the configuration declares; they cannot be changed otherwise.
     pub datasets: Vec<DatasetSpec>,
+    /// The regions that vote when the planet is founded; if there is none, those that fit best.
+    /// Meant to be the same in every region.
+    pub voters: BTreeSet<RegionId>,
     /// The shape in which regions pass ops on; meant to be the same in every region.
     pub topology: Topology,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// Where its randomness begins: another one in each life of the process.
     pub seed: u64,
+}
+
+impl Config {
+    /// How many regions vote on a planet that has as many.
+    const VOTERS_MAX: usize = 5;
+    /// Regions that are nearer to each other may be lost together.
+    const APART_KM: f64 = 250.0;
+
+    /// Returns the regions that vote on what all agree on, when the planet is founded: an odd
+    /// number, near to each other, but not so near that one mishap takes two of them.
+    pub(crate) fn voters(&self) -> BTreeSet<RegionId> {
+        if !self.voters.is_empty() {
+            return self.voters.clone();
+        }
+        let count = match self.regions.len() {
+            few @ 0..3 => few,
+            3 | 4 => 3,
+            _ => Self::VOTERS_MAX,
+        };
+        let km = |from: &RegionId, to: &RegionId| {
+            self.regions[from].distance_km(self.regions[to]).round() as u64
+        };
+        let all = || self.regions.keys();
+        let far = |it: &RegionId| all().map(|other| km(it, other)).sum::<u64>();
+        let Some(center) = all().min_by_key(|it| (far(it), **it)) else { return BTreeSet::new() };
+        let mut near: Vec<&RegionId> = all().collect();
+        near.sort_by_key(|it| (km(center, it), **it));
+        let mut voters: Vec<&RegionId> = Vec::new();
+        for is_strict in [true, false] {
+            for region in &near {
+                let is_apart =
+                    |it: &&RegionId| Self::APART_KM as u64 <= km(it, region) || !is_strict;
+                let is_new = !voters.contains(region) && voters.iter().all(is_apart);
+                if is_new && voters.len() < count {
+                    voters.push(region);
+                }
+            }
+        }
+        voters.into_iter().copied().collect()
+    }
 }
 
 /// Bounds and times. What happens at each bound is said beside it.
@@ -58,6 +101,9 @@ pub struct Limits {
     pub lease_ttl: Duration,
     /// How long a claimed task may wait for its worker's first sign before it is offered again.
     pub pickup_ttl: Duration,
+    /// For how long a region goes on as the home of its tasks when the others fall silent. Its
+    /// heirs wait that long.
+    pub tenure: Duration,
     /// How long an agent may be silent before it counts as offline.
     pub agent_silent_after: Duration,
     /// Attempts at a task; it fails after the last.
@@ -132,6 +178,7 @@ impl Default for Limits {
         Self {
             lease_ttl: Duration::from_secs(15),
             pickup_ttl: Duration::from_secs(5),
+            tenure: Duration::from_secs(1),
             agent_silent_after: Duration::from_secs(15),
             attempts_max: 20,
             in_flight_max: 16_384,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use photon_state::crdt::Value;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
+use crate::agree::Beat;
 use crate::data::{DataCommand, DataReply, DatasetName};
 use crate::notice::Notice;
 use crate::refusal::Refusal;
@@ -195,6 +196,13 @@ pub enum AtHome {
     },
     /// Nobody took the task up in the agent's region: offer it elsewhere.
     Decline(Claim),
+    /// Accept a task under this name.
+    Submit {
+        /// Its name, of a shard of which the asked region is the home.
+        task: TaskId,
+        /// What is asked.
+        spec: Box<Spec>,
+    },
     /// Call the task off.
     Cancel {
         /// The task.
@@ -211,7 +219,7 @@ impl AtHome {
         match self {
             Self::Heartbeat(claim) | Self::Decline(claim) => claim.task,
             Self::Note { claim, .. } | Self::Finish { claim, .. } => claim.task,
-            Self::Cancel { task, .. } => *task,
+            Self::Submit { task, .. } | Self::Cancel { task, .. } => *task,
         }
     }
 }
@@ -407,6 +415,10 @@ pub enum Message {
     },
     /// A step of a comparison of what both hold, to find damage.
     Compare(Bytes),
+    /// I live.
+    Beat(Box<Beat>),
+    /// What members of the group that agrees say to each other.
+    Agree(Bytes),
     /// Send this back, to measure the round trip (the sender's clock, in microseconds).
     Ping(u64),
     /// What was sent.
@@ -440,6 +452,8 @@ pub enum Question {
         /// How many at most.
         rights: u64,
     },
+    /// What of a placement is durable there, to become the home of its tasks.
+    Had(PlacementId),
 }
 
 /// What a region answers to another.
@@ -449,7 +463,7 @@ pub enum Answer {
     Standing(TaskState, u64),
     /// What the client shall hear.
     Data(Box<DataReply>),
-    /// What a record is there, if it is, and what was seen of its placement.
+    /// What a record is there, if it is, and what was seen of its placement; to `Had` the latter.
     State(Option<Value>, Seen),
     /// How many rights it gives.
     Rights(u64),

@@ -38,6 +38,8 @@ pub(crate) enum Bell {
     Peers,
     /// The end of a move.
     Move(MoveId),
+    /// This region may decide about tasks again, or about more of them.
+    Home,
 }
 
 /// A command that waits.

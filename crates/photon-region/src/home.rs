@@ -4,21 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{PlacementId, RegionId};
+use photon_state::{PlacementId, RegionId, Run};
 
 use crate::codec::decode_event;
-use crate::contract::{AtHome, Disk, Reply, TokenPair};
-use crate::refusal::{Large, Queue, Refusal};
+use crate::contract::{AtHome, Disk, TokenPair};
+use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::task::{
-    AgentName, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Spec, Target, TaskId,
-    TaskState, Token,
+    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Shard, Spec, Target, TaskId, TaskState,
+    Token,
 };
 use crate::tasks::{Task, task_record};
-use crate::verdict::Verdict;
-
-/// The epoch of every home, as long as homes do not move.
-const EPOCH: u32 = 1;
 
 /// The open tasks of this home: each either waits or is leased.
 #[derive(Debug, Default)]
@@ -66,6 +62,22 @@ impl Home {
         Some(lease)
     }
 
+    /// Forgets a task, whatever has become of it.
+    pub(crate) fn forget(&mut self, id: TaskId) {
+        if let Some(lease) = self.leases.remove(&id) {
+            self.lapses.remove(&(lease.until, id));
+        } else {
+            let queues = self.waiting.values_mut().map(|queue| usize::from(queue.remove(&id)));
+            self.waiting_count -= queues.sum::<usize>();
+            self.waiting.retain(|_, queue| !queue.is_empty());
+        }
+    }
+
+    /// Whether a task waits here or is leased.
+    pub(crate) fn holds(&self, id: TaskId) -> bool {
+        self.leases.contains_key(&id) || self.waiting.values().any(|it| it.contains(&id))
+    }
+
     pub(crate) fn next_lapse(&self) -> Option<Duration> {
         self.lapses.first().map(|(until, _)| *until)
     }
@@ -76,120 +88,71 @@ impl Home {
     }
 
     /// Returns how many tasks have not ended.
-    fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.waiting_count + self.leases.len()
     }
 }
 
 impl Region {
     /// Bytes of one op: what is larger would fit no frame of a link.
-    const OP_BYTES_MAX: usize = 4 << 20;
+    pub(crate) const OP_BYTES_MAX: usize = 4 << 20;
+
+    /// Returns the home of a task, whose placement is known.
+    pub(crate) fn home_of_task(&self, id: TaskId, placement: PlacementId) -> RegionId {
+        let home = self.charter.home(placement, id.shard());
+        home.expect("every placement with a task has homes").region
+    }
+
+    pub(crate) fn epoch_of(&self, id: TaskId, placement: PlacementId) -> u32 {
+        let home = self.charter.home(placement, id.shard());
+        home.expect("every placement with a task has homes").epoch
+    }
+
+    pub(crate) fn is_home(&self, id: TaskId, placement: PlacementId) -> bool {
+        let home = self.charter.home(placement, id.shard());
+        let log = self.store.log(&task_record(placement, id));
+        // What an earlier life of this region has written under this epoch cannot be gone on with.
+        home.is_some_and(|home| {
+            let run = log.and_then(|log| log.runs().last());
+            let is_own =
+                |run: &Run| run.epoch < home.epoch || run.stream == self.own_stream(placement);
+            home.region == self.config.region && run.is_none_or(is_own)
+        })
+    }
 
     /// Takes up the tasks of this home where the log left them.
     pub(crate) fn resume_home(&mut self) {
-        let until = self.now.mono + self.config.limits.lease_ttl;
-        for (id, task) in self.tasks.iter() {
-            if task.stream != self.own_stream(task.placement()) {
-                continue;
-            }
-            match task.state {
-                TaskState::Submitted => self.home.wait(task.queued(), id),
-                TaskState::Working => {
-                    let is_taken_up = 0 < task.notes;
-                    self.home.lease(id, Lease { until, is_taken_up });
-                }
-                TaskState::Completed
-                | TaskState::Failed
-                | TaskState::Canceled
-                | TaskState::Rejected => {}
-            }
-        }
+        let open = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal());
+        let open: Vec<TaskId> = open.map(|(id, _)| id).collect();
+        open.into_iter().for_each(|id| self.resume_task(id));
         self.dispatch_all();
     }
 
-    pub(crate) fn submit(&mut self, spec: &Spec) -> Verdict {
-        match self.check_submission(spec) {
-            Ok(Some(id)) => self.submitted(id, None),
-            Ok(None) => {
-                let id = self.new_task_id();
-                self.write_event(spec.placement, id, 1, Event::Submitted(spec.clone()));
-                self.counters.submitted += 1;
-                self.home.wait((spec.target.clone(), spec.placement), id);
-                self.dispatch(id);
-                self.submitted(id, Some(spec))
+    /// Takes up a task where its log left it, if this is its home.
+    pub(crate) fn resume_task(&mut self, id: TaskId) {
+        let until = self.now.mono + self.config.limits.lease_ttl;
+        let Some(task) = self.tasks.get(id) else { return };
+        if !self.is_home(id, task.placement) || !self.is_active(id, task.placement) {
+            return;
+        }
+        match task.state {
+            TaskState::Submitted => self.home.wait(task.queued(), id),
+            TaskState::Working => {
+                let is_taken_up = 0 < task.notes;
+                self.home.lease(id, Lease { until, is_taken_up });
             }
-            Err(refusal @ Refusal::KeyReused { task }) => {
-                let append = self.tasks.get(task).map_or(0, |task| task.append);
-                Verdict::Reply(append, Err(refusal))
-            }
-            Err(refusal) => refusal.into(),
+            TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Canceled
+            | TaskState::Rejected => return,
         }
-    }
-
-    /// Returns the task that was made for the same idempotency key, if there is one.
-    fn check_submission(&self, spec: &Spec) -> Result<Option<TaskId>, Refusal> {
-        self.check_placement(spec.placement)?;
-        if let Some(key) = &spec.idempotency
-            && let Some(id) = self.tasks.by_key(&key.key)
-        {
-            return if self.has_digest(id, key) {
-                Ok(Some(id))
-            } else {
-                Err(Refusal::KeyReused { task: id })
-            };
-        }
-        let limits = &self.config.limits;
-        let max = limits.message_bytes_max.min(Self::OP_BYTES_MAX);
-        check_size(Large::Message, spec.message.0.len(), max)?;
-        if !self.registry.knows(&spec.target) {
-            return Err(match &spec.target {
-                Target::Skill(skill) => Refusal::NoSuchSkill(skill.clone()),
-                Target::Agent(name) => Refusal::NoSuchAgent(name.clone()),
-            });
-        }
-        if !self.registry.knows_within(&spec.target, spec.placement) {
-            return Err(Refusal::Confined { placement: spec.placement });
-        }
-        self.check_disk()?;
-        let retry_after = Duration::from_secs(1);
-        if limits.open_tasks_max <= self.home.open() {
-            let max = limits.open_tasks_max as u64;
-            return Err(Refusal::Overloaded { what: Queue::OpenTasks, max, retry_after });
-        }
-        if limits.open_bytes_max <= self.tasks.open_bytes() {
-            let max = limits.open_bytes_max as u64;
-            return Err(Refusal::Overloaded { what: Queue::OpenBytes, max, retry_after });
-        }
-        Ok(None)
-    }
-
-    fn has_digest(&self, id: TaskId, ours: &Idempotency) -> bool {
-        let theirs = self.spec(id).idempotency;
-        theirs.is_some_and(|it| it.digest == ours.digest)
-    }
-
-    fn new_task_id(&mut self) -> TaskId {
-        loop {
-            let id = TaskId::new(self.now.wall_ms, self.config.region, self.rng.u64(..));
-            if self.tasks.get(id).is_none() {
-                return id;
-            }
-        }
-    }
-
-    /// Answers with a task that was submitted: just now, with this `spec`, or before.
-    fn submitted(&self, id: TaskId, spec: Option<&Spec>) -> Verdict {
-        let task = self.tasks.get(id).expect("it was submitted");
-        let repeated = spec.is_none();
-        let spec = spec.cloned().unwrap_or_else(|| self.spec(id));
-        let reply = Reply::Submitted { task: task.summary(id, spec), repeated };
-        Verdict::Reply(task.append, Ok(reply))
+        self.adopt_end(id);
     }
 
     /// Returns what was asked, as the first entry of the task's log has it.
     pub(crate) fn spec(&self, id: TaskId) -> Spec {
         let task = self.tasks.get(id).expect("only tasks in memory are asked for");
-        let log = self.store.log(&task_record(task.placement(), id));
+        let log = self.store.log(&task_record(task.placement, id));
         let first = log.and_then(|log| log.after(0).first()).expect("a task has a first entry");
         match decode_event(&first.bytes) {
             Ok(Event::Submitted(spec)) => spec,
@@ -201,21 +164,31 @@ impl Region {
     fn tell(&mut self, id: TaskId, event: Event) -> u64 {
         let task = self.tasks.get(id).expect("events are told of tasks in memory");
         assert!(!task.state.is_terminal(), "nothing follows the end of `{id}`");
-        self.write_event(task.placement(), id, task.generation + 1, event)
+        self.write_event(task.placement, id, task.generation + 1, event)
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.
     pub(crate) fn dispatch(&mut self, id: TaskId) -> bool {
-        if self.disk == Disk::Full {
+        let placement = self.tasks.get(id).expect("a waiting task is in memory").placement;
+        if self.disk == Disk::Full || !self.may_decide(id, placement) {
             return false;
         }
-        let task = self.tasks.get(id).expect("a waiting task is in memory");
+        let task = self.tasks.get(id).expect("it is there: looked up above");
         let avoid = task.worker.as_ref().map(|(agent, _)| agent);
-        let Some((agent, region)) = self.pick(&task.target, task.placement(), avoid) else {
+        let Some((agent, region)) = self.pick(&task.target, task.placement, avoid) else {
             return false;
         };
         self.claim(id, agent, region);
         true
+    }
+
+    /// Gives a task to an agent if it waits here for one.
+    pub(crate) fn dispatch_if_waiting(&mut self, id: TaskId) {
+        let queued = self.tasks.get(id).map(Task::queued);
+        let queue = queued.and_then(|it| self.home.waiting.get(&it));
+        if queue.is_some_and(|it| it.contains(&id)) {
+            self.dispatch(id);
+        }
     }
 
     fn pick(
@@ -238,7 +211,7 @@ impl Region {
 
     /// Gives an agent that may have room the oldest tasks that it can do.
     pub(crate) fn dispatch_to(&mut self, agent: &AgentName) {
-        while self.disk == Disk::Ready && self.registry.has_room(agent) {
+        while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
             let Some(found) = self.registry.get(agent) else { return };
             let region = found.region;
             if !self.is_reachable(region) {
@@ -271,7 +244,8 @@ impl Region {
 
     fn claim(&mut self, id: TaskId, agent: AgentName, region: RegionId) {
         let task = self.tasks.get(id).expect("a waiting task is in memory");
-        let token = Token::new(EPOCH, task.token.map_or(0, Token::attempt) + 1);
+        let epoch = self.epoch_of(id, task.placement);
+        let token = Token::new(epoch, task.token.map_or(0, Token::attempt) + 1);
         let until = self.now.mono + self.config.limits.pickup_ttl;
         self.home.take(&task.queued(), id);
         self.home.lease(id, Lease { until, is_taken_up: false });
@@ -285,7 +259,14 @@ impl Region {
         ask: &AtHome,
     ) -> (u64, Result<(TaskState, u64), Refusal>) {
         let id = ask.task();
-        let result = self.decide_open(id, ask);
+        let result = match ask {
+            AtHome::Submit { spec, .. } => self.submit_as(id, spec),
+            AtHome::Heartbeat(_)
+            | AtHome::Note { .. }
+            | AtHome::Finish { .. }
+            | AtHome::Decline(_)
+            | AtHome::Cancel { .. } => self.decide_open(id, ask),
+        };
         if matches!(result, Err(Refusal::StaleToken { .. })) {
             self.counters.stale += 1;
         }
@@ -297,10 +278,12 @@ impl Region {
     }
 
     fn decide_open(&mut self, id: TaskId, ask: &AtHome) -> Result<(), Refusal> {
-        let task = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?;
-        if task.stream != self.own_stream(task.placement()) {
-            return Err(Refusal::HomeUnreachable { region: task.home() });
+        let placement = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?.placement;
+        if !self.may_decide(id, placement) {
+            let region = self.home_of_task(id, placement);
+            return Err(Refusal::HomeUnreachable { region });
         }
+        let task = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?;
         match ask {
             AtHome::Heartbeat(claim) => {
                 self.check_claim(task, *claim)?;
@@ -317,6 +300,7 @@ impl Region {
                 self.requeue(id, Requeue::Declined);
                 Ok(())
             }
+            AtHome::Submit { .. } => Ok(()),
             AtHome::Cancel { message, .. } => {
                 if task.state == TaskState::Canceled {
                     return Ok(());
@@ -402,7 +386,13 @@ impl Region {
         Ok(())
     }
 
-    fn end(&mut self, id: TaskId, token: Option<Token>, outcome: Outcome, message: Option<Json>) {
+    pub(crate) fn end(
+        &mut self,
+        id: TaskId,
+        token: Option<Token>,
+        outcome: Outcome,
+        message: Option<Json>,
+    ) {
         let task = self.tasks.get(id).expect("only tasks in memory end");
         self.home.take(&task.queued(), id);
         self.counters.ended += 1;
@@ -426,12 +416,47 @@ impl Region {
         self.dispatch(id);
     }
 
+    /// Whether a lease may be taken away, if its time has come.
+    pub(crate) fn may_lapse(&self) -> bool {
+        self.disk == Disk::Ready && self.is_holding()
+    }
+
+    /// Gives every worker of this home its time again.
+    pub(crate) fn renew_leases(&mut self) {
+        let until = self.now.mono + self.config.limits.lease_ttl;
+        let all: Vec<(TaskId, Lease)> =
+            self.home.leases.iter().map(|(id, it)| (*id, *it)).collect();
+        for (id, lease) in all {
+            self.home.lease(id, Lease { until: until.max(lease.until), ..lease });
+        }
+    }
+
+    /// Lets go of tasks of which this region is the home no more.
+    pub(crate) fn let_go(&mut self, lost: &BTreeSet<(PlacementId, Shard)>) {
+        let waiting = self.home.waiting.values().flatten();
+        let held: Vec<TaskId> = waiting.chain(self.home.leases.keys()).copied().collect();
+        for id in held {
+            let placement = self.charter.placement_of(id);
+            if placement.is_none_or(|it| lost.contains(&(it, id.shard()))) {
+                self.home.forget(id);
+            }
+        }
+    }
+
+    /// Whether this region may decide about a task now, if it is its home.
+    pub(crate) fn is_ready(&mut self, id: TaskId) -> bool {
+        let placement = self.charter.placement_of(id);
+        placement.is_none_or(|it| self.is_active(id, it) && self.needs_tenure())
+    }
+
     /// Offers the tasks again whose workers have been silent for too long.
     pub(crate) fn lapse_leases(&mut self) {
-        while self.disk == Disk::Ready {
-            let Some((until, id)) = self.home.lapses.first().copied() else { return };
-            if self.now.mono < until {
+        while let Some((until, id)) = self.home.lapses.first().copied() {
+            if self.now.mono < until || self.disk == Disk::Full {
                 return;
+            }
+            if !self.needs_tenure() {
+                return; // The worker may be heard elsewhere.
             }
             let is_taken_up = self.home.leases.get(&id).is_some_and(|lease| lease.is_taken_up);
             self.counters.lapsed += 1;

@@ -101,6 +101,9 @@ impl Region {
         PeerView {
             region,
             is_linked: peer.is_linked,
+            verdict: self.verdict_on(region),
+            verdict_for: self.agree.judged_for(region, self.now.mono),
+            shards: self.shards_at(region),
             round_trip: peer.round_trip,
             lag_ops: placements.iter().map(|it| it.lag_ops).sum(),
             lag: worst(placements.iter().map(|it| it.lag)),

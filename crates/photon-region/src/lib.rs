@@ -2,8 +2,10 @@
 //! Must not know who runs it: the node on real sockets and disks, or the simulator.
 
 mod agents;
+mod agree;
 mod apply;
 mod ask;
+mod charter;
 mod codec;
 mod config;
 mod contract;
@@ -24,12 +26,14 @@ mod replicate;
 mod routes;
 mod snapshot;
 mod streams;
+mod submit;
 mod task;
 mod tasks;
 mod verdict;
 mod view;
 
-pub use codec::{decode_message, encode_message, encode_message_in};
+pub use agree::Beat;
+pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
     Agent, AgentSpec, Answer, AtHome, Command, Disk, Input, Lease, Message, Output, Question,
@@ -42,10 +46,10 @@ pub use repair::inspect_comparison;
 pub use routes::{FlowView, LinkView, Topology, TopologyView};
 pub use snapshot::{Logged, begins_state, inspect_part, seen_after};
 pub use task::{
-    AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Skill,
-    Spec, Target, TaskId, TaskIdError, TaskState, Token, region_tag,
+    AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue, Shard,
+    Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token, placement_tag, region_tag,
 };
-pub use view::{ConflictView, Counters, PeerView, PlacementLag, RoomView, View};
+pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 
 /// A mistake that the simulator must find; see [`Region::plant`].
 #[cfg(feature = "planted-bugs")]
@@ -79,4 +83,12 @@ pub enum PlantedBug {
     AnswerBeforeDurable,
     /// Tells watchers what records are before the disk has it.
     WatchBeforeDurable,
+    /// Does not write down for whom it has voted.
+    ForgetVotes,
+    /// Decides as a home whether or not a majority stands by it.
+    IgnoreTenure,
+    /// Becomes a home before the tenure of the one before has lapsed.
+    TakeOverEarly,
+    /// Lets what was written under an older epoch end a task that others have claimed since.
+    IgnoreEpoch,
 }

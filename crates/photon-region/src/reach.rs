@@ -13,6 +13,7 @@ use photon_state::{PlacementId, RegionId, StreamId};
 
 use crate::config::Config;
 use crate::links::Peer;
+use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::routes::{Layout, Map, Topology, flow, layout};
 
@@ -89,6 +90,26 @@ impl Region {
     const HELP_STEPS_MAX: usize = 4;
     /// How long a helper sends ops only; a state is large, and the feeder may be sending one.
     const STATE_AFTER: Duration = Duration::from_secs(15);
+
+    /// Returns the regions of a placement, if this region is one of them.
+    pub(crate) fn check_placement(&self, id: PlacementId) -> Result<(), Refusal> {
+        let Some(members) = self.config.placements.get(&id) else {
+            return Err(Refusal::NoSuchPlacement(id));
+        };
+        if members.contains(&self.config.region) {
+            return Ok(());
+        }
+        Err(Refusal::OutsidePlacement {
+            region: self.config.region,
+            placement: id,
+            members: members.iter().copied().collect(),
+        })
+    }
+
+    /// Whether data of a placement may live in a region.
+    pub(crate) fn may_hold(&self, region: RegionId, placement: PlacementId) -> bool {
+        self.config.placements.get(&placement).is_some_and(|it| it.contains(&region))
+    }
 
     /// Returns the topology that holds: as configured, or a mesh while a peer is configured
     /// otherwise, or is too old to have any. Two shapes at once would leave gaps for good.

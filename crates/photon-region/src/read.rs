@@ -16,7 +16,7 @@ use crate::verdict::{Patience, Verdict};
 
 impl Region {
     /// How long a task that was born elsewhere may take to arrive here before it counts as unknown.
-    const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+    pub(crate) const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
     /// Events in one reply; the client asks for the rest.
     const EVENTS_MAX: usize = 256;
     /// Bytes of events in one reply, short of one event that is larger.
@@ -49,7 +49,7 @@ impl Region {
     ) -> Verdict {
         let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
         let mut bytes = 0;
-        let log = self.store.log(&task_record(task.placement(), id));
+        let log = self.store.log(&task_record(task.placement, id));
         let fits = |entry: &&Entry| {
             let is_first = bytes == 0;
             bytes += entry.bytes.len();
@@ -67,7 +67,7 @@ impl Region {
 
     /// A task that is not known here may be on its way, if it was born elsewhere.
     fn absent(&self, id: TaskId, patience: Patience) -> Verdict {
-        let is_from_elsewhere = self.birthplace(id).is_some_and(|it| it != self.config.region);
+        let is_from_elsewhere = self.home_of(id).is_ok_and(|it| it != self.config.region);
         let until = patience.until(self.now, Self::ARRIVES_WITHIN);
         if is_from_elsewhere && self.now.mono < until {
             return Verdict::Wait(Bell::Task(id), until);
@@ -81,7 +81,7 @@ impl Region {
         task: &Task,
         after: u64,
     ) -> impl Iterator<Item = Stamped> + 'a {
-        let log = self.store.log(&task_record(task.placement(), id));
+        let log = self.store.log(&task_record(task.placement, id));
         let entries = log.map_or(&[][..], |log| log.after(after));
         (after.saturating_add(1)..).zip(entries).map(|(generation, entry)| {
             let event = decode_event(&entry.bytes)
@@ -114,6 +114,6 @@ impl Region {
     }
 
     fn summary(&self, id: TaskId, task: &Task) -> TaskSummary {
-        task.summary(id, self.spec(id))
+        task.summary(id, self.spec(id), self.home_of_task(id, task.placement))
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use photon_state::{Hlc, Now, PlacementId, RegionId, Seen, Store, StreamId};
 
+use crate::agree::{Agree, founded};
 use crate::ask::Asks;
+use crate::charter::Charter;
 use crate::config::Config;
 use crate::contract::{Command, Disk, Input, Message, Output, Reply, Ticket};
 use crate::data::{Data, into_answer, is_copy, is_guest};
@@ -43,6 +45,7 @@ use crate::view::{Counters, View};
 ///     regions: BTreeMap::from([(id, place)]),
 ///     placements: BTreeMap::new(),
 ///     datasets: vec![],
+///     voters: [].into(),
 ///     topology: Topology::Mesh,
 ///     limits: Limits::default(),
 ///     seed: 7,
@@ -70,6 +73,8 @@ pub struct Region {
     pub(crate) tasks: Tasks,
     pub(crate) peers: BTreeMap<RegionId, Peer>,
     pub(crate) reach: Reach,
+    pub(crate) charter: Charter,
+    pub(crate) agree: Agree,
     pub(crate) home: Home,
     pub(crate) asks: Asks,
     pub(crate) desk: Desk,
@@ -128,6 +133,8 @@ impl Region {
             tasks: Tasks::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
             reach: Reach::new(&config),
+            charter: founded(&config),
+            agree: Agree::new(&config),
             home: Home::default(),
             asks,
             desk: Desk::default(),
@@ -188,6 +195,8 @@ impl Region {
         self.data.rejoin.start(&self.config);
         self.rejoin();
         self.resume_moves();
+        self.start_agreeing();
+        self.begin_to_take_over();
         self.resume_home();
         self.resume_agents();
     }
@@ -223,7 +232,8 @@ impl Region {
         let candidates = [
             Some((self.beat_at, "beat")),
             self.reach.next_deadline().map(|at| (at, "links")),
-            self.home.next_lapse().filter(|_| self.disk == Disk::Ready).map(|at| (at, "lease")),
+            self.home.next_lapse().filter(|_| self.may_lapse()).map(|at| (at, "lease")),
+            Some((self.agree.next_deadline(), "agreement")),
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
             self.data.next_deadline().map(|at| (at, "data")),
@@ -242,6 +252,7 @@ impl Region {
             agents: self.registry.len(),
             agents_online: self.registry.online(),
             tasks: self.tasks.counts().collect(),
+            shards: self.shards_at(self.config.region),
             waiting: self.home.waiting(),
             in_flight: self.in_flight(),
             kept_bytes: self.tasks.kept_bytes(),
@@ -312,6 +323,7 @@ impl Region {
             Command::Events { .. }
             | Command::Acquire { .. }
             | Command::Task(_)
+            | Command::AtHome(_)
             | Command::Data(_) => true,
             Command::Register(_)
             | Command::Deregister(_)
@@ -319,7 +331,6 @@ impl Region {
             | Command::Agents { .. }
             | Command::Submit(_)
             | Command::Tasks { .. }
-            | Command::AtHome(_)
             | Command::Topology => false,
         };
         if max <= self.in_flight() {
@@ -333,7 +344,7 @@ impl Region {
         Ok(())
     }
 
-    fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.desk.held() + self.asks.len() + self.data.waiting()
     }
 
@@ -345,14 +356,14 @@ impl Region {
             Command::Agents { skill, region, after, limit } => {
                 self.list_agents(skill.as_ref(), *region, after.as_ref(), *limit)
             }
-            Command::Submit(spec) => self.submit(spec),
+            Command::Submit(spec) => self.submit(ticket, spec, patience),
             Command::Task(id) => self.show_task(*id, patience),
             Command::Tasks { filter, before, limit } => self.list_tasks(filter, *before, *limit),
             Command::Events { task, after, wait } => {
                 self.show_events(*task, *after, *wait, patience)
             }
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
-            Command::AtHome(ask) => self.decide_or_ask(ticket, ask),
+            Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),
             Command::Data(command) => self.decide_data(ticket, command, patience),
             Command::Topology => {
                 Verdict::Reply(0, Ok(Reply::Topology(Box::new(self.show_topology()))))
@@ -411,26 +422,6 @@ impl Region {
         }
     }
 
-    /// Returns the regions of a placement, if this region is one of them.
-    pub(crate) fn check_placement(&self, id: PlacementId) -> Result<(), Refusal> {
-        let Some(members) = self.config.placements.get(&id) else {
-            return Err(Refusal::NoSuchPlacement(id));
-        };
-        if members.contains(&self.config.region) {
-            return Ok(());
-        }
-        Err(Refusal::OutsidePlacement {
-            region: self.config.region,
-            placement: id,
-            members: members.iter().copied().collect(),
-        })
-    }
-
-    /// Whether data of a placement may live in a region.
-    pub(crate) fn may_hold(&self, region: RegionId, placement: PlacementId) -> bool {
-        self.config.placements.get(&placement).is_some_and(|it| it.contains(&region))
-    }
-
     /// Returns up to which number appends are durable.
     pub(crate) fn durable(&self) -> u64 {
         self.durable
@@ -457,6 +448,7 @@ impl Region {
             self.pump_to_all(stream);
             self.settle(stream);
         }
+        self.agreed_is_durable();
         self.on_durable_data(self.durable);
         self.go_on_compacting();
         self.run_due_moves();
@@ -466,6 +458,7 @@ impl Region {
         let was_full = self.disk == Disk::Full;
         self.disk = disk;
         if was_full && disk == Disk::Ready {
+            self.drive_group();
             self.dispatch_all();
         }
     }
@@ -474,6 +467,7 @@ impl Region {
         while let Some((ticket, parked)) = self.desk.overdue(self.now.mono) {
             self.on_command(ticket, parked.command, Patience::Spent);
         }
+        self.agree_on_time();
         self.give_up_asks();
         self.give_up_levels();
         self.ring_watchers();

@@ -27,15 +27,22 @@ impl Region {
     pub(crate) fn on_unlinked(&mut self, peer: RegionId) {
         let Some(session) = self.peers.get_mut(&peer) else { return };
         session.reset(false);
+        self.agree.detector.closed(self.now.mono, peer, None);
         self.links_changed(Whose::Own);
         self.fail_asks_to(peer);
         self.dismiss_guests_of(peer);
         self.incoming.remove(&peer);
     }
 
-    /// Whether work can be sent to a region: it is here, or there is a link.
+    /// Whether work can be sent to a region: it is here, or there is a link that is good.
     pub(crate) fn is_reachable(&self, region: RegionId) -> bool {
-        region == self.config.region || self.peers.get(&region).is_some_and(|peer| peer.is_linked)
+        let is_good = || self.is_linked(region) && self.agree.is_usable(region);
+        region == self.config.region || is_good()
+    }
+
+    /// Whether there is a link to a region.
+    pub(crate) fn is_linked(&self, region: RegionId) -> bool {
+        self.peers.get(&region).is_some_and(|peer| peer.is_linked)
     }
 
     pub(crate) fn on_message(&mut self, from: RegionId, message: Message) {
@@ -89,6 +96,8 @@ impl Region {
             Message::State { number, index, part } => self.on_state(from, number, index, &part),
             Message::Took { number, index } => self.on_took(from, number, index),
             Message::Compare(body) => self.on_compare(from, &body),
+            Message::Beat(beat) => self.on_beat(from, &beat),
+            Message::Agree(bytes) => self.on_agree(from, &bytes),
             Message::Ping(sent) => {
                 self.output(Output::Send(from, Message::Pong(sent)));
                 self.send_seen(from);
@@ -123,6 +132,8 @@ impl Region {
             | Message::State { .. }
             | Message::Took { .. }
             | Message::Compare(_)
+            | Message::Beat(_)
+            | Message::Agree(_)
             | Message::Ping(_)
             | Message::Pong(_) => None,
         }
@@ -141,6 +152,13 @@ impl Region {
                     self.say(self.appended(), Held::Answer(from, number, answer));
                 }
             }
+            Question::Had(placement) => {
+                let may_know = self.may_hold(from, placement);
+                let told = Answer::State(None, self.tell_what_it_had(placement));
+                let answer =
+                    if may_know { Ok(told) } else { Err(Refusal::NoSuchPlacement(placement)) };
+                self.say(0, Held::Answer(from, number, answer));
+            }
             Question::State { dataset, placement, key } => {
                 let (append, answer) = self.tell_state(from, (&dataset, placement), &key);
                 self.say(append, Held::Answer(from, number, answer));
@@ -151,7 +169,15 @@ impl Region {
     /// A region outside a task's placement does not even hear whether there is such a task.
     fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Result<Answer, Refusal>) {
         let task = self.tasks.get(ask.task());
-        if task.is_some_and(|task| self.may_hold(from, task.placement())) {
+        let placement = match ask {
+            AtHome::Submit { spec, .. } => Some(spec.placement),
+            AtHome::Heartbeat(_)
+            | AtHome::Note { .. }
+            | AtHome::Finish { .. }
+            | AtHome::Decline(_)
+            | AtHome::Cancel { .. } => task.map(|task| task.placement),
+        };
+        if placement.is_some_and(|it| self.may_hold(from, it)) {
             let (append, answer) = self.decide_at_home(ask);
             (append, answer.map(|(state, generation)| Answer::Standing(state, generation)))
         } else {
@@ -204,7 +230,7 @@ impl Region {
         }
         // Who writes it no more is like one who cannot be reached.
         let is_former = stream.origin == self.config.region;
-        let origin_is_linked = !is_former && self.is_reachable(stream.origin);
+        let origin_is_linked = !is_former && self.is_linked(stream.origin);
         let peers: Vec<RegionId> = self.peers.keys().copied().collect();
         for peer in peers {
             if peer == stream.origin || !origin_is_linked || senders.contains(&peer) {
@@ -215,7 +241,7 @@ impl Region {
 
     fn send_ack(&mut self, to: RegionId, stream: StreamId) {
         let Some(durable) = self.streams.get(&stream).map(|it| it.durable) else { return };
-        if self.is_reachable(to) && self.may_hold(to, stream.placement) {
+        if self.is_linked(to) && self.may_hold(to, stream.placement) {
             self.output(Output::Send(to, Message::Ack(stream, durable)));
         }
     }
@@ -377,6 +403,7 @@ mod tests {
             regions: ["far", "here", "peer"].map(|it| (id(it), place)).into(),
             placements: BTreeMap::from([(inner, BTreeSet::from([id("far"), id("here")]))]),
             datasets: vec![],
+            voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
             limits: Limits::default(),
             seed: 1,

@@ -17,8 +17,8 @@ pub type AgentName = Arc<str>;
 /// Names something that an agent can do, such as `text.upper`.
 pub type Skill = Arc<str>;
 
-/// Names a task for ever: 48 bits of time (ms), 16 bits that tell the region of its birth, and 64
-/// random bits.
+/// Names a task for ever: 48 bits of time (ms), 16 bits that tell where it may live, 10 bits that
+/// tell its shard, and 54 random bits.
 /// Printed as 26 characters of Crockford's base 32, so that names sort by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(u128);
@@ -31,17 +31,24 @@ pub struct TaskIdError;
 impl TaskId {
     const DIGITS: &'static [u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-    /// Makes a name for a task that is born now, here.
+    /// Makes a name for a task that is born now.
     #[must_use]
-    pub fn new(wall_ms: u64, home: RegionId, random: u64) -> Self {
+    pub fn new(wall_ms: u64, placement: PlacementId, shard: Shard, random: u64) -> Self {
         let time = u128::from(wall_ms & 0xffff_ffff_ffff);
-        Self(time << 80 | u128::from(region_tag(home)) << 64 | u128::from(random))
+        let random = u64::from(shard.0) << 54 | random >> 10;
+        Self(time << 80 | u128::from(placement_tag(placement)) << 64 | u128::from(random))
     }
 
-    /// Returns the tag of the region in which the task was born; see [`region_tag`].
+    /// Returns the tag of the placement in which it lives; see [`placement_tag`].
     #[must_use]
-    pub fn birth_tag(self) -> u16 {
+    pub fn placement_tag(self) -> u16 {
         (self.0 >> 64) as u16
+    }
+
+    /// Returns the shard of its placement to which it belongs.
+    #[must_use]
+    pub fn shard(self) -> Shard {
+        Shard((self.0 >> 54) as u16 & (Shard::COUNT - 1))
     }
 
     /// Returns the name as bytes; their order is that of the names.
@@ -57,12 +64,33 @@ impl TaskId {
     }
 }
 
-/// Returns the 16 bits that tell regions apart in names of tasks (FNV-1a, folded).
+/// One of the parts of all tasks of a placement that have a home together: 0 .. 1,023.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(pub u16);
+
+impl Shard {
+    /// How many there are in each placement.
+    pub const COUNT: u16 = 1_024;
+}
+
+/// Returns the 16 bits that tell placements apart in names of tasks.
+/// A planet in which two placements share a tag is refused by the configuration.
+#[must_use]
+pub fn placement_tag(placement: PlacementId) -> u16 {
+    tag(placement.as_str())
+}
+
+/// Returns the 16 bits that tell regions apart where they agree.
 /// A planet in which two regions share a tag is refused by the configuration.
 #[must_use]
 pub fn region_tag(region: RegionId) -> u16 {
+    tag(region.as_str())
+}
+
+/// FNV-1a of 32 bits, folded.
+fn tag(name: &str) -> u16 {
     let fnv = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    let hash = region.as_str().as_bytes().iter().fold(0x811c_9dc5, fnv);
+    let hash = name.as_bytes().iter().fold(0x811c_9dc5, fnv);
     (hash >> 16) as u16 ^ hash as u16
 }
 
@@ -103,6 +131,12 @@ impl Token {
     #[must_use]
     pub fn new(epoch: u32, attempt: u32) -> Self {
         Self(u64::from(epoch) << 32 | u64::from(attempt))
+    }
+
+    /// Returns the epoch of the home that gave it.
+    #[must_use]
+    pub fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// Returns which attempt at the task this is: 1 for the first.

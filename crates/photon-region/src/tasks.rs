@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use photon_state::{Dataset, Entry, Hlc, Key, PlacementId, Record, RegionId, StreamId};
+use photon_state::{Dataset, Entry, Hlc, Key, PlacementId, Record, RegionId};
 use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
@@ -16,8 +16,7 @@ pub(crate) const TASKS: Dataset = Dataset(3);
 /// Where a task stands.
 #[derive(Debug)]
 pub(crate) struct Task {
-    /// The stream of its home: the only one that may write it.
-    pub(crate) stream: StreamId,
+    pub(crate) placement: PlacementId,
     pub(crate) target: Target,
     pub(crate) context: Arc<str>,
     pub(crate) key: Option<Arc<str>>,
@@ -41,26 +40,18 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn home(&self) -> RegionId {
-        self.stream.origin
-    }
-
-    pub(crate) fn placement(&self) -> PlacementId {
-        self.stream.placement
-    }
-
     /// Returns the queue that it waits in.
     pub(crate) fn queued(&self) -> (Target, PlacementId) {
-        (self.target.clone(), self.placement())
+        (self.target.clone(), self.placement)
     }
 
     /// Returns what may be said of it: `spec` is what its log begins with.
-    pub(crate) fn summary(&self, id: TaskId, spec: Spec) -> TaskSummary {
+    pub(crate) fn summary(&self, id: TaskId, spec: Spec, home: RegionId) -> TaskSummary {
         TaskSummary {
             id,
             state: self.state,
             generation: self.generation,
-            home: self.home(),
+            home,
             spec,
             attempt: self.token.map_or(0, Token::attempt),
             worker: self.worker.clone(),
@@ -87,7 +78,7 @@ pub(crate) struct Effects {
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    pub(crate) stream: StreamId,
+    pub(crate) placement: PlacementId,
     pub(crate) at: Hlc,
     /// The number of the append that holds it; 0 when it was replayed.
     pub(crate) append: u64,
@@ -110,37 +101,38 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Whether an event may be entry `index` of a task's log: the next, from the task's home, and
-    /// one that its state allows.
-    pub(crate) fn follows(&self, id: TaskId, event: &Event, from: StreamId, index: u64) -> bool {
-        let Some(task) = self.tasks.get(&id) else {
-            return index == 1 && matches!(event, Event::Submitted(_));
-        };
-        let is_next = task.stream == from && task.generation + 1 == index;
+    /// Whether the state of a task allows an event.
+    pub(crate) fn allows(&self, id: TaskId, event: &Event) -> bool {
+        let Some(task) = self.tasks.get(&id) else { return matches!(event, Event::Submitted(_)) };
         let is_current = |token| task.current() == Some(token);
-        is_next
-            && match event {
-                Event::Submitted(_) => false,
-                Event::Claimed { token, .. } => {
-                    task.state == TaskState::Submitted && task.token < Some(*token)
-                }
-                Event::Noted { token, number, .. } => {
-                    is_current(*token) && *number == task.notes.saturating_add(1)
-                }
-                Event::Requeued { token, .. } => is_current(*token),
-                Event::Ended { .. } => !task.state.is_terminal(),
+        match event {
+            Event::Submitted(_) => false,
+            Event::Claimed { token, .. } => {
+                task.state == TaskState::Submitted && task.token < Some(*token)
             }
+            Event::Noted { token, number, .. } => {
+                is_current(*token) && *number == task.notes.saturating_add(1)
+            }
+            Event::Requeued { token, .. } => is_current(*token),
+            Event::Ended { .. } => !task.state.is_terminal(),
+        }
     }
 
-    /// Folds an event into its task, which it [follows](Self::follows).
-    pub(crate) fn apply(&mut self, id: TaskId, event: Event, from: Origin) -> Effects {
+    /// Folds the next event of its log into a task; nothing if its state does not
+    /// [allow](Self::allows) it. Then its writer broke the rules, and every region passes over it.
+    pub(crate) fn apply(&mut self, id: TaskId, event: Event, from: Origin) -> Option<Effects> {
+        if !self.allows(id, &event) {
+            let task = self.tasks.get_mut(&id)?;
+            task.generation += 1;
+            return None;
+        }
         let mut effects = Effects::default();
         if let Event::Submitted(spec) = event {
             self.open_bytes += from.bytes;
             self.born(id, spec, from);
-            return effects;
+            return Some(effects);
         }
-        let task = self.tasks.get_mut(&id).expect("the event follows on others");
+        let task = self.tasks.get_mut(&id).expect("its state allows the event");
         let before = task.state;
         match event {
             Event::Submitted(_) => unreachable!("returned above"),
@@ -178,7 +170,7 @@ impl Tasks {
             self.kept_bytes += bytes;
             self.ended.insert((from.at.wall_ms, id));
         }
-        effects
+        Some(effects)
     }
 
     fn born(&mut self, id: TaskId, spec: Spec, from: Origin) {
@@ -191,7 +183,7 @@ impl Tasks {
         self.by_context.insert((spec.context.clone(), id));
         *self.counts.entry(TaskState::Submitted).or_default() += 1;
         let task = Task {
-            stream: from.stream,
+            placement: from.placement,
             target: spec.target,
             context: spec.context,
             key,
@@ -225,7 +217,7 @@ impl Tasks {
         let task = self.tasks.remove(&id).expect("an ended task is kept until it is forgotten");
         self.kept_bytes -= task.bytes;
         self.unlist(id, &task);
-        Some(task_record(task.placement(), id))
+        Some(task_record(task.placement, id))
     }
 
     fn unlist(&mut self, id: TaskId, task: &Task) {

@@ -39,6 +39,8 @@ pub struct View {
     pub agents_online: usize,
     /// Tasks in memory by state: those of every home that this region may hold.
     pub tasks: Vec<(crate::TaskState, usize)>,
+    /// How many shards of tasks this region is the home of.
+    pub shards: usize,
     /// Tasks of this home that wait for an agent.
     pub waiting: usize,
     /// Commands that await their reply.
@@ -64,6 +66,12 @@ pub struct PeerView {
     pub region: RegionId,
     /// Whether there is a link to it.
     pub is_linked: bool,
+    /// What is thought of it.
+    pub verdict: PeerVerdict,
+    /// For how long; nothing if it was never thought otherwise.
+    pub verdict_for: Option<Duration>,
+    /// How many shards of tasks it is the home of, as far as is known.
+    pub shards: usize,
     /// The last round trip measured over the link.
     pub round_trip: Option<Duration>,
     /// How many ops of this region are not yet durable there, as far as is known.
@@ -74,6 +82,19 @@ pub struct PeerView {
     pub staleness: Option<Duration>,
     /// The same of each placement that both are in.
     pub placements: Vec<PlacementLag>,
+}
+
+/// What a region thinks of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerVerdict {
+    /// It is well.
+    Up,
+    /// It says itself that something is wrong: new work is better sent elsewhere.
+    Degraded,
+    /// It is not heard here, or does not hear this region.
+    PathBad,
+    /// Most regions do not hear it: it is the home of nothing more.
+    Down,
 }
 
 /// How far a peer and this region are behind each other with the ops of one placement.

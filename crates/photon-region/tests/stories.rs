@@ -172,6 +172,7 @@ fn a_task_waits_for_its_home_and_reads_go_on() {
     assert_eq!(planet.finish("eu", lease.claim), Err(Refusal::HomeUnreachable { region }));
     assert_eq!(planet.task("us", task).summary.state, TaskState::Working);
     planet.link("ap");
+    planet.pass(Duration::from_secs(3));
     planet.finish("eu", lease.claim).unwrap();
     assert_eq!(planet.task("us", task).summary.state, TaskState::Completed);
 }

@@ -11,7 +11,7 @@ use photon_state::{Held, Op, PlacementId, Seat, Store};
 use crate::clock::{MS, Micros, SECOND};
 use crate::moved::{count, unfinished};
 use crate::planet::Planet;
-use crate::promises::{Broken, Promise};
+use crate::promises::{Broken, Promise, has_moved};
 use crate::records::{CANARY, placement_of};
 use crate::site::Site;
 use crate::tasklog::check_log;
@@ -61,7 +61,11 @@ impl Planet<'_, '_> {
             if let Some((state, count)) = view.tasks.iter().find(is_open)
                 && self.ledger.is_strict()
             {
-                return Some(format!("{name} still has {count} tasks that are {}", state.as_str()));
+                let open = machine.open_task()?;
+                let home = machine.home_and_epoch(open).map(|(home, _)| self.atlas.site(home));
+                let why = home.map(|it| self::machine(&self.sites[it]).explain(open));
+                let state = state.as_str();
+                return Some(format!("{name} has {count} tasks that are {state}: {open}: {why:?}"));
             }
             if let Some(peer) = view.peers.iter().find(|it| !it.is_linked) {
                 return Some(format!("{name} is not linked to {}", peer.region));
@@ -236,7 +240,7 @@ impl Planet<'_, '_> {
         let mut lengths = BTreeMap::new();
         for (task, here, events) in self.crowd.audited() {
             let known = self.ledger.task(task).expect("only known tasks are audited");
-            check_log(task, events, known)?;
+            check_log(task, events, known, has_moved(&self.sites, task))?;
             let length = *lengths.entry(task).or_insert(events.len());
             Promise::SameOps.holds(length == events.len(), || {
                 format!("task {task} has {length} events, but not in {}", self.atlas.ids[here])
@@ -245,10 +249,12 @@ impl Planet<'_, '_> {
                 continue;
             };
             let Some(key) = &spec.idempotency else { continue };
-            let holder = *keys.entry((known.home, key.key.clone())).or_insert(task);
+            let born = self.sites.iter().find_map(|it| it.disk.birthplace(task));
+            let Some(by) = born else { continue };
+            let holder = *keys.entry((by, key.key.clone())).or_insert(task);
             Promise::OneEnding.holds(holder == task, || {
-                let (home, key) = (self.atlas.ids[known.home], &key.key);
-                format!("in {home} the key {key} made task {holder} and task {task}")
+                let key = &key.key;
+                format!("in {by} the key {key} made task {holder} and task {task}")
             })?;
         }
         Ok(())

@@ -65,7 +65,8 @@ impl Digest {
         match &op.change {
             Change::Put(value) => self.bytes(value),
             Change::Delete => self.number(1),
-            Change::Append { index, entry } => {
+            Change::Append { epoch, index, entry } => {
+                self.number((*epoch).into());
                 self.number(*index);
                 self.bytes(entry);
             }
@@ -119,7 +120,9 @@ impl Digest {
                 self.number(*outcome as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
-            AtHome::Cancel { task, .. } => self.bytes(&task.to_bytes()),
+            AtHome::Submit { task, .. } | AtHome::Cancel { task, .. } => {
+                self.bytes(&task.to_bytes());
+            }
         }
     }
 
@@ -157,6 +160,7 @@ impl Digest {
                         self.bytes(key);
                         self.number(*rights);
                     }
+                    Question::Had(placement) => self.bytes(placement.as_str().as_bytes()),
                 }
             }
             Message::Answer(number, Ok(answer)) => {
@@ -184,7 +188,13 @@ impl Digest {
                 self.number(*number);
                 self.number(*index);
             }
-            Message::Compare(body) => self.bytes(body),
+            Message::Compare(body) | Message::Agree(body) => self.bytes(body),
+            Message::Beat(beat) => {
+                self.number(beat.sent);
+                self.number(beat.applied);
+                self.number(beat.granted.unwrap_or(0));
+                self.number(beat.health.bad.len() as u64);
+            }
             Message::Ping(sent) | Message::Pong(sent) => self.number(*sent),
         }
     }
@@ -315,7 +325,6 @@ impl Digest {
         self.number(task.state as u64);
         self.number(task.generation);
         self.number(task.attempt.into());
-        self.bytes(task.home.as_str().as_bytes());
         self.bytes(&task.spec.message.0);
         self.hlc(task.created);
         self.hlc(task.changed);

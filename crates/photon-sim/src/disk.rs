@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use photon_region::{TaskId, seen_after};
-use photon_state::{Change, Hlc, Op, Seen, StreamId};
+use photon_state::{Change, Hlc, Op, RegionId, Seen, StreamId};
 use rustc_hash::FxHashMap;
 
 /// A log in the order of its writes, with the indexes that the checks need.
@@ -14,8 +14,8 @@ pub(crate) struct Disk {
     log: Vec<Arc<Op>>,
     /// Where each op of a stream stands in the log.
     streams: BTreeMap<StreamId, Run>,
-    /// Where each event of a task stands in the log: generation `n` at index `n - 1`.
-    events: FxHashMap<TaskId, Vec<u32>>,
+    /// Where each event of a task stands in the log, by its generation and the epoch of its home.
+    events: FxHashMap<TaskId, BTreeMap<(u64, u32), u32>>,
     /// How many ops of the log survive any crash.
     synced: usize,
     /// How many there were when this life began: the shell numbers its appends from there.
@@ -90,11 +90,8 @@ impl Disk {
             return Err(format!("{:?} {} was appended where {next} is due", op.stream, op.seq));
         }
         run.places.push(at);
-        if let Some((task, index)) = event_of(op) {
-            let events = self.events.entry(task).or_default();
-            if index == events.len() as u64 + 1 {
-                events.push(at);
-            }
+        if let Some((task, place)) = event_of(op) {
+            self.events.entry(task).or_default().entry(place).or_insert(at);
         }
         Ok(())
     }
@@ -176,11 +173,20 @@ impl Disk {
 
     /// Whether an event of a task survives a crash.
     pub(crate) fn has_synced_event(&self, task: TaskId, generation: u64) -> bool {
-        let Some(index) = generation.checked_sub(1).and_then(|it| usize::try_from(it).ok()) else {
-            return true;
-        };
-        let at = self.events.get(&task).and_then(|it| it.get(index));
-        at.is_some_and(|at| (*at as usize) < self.synced)
+        let events = self.events.get(&task).into_iter();
+        let mut there = events.flat_map(|it| it.range((generation, 0)..(generation + 1, 0)));
+        generation == 0 || there.any(|(_, at)| (*at as usize) < self.synced)
+    }
+
+    /// Returns the region that accepted a task, if the log tells it.
+    pub(crate) fn birthplace(&self, task: TaskId) -> Option<RegionId> {
+        let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
+        Some(self.log[*at as usize].stream.origin)
+    }
+
+    /// Iterates over the epochs under which events of a task were written.
+    pub(crate) fn epochs(&self, task: TaskId) -> impl Iterator<Item = u32> {
+        self.events.get(&task).into_iter().flatten().map(|((_, epoch), _)| *epoch)
     }
 
     /// Whether some op with this reading of the clock survives a crash.
@@ -207,17 +213,17 @@ impl Disk {
     }
 }
 
-/// Returns the task and the generation that an op writes, if it writes one.
-pub(crate) fn event_of(op: &Op) -> Option<(TaskId, u64)> {
-    let Change::Append { index, .. } = &op.change else { return None };
+/// Returns the task, and the generation and the epoch that an op writes, if it writes one.
+fn event_of(op: &Op) -> Option<(TaskId, (u64, u32))> {
+    let Change::Append { epoch, index, .. } = &op.change else { return None };
     let bytes = op.key.as_bytes().try_into().ok()?;
-    Some((TaskId::from_bytes(bytes), *index))
+    Some((TaskId::from_bytes(bytes), (*index, *epoch)))
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use photon_state::{Dataset, Key, PlacementId, RegionId};
+    use photon_state::{Dataset, Key, PlacementId};
 
     use super::*;
 
@@ -227,7 +233,7 @@ mod tests {
             placement: PlacementId::global(),
             incarnation: 1,
         };
-        let change = Change::Append { index: seq, entry: Bytes::from_static(b"e") };
+        let change = Change::Append { epoch: 1, index: seq, entry: Bytes::from_static(b"e") };
         let at = Hlc { wall_ms: seq, count: 0 };
         Arc::new(Op { stream, seq, at, dataset: Dataset(2), key: Key::new(&[7; 16]), change })
     }

@@ -85,10 +85,9 @@ impl Promise {
 /// What is known of a task from the outside.
 #[derive(Debug)]
 pub(crate) struct Known {
-    pub(crate) home: usize,
     pub(crate) members: u32,
-    /// Whether some client was told that it is durable.
-    pub(crate) is_acked: bool,
+    /// Which region told a client that it is durable.
+    pub(crate) acked_by: Option<usize>,
     /// How it ended, if anybody was told.
     pub(crate) ended: Option<TaskState>,
     /// The last token that anybody was shown.
@@ -132,11 +131,10 @@ impl Ledger {
         self.tasks.iter().map(|(id, known)| (*id, known))
     }
 
-    pub(crate) fn learn(&mut self, id: TaskId, home: usize, members: u32) -> &mut Known {
+    pub(crate) fn learn(&mut self, id: TaskId, members: u32) -> &mut Known {
         self.tasks.entry(id).or_insert_with(|| Known {
-            home,
             members,
-            is_acked: false,
+            acked_by: None,
             ended: None,
             token: Token(0),
             holders: BTreeMap::new(),
@@ -146,8 +144,9 @@ impl Ledger {
     }
 
     /// Takes note that the task was shown as accepted.
-    pub(crate) fn acked(&mut self, task: TaskId) {
-        self.tasks.get_mut(&task).expect("shown before it is acknowledged").is_acked = true;
+    pub(crate) fn acked(&mut self, task: TaskId, here: usize) {
+        let known = self.tasks.get_mut(&task).expect("shown before it is acknowledged");
+        known.acked_by.get_or_insert(here);
     }
 
     /// Takes note that a token was shown to a worker.
@@ -164,13 +163,18 @@ impl Ledger {
     }
 
     /// Takes note of how a task ended, as somebody was told.
-    pub(crate) fn ended(&mut self, task: TaskId, state: TaskState) -> Result<(), Broken> {
+    pub(crate) fn ended(
+        &mut self,
+        sites: &[Site],
+        task: TaskId,
+        state: TaskState,
+    ) -> Result<(), Broken> {
         let Some(known) = self.tasks.get_mut(&task) else { return Ok(()) };
         if !state.is_terminal() || self.disks == Disks::MayBeLost {
             return Ok(());
         }
-        let before = *known.ended.get_or_insert(state);
-        Promise::OneEnding.holds(before == state, || {
+        let before = known.ended.replace(state).unwrap_or(state);
+        Promise::OneEnding.holds(before == state || has_moved(sites, task), || {
             format!("task {task} was said to be {before:?}, then {state:?}")
         })
     }
@@ -182,22 +186,16 @@ impl Ledger {
         task: TaskId,
         (state, generation): (TaskState, u64),
     ) -> Result<(), Broken> {
-        self.ended(task, state)?;
-        let Some(known) = self.tasks.get(&task) else { return Ok(()) };
-        self.durable_at_home(sites, task, known, generation)
+        self.ended(sites, task, state)?;
+        self.is_durable(sites, task, generation)
     }
 
-    fn durable_at_home(
-        &self,
-        sites: &[Site],
-        task: TaskId,
-        known: &Known,
-        generation: u64,
-    ) -> Result<(), Broken> {
-        let is_durable = sites[known.home].disk.has_synced_event(task, generation);
+    fn is_durable(&self, sites: &[Site], task: TaskId, generation: u64) -> Result<(), Broken> {
+        let is_durable = sites.iter().any(|it| it.disk.has_synced_event(task, generation));
         Promise::Acknowledged.holds(is_durable || !self.is_strict(), || {
-            let home = sites[known.home].config.region;
-            format!("generation {generation} of task {task} was shown before {home} had it durably")
+            format!(
+                "generation {generation} of task {task} was shown before anybody had it durably"
+            )
         })
     }
 
@@ -213,7 +211,7 @@ impl Ledger {
         self.observe(sites, task, stamped.generation, 0, digest)?;
         match &stamped.event {
             Event::Claimed { token, .. } => self.claimed(task, *token),
-            Event::Ended { outcome, .. } => self.ended(task, outcome.state())?,
+            Event::Ended { outcome, .. } => self.ended(sites, task, outcome.state())?,
             Event::Submitted(_) | Event::Noted { .. } | Event::Requeued { .. } => {}
         }
         Ok(())
@@ -236,15 +234,11 @@ impl Ledger {
         Promise::Residency.holds(members & !known == 0, || {
             format!("task {} of {} names {worker:?}", task.id, task.spec.placement)
         })?;
-        let home = atlas.site(task.home);
-        let known = self.learn(task.id, home, members);
-        Promise::OneEnding.holds(known.home == home, || {
-            format!("task {} has two homes, {} is one", task.id, task.home)
-        })?;
+        self.learn(task.id, members);
         let mut digest = Digest::default();
         digest.summary(task);
         self.observe(sites, task.id, task.generation, 1, digest)?;
-        self.ended(task.id, task.state)
+        self.ended(sites, task.id, task.state)
     }
 
     /// Checks a lease that a region handed out.
@@ -264,11 +258,7 @@ impl Ledger {
         Promise::Residency.holds(members >> here & 1 == 1, || {
             format!("{} leased task {task} of {}", atlas.ids[here], lease.spec.placement)
         })?;
-        let home = atlas.site(lease.home);
-        let known = self.learn(task, home, members);
-        Promise::OneEnding.holds(known.home == home, || {
-            format!("task {task} has two homes, {} is one", lease.home)
-        })?;
+        let known = self.learn(task, members);
         let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));
         let is_same = holder.0 == *agent && holder.1 == here;
         let other = holder.clone();
@@ -308,18 +298,25 @@ impl Ledger {
         if !self.is_strict() {
             return Ok(());
         }
-        let known = self.tasks.get(&task).expect("shown before it is observed");
-        self.durable_at_home(sites, task, known, generation)?;
+        self.is_durable(sites, task, generation)?;
         let known = self.tasks.get_mut(&task).expect("it is there: looked up above");
         let index = usize::try_from(generation).expect("as many as fit in memory");
         if known.observed.len() <= index {
             known.observed.resize(index + 1, [None; 3]);
         }
-        let before = *known.observed[index][view].get_or_insert(digest.value());
-        Promise::OneEnding.holds(before == digest.value(), || {
+        let seen = &mut known.observed[index][view];
+        let before = seen.replace(digest.value()).unwrap_or(digest.value());
+        Promise::OneEnding.holds(before == digest.value() || has_moved(sites, task), || {
             format!("generation {generation} of task {task} was seen in two forms")
         })
     }
+}
+
+/// Whether a task has had several homes: what only an earlier one had may have been overruled.
+pub(crate) fn has_moved(sites: &[Site], task: TaskId) -> bool {
+    let mut epochs = sites.iter().flat_map(|it| it.disk.epochs(task));
+    let first = epochs.next();
+    epochs.any(|it| Some(it) != first)
 }
 
 /// Checks an op that a region writes to its log.
@@ -390,9 +387,10 @@ pub(crate) fn check_send(
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
         Message::Ack(stream, seq) => durable(stream, *seq),
-        Message::Ask(_, Question::Data(_) | Question::State { .. } | Question::Rights { .. }) => {
-            Ok(())
-        }
+        Message::Ask(
+            _,
+            Question::Data(_) | Question::State { .. } | Question::Rights { .. } | Question::Had(_),
+        ) => Ok(()),
         Message::Ask(_, Question::Task(ask)) => {
             let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
             Promise::Residency.holds(known.members >> to & 1 == 1, || {
@@ -409,15 +407,27 @@ pub(crate) fn check_send(
             }
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
-        Message::Compare(body) => {
-            let placements = inspect_comparison(body)
-                .ok_or_else(|| Promise::Contract.broken("a comparison is malformed"))?;
-            placements.into_iter().try_for_each(|placement| {
-                Promise::Residency.holds(atlas.may_hold(placement, to), || {
-                    format!("{} compared {placement} with {}", atlas.ids[here], atlas.ids[to])
-                })
-            })
-        }
-        Message::Took { .. } | Message::Answer(..) | Message::Ping(_) | Message::Pong(_) => Ok(()),
+        Message::Compare(body) => check_comparison(atlas, (here, to), body),
+        Message::Took { .. }
+        | Message::Answer(..)
+        | Message::Beat(_)
+        | Message::Agree(_)
+        | Message::Ping(_)
+        | Message::Pong(_) => Ok(()),
     }
+}
+
+/// Checks that a comparison is of what both may hold.
+fn check_comparison(
+    atlas: &Atlas,
+    (here, to): (usize, usize),
+    body: &bytes::Bytes,
+) -> Result<(), Broken> {
+    let placements = inspect_comparison(body)
+        .ok_or_else(|| Promise::Contract.broken("a comparison is malformed"))?;
+    placements.into_iter().try_for_each(|placement| {
+        Promise::Residency.holds(atlas.may_hold(placement, to), || {
+            format!("{} compared {placement} with {}", atlas.ids[here], atlas.ids[to])
+        })
+    })
 }

@@ -127,7 +127,7 @@ impl Crowd {
             follower.events.extend(events);
         }
         if state.is_terminal() {
-            stage.ledger.ended(task, state)?;
+            stage.ledger.ended(stage.sites, task, state)?;
         }
         if is_at_end || state.is_terminal() && !follower.is_audit {
             follower.is_over = true;

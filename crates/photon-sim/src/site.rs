@@ -110,6 +110,7 @@ impl Atlas {
             regions: self.ids.iter().copied().zip(self.places.iter().copied()).collect(),
             placements,
             datasets: self.datasets.clone(),
+            voters: std::collections::BTreeSet::new(),
             topology: self.topologies[site].clone(),
             limits: self.limits.clone(),
             seed,

@@ -92,6 +92,8 @@ impl fmt::Display for Brief<'_> {
             }
             Message::Compare(body) => write!(f, "compare {} bytes", body.len()),
             Message::Took { number, index } => write!(f, "took {number:x} part {index}"),
+            Message::Beat(beat) => write!(f, "beat {beat:?}"),
+            Message::Agree(body) => write!(f, "agree {} bytes", body.len()),
             Message::Ping(_) => write!(f, "ping"),
             Message::Pong(_) => write!(f, "pong"),
         }

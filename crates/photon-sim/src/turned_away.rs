@@ -93,9 +93,9 @@ impl Crowd {
         match refusal {
             Refusal::NoSuchTask(task) => {
                 let known = stage.ledger.task(*task);
-                let is_lost = known.is_some_and(|it| it.is_acked && it.home == here);
+                let is_lost = known.is_some_and(|it| it.acked_by == Some(here));
                 Promise::Acknowledged
-                    .holds(!is_lost, || format!("task {task} is unknown at its home"))
+                    .holds(!is_lost, || format!("task {task} is unknown where it was accepted"))
             }
             Refusal::OutsidePlacement { placement, .. } => {
                 let is_member = stage.atlas.may_hold(*placement, here);
@@ -110,7 +110,7 @@ impl Crowd {
                 Err(Promise::OneEnding
                     .broken(format!("the key {key:?} was used once and refused for task {task}")))
             }
-            Refusal::Ended { task, state } => stage.ledger.ended(*task, *state),
+            Refusal::Ended { task, state } => stage.ledger.ended(stage.sites, *task, *state),
             Refusal::Overloaded { .. }
             | Refusal::DiskFull { .. }
             | Refusal::NoSuchAgent(_)

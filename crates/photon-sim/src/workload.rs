@@ -337,7 +337,7 @@ impl Crowd {
         match (asked, reply) {
             (Asked::Submit(index, body), Reply::Submitted { task, repeated }) => {
                 stage.ledger.summary(stage.atlas, stage.sites, here, &task)?;
-                self.submitted(stage, (index, body), task.id, repeated)
+                self.submitted(stage, here, (index, body), (task.id, repeated))
             }
             (Asked::Look, Reply::Task(detail)) => {
                 stage.ledger.detail(stage.atlas, stage.sites, here, &detail)
@@ -391,16 +391,19 @@ impl Crowd {
     fn submitted(
         &mut self,
         stage: &mut Stage<'_>,
+        here: usize,
         (index, body): (u32, Body),
-        task: TaskId,
-        repeated: bool,
+        (task, repeated): (TaskId, bool),
     ) -> Result<(), Broken> {
-        stage.ledger.acked(task);
+        stage.ledger.acked(task, here);
         let submission = &mut self.submissions[index as usize];
         let is_first = submission.task.is_none();
         let before = *submission.task.get_or_insert(task);
         submission.is_over = true;
-        if stage.ledger.is_strict() && !submission.has_moved {
+        // Two regions may have taken a key before they heard of each other.
+        let born = |id| stage.sites.iter().find_map(|it| it.disk.birthplace(id));
+        let is_alone = !submission.has_moved && born(before) == born(task);
+        if stage.ledger.is_strict() && is_alone {
             Promise::OneEnding.holds(body == Body::Same, || {
                 format!("the key of task {before} was taken for another body")
             })?;

@@ -21,6 +21,10 @@ const ONCE_BROKEN: [(u64, &str); 9] = [
 const ONCE_BROKEN_BY_LOSS: [(u64, &str); 1] =
     [(191, "a peer that lacked what came first was taken for a slow one")];
 
+/// What is broken when homes do not follow each other in good order.
+const FAILOVER: [Promise; 4] =
+    [Promise::OneEnding, Promise::Acknowledged, Promise::SameOps, Promise::NoPanic];
+
 /// How many seeds a planted bug may hide from.
 const PLANTED_SEEDS_MAX: u64 = 1_000;
 
@@ -120,6 +124,30 @@ fn a_watch_before_durable_is_found() {
 fn an_op_applied_twice_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::ApplyTwice);
     check_planted("ApplyTwice", prepare, &[Promise::SameOps, Promise::OneEnding]);
+}
+
+#[test]
+fn a_vote_that_is_forgotten_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ForgetVotes);
+    check_planted("ForgetVotes", prepare, &FAILOVER);
+}
+
+#[test]
+fn a_home_that_decides_without_a_majority_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreTenure);
+    check_planted("IgnoreTenure", prepare, &FAILOVER);
+}
+
+#[test]
+fn a_tenure_that_is_not_waited_out_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::TakeOverEarly);
+    check_planted("TakeOverEarly", prepare, &FAILOVER);
+}
+
+#[test]
+fn an_end_of_an_older_epoch_that_counts_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreEpoch);
+    check_planted("IgnoreEpoch", prepare, &FAILOVER);
 }
 
 #[test]

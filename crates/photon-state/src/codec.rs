@@ -127,10 +127,18 @@ impl Writer {
                 self.bytes(value);
             }
             Change::Delete => self.tag(2),
-            Change::Append { index, entry } => {
+            Change::Append { epoch: 1, index, entry } => {
                 self.tag(3);
                 self.uint(*index);
                 self.bytes(entry);
+            }
+            Change::Append { epoch, index, entry } => {
+                self.tag(6);
+                let mut body = Self::default();
+                body.uint((*epoch).into());
+                body.uint(*index);
+                body.bytes(entry);
+                self.bytes(body.written());
             }
             Change::Update(update) => {
                 self.tag(4);
@@ -307,7 +315,8 @@ impl<'a> Reader<'a> {
         let change = match self.tag()? {
             1 => Change::Put(self.owned()?),
             2 => Change::Delete,
-            3 => Change::Append { index: self.uint()?, entry: self.owned()? },
+            // Most tasks never change their home.
+            3 => Change::Append { epoch: 1, index: self.uint()?, entry: self.owned()? },
             // From here on every kind has a body with its length, so that the kinds of later
             // versions can be kept and passed on.
             4 => {
@@ -321,6 +330,14 @@ impl<'a> Reader<'a> {
                 Change::Update(Box::new(update.map_err(|it| DecodeError { at: at + it.at, ..it })?))
             }
             5 => Change::State(self.owned()?),
+            6 => {
+                let body = self.owned()?;
+                let mut reader = Reader::sharing(&body);
+                let (epoch, index) = (reader.uint32()?, reader.uint()?);
+                let entry = reader.owned()?;
+                reader.end()?;
+                Change::Append { epoch, index, entry }
+            }
             0 => return Err(self.malformed("change")),
             tag => Change::Unknown { tag, body: self.owned()? },
         };
@@ -362,7 +379,8 @@ mod tests {
         let changes = [
             Change::Put(entry.clone()),
             Change::Delete,
-            Change::Append { index: 200, entry: entry.clone() },
+            Change::Append { epoch: 1, index: 200, entry: entry.clone() },
+            Change::Append { epoch: 7, index: 200, entry: entry.clone() },
             Change::State(entry.clone()),
             Change::Unknown { tag: 77, body: entry },
         ];

@@ -76,8 +76,10 @@ pub enum Change {
     Put(Bytes),
     /// Empties a register, under the same rule.
     Delete,
-    /// Adds entry `index` (1, 2, 3 ..) to a log that has a single writer.
+    /// Adds entry `index` (1, 2, 3 ..) to a log that has one writer at a time.
     Append {
+        /// Under which epoch; see [`Log`](crate::Log).
+        epoch: u32,
         /// The number of the entry.
         index: u64,
         /// The entry.

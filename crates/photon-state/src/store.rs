@@ -8,6 +8,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::crdt::{Arrival, Met, Shape, Value};
+use crate::log::{Entry, Log, Placed};
 use crate::pack::PACKED_BYTES_MAX;
 use crate::pages::Space;
 use crate::relief::Hand;
@@ -28,42 +29,6 @@ pub struct Register {
     pub value: Option<Bytes>,
 }
 
-/// One entry of a single-writer log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When it was written.
-    pub at: Hlc,
-    /// What it says.
-    pub bytes: Bytes,
-}
-
-/// A single-writer log: entry `n` stands at index `n - 1`, none is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Log {
-    entries: Vec<Entry>,
-}
-
-impl Log {
-    /// Returns the entries after the first `after`, in order.
-    #[must_use]
-    pub fn after(&self, after: u64) -> &[Entry] {
-        let after = usize::try_from(after).unwrap_or(usize::MAX).min(self.entries.len());
-        &self.entries[after..]
-    }
-
-    /// Returns how many entries there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    /// Whether there is no entry.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
 /// What became of an op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -76,7 +41,9 @@ pub enum Applied {
         /// When the other was made.
         at: Hlc,
     },
-    /// It counts as seen, but a later write had already won.
+    /// It changed which entries of its log count, otherwise than by being the next one.
+    Rewritten,
+    /// It counts as seen, but a later write had already won, or has to wait for earlier ones.
     Superseded,
     /// It counts as seen; its effect was there already, as part of a state.
     Covered,
@@ -95,6 +62,7 @@ impl Applied {
         match self {
             Self::Changed
             | Self::Beside { .. }
+            | Self::Rewritten
             | Self::Superseded
             | Self::Covered
             | Self::Misplaced => true,
@@ -213,16 +181,15 @@ impl Store {
         match &op.change {
             Change::Put(value) => self.write(op, Some(value.clone())),
             Change::Delete => self.write(op, None),
-            Change::Append { index, entry } => {
+            Change::Append { epoch, index, entry } => {
+                let entry = Entry { at: op.at, bytes: entry.clone() };
                 let log = self.logs.entry(op.record()).or_default();
-                if *index != log.len() + 1 {
-                    return Applied::Misplaced;
+                match log.insert(op.stream, (*epoch, *index), entry) {
+                    Placed::Next => Applied::Changed,
+                    Placed::Rewritten => Applied::Rewritten,
+                    Placed::Beside => Applied::Superseded,
+                    Placed::Refused => Applied::Misplaced,
                 }
-                if log.is_empty() {
-                    log.entries.reserve_exact(1); // Many logs wait for long with one entry.
-                }
-                log.entries.push(Entry { at: op.at, bytes: entry.clone() });
-                Applied::Changed
             }
             Change::Update(update) => self.update(op, update, known),
             Change::State(_) | Change::Unknown { .. } => Applied::Misplaced,
@@ -386,9 +353,16 @@ impl Store {
         self.registers.get(record)
     }
 
-    /// Adds an entry to a log.
-    pub fn push_entry(&mut self, record: &Record, entry: Entry) {
-        self.logs.entry(record.clone()).or_default().entries.push(entry);
+    /// Takes in the entries of a log that another region holds; says whether any was missing here.
+    pub fn merge_log(&mut self, record: &Record, other: &Log) -> bool {
+        let log = self.logs.entry(record.clone()).or_default();
+        let mut is_changed = false;
+        for (place, entry) in other.all() {
+            let run = other.runs().iter().find(|run| run.epoch == place.0);
+            let stream = run.expect("every entry is of a run").stream;
+            is_changed |= log.insert(stream, place, entry.clone()) != Placed::Refused;
+        }
+        is_changed
     }
 
     /// Puts a value in place of what is held, or nothing.
@@ -439,7 +413,7 @@ mod tests {
     }
 
     fn append(seq: u64, index: u64) -> Op {
-        op("a", seq, seq, Change::Append { index, entry: Bytes::from_static(b"e") })
+        op("a", seq, seq, Change::Append { epoch: 1, index, entry: Bytes::from_static(b"e") })
     }
 
     #[test]
@@ -453,14 +427,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_has_no_gap_and_no_repeat() {
+    fn a_log_shows_no_gap_and_no_repeat() {
         let mut store = Store::default();
         assert_eq!(store.apply(&append(1, 1)), Applied::Changed);
-        assert_eq!(store.apply(&append(2, 3)), Applied::Misplaced);
+        assert_eq!(store.apply(&append(2, 3)), Applied::Superseded);
         assert_eq!(store.apply(&append(3, 1)), Applied::Misplaced);
-        assert_eq!(store.apply(&append(4, 2)), Applied::Changed);
+        assert_eq!(store.apply(&append(4, 2)), Applied::Rewritten);
         let log = store.log(&append(1, 1).record()).unwrap();
-        assert_eq!((log.len(), log.after(1).len(), log.after(9).len()), (2, 1, 0));
+        assert_eq!((log.len(), log.after(1).len(), log.after(9).len()), (3, 2, 0));
     }
 
     proptest! {

@@ -62,6 +62,7 @@ impl World {
                 regions: BTreeMap::from([(region, place)]),
                 placements: BTreeMap::new(),
                 datasets: vec![],
+                voters: std::collections::BTreeSet::new(),
                 topology: Topology::Mesh,
                 limits,
                 seed: 7,

@@ -3,13 +3,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use photon_region::View;
+use photon_region::{PeerVerdict, PeerView, View};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::errors::{Absent, Always};
 use super::replication::millis;
-use super::types::{Problem, Region, RegionCounts, RegionHealth, Regions};
+use super::types::{Problem, Region, RegionCounts, RegionHealth, RegionVerdict, Regions};
 use crate::body::{Params, Segment};
 use crate::names;
 use crate::problem::{Declined, Kind, Stood};
@@ -91,10 +91,22 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
         privacy: info.privacy.clone(),
         api: info.api.clone(),
         health,
+        verdict: verdict(peer),
+        since_ms: millis(peer.and_then(|it| it.verdict_for)),
+        shards: peer.map_or(view.shards, |it| it.shards) as u64,
         round_trip_ms: peer.and_then(|it| it.round_trip).map(|it| it.as_secs_f64() * 1e3),
         lag_ops: peer.map_or(0, |it| it.lag_ops),
         lag_ms: millis(peer.and_then(|it| it.lag)),
         counts: is_here.then(|| counts(view)),
+    }
+}
+
+fn verdict(peer: Option<&PeerView>) -> RegionVerdict {
+    match peer.map_or(PeerVerdict::Up, |it| it.verdict) {
+        PeerVerdict::Up => RegionVerdict::Up,
+        PeerVerdict::Degraded => RegionVerdict::Degraded,
+        PeerVerdict::PathBad => RegionVerdict::PathBad,
+        PeerVerdict::Down => RegionVerdict::Down,
     }
 }
 

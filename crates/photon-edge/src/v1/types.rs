@@ -42,7 +42,7 @@ pub use record::{
     BatchPost, BatchRecord, BatchWrite, BatchWritten, DataChange, DataChanges, Etag, Record,
     Records, Removed,
 };
-pub use region::{Region, RegionCounts, RegionHealth, Regions};
+pub use region::{Region, RegionCounts, RegionHealth, RegionVerdict, Regions};
 pub use replication::{
     DatasetConflicts, Replication, ReplicationLag, ReplicationPeer, Warning, WarningCode,
 };

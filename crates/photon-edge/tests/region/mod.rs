@@ -38,6 +38,7 @@ impl Imagined {
                 .map(|(name, members)| (PlacementId::try_from(name).unwrap(), members))
                 .into(),
             datasets: vec![],
+            voters: BTreeSet::from([id(HERE)]), // It decides although the others say nothing.
             topology: Topology::Mesh,
             limits: Limits::default(),
             seed: 7,

@@ -46,7 +46,9 @@ impl Class {
             Message::Seen { .. }
             | Message::Ack(..)
             | Message::Took { .. }
-            | Message::Ask(_, Question::Task(_))
+            | Message::Ask(_, Question::Task(_) | Question::Had(_))
+            | Message::Beat(_)
+            | Message::Agree(_)
             | Message::Answer(_, Ok(Answer::Standing(..)) | Err(_))
             | Message::Ping(_)
             | Message::Pong(_) => Self::Control,
@@ -89,6 +91,7 @@ mod tests {
             regions: BTreeMap::from([(here, place), (peer, place)]),
             placements: BTreeMap::new(),
             datasets: vec![],
+            voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
             limits: Limits::default(),
             seed: 1,

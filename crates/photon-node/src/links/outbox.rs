@@ -65,6 +65,8 @@ fn ends(message: &Message) -> Option<(&Op, &Op)> {
         | Message::State { .. }
         | Message::Took { .. }
         | Message::Compare(_)
+        | Message::Beat(_)
+        | Message::Agree(_)
         | Message::Ping(_)
         | Message::Pong(_) => None,
     }
@@ -86,13 +88,14 @@ fn weight(message: &Message) -> usize {
             | photon_region::AtHome::Cancel { message, .. } => {
                 message.as_ref().map_or(0, |it| it.0.len())
             }
+            photon_region::AtHome::Submit { spec, .. } => spec.message.0.len(),
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,
         },
         Message::Seen { seen, .. } => 64 * seen.iter().count(),
         Message::Answer(_, Ok(answer)) => answer.weight(),
         Message::State { part, .. } => part.len(),
-        Message::Compare(body) => body.len(),
-        Message::Took { .. } => 0,
+        Message::Compare(body) | Message::Agree(body) => body.len(),
+        Message::Ask(_, Question::Had(_)) | Message::Took { .. } | Message::Beat(_) => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
     }
     .saturating_add(64)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use photon_region::encode_message_in;
+use photon_region::encode_message;
 use photon_state::RegionId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::yield_now;
@@ -42,8 +42,6 @@ enum Next {
 /// The writing half of a link.
 pub(super) struct Writer<'a> {
     peer: RegionId,
-    /// The version that the peer understands.
-    version: u64,
     outbox: &'a Outbox,
     shared: &'a Shared,
     to: ToWire,
@@ -62,11 +60,10 @@ impl<'a> Writer<'a> {
         shared: &'a Shared,
         to: ToWire,
     ) -> Self {
-        let Greeted { peer, version } = greeted;
+        let Greeted { peer, .. } = greeted; // One version is spoken.
         let now = Instant::now();
         Self {
             peer,
-            version,
             outbox,
             shared,
             to,
@@ -139,7 +136,7 @@ impl<'a> Writer<'a> {
         let sending = &mut self.sending[class.index()];
         while sending.is_none() {
             let Some(message) = self.outbox.pop(class) else { return false };
-            let message = encode_message_in(self.version, &message);
+            let message = encode_message(&message);
             if BODY_BYTES_MAX < message.len() {
                 let (peer, bytes) = (self.peer, message.len());
                 self.shared.counters.dropped.fetch_add(1, Ordering::Relaxed);

@@ -26,7 +26,7 @@ fn stream(origin: &str) -> StreamId {
 }
 
 fn op_with(stream: StreamId, seq: u64, entry: Vec<u8>) -> Arc<Op> {
-    let change = Change::Append { index: seq, entry: Bytes::from(entry) };
+    let change = Change::Append { epoch: 1, index: seq, entry: Bytes::from(entry) };
     let at = Hlc { wall_ms: 1, count: 1 };
     Arc::new(Op { stream, seq, at, dataset: Dataset(1), key: Key::new(b"key"), change })
 }

@@ -10,35 +10,27 @@ use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::data::{read_command, read_reply, write_command, write_reply};
-use super::record::{read_note, write_note};
+use super::record::{read_note, read_spec, write_note, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
 use super::{
     OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
     write_duration, write_json, write_of,
 };
+use crate::agree::{read_beat, write_beat};
 use crate::contract::{Answer, AtHome, Message, Question};
 
-/// The version of what is said on links in which a region tells its round trips and topology.
-const TELLS_ROUND_TRIPS: u64 = 3;
-
-/// Encodes a message for a link, in the latest version.
+/// Encodes a message for a link.
 #[must_use]
 pub fn encode_message(message: &Message) -> Bytes {
-    encode_message_in(TELLS_ROUND_TRIPS, message)
-}
-
-/// Encodes a message for a link on which a version is spoken. What it cannot say is left out.
-#[must_use]
-pub fn encode_message_in(version: u64, message: &Message) -> Bytes {
     let mut writer = Writer::default();
     match message {
         Message::Seen { incarnation, seen, linked, topology } => {
-            let tells_round_trips = TELLS_ROUND_TRIPS <= version;
-            writer.tag(if tells_round_trips { 11 } else { 1 });
+            writer.tag(11);
             writer.uint(*incarnation);
             writer.seen(seen);
-            write_linked(&mut writer, linked, tells_round_trips.then_some(*topology));
+            write_linked(&mut writer, linked);
+            writer.option(*topology, Writer::uint);
         }
         Message::Ops(ops) => {
             writer.tag(2);
@@ -76,15 +68,17 @@ pub fn encode_message_in(version: u64, message: &Message) -> Bytes {
             writer.uint(*number);
             writer.uint(*index);
         }
-        // A peer of before does not compare: it hears that a part of no state has arrived.
-        Message::Compare(_) if version < TELLS_ROUND_TRIPS => {
-            writer.tag(10);
-            writer.uint(0);
-            writer.uint(0);
-        }
         Message::Compare(body) => {
             writer.tag(12);
             writer.bytes(body);
+        }
+        Message::Beat(beat) => {
+            writer.tag(13);
+            write_beat(&mut writer, beat);
+        }
+        Message::Agree(bytes) => {
+            writer.tag(14);
+            writer.bytes(bytes);
         }
         Message::Ping(sent) => {
             writer.tag(7);
@@ -98,21 +92,12 @@ pub fn encode_message_in(version: u64, message: &Message) -> Bytes {
     writer.into_bytes()
 }
 
-/// Writes to whom there is a link, and, if the reader knows of them, round trips and topology.
-fn write_linked(
-    writer: &mut Writer,
-    linked: &BTreeMap<RegionId, Option<Duration>>,
-    topology: Option<Option<u64>>,
-) {
+/// Writes to whom there is a link, with the round trips.
+fn write_linked(writer: &mut Writer, linked: &BTreeMap<RegionId, Option<Duration>>) {
     writer.uint(linked.len() as u64);
     for (region, round_trip) in linked {
         writer.text(region.as_str());
-        if topology.is_some() {
-            writer.option(round_trip.as_ref(), |writer, it| write_duration(writer, *it));
-        }
-    }
-    if let Some(topology) = topology {
-        writer.option(topology, Writer::uint);
+        writer.option(round_trip.as_ref(), |writer, it| write_duration(writer, *it));
     }
 }
 
@@ -120,14 +105,6 @@ fn write_linked(
 pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
     let mut reader = Reader::new(bytes);
     let message = match reader.tag()? {
-        1 => {
-            let incarnation = reader.uint()?;
-            let seen = reader.seen()?;
-            let linked = (0..reader.count()?)
-                .map(|_| Ok((reader.region()?, None)))
-                .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
-            Message::Seen { incarnation, seen, linked, topology: None }
-        }
         11 => {
             let incarnation = reader.uint()?;
             let seen = reader.seen()?;
@@ -151,6 +128,8 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
         }
         10 => Message::Took { number: reader.uint()?, index: reader.uint()? },
         12 => Message::Compare(reader.owned()?),
+        13 => Message::Beat(Box::new(read_beat(&mut reader)?)),
+        14 => Message::Agree(reader.owned()?),
         _ => return Err(reader.malformed("message")),
     };
     reader.end()?;
@@ -180,6 +159,10 @@ fn write_question(writer: &mut Writer, question: &Question) {
             writer.bytes(key);
             writer.uint(*rights);
         }
+        Question::Had(placement) => {
+            writer.tag(5);
+            writer.text(placement.as_str());
+        }
     }
 }
 
@@ -198,6 +181,7 @@ fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
             key: reader.owned()?,
             rights: reader.uint()?,
         },
+        5 => Question::Had(reader.placement()?),
         _ => return Err(reader.malformed("question")),
     })
 }
@@ -258,6 +242,11 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             writer.tag(4);
             write_claim(writer, *claim);
         }
+        AtHome::Submit { task, spec } => {
+            writer.tag(6);
+            writer.fixed(&task.to_bytes());
+            write_spec(writer, spec);
+        }
         AtHome::Cancel { task, message } => {
             writer.tag(5);
             writer.fixed(&task.to_bytes());
@@ -281,6 +270,7 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
         },
         4 => AtHome::Decline(read_claim(reader)?),
         5 => AtHome::Cancel { task: read_task(reader)?, message: reader.option(read_json)? },
+        6 => AtHome::Submit { task: read_task(reader)?, spec: Box::new(read_spec(reader)?) },
         _ => return Err(reader.malformed("question")),
     })
 }

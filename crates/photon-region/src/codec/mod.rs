@@ -8,7 +8,7 @@ mod record;
 mod refusal;
 mod spec;
 
-pub use message::{decode_message, encode_message, encode_message_in};
+pub use message::{decode_message, encode_message};
 pub(crate) use moved::{decode_adoption, decode_move, encode_adoption, encode_move};
 pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
 pub(crate) use spec::{decode_dataset, encode_dataset};

@@ -129,7 +129,7 @@ pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
     Ok(event)
 }
 
-fn write_spec(writer: &mut Writer, spec: &Spec) {
+pub(super) fn write_spec(writer: &mut Writer, spec: &Spec) {
     let (tag, name) = match &spec.target {
         Target::Skill(skill) => (1, skill),
         Target::Agent(agent) => (2, agent),
@@ -145,7 +145,7 @@ fn write_spec(writer: &mut Writer, spec: &Spec) {
     });
 }
 
-fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
+pub(super) fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
     let target = match reader.tag()? {
         1 => Target::Skill(reader.text()?.into()),
         2 => Target::Agent(reader.text()?.into()),

@@ -112,6 +112,7 @@ impl Region {
     /// Takes in that nobody waits for a reply any more. What was written stays.
     pub(crate) fn forget_asker(&mut self, ticket: Ticket) {
         drop(self.desk.unpark(ticket));
+        self.asks.arriving.remove(&ticket);
         self.data.levels.forget(ticket);
         self.data.gathers.remove(&ticket);
         self.data.searches.remove(&ticket);

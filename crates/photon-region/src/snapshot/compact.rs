@@ -10,7 +10,6 @@ use super::PART_ITEMS_MAX;
 use super::part::{Item, Part, Range, Step, is_head, jump_of};
 use crate::contract::{Disk, Output};
 use crate::region::Region;
-use crate::tasks::task_of;
 
 /// How far the log is from being bounded.
 #[derive(Debug, Default)]
@@ -111,7 +110,7 @@ impl Region {
                     self.compaction.stage = Stage::Written { head, seen, append: 0, since };
                 }
             }
-            (Some(_), _) | (None, Step::Sums { .. } | Step::Whole(_)) => {}
+            (Some(_), _) | (None, Step::Sums { .. } | Step::Whole(_) | Step::Agreed(_)) => {}
         }
         self.take_part(*part, 0);
         self.compaction.logged(op);
@@ -185,6 +184,7 @@ impl Region {
             return;
         }
         self.write_whole(); // What says so will be cut off.
+        self.keep_whole();
         let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
         let append = self.write_local(&Part { from: None, step });
         let since = self.clock.wall_ms;
@@ -228,11 +228,7 @@ impl Region {
             (Position::Register(record), Content::Register(it)) => {
                 Item::Register(record, it.clone())
             }
-            (Position::Log(record), Content::Log(it)) => {
-                // A log whose task is not known here was passed over.
-                let stream = self.tasks.get(task_of(&record.key)?)?.stream;
-                Item::Log(record, stream, it.after(0).to_vec())
-            }
+            (Position::Log(record), Content::Log(it)) => Item::Log(record, it.clone()),
             (Position::Value(shelf, key), Content::Value(it)) => {
                 Item::Value(shelf, key, it.into_owned())
             }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::crdt::Value;
 use photon_state::{
-    Change, Entry, Key, Op, PlacementId, Position, Record, RegionId, Register, Seen, Shelf,
-    StreamId,
+    Change, Entry, Key, Log, Op, PlacementId, Position, Record, RegionId, Register, Seen, Shelf,
 };
 
 use super::cover::Cover;
@@ -57,6 +56,8 @@ pub(crate) enum Step {
     End { seen: Seen, horizon: BTreeMap<PlacementId, Seen> },
     /// The placements of which the region has all that it must have to agree to anything.
     Whole(Held),
+    /// Something of the group that agrees. Of no state.
+    Agreed(Bytes),
     /// Sums that were damaged here, as a peer that writes this log holds them. Of no state.
     Sums { incarnation: u64, items: Vec<Item> },
 }
@@ -79,8 +80,7 @@ pub(crate) struct Range {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     Register(Record, Register),
-    /// With the stream of its writer.
-    Log(Record, StreamId, Vec<Entry>),
+    Log(Record, Log),
     Value(Shelf, Key, Value),
 }
 
@@ -88,7 +88,7 @@ impl Item {
     pub(crate) fn position(&self) -> Position {
         match self {
             Self::Register(record, _) => Position::Register(record.clone()),
-            Self::Log(record, ..) => Position::Log(record.clone()),
+            Self::Log(record, _) => Position::Log(record.clone()),
             Self::Value(shelf, key, _) => Position::Value(*shelf, key.clone()),
         }
     }
@@ -96,7 +96,7 @@ impl Item {
     pub(crate) fn weight(&self) -> usize {
         64 + match self {
             Self::Register(_, register) => register.value.as_ref().map_or(0, Bytes::len),
-            Self::Log(_, _, entries) => entries.iter().map(|it| 16 + it.bytes.len()).sum(),
+            Self::Log(_, log) => log.all().map(|(_, it)| 16 + it.bytes.len()).sum(),
             Self::Value(_, _, value) => value.weight(),
         }
     }
@@ -124,7 +124,7 @@ pub fn inspect_part(bytes: &Bytes) -> Option<(BTreeSet<PlacementId>, Seen)> {
         Step::Head { seen, .. } | Step::End { seen, .. } => {
             Some((seen.iter().map(|(it, _)| it.placement).collect(), seen))
         }
-        Step::Sums { .. } | Step::Whole(_) => None, // They stay in the log.
+        Step::Sums { .. } | Step::Whole(_) | Step::Agreed(_) => None, // They stay in the log.
     }
 }
 
@@ -145,6 +145,7 @@ pub(crate) fn jump_of(bytes: &Bytes) -> Option<Seen> {
                 | Step::Range(_)
                 | Step::End { .. }
                 | Step::Sums { .. }
+                | Step::Agreed(_)
                 | Step::Whole(_),
             ..
         } => None,
@@ -166,7 +167,7 @@ impl Part {
                 }
             }
             Step::Range(Range { after, upto, placements, seen, items }) => {
-                writer.tag(2);
+                writer.tag(6);
                 write_bounds(&mut writer, after.as_ref(), upto.as_ref(), placements);
                 writer.seen(seen);
                 writer.uint(items.len() as u64);
@@ -180,6 +181,10 @@ impl Part {
                     writer.text(placement.as_str());
                     writer.seen(seen);
                 }
+            }
+            Step::Agreed(bytes) => {
+                writer.tag(7);
+                writer.bytes(bytes);
             }
             Step::Whole(Held { whole, complete }) => {
                 writer.tag(5);
@@ -211,12 +216,14 @@ impl Part {
                 }
                 Step::Head { seen, covers }
             }
-            2 => {
+            // A range of before logs could have several writers.
+            tag @ (2 | 6) => {
                 let (after, upto, placements) = read_bounds(&mut reader)?;
                 let seen = reader.seen()?;
                 let mut items = Vec::new();
+                let read_log = if tag == 2 { read_log_of_one } else { read_log };
                 for _ in 0..reader.count()? {
-                    items.push(read_item(&mut reader)?);
+                    items.push(read_item(&mut reader, read_log)?);
                 }
                 Step::Range(Range { after, upto, placements, seen, items })
             }
@@ -232,7 +239,7 @@ impl Part {
                 let incarnation = reader.uint()?;
                 let mut items = Vec::new();
                 for _ in 0..reader.count()? {
-                    items.push(read_item(&mut reader)?);
+                    items.push(read_item(&mut reader, read_log)?);
                 }
                 Step::Sums { incarnation, items }
             }
@@ -243,6 +250,7 @@ impl Part {
                 };
                 Step::Whole(Held { whole: placements()?, complete: placements()? })
             }
+            7 => Step::Agreed(reader.owned()?),
             _ => return Err(reader.malformed("part of a state")),
         };
         reader.end()?;
@@ -279,10 +287,16 @@ fn write_item(writer: &mut Writer, item: &Item) {
             writer.text(register.origin.as_str());
             writer.option(register.value.as_ref(), |writer, it| writer.bytes(it));
         }
-        Item::Log(_, stream, entries) => {
-            writer.stream(stream);
-            writer.uint(entries.len() as u64);
-            for entry in entries {
+        Item::Log(_, log) => {
+            writer.uint(log.runs().len() as u64);
+            for run in log.runs() {
+                writer.uint(run.epoch.into());
+                writer.stream(&run.stream);
+            }
+            writer.uint(log.all().count() as u64);
+            for ((epoch, index), entry) in log.all() {
+                writer.uint(epoch.into());
+                writer.uint(index);
                 writer.hlc(entry.at);
                 writer.bytes(&entry.bytes);
             }
@@ -291,21 +305,39 @@ fn write_item(writer: &mut Writer, item: &Item) {
     }
 }
 
-fn read_item(reader: &mut Reader<'_>) -> Result<Item, DecodeError> {
+type ReadLog = fn(&mut Reader<'_>) -> Result<Log, DecodeError>;
+
+/// Reads a log as it was written when each had one writer.
+fn read_log_of_one(reader: &mut Reader<'_>) -> Result<Log, DecodeError> {
+    let (stream, mut log) = (reader.stream()?, Log::default());
+    for index in (1..).take(reader.count()?) {
+        let entry = Entry { at: reader.hlc()?, bytes: reader.owned()? };
+        log.insert(stream, (1, index), entry);
+    }
+    Ok(log)
+}
+
+fn read_log(reader: &mut Reader<'_>) -> Result<Log, DecodeError> {
+    let (mut writers, mut log) = (BTreeMap::new(), Log::default());
+    for _ in 0..reader.count()? {
+        writers.insert(reader.uint32()?, reader.stream()?);
+    }
+    for _ in 0..reader.count()? {
+        let (epoch, index) = (reader.uint32()?, reader.uint()?);
+        let Some(stream) = writers.get(&epoch) else { return Err(reader.malformed("epoch")) };
+        log.insert(*stream, (epoch, index), Entry { at: reader.hlc()?, bytes: reader.owned()? });
+    }
+    Ok(log)
+}
+
+fn read_item(reader: &mut Reader<'_>, read_log: ReadLog) -> Result<Item, DecodeError> {
     Ok(match reader.position()? {
         Position::Register(record) => {
             let (at, origin) = (reader.hlc()?, reader.region()?);
             let value = reader.option(Reader::owned)?;
             Item::Register(record, Register { at, origin, value })
         }
-        Position::Log(record) => {
-            let stream = reader.stream()?;
-            let mut entries = Vec::new();
-            for _ in 0..reader.count()? {
-                entries.push(Entry { at: reader.hlc()?, bytes: reader.owned()? });
-            }
-            Item::Log(record, stream, entries)
-        }
+        Position::Log(record) => Item::Log(record, read_log(reader)?),
         Position::Value(shelf, key) => {
             let value = reader.value()?;
             if value.shape() != shelf.2 {

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use photon_state::crdt::{Fields, Shape, Value};
-use photon_state::{
-    Dot, Entry, Key, PlacementId, Position, Record, Register, Seen, Shelf, Source, StreamId,
-};
+use photon_state::{Dot, Key, Log, PlacementId, Position, Record, Register, Seen, Shelf, Source};
 
 use super::cover::Cover;
 use super::part::{Item, Part, Range, Step};
@@ -16,7 +14,7 @@ use crate::data::{DATA, DATASETS, DatasetName, MOVES, split_key};
 use crate::lag::millis;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
-use crate::tasks::{Origin, TASKS, task_of};
+use crate::tasks::{TASKS, task_of};
 
 impl Region {
     /// Takes a part in. Append 0 means that it is read back from the log.
@@ -31,6 +29,7 @@ impl Region {
             Step::Range(range) if is_own => self.put_range(range),
             Step::Range(range) => self.merge_range(range, append),
             Step::Whole(held) => self.data.rejoin.replay(held),
+            Step::Agreed(bytes) => self.holds_unknown |= !self.agree.replay(&bytes),
             Step::Sums { incarnation, items } => {
                 let Some(origin) = part.from else { return };
                 let source = Source { origin, incarnation };
@@ -130,11 +129,12 @@ impl Region {
     fn forget_as_peer(&mut self, record: &Record, theirs: &Seen) {
         let Some(id) = task_of(&record.key) else { return };
         let Some(task) = self.tasks.get(id) else { return };
-        let is_own = task.stream == self.own_stream(record.placement);
+        let is_own = self.is_home(id, task.placement);
         // What is here may be younger than what counts as seen.
         let mut ours = self.covers.beyond(&Position::Log(record.clone()));
         ours.join(self.store.seen());
-        if is_own || theirs.of(&task.stream) < ours.of(&task.stream) {
+        let runs = self.store.log(record).map_or(&[][..], Log::runs);
+        if is_own || runs.iter().any(|run| theirs.of(&run.stream) < ours.of(&run.stream)) {
             return;
         }
         self.store.forget(record);
@@ -151,9 +151,7 @@ impl Region {
     ) {
         match item {
             Item::Register(record, register) => self.put_register(&record, register, touched),
-            Item::Log(record, stream, entries) => {
-                self.put_log(&record, stream, &entries, append);
-            }
+            Item::Log(record, log) => self.put_log(&record, &log, append),
             Item::Value(shelf, key, value) => match theirs {
                 Some(theirs) => self.merge_value((shelf, &key), &value, (append, theirs)),
                 None => self.put_value((shelf, &key), value, 0),
@@ -169,20 +167,14 @@ impl Region {
         }
     }
 
-    fn put_log(&mut self, record: &Record, stream: StreamId, entries: &[Entry], append: u64) {
-        let known = self.store.log(record).map_or(0, photon_state::Log::len);
+    fn put_log(&mut self, record: &Record, log: &Log, append: u64) {
         let id = task_of(&record.key).filter(|_| record.dataset == TASKS);
-        let Some(id) = id.filter(|_| known < entries.len() as u64) else { return };
-        // What it held until here was checked when it was applied: the new entries go on from it.
-        for (index, entry) in (1..).zip(entries).skip(usize::try_from(known).unwrap_or(0)) {
-            let Ok(event) = decode_event(&entry.bytes) else { return };
-            if !self.tasks.follows(id, &event, stream, index) {
-                self.counters.misplaced += 1;
-                return;
-            }
-            self.store.push_entry(record, entry.clone());
-            let bytes = crate::tasks::entry_weight(entry);
-            self.index_task(id, event, Origin { stream, at: entry.at, append, bytes });
+        let Some(id) = id else { return };
+        let is_sound = log.all().all(|(_, entry)| decode_event(&entry.bytes).is_ok());
+        if !is_sound {
+            self.counters.misplaced += 1;
+        } else if self.store.merge_log(record, log) {
+            self.read_again(id, record.placement, append);
         }
     }
 

@@ -289,7 +289,7 @@ impl Region {
         let are_shared = |seen: &Seen| seen.iter().all(|(it, _)| is_shared(it.placement));
         part.from == Some(from)
             && match &part.step {
-                Step::Sums { .. } | Step::Whole(_) => false,
+                Step::Sums { .. } | Step::Whole(_) | Step::Agreed(_) => false,
                 Step::Head { seen, .. } => are_shared(seen),
                 Step::End { seen, horizon } => {
                     are_shared(seen) && horizon.keys().all(|it| is_shared(*it))
@@ -313,7 +313,7 @@ impl Region {
         let Step::Range(range) = &part.step else { return true };
         let latest = |item: &Item| match item {
             Item::Register(_, register) => Some(register.at),
-            Item::Log(_, _, entries) => entries.last().map(|it| it.at),
+            Item::Log(_, log) => log.all().map(|(_, it)| it.at).max(),
             Item::Value(_, _, Value::Fields(fields)) => {
                 fields.versions().map(|(_, it)| it.at).max()
             }

@@ -60,6 +60,7 @@ impl Planet {
         };
         planet.regions.values_mut().for_each(|region| region.start(now));
         NAMES.iter().for_each(|name| planet.link(name));
+        planet.pass(Duration::from_secs(1)); // They come to stand by each other.
         planet
     }
 
@@ -190,8 +191,8 @@ impl Planet {
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now.mono + time;
         while self.now.mono < end {
-            self.now.mono += Duration::from_millis(500);
-            self.now.wall_ms += 500;
+            self.now.mono += Duration::from_millis(100);
+            self.now.wall_ms += 100;
             NAMES.into_iter().for_each(|name| self.input(name, Input::Tick));
         }
     }
@@ -247,6 +248,7 @@ pub(crate) fn config(name: &str) -> Config {
             (west(), BTreeSet::from([id("eu"), id("us")])),
         ]),
         datasets: vec![],
+        voters: std::collections::BTreeSet::new(),
         topology: Topology::Mesh,
         limits: Limits::default(),
         seed: 1,

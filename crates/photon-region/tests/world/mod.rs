@@ -74,6 +74,7 @@ impl World {
                 regions: regions.clone(),
                 placements: planet.placements.clone(),
                 datasets: vec![],
+                voters: std::collections::BTreeSet::new(),
                 topology: topology(here),
                 limits: Limits::default(),
                 seed: here as u64,

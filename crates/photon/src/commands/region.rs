@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use photon_edge::v1::types::{Region, RegionHealth, Regions};
+use photon_edge::v1::types::{Region, RegionHealth, RegionVerdict, Regions};
 
 use super::show;
 use crate::cli::{self, RegionFault, RegionTarget};
@@ -57,7 +57,8 @@ pub(super) fn millis(lasts: Option<Duration>) -> Option<u64> {
 }
 
 fn table(regions: &Regions) -> Table {
-    let mut table = Table::new(&["REGION", "CITY", "HEALTH", ">RTT", ">LAG", ">AGENTS", "API"]);
+    let mut table =
+        Table::new(&["REGION", "CITY", "HEALTH", ">SHARDS", ">RTT", ">LAG", ">AGENTS", "API"]);
     for region in &regions.regions {
         let rtt = region.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
         let lag = match region.health {
@@ -70,7 +71,8 @@ fn table(regions: &Regions) -> Table {
         table.row([
             Cell::toned(Tone::Strong, &region.name),
             city(region).into(),
-            health(region.health),
+            health(region),
+            region.shards.to_string().into(),
             rtt.into(),
             lag.into(),
             agents.into(),
@@ -88,11 +90,16 @@ fn city(region: &Region) -> String {
         .join(", ")
 }
 
-fn health(health: RegionHealth) -> Cell {
-    match health {
-        RegionHealth::Here => Cell::toned(Tone::Good, "answers"),
-        RegionHealth::Linked => Cell::toned(Tone::Good, "linked"),
-        RegionHealth::Unlinked => Cell::toned(Tone::Bad, "no link"),
+fn health(region: &Region) -> Cell {
+    match (region.verdict, region.health) {
+        (RegionVerdict::Down, _) => Cell::toned(Tone::Bad, "down"),
+        (RegionVerdict::PathBad, RegionHealth::Linked) => Cell::toned(Tone::Bad, "silent"),
+        (_, RegionHealth::Unlinked) => Cell::toned(Tone::Bad, "no link"),
+        (RegionVerdict::Degraded, _) => Cell::toned(Tone::Bad, "degraded"),
+        (RegionVerdict::Up | RegionVerdict::PathBad, RegionHealth::Here) => {
+            Cell::toned(Tone::Good, "answers")
+        }
+        (RegionVerdict::Up, RegionHealth::Linked) => Cell::toned(Tone::Good, "linked"),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use photon_state::{NameError, RegionId};
+use photon_state::NameError;
 
 /// A configuration that cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -74,13 +74,13 @@ pub enum ConfigProblem {
         /// How many it may have.
         max: usize,
     },
-    /// Two names of regions cannot be told apart in the names of tasks.
-    #[error("`{region}` and `{other}` share the tag that marks their tasks: rename one of them")]
+    /// Two names, of regions or of placements, cannot be told apart where only their tags are kept.
+    #[error("`{key}` and `{other}` have the same tag of 16 bits: rename one of them")]
     TagTwice {
         /// The later one.
-        region: RegionId,
+        key: String,
         /// The earlier one.
-        other: RegionId,
+        other: String,
     },
     /// A planet, region or placement has a name that cannot be one.
     #[error("`{key}`: {source}")]

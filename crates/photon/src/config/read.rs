@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use photon_edge::TokenHash;
-use photon_region::{Place, region_tag};
-use photon_state::{NameError, RegionId};
+use photon_region::{Place, placement_tag, region_tag};
+use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 
 use super::section::{Section, Value, hint};
@@ -46,8 +46,15 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     let sites = sites(root)?;
     let mut config =
         Config::new(planet, sites.iter().map(|(id, it, _)| (*id, it.clone())).collect());
+    let global = PlacementId::global();
+    let mut tags = BTreeMap::from([(placement_tag(global), global)]);
     for (name, value) in root.section("placements")?.entries(PLACEMENTS_MAX)? {
         let placement = named(&value, name)?;
+        let other = tags.insert(placement_tag(placement), placement);
+        if let Some(other) = other.filter(|it| *it != placement) {
+            let (key, other) = (placement.to_string(), other.to_string());
+            return Err(value.error(ConfigProblem::TagTwice { key, other }));
+        }
         let members = placement_members(&value, &config.regions)?;
         if config.placements.insert(placement, members).is_some() {
             return Err(value.error(ConfigProblem::GlobalRedefined));
@@ -111,7 +118,8 @@ fn sites<'a>(root: &Section<'a>) -> Result<Vec<(RegionId, Site, Section<'a>)>, C
     for (name, value) in entries {
         let id = named(&value, name)?;
         if let Some(other) = tags.insert(region_tag(id), id) {
-            return Err(value.error(ConfigProblem::TagTwice { region: id, other }));
+            let (key, other) = (id.to_string(), other.to_string());
+            return Err(value.error(ConfigProblem::TagTwice { key, other }));
         }
         let section = value.section()?;
         let site = site(name, &section)?;

@@ -43,6 +43,14 @@ pub struct Region {
     pub api: String,
     /// Whether it can be reached.
     pub health: RegionHealth,
+    /// What is thought of it.
+    pub verdict: RegionVerdict,
+    /// For how long; absent if it was never thought otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub since_ms: Option<u64>,
+    /// How many shards of tasks it is the home of: 1,024 for each placement, shared by its regions.
+    pub shards: u64,
     /// The last round trip measured to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -70,6 +78,20 @@ pub enum RegionHealth {
     Linked,
     /// There is no link to it.
     Unlinked,
+}
+
+/// What the region that answers thinks of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionVerdict {
+    /// It is well.
+    Up,
+    /// It says itself that something is wrong: new work is better sent elsewhere.
+    Degraded,
+    /// It is not heard here, or does not hear the region that answers.
+    PathBad,
+    /// Most regions do not hear it: it is the home of nothing more.
+    Down,
 }
 
 /// What a region knows.

@@ -1,0 +1,235 @@
+//! What a region does for the group as time passes: beat, judge, replace a lost leader; and as the
+//! leader, propose what has become necessary.
+//! Must not take a home from anybody by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use photon_state::{PlacementId, RegionId};
+
+use super::Agree;
+use super::enrol::region_of;
+use super::group::{Group, GroupChange};
+use crate::charter::{Charter, Decree, Heirs, Standing};
+use crate::contract::Disk;
+use crate::detect::{Condition, Load};
+use crate::region::Region;
+use crate::view::PeerVerdict;
+
+impl Region {
+    /// How many regions share what a lost one was the home of, the nearest to it.
+    const HEIRS_MAX: usize = 3;
+    /// How long a region that was down must be heard without a gap before it counts as back.
+    const BACK_AFTER: Duration = Duration::from_secs(2);
+    /// How long voters wait for those before them to replace a lost leader.
+    const CAMPAIGN_STAGGER: Duration = Duration::from_millis(150);
+    /// How long until it is tried again.
+    const CAMPAIGN_AGAIN: Duration = Duration::from_millis(800);
+
+    /// Does what is due.
+    pub(crate) fn agree_on_time(&mut self) {
+        let now = self.now.mono;
+        if now < self.agree.next_deadline() {
+            return;
+        }
+        if self.agree.group.is_none() {
+            self.enrol();
+        }
+        self.agree.detector.tell(self.load(), 1);
+        // What changed is read where it is needed.
+        let changes = self.agree.detector.tick(now);
+        self.agree.judged.extend(changes.iter().map(|it| (it.region, now)));
+        let is_changed = !changes.is_empty();
+        let may_write = self.disk == Disk::Ready;
+        match self.agree.group.as_mut() {
+            Some(group) if may_write => group.tick(now),
+            Some(group) => group.pass(now + Group::TICK),
+            None => {}
+        }
+        if may_write {
+            self.replace_leader();
+        }
+        self.drive_group();
+        if let Some(health) = self.agree.detector.beat(now) {
+            self.send_beats(&health);
+            self.propose_what_is_due();
+        }
+        self.go_on_taking_over();
+        self.look_at_tenure();
+        if is_changed {
+            self.dispatch_all();
+        }
+    }
+
+    /// Returns how this region is doing.
+    fn load(&self) -> Load {
+        let limits = &self.config.limits;
+        let share = |used: usize, max: usize| used.saturating_mul(1_000) / max.max(1);
+        let tasks = share(self.home.open(), limits.open_tasks_max);
+        let used = tasks.max(share(self.in_flight(), limits.in_flight_max)).min(1_000);
+        let own = self.charter.member(self.config.region);
+        let condition = Condition {
+            is_disk_slow: self.disk == Disk::Full,
+            is_overloaded: 900 <= used,
+            is_clock_off: false,
+            is_draining: own.is_some_and(|it| it.standing == Standing::Draining),
+        };
+        Load { condition, used_permille: u16::try_from(used).unwrap_or(1_000) }
+    }
+
+    /// Tries to replace a leader that is lost, sooner than the library would.
+    fn replace_leader(&mut self) {
+        let now = self.now.mono;
+        let Some(group) = self.agree.group.as_ref() else { return };
+        let leader = group.leader().and_then(|id| region_of(&self.config, id));
+        let is_lost = leader.is_some_and(|it| {
+            let verdict = self.agree.detector.verdict(it);
+            it != self.config.region && !verdict.is_reachable()
+        });
+        let rank = group.conf().voters.iter().position(|it| *it == group.id());
+        let is_first = leader.is_none() && self.charter.index == 0 && rank == Some(0);
+        let Some(rank) = rank.filter(|_| is_lost || is_first) else {
+            self.agree.campaign_at = None;
+            return;
+        };
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        let at = *self.agree.campaign_at.get_or_insert(now + Self::CAMPAIGN_STAGGER * rank);
+        if at <= now {
+            self.agree.campaign_at = Some(now + Self::CAMPAIGN_AGAIN);
+            if let Some(group) = self.agree.group.as_mut() {
+                group.campaign();
+            }
+        }
+    }
+
+    /// As the leader, proposes what has become necessary: one thing at a time.
+    fn propose_what_is_due(&mut self) {
+        let may_write = self.disk == Disk::Ready;
+        let group = self.agree.group.as_ref().filter(|it| it.is_leader() && may_write);
+        let Some(group) = group else { return };
+        if self.charter.index < group.last_index() {
+            return; // Something is under way.
+        }
+        if let Some(change) = self.life_is_due() {
+            self.agree.group.as_mut().map(|it| it.propose_group(&change));
+        } else if let Some(decree) = self.decree_is_due() {
+            self.agree.group.as_mut().map(|it| it.propose(decree.encode().to_vec()));
+        } else {
+            return;
+        }
+        self.drive_group();
+    }
+
+    /// A region that lives with a new log takes the place of its earlier life.
+    fn life_is_due(&self) -> Option<GroupChange> {
+        let conf = self.agree.group.as_ref().map(Group::conf)?;
+        let (region, id) = self.agree.allies.iter().find_map(|(region, ally)| {
+            let member = self.charter.member(*region)?;
+            Some((*region, ally.id.filter(|id| member.may_become(*id))?))
+        })?;
+        let former = self.charter.member(region)?.id;
+        let decree = Decree::Life { region, id }.encode();
+        let votes = conf.voters.contains(&former);
+        let (votes, learns) = if votes { (vec![id], vec![]) } else { (vec![], vec![id]) };
+        Some(GroupChange { votes, learns, leaves: vec![former], decree })
+    }
+
+    fn decree_is_due(&self) -> Option<Decree> {
+        let now = self.now.mono;
+        let is_down = |region| self.agree.detector.verdict(region).is_down;
+        self.charter.members().find_map(|(region, member)| match member.standing {
+            Standing::Up | Standing::Draining if is_down(region) => {
+                Some(Decree::Fail { region, heirs: self.heirs_of(region) })
+            }
+            Standing::Down => {
+                let steady = self.agree.allies.get(&region).map(|it| it.steady_for(now));
+                let is_back = region == self.config.region && !is_down(region)
+                    || steady.is_some_and(|it| Self::BACK_AFTER <= it);
+                is_back.then_some(Decree::Back { region })
+            }
+            Standing::Up | Standing::Draining => None,
+        })
+    }
+
+    /// Returns who shall get what a region is the home of: the nearest that may and that live, by
+    /// how much room they have.
+    pub(super) fn heirs_of(&self, region: RegionId) -> BTreeMap<PlacementId, Heirs> {
+        let mut all = BTreeMap::new();
+        for (placement, homes) in self.charter.homes() {
+            if homes.at(region).next().is_none() {
+                continue;
+            }
+            let members = self.config.placements.get(&placement).into_iter().flatten();
+            let lives = |it: &RegionId| {
+                let verdict = self.agree.detector.verdict(*it);
+                *it != region && self.charter.is_up(*it) && !verdict.is_down
+            };
+            let mut living: Vec<RegionId> = members.copied().filter(lives).collect();
+            let metres = |it: &RegionId| {
+                let from = self.config.regions.get(&region);
+                let to = self.config.regions.get(it);
+                from.zip(to).map_or(u64::MAX, |(a, b)| (a.distance_km(*b) * 1e3) as u64)
+            };
+            living.sort_by_key(|it| (metres(it), *it));
+            let nearest = living.into_iter().take(Self::HEIRS_MAX);
+            all.insert(placement, nearest.map(|it| (it, self.room_at(it))).collect());
+        }
+        all
+    }
+
+    /// Returns how much room a region has, in thousandths; at least one.
+    fn room_at(&self, region: RegionId) -> u64 {
+        let load = match region == self.config.region {
+            true => Some(self.load()),
+            false => self.agree.detector.load(region),
+        };
+        let load = load.unwrap_or_default();
+        let room = 1_000_u64.saturating_sub(load.used_permille.into());
+        if load.condition.is_degraded() { 1 } else { room.max(1) }
+    }
+
+    /// Returns what is thought of a region.
+    pub(crate) fn verdict_on(&self, region: RegionId) -> PeerVerdict {
+        let verdict = self.agree.detector.verdict(region);
+        let standing = self.charter.member(region).map(|it| it.standing);
+        if verdict.is_down || standing == Some(Standing::Down) {
+            PeerVerdict::Down
+        } else if verdict.is_path_bad {
+            PeerVerdict::PathBad
+        } else if verdict.condition.is_degraded() || standing == Some(Standing::Draining) {
+            PeerVerdict::Degraded
+        } else {
+            PeerVerdict::Up
+        }
+    }
+
+    /// Returns how many shards a region is the home of.
+    pub(crate) fn shards_at(&self, region: RegionId) -> usize {
+        self.charter.homes().map(|(_, homes)| homes.at(region).count()).sum()
+    }
+
+    /// Follows a change of the charter.
+    pub(super) fn charter_changed(&mut self, before: &Charter) {
+        let up = |charter: &Charter| {
+            let up = charter.members().filter(|(_, it)| it.standing != Standing::Down);
+            up.map(|(region, _)| region).collect::<BTreeSet<RegionId>>()
+        };
+        let members = up(&self.charter);
+        if members != up(before) {
+            self.agree.detector.observers(self.now.mono, &members);
+        }
+        self.homes_changed(before);
+    }
+}
+
+impl Agree {
+    /// Returns for how long a region has been judged as it is.
+    pub(crate) fn judged_for(&self, region: RegionId, now: Duration) -> Option<Duration> {
+        self.judged.get(&region).map(|at| now.saturating_sub(*at))
+    }
+
+    /// Whether work may be sent to a region: it is not known to be down, nor the way to it bad.
+    pub(crate) fn is_usable(&self, region: RegionId) -> bool {
+        self.detector.verdict(region).is_reachable()
+    }
+}

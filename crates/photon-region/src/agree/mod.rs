@@ -1,0 +1,267 @@
+//! How the regions agree: a group of some of them votes, all learn, and whoever is home of tasks
+//! decides about them only while a majority stands by it.
+//! Must not know what a task is.
+
+mod beat;
+mod codec;
+mod duties;
+mod enrol;
+mod group;
+mod store;
+mod takeover;
+mod tenure;
+
+pub(crate) use beat::{read_beat, write_beat};
+pub(crate) use takeover::Takeover;
+
+pub use beat::Beat;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_state::{PlacementId, RegionId};
+use raft::eraftpb::Entry;
+
+use crate::charter::{Charter, Decree};
+use crate::config::Config;
+use crate::contract::{Disk, Message};
+use crate::desk::Held;
+use crate::detect::Detector;
+use crate::region::Region;
+use crate::snapshot::{Part, Step};
+use crate::task::Shard;
+use enrol::{first_life, region_of};
+use group::{Group, GroupChange, is_group_change};
+use store::{Addition, Kept};
+
+/// What a region knows of the others that it agrees with.
+#[derive(Debug)]
+pub(crate) struct Agree {
+    /// What was kept, until the group runs.
+    kept: Kept,
+    /// This region's part in the group, once it may take part.
+    group: Option<Group>,
+    /// The last append that holds something of the group.
+    append: u64,
+    /// By which append each region was bound to an incarnation.
+    bound_by: BTreeMap<RegionId, u64>,
+    pub(crate) detector: Detector,
+    /// When a region was judged otherwise than before.
+    judged: BTreeMap<RegionId, Duration>,
+    allies: BTreeMap<RegionId, Ally>,
+    pub(crate) takeover: Option<Takeover>,
+    /// Up to which decree this region has taken over what it became the home of.
+    pub(crate) active: u64,
+    /// The shards of which this region is the home: those that it has taken over, if there are any.
+    pub(crate) own: BTreeMap<PlacementId, Vec<Shard>>,
+    /// Whether it held its tenure when that was looked at last.
+    is_holding: bool,
+    /// From when on this region may try to replace a leader that is lost.
+    campaign_at: Option<Duration>,
+}
+
+/// Another region, by its beats.
+#[derive(Debug, Default)]
+struct Ally {
+    incarnation: u64,
+    id: Option<u64>,
+    /// In which incarnation it heard of this region first.
+    bound: Option<u64>,
+    /// When the last beat was sent that it has granted.
+    granted: Option<Duration>,
+    /// The last of its own beats that it is to be granted.
+    grant: Option<u64>,
+    /// When it was heard last, and since when without a gap.
+    heard: Option<(Duration, Duration)>,
+}
+
+impl Agree {
+    pub(crate) fn new(config: &Config) -> Self {
+        let here = config.region;
+        Self {
+            kept: enrol::founding(config),
+            group: None,
+            append: 0,
+            bound_by: BTreeMap::new(),
+            detector: Detector::new(here, 0, 1),
+            judged: BTreeMap::new(),
+            allies: BTreeMap::new(),
+            takeover: None,
+            active: 0,
+            own: BTreeMap::new(),
+            is_holding: false,
+            campaign_at: None,
+        }
+    }
+
+    /// Takes back what was kept, from the log.
+    pub(crate) fn replay(&mut self, bytes: &Bytes) -> bool {
+        let Ok(mut addition) = codec::decode_addition(bytes) else { return false };
+        // What came before was cut off, and all of it is said once more before the cut.
+        if addition.snapshot.is_none() && !self.kept.goes_on_with(&addition.entries) {
+            addition.entries.clear();
+        }
+        self.kept.add(addition);
+        true
+    }
+
+    fn group_mut(&mut self) -> Option<&mut Group> {
+        self.group.as_mut()
+    }
+
+    fn kept(&self) -> &Kept {
+        self.group.as_ref().map_or(&self.kept, Group::kept)
+    }
+
+    /// Returns when something is to be done.
+    pub(crate) fn next_deadline(&self) -> Duration {
+        let takeover = self.takeover.as_ref().map(Takeover::next_deadline);
+        let group = self.group.as_ref().map(Group::next_tick);
+        let beat = self.detector.next_deadline();
+        takeover.into_iter().chain(group).fold(beat, Duration::min)
+    }
+}
+
+/// Returns the charter of a planet that has agreed on nothing yet.
+pub(crate) fn founded(config: &Config) -> Charter {
+    let ids = config.regions.keys().map(|region| (*region, first_life(*region)));
+    Charter::founded(ids, &config.placements)
+}
+
+impl Region {
+    /// Begins to take part where the log left this region.
+    pub(crate) fn start_agreeing(&mut self) {
+        let now = self.now.mono;
+        let members: BTreeSet<RegionId> = self.config.regions.keys().copied().collect();
+        self.agree.detector.observers(now, &members);
+        self.agree.active = self.agree.kept.active;
+        let charter = Charter::decode(&self.agree.kept.snapshot.data);
+        if let Ok(charter) = charter {
+            self.charter = charter;
+        }
+        self.agree.append = self.appended();
+        self.enrol();
+        self.drive_group();
+        self.look_at_tenure();
+    }
+
+    /// Takes part in the group as soon as this life has a name in it.
+    fn join_group(&mut self) {
+        let Some(id) = self.agree.kept.id.filter(|_| self.agree.group.is_none()) else { return };
+        let kept = std::mem::take(&mut self.agree.kept);
+        self.agree.group = Some(Group::new(id, kept, self.now.mono));
+        // Whoever would lead first need not wait for others to.
+        let conf = self.agree.group.as_ref().map(|it| it.conf().voters.clone());
+        if conf.is_some_and(|voters| voters.first() == Some(&id)) {
+            self.agree.campaign_at = Some(self.now.mono);
+        }
+    }
+
+    /// Writes what must not be forgotten.
+    fn keep(&mut self, addition: &Addition) {
+        let step = Step::Agreed(codec::encode_addition(addition));
+        self.agree.append = self.write_local(&Part { from: None, step });
+    }
+
+    /// Writes all of it once more: what the log holds of it will be cut off.
+    pub(crate) fn keep_whole(&mut self) {
+        let whole = self.agree.kept().whole();
+        self.keep(&whole);
+    }
+
+    /// Carries out what the group asks for, until there is nothing more.
+    pub(crate) fn drive_group(&mut self) {
+        while self.disk == Disk::Ready
+            && let Some(duty) = self.agree.group_mut().and_then(Group::duty)
+        {
+            if let Some(mut addition) = duty.addition {
+                #[cfg(feature = "planted-bugs")]
+                if self.planted == Some(crate::PlantedBug::ForgetVotes) {
+                    addition.hard = None;
+                }
+                addition.active = None;
+                self.keep(&addition);
+            }
+            let append = self.agree.append;
+            for message in duty.messages {
+                self.send_to_member(append, &message);
+            }
+            if let Some(charter) = duty.charter {
+                self.adopt_charter(&charter);
+            }
+            duty.agreed.iter().for_each(|entry| self.take_agreed(entry));
+            self.compact_group();
+            let durable = self.durable();
+            if let Some(group) = self.agree.group_mut() {
+                group.written(duty.number, append);
+                group.durable(durable);
+            }
+        }
+    }
+
+    fn send_to_member(&mut self, append: u64, message: &raft::eraftpb::Message) {
+        let to = region_of(&self.config, message.to);
+        let (Some(to), Some(bytes)) = (to, codec::encode_message(message)) else { return };
+        if self.is_linked(to) {
+            self.say(append, Held::Send(to, Message::Agree(bytes)));
+        }
+    }
+
+    /// Takes in what a member of the group says.
+    pub(crate) fn on_agree(&mut self, from: RegionId, bytes: &Bytes) {
+        let Ok(message) = codec::decode_message(bytes) else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        let is_its_own = region_of(&self.config, message.from) == Some(from);
+        let may_write = self.disk == Disk::Ready;
+        if let Some(group) = self.agree.group_mut().filter(|_| is_its_own && may_write) {
+            group.step(message);
+            self.drive_group();
+        }
+    }
+
+    /// Takes note of what is durable.
+    pub(crate) fn agreed_is_durable(&mut self) {
+        let durable = self.durable();
+        if let Some(group) = self.agree.group_mut() {
+            group.durable(durable);
+            self.drive_group();
+        }
+    }
+
+    fn adopt_charter(&mut self, bytes: &Bytes) {
+        if let Ok(charter) = Charter::decode(bytes) {
+            let before = std::mem::replace(&mut self.charter, charter);
+            self.charter_changed(&before);
+        }
+    }
+
+    fn take_agreed(&mut self, entry: &Entry) {
+        let before = self.charter.clone();
+        let index = entry.index;
+        let mut decree = Decree::decode(&entry.data).ok();
+        if is_group_change(entry) {
+            let change = GroupChange::decode(&entry.context).unwrap_or_default();
+            decree = Decree::decode(&change.decree).ok();
+            if let Some(group) = self.agree.group_mut() {
+                group.change(entry);
+            }
+            self.charter.group_changes(index);
+        }
+        self.charter.index = index;
+        if let Some(decree) = decree {
+            self.charter.follow(index, &decree);
+            self.charter_changed(&before);
+        }
+    }
+
+    fn compact_group(&mut self) {
+        let (index, charter) = (self.charter.index, &self.charter);
+        let group = self.agree.group.as_mut();
+        if group.is_some_and(|it| it.applied(index, || charter.encode())) {
+            self.keep_whole();
+        }
+    }
+}

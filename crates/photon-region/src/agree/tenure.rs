@@ -1,0 +1,188 @@
+//! How a region knows that it is still the home of what it believes to be the home of.
+//!
+//! It decides about tasks only while a majority of those who vote has granted a beat of it that is
+//! no older than [`Limits::tenure`](crate::Limits). Whoever votes grants no beat of a region once
+//! its own log holds an entry that might take a home from it, and whoever becomes a home waits
+//! until the tenure of the one before has surely lapsed. So no verdict about silence, true or
+//! false, ever makes two homes of one task. That asks only that clocks run alike to within a
+//! twentieth.
+//! Must not know whether a region is down.
+
+use std::time::Duration;
+
+use photon_state::RegionId;
+
+use super::group::{Group, GroupChange, is_group_change};
+use super::{Agree, Beat};
+use crate::charter::Decree;
+use crate::contract::Message;
+use crate::desk::Bell;
+use crate::region::Region;
+use crate::task::TaskId;
+use photon_state::PlacementId;
+
+impl Region {
+    /// Tells every peer that this region lives, and what it grants.
+    pub(super) fn send_beats(&mut self, health: &crate::detect::Heartbeat) {
+        let sent = u64::try_from(self.now.mono.as_micros()).unwrap_or(u64::MAX);
+        let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
+        let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
+        for to in peers {
+            let beat = Beat {
+                sent,
+                incarnation: self.config.incarnation,
+                id: self.agree.group.as_ref().map(Group::id),
+                applied: self.charter.index,
+                bound: self.bound_to(to),
+                granted: self.agree.allies.get(&to).and_then(|it| it.grant),
+                health: health.clone(),
+            };
+            self.output(crate::contract::Output::Send(to, Message::Beat(Box::new(beat))));
+        }
+    }
+
+    /// Takes in that a peer lives.
+    pub(crate) fn on_beat(&mut self, from: RegionId, beat: &Beat) {
+        let now = self.now.mono;
+        self.agree.detector.heard(now, from, &beat.health);
+        let may_grant = self.may_grant(from, beat);
+        let ally = self.agree.allies.entry(from).or_default();
+        ally.hear(now, beat);
+        ally.grant = may_grant.then_some(beat.sent);
+        self.enrol_with(from, beat);
+        self.look_at_tenure();
+    }
+
+    /// Whether nothing is known here that might take a home from a region which has come as far as
+    /// its beat says.
+    fn may_grant(&self, to: RegionId, beat: &Beat) -> bool {
+        let Some(member) = self.charter.member(to) else { return false };
+        let is_that_life = beat.id == Some(member.id);
+        let has_all = member.bereft <= beat.applied && self.charter.group_changed <= beat.applied;
+        is_that_life && has_all && self.agree.holds_nothing_against(to, beat.applied)
+    }
+
+    /// Whether a majority stands by what this region is the home of.
+    pub(crate) fn holds_tenure(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::IgnoreTenure) {
+            return true;
+        }
+        let Some(group) = &self.agree.group else { return false };
+        let here = self.config.region;
+        let own = group.id();
+        let is_own = self.charter.member(here).is_some_and(|it| it.id == own)
+            && self.agree.holds_nothing_against(here, self.charter.index);
+        let tenure = self.config.limits.tenure;
+        let is_fresh = |at: Duration| self.now.mono < at + tenure;
+        let grants = |id: u64| {
+            let mut allies = self.agree.allies.values().filter(|it| it.id == Some(id));
+            id == own || allies.any(|it| it.granted.is_some_and(is_fresh))
+        };
+        is_own && group.is_majority(grants)
+    }
+
+    /// Returns the home of a task with its epoch, as far as it is known here.
+    #[must_use]
+    pub fn home_and_epoch(&self, id: TaskId) -> Option<(RegionId, u32)> {
+        let placement = self.charter.placement_of(id)?;
+        let home = self.charter.home(placement, id.shard())?;
+        Some((home.region, home.epoch))
+    }
+
+    /// Returns a task that has not ended.
+    #[must_use]
+    pub fn open_task(&self) -> Option<TaskId> {
+        self.tasks.iter().find(|(_, task)| !task.state.is_terminal()).map(|(id, _)| id)
+    }
+
+    /// Says how a task stands here: for those who wonder why it does not end.
+    #[must_use]
+    pub fn explain(&self, id: TaskId) -> String {
+        let task = self.tasks.get(id).map(|it| (it.state, it.generation));
+        let active = self.charter.placement_of(id).is_some_and(|it| self.is_active(id, it));
+        let (home, tenure, is_held) =
+            (self.home_and_epoch(id), self.holds_tenure(), self.home.holds(id));
+        let (decree, takeover) = (self.charter.index, &self.agree.takeover);
+        format!(
+            "{task:?}, home {home:?}, active {active}, tenure {tenure}, decree {decree}, \
+             held {is_held}, {takeover:?}"
+        )
+    }
+
+    /// Whether this region may decide about a task now. If not, it will look again once it may.
+    pub(crate) fn may_decide(&mut self, id: TaskId, placement: PlacementId) -> bool {
+        self.is_home(id, placement) && self.is_active(id, placement) && self.needs_tenure()
+    }
+
+    /// Whether a majority stands by this region. If not, what asks is done once one does.
+    pub(crate) fn needs_tenure(&mut self) -> bool {
+        let holds = self.holds_tenure();
+        self.agree.is_holding &= holds;
+        holds
+    }
+
+    /// Whether this region has taken over the shard of a task.
+    pub(crate) fn is_active(&self, id: TaskId, placement: PlacementId) -> bool {
+        let home = self.charter.home(placement, id.shard());
+        home.is_some_and(|home| home.since <= self.agree.active)
+    }
+
+    /// Looks whether the tenure has come or gone; goes on with what waited for it.
+    pub(crate) fn look_at_tenure(&mut self) {
+        let is_holding = self.holds_tenure();
+        let was = std::mem::replace(&mut self.agree.is_holding, is_holding);
+        if !was && self.agree.is_holding {
+            // Workers could not be heard meanwhile.
+            self.renew_leases();
+            self.dispatch_all();
+            self.ring(&Bell::Home);
+        }
+    }
+
+    /// Whether it held its tenure when that was looked at last.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.agree.is_holding
+    }
+}
+
+impl Agree {
+    /// Whether the log holds nothing, agreed or not, after an index that might take a home from a
+    /// region.
+    fn holds_nothing_against(&self, region: RegionId, applied: u64) -> bool {
+        self.kept().after(applied).all(|entry| {
+            let may_bereave =
+                |bytes: &[u8]| Decree::decode(bytes).is_ok_and(|it| it.may_bereave(region));
+            // A majority of another group need not know of this one.
+            let changes_group = is_group_change(entry)
+                && GroupChange::decode(&entry.context)
+                    .is_none_or(|it| it != GroupChange::default());
+            !changes_group && !may_bereave(&entry.data)
+        })
+    }
+}
+
+impl super::Ally {
+    /// How long a region may be silent until it counts as heard anew.
+    const GAP: Duration = Duration::from_millis(900);
+
+    fn hear(&mut self, now: Duration, beat: &Beat) {
+        (self.incarnation, self.id, self.bound) = (beat.incarnation, beat.id, beat.bound);
+        let granted = beat.granted.map(Duration::from_micros);
+        // Whoever echoes what was not sent yet is in error.
+        self.granted = granted.filter(|at| *at <= now).max(self.granted);
+        let since = match self.heard {
+            Some((last, since)) if now < last + Self::GAP => since,
+            Some(_) | None => now,
+        };
+        self.heard = Some((now, since));
+    }
+
+    /// Returns for how long it has been heard without a gap.
+    pub(super) fn steady_for(&self, now: Duration) -> Duration {
+        match self.heard {
+            Some((last, since)) if now < last + Self::GAP => now.saturating_sub(since),
+            Some(_) | None => Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The binary form of the charter and of decrees.
+//! Must not know who reads it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use photon_state::codec::{DecodeError, Reader, Writer};
+use photon_state::{PlacementId, RegionId};
+
+use super::{Charter, Decree, Heirs, Home, Homes, Member, Standing};
+use crate::task::Shard;
+
+const STANDINGS: [Standing; 3] = [Standing::Up, Standing::Down, Standing::Draining];
+
+impl Charter {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.uint(self.index);
+        writer.uint(self.group_changed);
+        writer.uint(self.members.len() as u64);
+        for (region, Member { id, former, standing, bereft }) in &self.members {
+            writer.text(region.as_str());
+            writer.uint(*id);
+            writer.uint(former.len() as u64);
+            former.iter().for_each(|it| writer.uint(*it));
+            let standing = STANDINGS.iter().position(|it| it == standing);
+            writer.uint(standing.expect("every standing is listed") as u64);
+            writer.uint(*bereft);
+        }
+        writer.uint(self.homes.len() as u64);
+        for (placement, homes) in &self.homes {
+            writer.text(placement.as_str());
+            let runs: Vec<&[Home]> = homes.0.chunk_by(|a, b| a == b).collect();
+            writer.uint(runs.len() as u64);
+            for run in runs {
+                writer.uint(run.len() as u64);
+                writer.text(run[0].region.as_str());
+                writer.uint(run[0].epoch.into());
+                writer.uint(run[0].since);
+            }
+        }
+        writer.into_bytes()
+    }
+
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let (index, group_changed) = (reader.uint()?, reader.uint()?);
+        let mut members = BTreeMap::new();
+        for _ in 0..reader.count()? {
+            let (region, id) = (reader.region()?, reader.uint()?);
+            let former = (0..reader.count()?).map(|_| reader.uint());
+            let former = former.collect::<Result<Vec<u64>, DecodeError>>()?;
+            let standing = usize::try_from(reader.uint()?).ok().and_then(|it| STANDINGS.get(it));
+            let standing = *standing.ok_or(reader.malformed("standing"))?;
+            members.insert(region, Member { id, former, standing, bereft: reader.uint()? });
+        }
+        let mut homes = BTreeMap::new();
+        for _ in 0..reader.count()? {
+            let placement = reader.placement()?;
+            let mut all = Vec::new();
+            for _ in 0..reader.count()? {
+                let count = usize::try_from(reader.uint()?).unwrap_or(usize::MAX);
+                let (region, epoch) = (reader.region()?, reader.uint32()?);
+                let home = Home { region, epoch, since: reader.uint()? };
+                let left = usize::from(Shard::COUNT) - all.len();
+                if left < count {
+                    return Err(reader.malformed("number of shards"));
+                }
+                all.extend(std::iter::repeat_n(home, count));
+            }
+            if all.len() != usize::from(Shard::COUNT) {
+                return Err(reader.malformed("number of shards"));
+            }
+            homes.insert(placement, Homes(all));
+        }
+        reader.end()?;
+        Ok(Self { index, group_changed, members, homes })
+    }
+}
+
+impl Decree {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        match self {
+            Self::Fail { region, heirs } => {
+                writer.tag(1);
+                writer.text(region.as_str());
+                write_heirs(&mut writer, heirs);
+            }
+            Self::Drain { region, heirs } => {
+                writer.tag(2);
+                writer.text(region.as_str());
+                write_heirs(&mut writer, heirs);
+            }
+            Self::Back { region } => {
+                writer.tag(3);
+                writer.text(region.as_str());
+            }
+            Self::Life { region, id } => {
+                writer.tag(4);
+                writer.text(region.as_str());
+                writer.uint(*id);
+            }
+            Self::Move { placement, shards, to } => {
+                writer.tag(5);
+                writer.text(placement.as_str());
+                writer.uint(shards.len() as u64);
+                shards.iter().for_each(|it| writer.uint(it.0.into()));
+                writer.text(to.as_str());
+            }
+        }
+        writer.into_bytes()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let decree = match reader.tag()? {
+            1 => Self::Fail { region: reader.region()?, heirs: read_heirs(&mut reader)? },
+            2 => Self::Drain { region: reader.region()?, heirs: read_heirs(&mut reader)? },
+            3 => Self::Back { region: reader.region()? },
+            4 => Self::Life { region: reader.region()?, id: reader.uint()? },
+            5 => {
+                let placement = reader.placement()?;
+                let shards = (0..reader.count()?).map(|_| {
+                    let shard = u16::try_from(reader.uint()?).ok().filter(|it| *it < Shard::COUNT);
+                    shard.map(Shard).ok_or(reader.malformed("shard"))
+                });
+                let shards = shards.collect::<Result<_, _>>()?;
+                Self::Move { placement, shards, to: reader.region()? }
+            }
+            _ => return Err(reader.malformed("decree")),
+        };
+        reader.end()?;
+        Ok(decree)
+    }
+}
+
+fn write_heirs(writer: &mut Writer, heirs: &BTreeMap<PlacementId, Heirs>) {
+    writer.uint(heirs.len() as u64);
+    for (placement, heirs) in heirs {
+        writer.text(placement.as_str());
+        writer.uint(heirs.len() as u64);
+        for (region, share) in heirs {
+            writer.text(region.as_str());
+            writer.uint(*share);
+        }
+    }
+}
+
+fn read_heirs(reader: &mut Reader<'_>) -> Result<BTreeMap<PlacementId, Heirs>, DecodeError> {
+    let mut all = BTreeMap::new();
+    for _ in 0..reader.count()? {
+        let (placement, mut heirs) = (reader.placement()?, BTreeMap::<RegionId, u64>::new());
+        for _ in 0..reader.count()? {
+            // What is larger could overflow a sum.
+            heirs.insert(reader.region()?, reader.uint()?.min(u64::from(u32::MAX)));
+        }
+        all.insert(placement, heirs);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn charters_and_decrees_come_back_and_every_truncation_is_refused() {
+        let region = |name: &str| RegionId::try_from(name).unwrap();
+        let (a, b, global) = (region("a"), region("b"), PlacementId::global());
+        let placements = BTreeMap::from([(global, BTreeSet::from([a, b]))]);
+        let mut charter = Charter::founded([(a, 1), (b, 2)].into_iter(), &placements);
+        let heirs = BTreeMap::from([(global, Heirs::from([(a, 3), (b, 9)]))]);
+        let decrees = [
+            Decree::Fail { region: a, heirs: heirs.clone() },
+            Decree::Drain { region: b, heirs },
+            Decree::Back { region: a },
+            Decree::Life { region: b, id: u64::MAX },
+            Decree::Move { placement: global, shards: vec![Shard(0), Shard(1_023)], to: a },
+        ];
+        for (index, decree) in (1..).zip(&decrees) {
+            let bytes = decree.encode();
+            assert_eq!(Decree::decode(&bytes).as_ref(), Ok(decree));
+            (0..bytes.len()).for_each(|end| assert!(Decree::decode(&bytes[..end]).is_err()));
+            charter.follow(index, decree);
+        }
+        let bytes = charter.encode();
+        assert_eq!(Charter::decode(&bytes), Ok(charter));
+        (0..bytes.len()).for_each(|end| assert!(Charter::decode(&bytes.slice(..end)).is_err()));
+    }
+}

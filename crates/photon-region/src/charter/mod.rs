@@ -1,0 +1,234 @@
+//! The charter: what all regions agree on. Which regions there are, and which of them is the home
+//! of which tasks, since when.
+//! Must not know how they come to agree.
+
+mod codec;
+mod decree;
+mod homes;
+
+pub(crate) use decree::{Decree, Heirs};
+pub(crate) use homes::{Home, Homes};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use photon_state::{PlacementId, RegionId};
+
+use crate::task::{Shard, TaskId, placement_tag};
+
+/// What all regions agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Charter {
+    /// Up to which decree it has come.
+    pub(crate) index: u64,
+    /// At which decree the group itself changed last.
+    pub(crate) group_changed: u64,
+    members: BTreeMap<RegionId, Member>,
+    /// The homes of the shards of each placement.
+    homes: BTreeMap<PlacementId, Homes>,
+}
+
+/// A region of the planet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The name of its life in the group.
+    pub(crate) id: u64,
+    /// The names of the lives before it, the latest last; beyond a bound the oldest are forgotten.
+    pub(crate) former: Vec<u64>,
+    pub(crate) standing: Standing,
+    /// At which decree it was last told that it is home of less, or the same under another epoch.
+    pub(crate) bereft: u64,
+}
+
+impl Member {
+    /// How many earlier lives are remembered: words of those are only late.
+    const FORMER_MAX: usize = 16;
+
+    /// Whether a life of this name is new.
+    pub(crate) fn may_become(&self, id: u64) -> bool {
+        self.id != id && !self.former.contains(&id)
+    }
+}
+
+/// Whether a region may be the home of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may.
+    Up,
+    /// A majority has heard nothing of it for too long.
+    Down,
+    /// Its operator wants it to end: it gets nothing more.
+    Draining,
+}
+
+impl Charter {
+    /// Returns the charter of a planet that has agreed on nothing yet: the regions of each
+    /// placement share its tasks evenly.
+    pub(crate) fn founded(
+        ids: impl Iterator<Item = (RegionId, u64)>,
+        placements: &BTreeMap<PlacementId, BTreeSet<RegionId>>,
+    ) -> Self {
+        let standing = Standing::Up;
+        let member = |id| Member { id, former: Vec::new(), standing, bereft: 0 };
+        let all = placements.iter().filter(|(_, members)| !members.is_empty());
+        Self {
+            index: 0,
+            group_changed: 0,
+            members: ids.map(|(region, id)| (region, member(id))).collect(),
+            homes: all.map(|(id, members)| (*id, Homes::even(members))).collect(),
+        }
+    }
+
+    /// Returns the placement that a task lives in, by its name.
+    pub(crate) fn placement_of(&self, id: TaskId) -> Option<PlacementId> {
+        self.homes.keys().find(|it| placement_tag(**it) == id.placement_tag()).copied()
+    }
+
+    /// Returns the home of a shard.
+    pub(crate) fn home(&self, placement: PlacementId, shard: Shard) -> Option<Home> {
+        self.homes.get(&placement).map(|it| it.of(shard))
+    }
+
+    /// Returns the shards of a placement of which a region is the home.
+    pub(crate) fn shards_of(
+        &self,
+        placement: PlacementId,
+        region: RegionId,
+    ) -> impl Iterator<Item = Shard> {
+        self.homes.get(&placement).into_iter().flat_map(move |it| it.at(region))
+    }
+
+    /// Iterates over the placements that have tasks, with the homes of their shards.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (PlacementId, &Homes)> {
+        self.homes.iter().map(|(id, homes)| (*id, homes))
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (RegionId, &Member)> {
+        self.members.iter().map(|(region, member)| (*region, member))
+    }
+
+    pub(crate) fn member(&self, region: RegionId) -> Option<&Member> {
+        self.members.get(&region)
+    }
+
+    /// Whether a region may be given tasks.
+    pub(crate) fn is_up(&self, region: RegionId) -> bool {
+        self.member(region).is_some_and(|it| it.standing == Standing::Up)
+    }
+
+    /// Takes in what was agreed.
+    pub(crate) fn follow(&mut self, index: u64, decree: &Decree) {
+        self.index = index;
+        match decree {
+            Decree::Fail { region, heirs } => {
+                if self.stand(*region, Standing::Down) {
+                    self.inherit(index, *region, heirs);
+                }
+            }
+            Decree::Drain { region, heirs } => {
+                if self.stand(*region, Standing::Draining) {
+                    self.inherit(index, *region, heirs);
+                }
+            }
+            Decree::Back { region } => drop(self.stand(*region, Standing::Up)),
+            Decree::Life { region, id } => {
+                if let Some(member) = self.members.get_mut(region).filter(|it| it.may_become(*id)) {
+                    if Member::FORMER_MAX <= member.former.len() {
+                        member.former.remove(0);
+                    }
+                    member.former.push(member.id);
+                    (member.id, member.bereft) = (*id, index);
+                    self.homes.values_mut().for_each(|it| it.renew(index, *region));
+                }
+            }
+            Decree::Move { placement, shards, to } => {
+                let is_up = self.is_up(*to);
+                let Some(homes) = self.homes.get_mut(placement).filter(|_| is_up) else { return };
+                for shard in shards {
+                    let former = homes.give(index, *shard, *to);
+                    if let Some(member) = self.members.get_mut(&former) {
+                        member.bereft = index;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in that the group itself has changed.
+    pub(crate) fn group_changes(&mut self, index: u64) {
+        (self.index, self.group_changed) = (index, index);
+    }
+
+    fn stand(&mut self, region: RegionId, standing: Standing) -> bool {
+        let Some(member) = self.members.get_mut(&region) else { return false };
+        member.standing = standing;
+        true
+    }
+
+    /// Gives what a region is the home of to others, in the shares that were decreed.
+    fn inherit(&mut self, index: u64, region: RegionId, heirs: &BTreeMap<PlacementId, Heirs>) {
+        for (placement, heirs) in heirs {
+            let heirs = heirs.iter().filter(|(it, share)| self.is_up(**it) && 0 < **share);
+            let heirs: Heirs = heirs.map(|(it, share)| (*it, *share)).collect();
+            if let Some(homes) = self.homes.get_mut(placement) {
+                homes.inherit(index, region, &heirs);
+            }
+        }
+        if let Some(member) = self.members.get_mut(&region) {
+            member.bereft = index;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &str) -> RegionId {
+        RegionId::try_from(name).unwrap()
+    }
+
+    fn charter() -> Charter {
+        let regions = ["a", "b", "c"].map(region);
+        let placements = BTreeMap::from([(PlacementId::global(), BTreeSet::from(regions))]);
+        Charter::founded(regions.into_iter().zip(1..), &placements)
+    }
+
+    fn counts(charter: &Charter) -> Vec<usize> {
+        let count = |it| charter.shards_of(PlacementId::global(), region(it)).count();
+        ["a", "b", "c"].map(count).to_vec()
+    }
+
+    #[test]
+    fn what_a_lost_region_was_home_of_goes_to_its_heirs_by_their_shares() {
+        let mut charter = charter();
+        assert_eq!(counts(&charter), [342, 341, 341]);
+        let shares = Heirs::from([(region("b"), 3), (region("c"), 1)]);
+        let heirs = BTreeMap::from([(PlacementId::global(), shares)]);
+        let lost: Vec<Shard> = charter.shards_of(PlacementId::global(), region("a")).collect();
+        charter.follow(7, &Decree::Fail { region: region("a"), heirs: heirs.clone() });
+        let found = counts(&charter);
+        assert_eq!(found[0], 0);
+        assert_eq!(found.iter().sum::<usize>(), 1_024);
+        assert!((595..=600).contains(&found[1]), "{found:?}");
+        for shard in lost {
+            assert_eq!(charter.home(PlacementId::global(), shard).unwrap().epoch, 2);
+        }
+        assert_eq!(charter.member(region("a")).unwrap().bereft, 7);
+        // Those that are down themselves inherit nothing; without any heir it stays as it is.
+        charter.follow(8, &Decree::Fail { region: region("b"), heirs: heirs.clone() });
+        assert_eq!(counts(&charter), [0, 0, 1_024]);
+        charter.follow(9, &Decree::Fail { region: region("c"), heirs });
+        assert_eq!(counts(&charter), [0, 0, 1_024]);
+        assert_eq!(charter.index, 9);
+    }
+
+    #[test]
+    fn a_life_that_lost_its_log_begins_a_new_epoch() {
+        let mut charter = charter();
+        let shard = charter.shards_of(PlacementId::global(), region("b")).next().unwrap();
+        charter.follow(3, &Decree::Life { region: region("b"), id: 77 });
+        let home = charter.home(PlacementId::global(), shard).unwrap();
+        assert_eq!((home.region, home.epoch), (region("b"), 2));
+        assert_eq!(charter.member(region("b")).unwrap().id, 77);
+    }
+}

@@ -1,0 +1,243 @@
+//! How a task is accepted: checked, named, and written by a region that is to be its home.
+//! Must not give it to anybody.
+
+use std::time::Duration;
+
+use photon_state::{PlacementId, RegionId};
+
+use crate::ask::{Asker, Asks};
+use crate::contract::{Answer, AtHome, Command, Reply, Ticket};
+use crate::desk::{Bell, Held};
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
+use crate::region::Region;
+use crate::task::{Event, Idempotency, Spec, Target, TaskId};
+use crate::verdict::{Patience, Verdict};
+
+impl Region {
+    /// Accepts a task: here, if this region is the home of any of its placement.
+    pub(crate) fn submit(&mut self, ticket: Ticket, spec: &Spec, patience: Patience) -> Verdict {
+        if let Some(id) = self.asks.arriving.get(&ticket).copied() {
+            return self.await_arrival(ticket, id, spec, patience);
+        }
+        match self.check_submission(spec) {
+            Ok(Some(id)) => self.submitted(id, None),
+            Ok(None) if self.must_go_elsewhere(spec) => self.submit_elsewhere(ticket, spec),
+            Ok(None) => {
+                let here = self.config.region;
+                let Some(id) = self.new_task_id(spec.placement, here) else {
+                    return Refusal::HomeUnreachable { region: here }.into();
+                };
+                self.accept_task(id, spec);
+                self.submitted(id, Some(spec))
+            }
+            Err(refusal @ Refusal::KeyReused { task }) => {
+                let append = self.tasks.get(task).map_or(0, |task| task.append);
+                Verdict::Reply(append, Err(refusal))
+            }
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// Returns the task that was made for the same idempotency key, if there is one.
+    fn check_submission(&self, spec: &Spec) -> Result<Option<TaskId>, Refusal> {
+        self.check_placement(spec.placement)?;
+        if let Some(key) = &spec.idempotency
+            && let Some(id) = self.tasks.by_key(&key.key)
+        {
+            return if self.has_digest(id, key) {
+                Ok(Some(id))
+            } else {
+                Err(Refusal::KeyReused { task: id })
+            };
+        }
+        let limits = &self.config.limits;
+        let max = limits.message_bytes_max.min(Self::OP_BYTES_MAX);
+        check_size(Large::Message, spec.message.0.len(), max)?;
+        if !self.registry.knows(&spec.target) {
+            return Err(match &spec.target {
+                Target::Skill(skill) => Refusal::NoSuchSkill(skill.clone()),
+                Target::Agent(name) => Refusal::NoSuchAgent(name.clone()),
+            });
+        }
+        if !self.registry.knows_within(&spec.target, spec.placement) {
+            return Err(Refusal::Confined { placement: spec.placement });
+        }
+        self.check_disk()?;
+        let retry_after = Duration::from_secs(1);
+        if limits.open_tasks_max <= self.home.open() {
+            let max = limits.open_tasks_max as u64;
+            return Err(Refusal::Overloaded { what: Queue::OpenTasks, max, retry_after });
+        }
+        if limits.open_bytes_max <= self.tasks.open_bytes() {
+            let max = limits.open_bytes_max as u64;
+            return Err(Refusal::Overloaded { what: Queue::OpenBytes, max, retry_after });
+        }
+        Ok(None)
+    }
+
+    fn has_digest(&self, id: TaskId, ours: &Idempotency) -> bool {
+        let theirs = self.spec(id).idempotency;
+        theirs.is_some_and(|it| it.digest == ours.digest)
+    }
+
+    /// Makes the name of a task of which a region is to be the home.
+    fn new_task_id(&mut self, placement: PlacementId, home: RegionId) -> Option<TaskId> {
+        let own = match self.agree.own.get(&placement) {
+            Some(own) if home == self.config.region => own.clone(),
+            Some(_) | None => self.charter.shards_of(placement, home).collect(),
+        };
+        if own.is_empty() {
+            return None;
+        }
+        loop {
+            let shard = own[self.rng.usize(..own.len())];
+            let id = TaskId::new(self.now.wall_ms, placement, shard, self.rng.u64(..));
+            if self.tasks.get(id).is_none() {
+                return Some(id);
+            }
+        }
+    }
+
+    fn accept_task(&mut self, id: TaskId, spec: &Spec) {
+        self.write_event(spec.placement, id, 1, Event::Submitted(spec.clone()));
+        self.counters.submitted += 1;
+        if self.is_active(id, spec.placement) {
+            self.resume_task(id);
+            self.dispatch_if_waiting(id);
+        }
+    }
+
+    /// Whether this region is the home of nothing of a placement, or has asked another one already
+    /// to accept the same.
+    fn must_go_elsewhere(&self, spec: &Spec) -> bool {
+        let key = spec.idempotency.as_ref().map(|it| &it.key);
+        let is_under_way = key.is_some_and(|it| self.asks.sent_on.contains_key(it));
+        is_under_way || !self.agree.own.contains_key(&spec.placement)
+    }
+
+    /// Names a task that the nearest region is to accept which is the home of any of its placement.
+    /// Whoever asks again under the same key asks for the same.
+    fn name_elsewhere(&mut self, spec: &Spec) -> Option<TaskId> {
+        let key = spec.idempotency.as_ref().map(|it| it.key.clone());
+        let known = key.as_ref().and_then(|it| self.asks.sent_on.get(it));
+        if let Some(id) = known {
+            return Some(*id);
+        }
+        let placement = spec.placement;
+        let near: Vec<RegionId> = self.registry.near().copied().collect();
+        let is_fit = |it: &RegionId| {
+            self.is_reachable(*it) && self.charter.shards_of(placement, *it).next().is_some()
+        };
+        let id = self.new_task_id(placement, near.into_iter().find(is_fit)?)?;
+        if let Some(key) = key {
+            if Asks::SENT_ON_MAX <= self.asks.sent_on.len() {
+                self.asks.sent_on.clear(); // Those may become two, as between any two regions.
+            }
+            self.asks.sent_on.insert(key, id);
+        }
+        Some(id)
+    }
+
+    /// Lets another region accept a task.
+    fn submit_elsewhere(&mut self, ticket: Ticket, spec: &Spec) -> Verdict {
+        let here = self.config.region;
+        let Some(task) = self.name_elsewhere(spec) else {
+            return Refusal::HomeUnreachable { region: here }.into();
+        };
+        let home = self.home_and_epoch(task).map_or(here, |(home, _)| home);
+        if home == here {
+            self.forget_sent_on(spec);
+            self.accept_task(task, spec);
+            return self.submitted(task, Some(spec));
+        }
+        if !self.is_reachable(home) {
+            return Refusal::HomeUnreachable { region: home }.into();
+        }
+        let ask = AtHome::Submit { task, spec: Box::new(spec.clone()) };
+        self.asks.arriving.insert(ticket, task);
+        self.ask_home(home, Asker::Submit(ticket, Box::new(spec.clone())), ask);
+        Verdict::Asked
+    }
+
+    /// Accepts a task under a name that another region has given it.
+    pub(crate) fn submit_as(&mut self, id: TaskId, spec: &Spec) -> Result<(), Refusal> {
+        if self.tasks.get(id).is_some() {
+            return Ok(());
+        }
+        let here = self.config.region;
+        let is_fit = self.charter.placement_of(id) == Some(spec.placement)
+            && self.charter.home(spec.placement, id.shard()).is_some_and(|it| it.region == here);
+        if !is_fit {
+            return Err(Refusal::HomeUnreachable { region: here });
+        }
+        match self.check_submission(spec) {
+            Ok(None) => {
+                self.accept_task(id, spec);
+                Ok(())
+            }
+            Err(
+                refusal @ (Refusal::Overloaded { .. }
+                | Refusal::DiskFull { .. }
+                | Refusal::TooLarge { .. }),
+            ) => Err(refusal),
+            // Both have heard different things, of agents or of the key. They will agree soon.
+            Ok(Some(_)) | Err(_) => Err(Refusal::HomeUnreachable { region: here }),
+        }
+    }
+
+    /// Takes in what another region says to a task that it was to accept.
+    pub(crate) fn submitted_elsewhere(
+        &mut self,
+        (ticket, spec): (Ticket, Box<Spec>),
+        answer: Result<Answer, Refusal>,
+    ) {
+        if let Err(refusal) = answer {
+            self.asks.arriving.remove(&ticket);
+            self.counters.refused += 1;
+            return self.say(0, Held::Reply(ticket, Err(refusal)));
+        }
+        self.on_command(ticket, Command::Submit(*spec), Patience::Until(self.arrives_until()));
+    }
+
+    fn forget_sent_on(&mut self, spec: &Spec) {
+        if let Some(key) = &spec.idempotency {
+            self.asks.sent_on.remove(&key.key);
+        }
+    }
+
+    fn arrives_until(&self) -> Duration {
+        self.now.mono + Self::ARRIVES_WITHIN
+    }
+
+    /// Answers with a task that another region has accepted once it has arrived here.
+    fn await_arrival(
+        &mut self,
+        ticket: Ticket,
+        id: TaskId,
+        spec: &Spec,
+        patience: Patience,
+    ) -> Verdict {
+        let until = patience.until(self.now, Duration::ZERO);
+        if self.tasks.get(id).is_none() && self.now.mono < until {
+            return Verdict::Wait(Bell::Task(id), until);
+        }
+        self.asks.arriving.remove(&ticket);
+        if self.tasks.get(id).is_some() {
+            self.forget_sent_on(spec);
+            return self.submitted(id, Some(spec));
+        }
+        let home = self.home_and_epoch(id).map_or(self.config.region, |(home, _)| home);
+        Refusal::HomeUnreachable { region: home }.into()
+    }
+
+    /// Answers with a task that was submitted: just now, with this `spec`, or before.
+    fn submitted(&self, id: TaskId, spec: Option<&Spec>) -> Verdict {
+        let task = self.tasks.get(id).expect("it was submitted");
+        let repeated = spec.is_none();
+        let spec = spec.cloned().unwrap_or_else(|| self.spec(id));
+        let summary = task.summary(id, spec, self.home_of_task(id, task.placement));
+        let reply = Reply::Submitted { task: summary, repeated };
+        Verdict::Reply(task.append, Ok(reply))
+    }
+}
