@@ -59,6 +59,7 @@ fn submission(skill: Skill) -> Command {
         message: Json(Bytes::from(vec![b'x'; 1024])),
         context: "bench".into(),
         idempotency: None,
+        ack: photon_region::Ack::Region,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::data::{DATA, DATASETS, DatasetName, MOVES, dataset_of, move_of, split
 use crate::desk::Bell;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
-use crate::task::{AgentName, Event, TaskId};
+use crate::task::{AgentName, Event, Spec, TaskId};
 use crate::tasks::{Effects, Origin, TASKS, entry_weight, task_key, task_of, task_record};
 
 /// What an op says, checked.
@@ -225,13 +225,13 @@ impl Region {
                 self.index_task(id, event, Origin { placement, at: op.at, append, bytes });
                 if append != 0 && op.stream != self.own_stream(placement) {
                     // Its log may end otherwise than this region believed as its home.
-                    self.home.forget(id);
+                    self.let_go_of(id);
                     self.resume_task(id);
                     self.dispatch_if_waiting(id);
                 }
             }
             (Applied::Superseded, Some(Meaning::Task(id, Event::Ended { .. }))) => {
-                if append != 0 && self.home.holds(id) {
+                if append != 0 {
                     self.adopt_end(id);
                 }
             }
@@ -266,6 +266,11 @@ impl Region {
 
     pub(crate) fn index_task(&mut self, id: TaskId, event: Event, from: Origin) {
         let append = from.append;
+        if let Event::Submitted(Spec { idempotency: Some(it), placement, .. }) = &event
+            && !self.asks.sent_on.is_empty()
+        {
+            self.asks.sent_on.remove(&(*placement, it.key.clone()));
+        }
         let Some(Effects { taken, put_down }) = self.tasks.apply(id, event, from) else {
             self.counters.misplaced += 1;
             return;
@@ -287,7 +292,8 @@ impl Region {
 
     /// Makes a task anew from its log, which was changed otherwise than by one more entry.
     pub(crate) fn read_again(&mut self, id: TaskId, placement: PlacementId, append: u64) {
-        self.home.forget(id);
+        self.let_go_of(id);
+        let before = self.tasks.get(id).and_then(|task| task.current());
         let former = self.tasks.remove(id);
         if let Some(agent) = &former {
             self.registry.adjust(agent, Taken::Down);
@@ -306,7 +312,8 @@ impl Region {
         }
         if let Some((agent, region)) = effects.taken {
             self.registry.adjust(&agent, Taken::Up);
-            if region == self.config.region && append != 0 {
+            let is_new = self.tasks.get(id).and_then(|task| task.current()) != before;
+            if region == self.config.region && append != 0 && is_new {
                 self.deliver(id, &agent);
             }
         }

@@ -24,8 +24,9 @@ pub(crate) struct Asks {
     deadlines: BTreeSet<(Duration, u64)>,
     /// Tasks that other regions were asked to accept, and that have not arrived here.
     pub(crate) arriving: BTreeMap<Ticket, TaskId>,
-    /// Names of tasks that other regions were asked to accept, by their keys, until they arrive.
-    pub(crate) sent_on: BTreeMap<Arc<str>, TaskId>,
+    /// Tasks that other regions were asked to accept, by their keys, until they arrive; with
+    /// digests of what was asked.
+    pub(crate) sent_on: BTreeMap<(PlacementId, Arc<str>), (TaskId, [u8; 16])>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,8 +82,8 @@ pub(crate) enum Asker {
     Gather(Ticket),
     /// A submission that another region is to accept.
     Submit(Ticket, Box<Spec>),
-    /// This region, which takes over tasks of a placement.
-    Takeover(PlacementId),
+    /// This region, which takes over tasks of a placement, up to a decree.
+    Takeover(PlacementId, u64),
     /// A read that looks for a record in several placements, by its ticket.
     Search(Ticket),
 }
@@ -227,7 +228,9 @@ impl Region {
             Asker::Gather(ticket) => self.gathered(ticket, ask.to, answer),
             Asker::Search(ticket) => self.searched(ticket, answer),
             Asker::Submit(ticket, spec) => self.submitted_elsewhere((ticket, spec), answer),
-            Asker::Takeover(placement) => self.told_of_takeover(placement, ask.to, answer),
+            Asker::Takeover(placement, upto) => {
+                self.told_of_takeover((placement, upto), ask.to, answer);
+            }
         }
     }
 

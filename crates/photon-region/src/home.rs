@@ -173,6 +173,9 @@ impl Region {
         if self.disk == Disk::Full || !self.may_decide(id, placement) {
             return false;
         }
+        if self.adopt_end(id) {
+            return true;
+        }
         let task = self.tasks.get(id).expect("it is there: looked up above");
         let avoid = task.worker.as_ref().map(|(agent, _)| agent);
         let Some((agent, region)) = self.pick(&task.target, task.placement, avoid) else {
@@ -414,6 +417,13 @@ impl Region {
         }
         self.home.wait(queued, id);
         self.dispatch(id);
+    }
+
+    /// Lets go of a task, whether it waits or is leased.
+    pub(crate) fn let_go_of(&mut self, id: TaskId) {
+        if let Some(queued) = self.tasks.get(id).map(Task::queued) {
+            self.home.take(&queued, id);
+        }
     }
 
     /// Whether a lease may be taken away, if its time has come.

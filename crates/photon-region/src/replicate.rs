@@ -19,6 +19,7 @@ impl Region {
     pub(crate) fn on_linked(&mut self, peer: RegionId) {
         let Some(session) = self.peers.get_mut(&peer) else { return };
         session.reset(true);
+        self.forget_grant(peer);
         self.links_changed(Whose::Own);
         self.send_seen(peer);
         self.dispatch_all();
@@ -27,6 +28,7 @@ impl Region {
     pub(crate) fn on_unlinked(&mut self, peer: RegionId) {
         let Some(session) = self.peers.get_mut(&peer) else { return };
         session.reset(false);
+        self.forget_grant(peer);
         self.agree.detector.closed(self.now.mono, peer, None);
         self.links_changed(Whose::Own);
         self.fail_asks_to(peer);

@@ -11,10 +11,13 @@ use crate::desk::{Bell, Held};
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
-use crate::task::{Event, Idempotency, Spec, Target, TaskId};
+use crate::task::{Ack, Event, Idempotency, Spec, Target, TaskId};
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
+    /// How long a majority may take to have a task; the client may ask again.
+    const QUORUM_WITHIN: Duration = Duration::from_secs(5);
+
     /// Accepts a task: here, if this region is the home of any of its placement.
     pub(crate) fn submit(&mut self, ticket: Ticket, spec: &Spec, patience: Patience) -> Verdict {
         if let Some(id) = self.asks.arriving.get(&ticket).copied() {
@@ -22,7 +25,9 @@ impl Region {
         }
         match self.check_submission(spec) {
             Ok(Some(id)) => self.submitted(id, None),
-            Ok(None) if self.must_go_elsewhere(spec) => self.submit_elsewhere(ticket, spec),
+            Ok(None) if self.must_go_elsewhere(spec) => {
+                self.submit_elsewhere(ticket, spec, patience)
+            }
             Ok(None) => {
                 let here = self.config.region;
                 let Some(id) = self.new_task_id(spec.placement, here) else {
@@ -111,18 +116,20 @@ impl Region {
     /// Whether this region is the home of nothing of a placement, or has asked another one already
     /// to accept the same.
     fn must_go_elsewhere(&self, spec: &Spec) -> bool {
-        let key = spec.idempotency.as_ref().map(|it| &it.key);
-        let is_under_way = key.is_some_and(|it| self.asks.sent_on.contains_key(it));
-        is_under_way || !self.agree.own.contains_key(&spec.placement)
+        self.sent_on(spec).is_some() || !self.agree.own.contains_key(&spec.placement)
+    }
+
+    /// Returns the task that another region was asked to accept under the same key.
+    fn sent_on(&self, spec: &Spec) -> Option<(TaskId, [u8; 16])> {
+        let key = &spec.idempotency.as_ref()?.key;
+        self.asks.sent_on.get(&(spec.placement, key.clone())).copied()
     }
 
     /// Names a task that the nearest region is to accept which is the home of any of its placement.
     /// Whoever asks again under the same key asks for the same.
     fn name_elsewhere(&mut self, spec: &Spec) -> Option<TaskId> {
-        let key = spec.idempotency.as_ref().map(|it| it.key.clone());
-        let known = key.as_ref().and_then(|it| self.asks.sent_on.get(it));
-        if let Some(id) = known {
-            return Some(*id);
+        if let Some((id, _)) = self.sent_on(spec) {
+            return Some(id);
         }
         let placement = spec.placement;
         let near: Vec<RegionId> = self.registry.near().copied().collect();
@@ -130,24 +137,35 @@ impl Region {
             self.is_reachable(*it) && self.charter.shards_of(placement, *it).next().is_some()
         };
         let id = self.new_task_id(placement, near.into_iter().find(is_fit)?)?;
-        if let Some(key) = key {
+        if let Some(Idempotency { key, digest }) = &spec.idempotency {
             if Asks::SENT_ON_MAX <= self.asks.sent_on.len() {
                 self.asks.sent_on.clear(); // Those may become two, as between any two regions.
             }
-            self.asks.sent_on.insert(key, id);
+            self.asks.sent_on.insert((placement, key.clone()), (id, *digest));
         }
         Some(id)
     }
 
     /// Lets another region accept a task.
-    fn submit_elsewhere(&mut self, ticket: Ticket, spec: &Spec) -> Verdict {
+    fn submit_elsewhere(&mut self, ticket: Ticket, spec: &Spec, patience: Patience) -> Verdict {
         let here = self.config.region;
+        if let Some((task, digest)) = self.sent_on(spec)
+            && spec.idempotency.as_ref().is_some_and(|it| it.digest != digest)
+        {
+            return Refusal::KeyReused { task }.into();
+        }
         let Some(task) = self.name_elsewhere(spec) else {
             return Refusal::HomeUnreachable { region: here }.into();
         };
         let home = self.home_and_epoch(task).map_or(here, |(home, _)| home);
         if home == here {
-            self.forget_sent_on(spec);
+            // Another region may have accepted it: only who has taken over knows whether it has.
+            let until = patience.until(self.now, Self::ARRIVES_WITHIN);
+            if !self.may_decide(task, spec.placement) {
+                let may_wait = self.now.mono < until;
+                let refusal = Refusal::HomeUnreachable { region: here };
+                return if may_wait { Verdict::Wait(Bell::Home, until) } else { refusal.into() };
+            }
             self.accept_task(task, spec);
             return self.submitted(task, Some(spec));
         }
@@ -162,13 +180,13 @@ impl Region {
 
     /// Accepts a task under a name that another region has given it.
     pub(crate) fn submit_as(&mut self, id: TaskId, spec: &Spec) -> Result<(), Refusal> {
-        if self.tasks.get(id).is_some() {
+        let here = self.config.region;
+        let is_fit = self.charter.placement_of(id) == Some(spec.placement);
+        if is_fit && self.tasks.get(id).is_some() {
             return Ok(());
         }
-        let here = self.config.region;
-        let is_fit = self.charter.placement_of(id) == Some(spec.placement)
-            && self.charter.home(spec.placement, id.shard()).is_some_and(|it| it.region == here);
-        if !is_fit {
+        // An earlier home may have accepted it: only who has taken over knows whether it has.
+        if !is_fit || !self.may_decide(id, spec.placement) {
             return Err(Refusal::HomeUnreachable { region: here });
         }
         match self.check_submission(spec) {
@@ -200,12 +218,6 @@ impl Region {
         self.on_command(ticket, Command::Submit(*spec), Patience::Until(self.arrives_until()));
     }
 
-    fn forget_sent_on(&mut self, spec: &Spec) {
-        if let Some(key) = &spec.idempotency {
-            self.asks.sent_on.remove(&key.key);
-        }
-    }
-
     fn arrives_until(&self) -> Duration {
         self.now.mono + Self::ARRIVES_WITHIN
     }
@@ -224,7 +236,6 @@ impl Region {
         }
         self.asks.arriving.remove(&ticket);
         if self.tasks.get(id).is_some() {
-            self.forget_sent_on(spec);
             return self.submitted(id, Some(spec));
         }
         let home = self.home_and_epoch(id).map_or(self.config.region, |(home, _)| home);
@@ -237,7 +248,13 @@ impl Region {
         let repeated = spec.is_none();
         let spec = spec.cloned().unwrap_or_else(|| self.spec(id));
         let summary = task.summary(id, spec, self.home_of_task(id, task.placement));
+        let (ack, placement) = (summary.spec.ack, task.placement);
         let reply = Reply::Submitted { task: summary, repeated };
-        Verdict::Reply(task.append, Ok(reply))
+        match ack {
+            Ack::Region => Verdict::Reply(task.append, Ok(reply)),
+            Ack::Quorum => {
+                self.at_quorum((id, placement), reply, self.now.mono + Self::QUORUM_WITHIN)
+            }
+        }
     }
 }

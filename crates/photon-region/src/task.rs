@@ -173,6 +173,16 @@ pub struct Idempotency {
     pub digest: [u8; 16],
 }
 
+/// Where a task has to be durable before its submission is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ack {
+    /// In the region that accepts it.
+    #[default]
+    Region,
+    /// In a majority of the regions of its placement: the loss of one of them loses nothing.
+    Quorum,
+}
+
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -186,6 +196,8 @@ pub struct Spec {
     pub context: Arc<str>,
     /// Makes a repeated submission harmless.
     pub idempotency: Option<Idempotency>,
+    /// When it is acknowledged.
+    pub ack: Ack,
 }
 
 /// Where a task stands. The last four are terminal.

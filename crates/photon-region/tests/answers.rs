@@ -117,6 +117,7 @@ fn a_wrong_answer_about_a_task_is_a_refusal() {
         message: json(),
         context: "talk".into(),
         idempotency: None,
+        ack: photon_region::Ack::Region,
     };
     let Ok(Reply::Submitted { task, .. }) = planet.get("eu", Command::Submit(spec)) else {
         panic!("it is accepted")

@@ -81,6 +81,7 @@ fn spec(message: &str) -> Spec {
         message: json(message),
         context: "talk".into(),
         idempotency: None,
+        ack: photon_region::Ack::Region,
     }
 }
 

@@ -149,6 +149,20 @@ impl Ledger {
         known.acked_by.get_or_insert(here);
     }
 
+    /// Checks that a task would survive the loss of any one region.
+    pub(crate) fn is_at_quorum(&self, sites: &[Site], task: TaskId) -> Result<(), Broken> {
+        let members = self.tasks.get(&task).map_or(0, |known| known.members);
+        let is_member = |(site, _): &(usize, &Site)| members >> site & 1 == 1;
+        let all = sites.iter().enumerate().filter(is_member);
+        // It may have come in a peer's state rather than as an op.
+        let knows = |it: &Site| it.machine.as_ref().is_none_or(|it| it.knows_task(task));
+        let has = |it: &Site| it.disk.has_synced_event(task, 1) || knows(it);
+        let held = all.filter(|(_, it)| has(it)).count();
+        Promise::Acknowledged.holds(members.count_ones() as usize / 2 < held, || {
+            format!("task {task} was acknowledged at quorum, and only {held} regions have it")
+        })
+    }
+
     /// Takes note that a token was shown to a worker.
     pub(crate) fn claimed(&mut self, task: TaskId, token: Token) {
         let known = self.tasks.get_mut(&task).expect("shown before it is claimed");

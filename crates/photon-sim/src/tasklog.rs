@@ -117,6 +117,7 @@ mod tests {
             message: Json("{}".into()),
             context: "c".into(),
             idempotency: None,
+            ack: photon_region::Ack::Region,
         })
     }
 

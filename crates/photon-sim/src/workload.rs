@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use photon_region::{
-    AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, TaskFilter, TaskId, TaskState,
+    Ack, AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, TaskFilter, TaskId, TaskState,
 };
 use photon_state::PlacementId;
 
@@ -206,6 +206,7 @@ impl Crowd {
             message: Json(text.into()),
             context: format!("c{}", index % 7).into(),
             idempotency: key,
+            ack: if rng.bool() { Ack::Region } else { Ack::Quorum },
         };
         let wants_repeat = rng.u32(0..3) == 0;
         Submission {
@@ -396,6 +397,9 @@ impl Crowd {
         (task, repeated): (TaskId, bool),
     ) -> Result<(), Broken> {
         stage.ledger.acked(task, here);
+        if self.submissions[index as usize].spec.ack == Ack::Quorum {
+            stage.ledger.is_at_quorum(stage.sites, task)?;
+        }
         let submission = &mut self.submissions[index as usize];
         let is_first = submission.task.is_none();
         let before = *submission.task.get_or_insert(task);

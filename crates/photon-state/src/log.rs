@@ -108,6 +108,15 @@ impl Log {
         if index == 0 || run.is_some_and(|run| run.stream != stream) {
             return Placed::Refused;
         }
+        let is_known = index <= self.len() && self.epoch_at(index) == Some(epoch);
+        if is_known || self.beside.contains_key(&(epoch, index)) {
+            return Placed::Refused;
+        }
+        let is_due = index == self.len() + 1 && self.epoch_at(index) == Some(epoch);
+        if run.is_some_and(|run| run.first <= index) && !is_due {
+            self.beside.insert((epoch, index), entry);
+            return Placed::Beside;
+        }
         let goes_on = run.is_some_and(|run| run.first < index);
         let is_last = self.runs.last().is_none_or(|run| run.epoch == epoch);
         let is_awaited = self.beside.contains_key(&(epoch, index + 1));

@@ -69,7 +69,8 @@ impl Sending {
         let (message, context) = in_context(request.message)?;
         let continues = message.task_id.clone();
         let message = Json(serde_json::to_vec(&message).expect("a message is JSON").into());
-        let spec = Spec { target, placement, message, context, idempotency };
+        let ack = photon_region::Ack::Region;
+        let spec = Spec { target, placement, message, context, idempotency, ack };
         Ok(Self { spec, continues, answer, history })
     }
 }

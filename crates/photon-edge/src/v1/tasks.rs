@@ -7,7 +7,8 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::{
-    AtHome, Command, Idempotency, Reply, Spec, Target, TaskDetail, TaskFilter, TaskId, TaskSummary,
+    Ack, AtHome, Command, Idempotency, Reply, Spec, Target, TaskDetail, TaskFilter, TaskId,
+    TaskSummary,
 };
 use photon_state::PlacementId;
 use serde::Deserialize;
@@ -21,8 +22,8 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::{Given, keep};
 use super::regions::NoParams;
 use super::types::{
-    Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskPost, TaskState, Tasks,
-    Worker,
+    Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskAck, TaskPost, TaskState,
+    Tasks, Worker,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
@@ -113,7 +114,11 @@ fn decode(key: Option<std::sync::Arc<str>>, post: TaskPost) -> Result<Spec, Inva
     };
     message.context_id = Some(context.to_string());
     message.task_id = None;
-    Ok(Spec { target, placement, message: keep(&message), context, idempotency })
+    let ack = match post.ack {
+        None | Some(TaskAck::Region) => Ack::Region,
+        Some(TaskAck::Quorum) => Ack::Quorum,
+    };
+    Ok(Spec { target, placement, message: keep(&message), context, idempotency, ack })
 }
 
 fn digest(post: &TaskPost) -> [u8; 16] {

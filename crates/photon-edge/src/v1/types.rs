@@ -47,8 +47,8 @@ pub use replication::{
     DatasetConflicts, Replication, ReplicationLag, ReplicationPeer, Warning, WarningCode,
 };
 pub use task::{
-    Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskEvent, TaskEvents,
-    TaskPost, TaskState, Tasks, Worker,
+    Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskAck, TaskEvent,
+    TaskEvents, TaskPost, TaskState, Tasks, Worker,
 };
 
 pub use topology::{Topology, TopologyFlow, TopologyLink, TopologySend};

@@ -46,6 +46,7 @@ pub(crate) fn task() -> Spec {
         message: json("{}"),
         context: "context".into(),
         idempotency: None,
+        ack: photon_region::Ack::Region,
     }
 }
 

@@ -145,7 +145,13 @@ impl Region {
                 let steady = self.agree.allies.get(&region).map(|it| it.steady_for(now));
                 let is_back = region == self.config.region && !is_down(region)
                     || steady.is_some_and(|it| Self::BACK_AFTER <= it);
-                is_back.then_some(Decree::Back { region })
+                if is_back {
+                    return Some(Decree::Back { region });
+                }
+                // When it was lost, some of its placements may have had nobody left.
+                let heirs = self.heirs_of(region);
+                let has_any = heirs.values().any(|it| !it.is_empty());
+                has_any.then_some(Decree::Fail { region, heirs })
             }
             Standing::Up | Standing::Draining => None,
         })

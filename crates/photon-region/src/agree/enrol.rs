@@ -110,7 +110,10 @@ impl Region {
             (same, 0) if needed <= same => first_life(here),
             (_, 0) => return,
         };
-        let addition = Addition { id: Some(id), ..Addition::default() };
+        // What the group begins with stays what it is, however regions are configured later.
+        let mut founding = self.agree.kept.snapshot.clone();
+        founding.data = self.charter.encode();
+        let addition = Addition { id: Some(id), snapshot: Some(founding), ..Addition::default() };
         self.keep(&addition);
         self.agree.kept.add(addition);
         self.join_group();

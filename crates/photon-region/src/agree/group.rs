@@ -124,7 +124,10 @@ impl Group {
         let is_beyond =
             message.get_msg_type() == MessageType::MsgHeartbeat && last < message.commit;
         let is_known = message.to == self.id();
-        if is_known && is_run && !is_beyond {
+        let conf = message.get_snapshot().get_metadata().get_conf_state();
+        let has_group = message.get_msg_type() != MessageType::MsgSnapshot
+            || !conf.voters.is_empty() && conf.voters.iter().all(|it| !conf.learners.contains(it));
+        if is_known && is_run && !is_beyond && has_group {
             // A message that makes no sense to the library is as good as lost.
             let _ = self.node.step(message);
             self.fix_timeout();

@@ -137,7 +137,8 @@ impl Region {
         self.agree.detector.observers(now, &members);
         self.agree.active = self.agree.kept.active;
         let charter = Charter::decode(&self.agree.kept.snapshot.data);
-        if let Ok(charter) = charter {
+        if let Ok(mut charter) = charter {
+            charter.add_placements(&self.charter);
             self.charter = charter;
         }
         self.agree.append = self.appended();
@@ -232,7 +233,8 @@ impl Region {
     }
 
     fn adopt_charter(&mut self, bytes: &Bytes) {
-        if let Ok(charter) = Charter::decode(bytes) {
+        if let Ok(mut charter) = Charter::decode(bytes) {
+            charter.add_placements(&self.charter);
             let before = std::mem::replace(&mut self.charter, charter);
             self.charter_changed(&before);
         }

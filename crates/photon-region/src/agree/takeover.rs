@@ -124,6 +124,7 @@ impl Region {
             return;
         };
         takeover.ask_at = now + Takeover::ASK_EVERY;
+        let upto = takeover.upto;
         let mut questions = Vec::new();
         for (placement, claims) in &takeover.claims {
             let members = self.config.placements.get(placement).into_iter().flatten();
@@ -133,7 +134,8 @@ impl Region {
         }
         for (to, placement) in questions {
             if self.is_linked(to) {
-                let (asker, question) = (Asker::Takeover(placement), Question::Had(placement));
+                let (asker, question) =
+                    (Asker::Takeover(placement, upto), Question::Had(placement));
                 self.ask(to, asker, question, Takeover::ASK_EVERY);
             }
         }
@@ -143,12 +145,13 @@ impl Region {
     /// Takes in what a region had of a placement.
     pub(crate) fn told_of_takeover(
         &mut self,
-        placement: PlacementId,
+        (placement, upto): (PlacementId, u64),
         from: RegionId,
         answer: Result<Answer, Refusal>,
     ) {
         let Ok(Answer::State(_, seen)) = answer else { return };
-        let takeover = self.agree.takeover.as_mut();
+        // What it had before a later home lost its tenure says too little.
+        let takeover = self.agree.takeover.as_mut().filter(|it| it.upto == upto);
         let Some(claims) = takeover.and_then(|it| it.claims.get_mut(&placement)) else { return };
         claims.entry(from).or_insert(seen);
         self.finish_takeover();
@@ -199,9 +202,10 @@ impl Region {
     }
 
     /// Ends a task as its last worker has ended it at an earlier home, if nobody has claimed it
-    /// since: what came too late to count is still true.
-    pub(crate) fn adopt_end(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get(id).filter(|it| !it.state.is_terminal()) else { return };
+    /// since: what came too late to count is still true. Says whether it did.
+    pub(crate) fn adopt_end(&mut self, id: TaskId) -> bool {
+        let task = self.tasks.get(id).filter(|it| !it.state.is_terminal());
+        let Some(task) = task else { return false };
         let (placement, last) = (task.placement, task.token);
         let log = self.store.log(&task_record(placement, id));
         let fits = |token| token == last;
@@ -216,10 +220,12 @@ impl Region {
             }
             Ok(_) | Err(_) => None,
         });
-        let Some((token, outcome, message)) = end.last() else { return };
-        if self.may_decide(id, placement) && self.check_disk().is_ok() {
+        let Some((token, outcome, message)) = end.last() else { return false };
+        let may_end = self.may_decide(id, placement) && self.check_disk().is_ok();
+        if may_end {
             self.end(id, token, outcome, message);
         }
+        may_end
     }
 
     /// Tells a region that takes over what is durable here of a placement.

@@ -41,6 +41,14 @@ impl Region {
         }
     }
 
+    /// Takes note that a session with a peer begins or ends: what was granted to the process at its
+    /// other end is not granted to the next one, whose clock may begin at the same moment.
+    pub(crate) fn forget_grant(&mut self, peer: RegionId) {
+        if let Some(ally) = self.agree.allies.get_mut(&peer) {
+            ally.grant = None;
+        }
+    }
+
     /// Takes in that a peer lives.
     pub(crate) fn on_beat(&mut self, from: RegionId, beat: &Beat) {
         let now = self.now.mono;
@@ -88,6 +96,12 @@ impl Region {
         let placement = self.charter.placement_of(id)?;
         let home = self.charter.home(placement, id.shard())?;
         Some((home.region, home.epoch))
+    }
+
+    /// Whether a task is known here.
+    #[must_use]
+    pub fn knows_task(&self, id: TaskId) -> bool {
+        self.tasks.get(id).is_some()
     }
 
     /// Returns a task that has not ended.

@@ -78,6 +78,13 @@ impl Charter {
         }
     }
 
+    /// Takes over the homes of placements that it does not know: they were configured later.
+    pub(crate) fn add_placements(&mut self, other: &Self) {
+        for (placement, homes) in &other.homes {
+            self.homes.entry(*placement).or_insert_with(|| homes.clone());
+        }
+    }
+
     /// Returns the placement that a task lives in, by its name.
     pub(crate) fn placement_of(&self, id: TaskId) -> Option<PlacementId> {
         self.homes.keys().find(|it| placement_tag(**it) == id.placement_tag()).copied()

@@ -10,7 +10,7 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::{OUTCOMES, read_json, read_of, write_json, write_of};
 use crate::contract::AgentSpec;
-use crate::task::{Chunk, Event, Idempotency, Note, Requeue, Spec, Target, Token};
+use crate::task::{Ack, Chunk, Event, Idempotency, Note, Requeue, Spec, Target, Token};
 
 const REQUEUES: [Requeue; 2] = [Requeue::Lapsed, Requeue::Declined];
 
@@ -82,7 +82,7 @@ fn room_for(event: &Event) -> usize {
     /// Tags, lengths and numbers.
     const REST: usize = 32;
     let texts = match event {
-        Event::Submitted(Spec { target, placement, message, context, idempotency }) => {
+        Event::Submitted(Spec { target, placement, message, context, idempotency, ack: _ }) => {
             let (Target::Skill(name) | Target::Agent(name)) = target;
             let idempotency = idempotency.as_ref().map_or(0, |it| it.key.len() + it.digest.len());
             message.0.len() + context.len() + name.len() + placement.as_str().len() + idempotency
@@ -130,9 +130,11 @@ pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
 }
 
 pub(super) fn write_spec(writer: &mut Writer, spec: &Spec) {
-    let (tag, name) = match &spec.target {
-        Target::Skill(skill) => (1, skill),
-        Target::Agent(agent) => (2, agent),
+    let (tag, name) = match (&spec.target, spec.ack) {
+        (Target::Skill(skill), Ack::Region) => (1, skill),
+        (Target::Agent(agent), Ack::Region) => (2, agent),
+        (Target::Skill(skill), Ack::Quorum) => (3, skill),
+        (Target::Agent(agent), Ack::Quorum) => (4, agent),
     };
     writer.tag(tag);
     writer.text(name);
@@ -146,9 +148,11 @@ pub(super) fn write_spec(writer: &mut Writer, spec: &Spec) {
 }
 
 pub(super) fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
-    let target = match reader.tag()? {
-        1 => Target::Skill(reader.text()?.into()),
-        2 => Target::Agent(reader.text()?.into()),
+    let (target, ack) = match reader.tag()? {
+        1 => (Target::Skill(reader.text()?.into()), Ack::Region),
+        2 => (Target::Agent(reader.text()?.into()), Ack::Region),
+        3 => (Target::Skill(reader.text()?.into()), Ack::Quorum),
+        4 => (Target::Agent(reader.text()?.into()), Ack::Quorum),
         _ => return Err(reader.malformed("target")),
     };
     Ok(Spec {
@@ -159,6 +163,7 @@ pub(super) fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
         idempotency: reader.option(|reader| {
             Ok(Idempotency { key: reader.text()?.into(), digest: reader.fixed()? })
         })?,
+        ack,
     })
 }
 
@@ -215,6 +220,7 @@ mod tests {
             message: json("{}"),
             context: "c".into(),
             idempotency: Some(Idempotency { key: "k".into(), digest: [7; 16] }),
+            ack: Ack::Quorum,
         };
         let token = Token::new(1, 2);
         let chunk = Chunk {

@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::StreamId;
+use photon_state::{PlacementId, StreamId};
 
 use super::refusal::DataRefusal;
 use super::{DataReply, WriteLevel, Written};
 use crate::contract::{Reply, Ticket};
 use crate::desk::Held;
 use crate::region::Region;
+use crate::task::TaskId;
+use crate::tasks::task_record;
+use crate::verdict::Verdict;
 
 /// Writes that wait for their level.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Pending {
     pub(super) append: u64,
     pub(super) level: WriteLevel,
     pub(super) written: Written,
+    /// What is answered instead of what was written.
+    pub(super) reply: Option<Reply>,
     pub(super) until: Duration,
 }
 
@@ -58,6 +63,27 @@ impl Levels {
 }
 
 impl Region {
+    /// Lets a reply about a task wait until all that is known of the task here is durable in a
+    /// majority of its placement.
+    pub(crate) fn at_quorum(
+        &self,
+        (task, placement): (TaskId, PlacementId),
+        reply: Reply,
+        until: Duration,
+    ) -> Verdict {
+        let log = self.store.log(&task_record(placement, task));
+        let runs = log.map_or(&[][..], photon_state::Log::runs);
+        let seen = self.store.seen();
+        let marks = runs.iter().map(|run| (run.stream, seen.of(&run.stream))).collect();
+        let members = self.config.placements.get(&placement).map_or(1, BTreeSet::len);
+        let region = self.config.region;
+        let (records, session) = (Vec::new(), photon_state::Seen::default());
+        let written = Written { records, region, durable_in: 1, members, session };
+        let (append, level) = (self.appended(), WriteLevel::Quorum);
+        let reply = Some(reply);
+        Verdict::Level(Box::new(Pending { marks, append, level, written, reply, until }))
+    }
+
     /// Lets writes wait until they have reached their level; they may have already.
     pub(crate) fn await_level(&mut self, ticket: Ticket, pending: Pending) {
         let unmet = pending.marks.iter().copied().find(|(stream, seq)| {
@@ -70,7 +96,8 @@ impl Region {
         }
         let durable_in = self.reached(&pending);
         let written = Written { durable_in, ..pending.written };
-        let reply = Reply::Data(Box::new(DataReply::Written(written)));
+        let written = || Reply::Data(Box::new(DataReply::Written(written)));
+        let reply = pending.reply.unwrap_or_else(written);
         self.say(0, Held::Reply(ticket, Ok(reply)));
     }
 
@@ -97,7 +124,7 @@ impl Region {
 
     /// Looks at the writes that wait for a stream: more of it is durable somewhere.
     pub(crate) fn settle(&mut self, stream: StreamId) {
-        if self.data.levels.waiting.is_empty() || stream != self.own_stream(stream.placement) {
+        if self.data.levels.waiting.is_empty() {
             return;
         }
         // A placement may have been taken out of the configuration, while a peer still names it.
@@ -122,10 +149,10 @@ impl Region {
 
     /// Looks at all writes that wait: a peer has said what it has.
     pub(crate) fn settle_all(&mut self) {
-        let placements: Vec<_> = self.config.placements.keys().copied().collect();
-        for placement in placements {
-            self.settle(self.own_stream(placement));
-        }
+        let waiting = self.data.levels.waiting.keys();
+        let mut streams: Vec<StreamId> = waiting.map(|(stream, ..)| *stream).collect();
+        streams.dedup();
+        streams.into_iter().for_each(|stream| self.settle(stream));
     }
 
     /// Refuses the writes whose level was not reached in time, and says what was.

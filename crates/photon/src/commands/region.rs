@@ -113,14 +113,16 @@ mod tests {
         let json = r#"{"planet":"dev","version":"0","here":"a","placements":{},"regions":[
             {"name":"a","city":"Dublin","country":"IE","continent":"EU","latitude":0,
              "longitude":0,"privacy":"gdpr","api":"http://x","health":"self","lag_ops":0,
+             "verdict":"up","shards":512,
              "counts":{"agents":3,"agents_online":2,"waiting":0,"tasks":{}}},
             {"name":"b","city":"","country":"","continent":"EU","latitude":0,"longitude":0,
              "privacy":"gdpr","api":"http://y","health":"unlinked","lag_ops":7,
+             "verdict":"down","shards":0,
              "round_trip_ms":80.4}]}"#;
         let text = table(&serde_json::from_str(json).unwrap()).render(Colour::Off);
-        let expected = "REGION  CITY        HEALTH     RTT  LAG  AGENTS  API\n\
-                        a       Dublin, IE  answers      -    -     2/3  http://x\n\
-                        b                   no link  80 ms    7       -  http://y\n";
+        let expected = "REGION  CITY        HEALTH   SHARDS    RTT  LAG  AGENTS  API\n\
+                        a       Dublin, IE  answers     512      -    -     2/3  http://x\n\
+                        b                   down          0  80 ms    7       -  http://y\n";
         assert_eq!(text, expected);
     }
 }

@@ -41,6 +41,20 @@ pub struct TaskPost {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[!-~]{1,128}$")]
     pub context_id: Option<String>,
+    /// Where it has to be durable before it is acknowledged: `region` when absent.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ack: Option<TaskAck>,
+}
+
+/// Where a task has to be durable before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskAck {
+    /// In the region that accepts it.
+    Region,
+    /// In a majority of the regions of its placement: the loss of one of them loses nothing.
+    Quorum,
 }
 
 /// A task.
