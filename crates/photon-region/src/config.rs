@@ -58,7 +58,7 @@ impl Config {
     /// How many regions vote on a planet that has as many.
     const VOTERS_MAX: usize = 5;
     /// Regions that are nearer to each other may be lost together.
-    const APART_KM: f64 = 250.0;
+    const APART_KM: u64 = 250;
 
     /// Returns the regions that vote on what all agree on, when the planet is founded: an odd
     /// number, near to each other, but not so near that one mishap takes two of them.
@@ -82,8 +82,7 @@ impl Config {
         let mut voters: Vec<&RegionId> = Vec::new();
         for is_strict in [true, false] {
             for region in &near {
-                let is_apart =
-                    |it: &&RegionId| Self::APART_KM as u64 <= km(it, region) || !is_strict;
+                let is_apart = |it: &&RegionId| Self::APART_KM <= km(it, region) || !is_strict;
                 let is_new = !voters.contains(region) && voters.iter().all(is_apart);
                 if is_new && voters.len() < count {
                     voters.push(region);

@@ -122,9 +122,7 @@ impl Region {
 
     /// Takes up the tasks of this home where the log left them.
     pub(crate) fn resume_home(&mut self) {
-        let open = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal());
-        let open: Vec<TaskId> = open.map(|(id, _)| id).collect();
-        open.into_iter().for_each(|id| self.resume_task(id));
+        self.resume_tasks(|_| true);
         self.dispatch_all();
     }
 

@@ -241,7 +241,6 @@ impl Region {
     }
 
     fn take_agreed(&mut self, entry: &Entry) {
-        let before = self.charter.clone();
         let index = entry.index;
         let mut decree = Decree::decode(&entry.data).ok();
         if is_group_change(entry) {
@@ -254,6 +253,7 @@ impl Region {
         }
         self.charter.index = index;
         if let Some(decree) = decree {
+            let before = self.charter.clone();
             self.charter.follow(index, &decree);
             self.charter_changed(&before);
         }
