@@ -15,7 +15,7 @@ use photon_region::data::{
     Policy, ReadHow, ReadLevel, Write, WriteLevel,
 };
 use photon_region::{
-    AgentSpec, Command, Input, Json, Message, Output, Region, Spec, Target, encode_message,
+    Ack, AgentSpec, Command, Input, Json, Message, Output, Region, Spec, Target, encode_message,
 };
 use photon_state::{Now, PlacementId, Seen};
 
@@ -158,6 +158,7 @@ fn messages() -> Vec<Message> {
             message: json(),
             context: "context".into(),
             idempotency: None,
+            ack: Ack::Region,
         }),
     );
     heard.messages

@@ -93,6 +93,13 @@ impl Planet {
         self.photon(&["region", act, region]).await.ok();
     }
 
+    /// Removes all that a region keeps, as if its disk were lost. It must not run.
+    pub(crate) fn lose_disk(&self, region: &str) {
+        let folder = self.folder.path().join("photon/dev").join(region);
+        std::fs::remove_dir_all(folder.join("log")).expect("a region has a log");
+        std::fs::remove_file(folder.join("photon.meta")).expect("a region has a name for its log");
+    }
+
     /// Starts `photon agent run` attached to a region.
     pub(crate) async fn agent(
         &self,

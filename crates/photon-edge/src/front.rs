@@ -249,6 +249,7 @@ impl Front {
             | Command::Task(_)
             | Command::Tasks { .. }
             | Command::AtHome(_)
+            | Command::Govern(_)
             | Command::Topology => Duration::ZERO,
         };
         let patience = asked + self.limits().request_timeout;

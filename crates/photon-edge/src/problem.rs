@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::data::DataRefusal;
-use photon_region::{Large, Refusal, TaskId};
+use photon_region::{GovernRefusal, Large, Refusal, TaskId};
 use photon_state::RegionId;
 
 use crate::body::BodyError;
@@ -44,6 +44,7 @@ pub(crate) enum Kind {
     NoteGap,
     DeclaredOtherwise,
     NotEmpty,
+    UnsafeChange,
     Overdrawn,
     PositionTooOld,
     Unexpected,
@@ -68,6 +69,7 @@ pub(crate) enum Kind {
     HomeUnreachable,
     MasterMoves,
     CatchingUp,
+    NotAgreed,
     LevelNotReached,
     ReadNotReached,
     DeciderUnreachable,
@@ -82,7 +84,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 53] = [
+    pub(crate) const ALL: [Self; 55] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -103,6 +105,7 @@ impl Kind {
         Self::NoteGap,
         Self::DeclaredOtherwise,
         Self::NotEmpty,
+        Self::UnsafeChange,
         Self::Overdrawn,
         Self::PositionTooOld,
         Self::Unexpected,
@@ -127,6 +130,7 @@ impl Kind {
         Self::HomeUnreachable,
         Self::MasterMoves,
         Self::CatchingUp,
+        Self::NotAgreed,
         Self::LevelNotReached,
         Self::ReadNotReached,
         Self::DeciderUnreachable,
@@ -165,6 +169,7 @@ impl Kind {
             Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
             Self::DeclaredOtherwise => (S::CONFLICT, "declared-otherwise", "Declared otherwise"),
             Self::NotEmpty => (S::CONFLICT, "not-empty", "Dataset is not empty"),
+            Self::UnsafeChange => (S::CONFLICT, "unsafe-change", "Unsafe change of the planet"),
             Self::Overdrawn => (S::CONFLICT, "overdrawn", "Counter overdrawn"),
             Self::PositionTooOld => (S::GONE, "position-too-old", "Position too old"),
             Self::Unexpected => (S::PRECONDITION_FAILED, "unexpected", "Precondition failed"),
@@ -193,6 +198,7 @@ impl Kind {
             Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
             Self::MasterMoves => (away, "master-moves", "Master moves"),
             Self::CatchingUp => (away, "catching-up", "Catching up"),
+            Self::NotAgreed => (away, "not-agreed", "Not agreed"),
             Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
             Self::ReadNotReached => (away, "read-not-reached", "Read level not reached"),
             Self::DeciderUnreachable => {
@@ -296,7 +302,33 @@ impl From<Refusal> for Problem {
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }
             Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
+            Refusal::Govern(refusal) => refusal.into(),
             Refusal::Data(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<GovernRefusal> for Problem {
+    fn from(refusal: GovernRefusal) -> Self {
+        use GovernRefusal as R;
+        let detail = refusal.to_string();
+        let at = |kind: Kind, region: RegionId| Self {
+            region: Some(region.to_string()),
+            ..kind.problem(detail.clone())
+        };
+        let voters =
+            |kind: Kind| Self { field: Some("voters".to_owned()), ..kind.problem(detail.clone()) };
+        match refusal {
+            R::NotMember(region) => at(Kind::NoSuchRegion, region),
+            R::AlreadyMember(region)
+            | R::NotConfigured(region)
+            | R::NotHeard(region)
+            | R::Votes(region)
+            | R::HasShards { region, shards: _ }
+            | R::NobodyElse { region, placement: _ } => at(Kind::UnsafeChange, region),
+            R::NoVoter | R::TooManyVoters(_) => voters(Kind::InvalidBody),
+            R::WouldLoseQuorum { .. } => voters(Kind::UnsafeChange),
+            R::NotAgreed => Kind::NotAgreed.problem(detail),
         }
     }
 }

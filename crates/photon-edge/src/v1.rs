@@ -10,6 +10,7 @@ mod leases;
 mod message;
 mod moves;
 mod openapi;
+mod planet;
 mod regions;
 mod replication;
 mod tasks;
@@ -28,6 +29,7 @@ use crate::{Front, health, metrics};
 pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
     let router = OpenApiRouter::with_openapi(openapi::head(front))
         .merge(regions::router())
+        .merge(planet::router())
         .merge(topology::router())
         .merge(replication::router())
         .merge(agents::router())

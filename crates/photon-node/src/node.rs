@@ -71,6 +71,8 @@ pub struct NodeConfig {
     pub region: RegionId,
     /// All regions of the planet, this one too, with their places.
     pub regions: BTreeMap<RegionId, Place>,
+    /// The regions that vote when the planet is founded; if there is none, they are chosen.
+    pub voters: BTreeSet<RegionId>,
     /// The regions of each placement; `global` is always all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that the configuration declares.
@@ -333,7 +335,7 @@ fn open(
         regions: config.regions,
         placements: config.placements,
         datasets: config.datasets,
-        voters: std::collections::BTreeSet::new(),
+        voters: config.voters,
         topology: config.topology,
         limits: config.limits,
         seed: crate::random::number(),

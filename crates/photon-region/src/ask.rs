@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
 
-use crate::contract::{Answer, AtHome, Message, Output, Question, Reply, Ticket};
-use crate::data::{DataRefusal, ReplyKind};
+use crate::contract::{AtHome, Command, Message, Output, Reply, Ticket};
+use crate::data::{DataRefusal, ReplyKind, is_guest};
 use crate::desk::{Bell, Held};
+use crate::govern::Govern;
+use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::{Spec, TaskId, TaskState};
@@ -24,6 +26,8 @@ pub(crate) struct Asks {
     deadlines: BTreeSet<(Duration, u64)>,
     /// Tasks that other regions were asked to accept, and that have not arrived here.
     pub(crate) arriving: BTreeMap<Ticket, TaskId>,
+    /// What other regions were asked to accept without a key, and may be asked once more.
+    pub(crate) named: BTreeMap<Ticket, TaskId>,
     /// Tasks that other regions were asked to accept, by their keys, until they arrive; with
     /// digests of what was asked.
     pub(crate) sent_on: BTreeMap<(PlacementId, Arc<str>), (TaskId, [u8; 16])>,
@@ -44,15 +48,17 @@ enum Wanted {
     Data(ReplyKind),
     State,
     Rights,
+    Planet,
 }
 
 impl Wanted {
     fn by(question: &Question) -> Self {
         match question {
-            Question::Task(_) => Self::Standing,
+            Question::Task(..) => Self::Standing,
             Question::Data(command) => Self::Data(command.reply_kind()),
-            Question::State { .. } | Question::Had(_) => Self::State,
+            Question::State { .. } | Question::Had { .. } => Self::State,
             Question::Rights { .. } => Self::Rights,
+            Question::Govern(_) => Self::Planet,
         }
     }
 
@@ -62,10 +68,11 @@ impl Wanted {
             Ok(Answer::Standing(..)) => self == Self::Standing,
             Ok(Answer::Data(reply)) => match self {
                 Self::Data(kind) => reply.is(kind),
-                Self::Standing | Self::State | Self::Rights => false,
+                Self::Standing | Self::State | Self::Rights | Self::Planet => false,
             },
             Ok(Answer::State(..)) => self == Self::State,
             Ok(Answer::Rights(_)) => self == Self::Rights,
+            Ok(Answer::Planet(_)) => self == Self::Planet,
             Err(_) => true,
         }
     }
@@ -78,12 +85,23 @@ pub(crate) enum Asker {
     Nobody,
     /// A command.
     Command(Ticket),
+    /// A command about a task, by what it asks of the home, and until when it may wait.
+    AtHome(Ticket, Box<AtHome>, Duration),
     /// A read that gathers the states of several regions, by its ticket.
     Gather(Ticket),
-    /// A submission that another region is to accept.
-    Submit(Ticket, Box<Spec>),
-    /// This region, which takes over tasks of a placement, up to a decree.
-    Takeover(PlacementId, u64),
+    /// A submission that another region is to accept, and until when it may wait.
+    Submit(Ticket, Box<Spec>, Duration),
+    /// A command that the leader is to bring about, and until when it may wait.
+    Govern(Ticket, Box<Govern>, Duration),
+    /// This region, which takes over tasks.
+    Takeover {
+        /// Of which placement.
+        placement: PlacementId,
+        /// Up to which decree.
+        upto: u64,
+        /// Whether it asks for the word of an earlier home.
+        is_word: bool,
+    },
     /// A read that looks for a record in several placements, by its ticket.
     Search(Ticket),
 }
@@ -92,7 +110,9 @@ impl Asks {
     /// Keys of submissions that are on their way; beyond it they are forgotten.
     pub(crate) const SENT_ON_MAX: usize = 10_000;
     /// How long a command waits until this region may decide about its tasks.
-    const HOME_WITHIN: Duration = Duration::from_secs(5);
+    pub(crate) const HOME_WITHIN: Duration = Duration::from_secs(5);
+    /// The same of a peer's command: its region asks again.
+    const GUEST_WITHIN: Duration = Duration::from_secs(3);
     /// How long a home may take; the client may ask again.
     const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -102,6 +122,7 @@ impl Asks {
             open: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             arriving: BTreeMap::new(),
+            named: BTreeMap::new(),
             sent_on: BTreeMap::new(),
         }
     }
@@ -131,25 +152,86 @@ impl Region {
         ask: &AtHome,
         patience: Patience,
     ) -> Verdict {
+        if is_guest(ticket) {
+            return self.decide_for_guest(ticket, ask, patience);
+        }
         self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
             Ok(home) => home,
             Err(refusal) => return refusal.into(),
         };
         let until = patience.until(self.now, Asks::HOME_WITHIN);
-        let is_ready = home != self.config.region || self.is_ready(ask.task());
+        let is_here = home == self.config.region;
+        let is_ready = if is_here { self.is_ready(ask.task()) } else { self.is_reachable(home) };
+        // Another region may soon be the home.
         if !is_ready && self.now.mono < until {
             return Verdict::Wait(Bell::Home, until);
         }
-        if home == self.config.region {
+        if is_here {
             let (append, answer) = self.decide_at_home(ask);
             return Verdict::Reply(append, answer.map(standing));
         }
-        if !self.is_reachable(home) {
+        if !is_ready || patience == Patience::Spent {
             return Refusal::HomeUnreachable { region: home }.into();
         }
-        self.ask_home(home, Asker::Command(ticket), ask.clone());
+        let asker = Asker::AtHome(ticket, Box::new(ask.clone()), until);
+        self.ask_home(home, asker, ask.clone());
         Verdict::Asked
+    }
+
+    /// Takes in what a peer asks of the home of a task, which knows the charter up to a decree.
+    pub(crate) fn on_task_asked(
+        &mut self,
+        (from, number): (RegionId, u64),
+        ask: AtHome,
+        decree: u64,
+    ) {
+        let is_here = self.home_of(ask.task()).is_ok_and(|it| it == self.config.region);
+        let is_soon =
+            if is_here { !self.is_ready(ask.task()) } else { self.charter.index < decree };
+        if is_soon && self.may_ask(from, &ask) {
+            return self.welcome(from, number, Command::AtHome(ask));
+        }
+        let (append, answer) = self.answer(from, &ask);
+        self.say(append, Held::Answer(from, number, answer));
+    }
+
+    /// Decides for a peer, once this region may, or says that it may not.
+    fn decide_for_guest(&mut self, ticket: Ticket, ask: &AtHome, patience: Patience) -> Verdict {
+        let until = patience.until(self.now, Asks::GUEST_WITHIN);
+        let is_here = self.home_of(ask.task()).is_ok_and(|it| it == self.config.region);
+        let may_come =
+            if is_here { !self.is_ready(ask.task()) } else { patience == Patience::Fresh };
+        if may_come && self.now.mono < until {
+            return Verdict::Wait(Bell::Home, until);
+        }
+        let may_ask = self.guest_of(ticket).is_some_and(|from| self.may_ask(from, ask));
+        if !may_ask {
+            return Refusal::NoSuchTask(ask.task()).into();
+        }
+        let (append, answer) = self.decide_at_home(ask);
+        Verdict::Reply(append, answer.map(standing))
+    }
+
+    /// A region outside a task's placement does not even hear whether there is such a task.
+    fn may_ask(&self, from: RegionId, ask: &AtHome) -> bool {
+        let placement = match ask {
+            AtHome::Submit { spec, .. } => Some(spec.placement),
+            AtHome::Heartbeat(_)
+            | AtHome::Note { .. }
+            | AtHome::Finish { .. }
+            | AtHome::Decline(_)
+            | AtHome::Cancel { .. } => self.tasks.get(ask.task()).map(|task| task.placement),
+        };
+        placement.is_some_and(|it| self.may_hold(from, it))
+    }
+
+    fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Result<Answer, Refusal>) {
+        if !self.may_ask(from, ask) {
+            return (0, Err(Refusal::NoSuchTask(ask.task())));
+        }
+        let (append, answer) = self.decide_at_home(ask);
+        (append, answer.map(|(state, generation)| Answer::Standing(state, generation)))
     }
 
     /// Returns the home of a task, by its name; it need not be known here.
@@ -161,7 +243,8 @@ impl Region {
 
     /// Asks the home of a task.
     pub(crate) fn ask_home(&mut self, to: RegionId, asker: Asker, ask: AtHome) {
-        self.ask(to, asker, Question::Task(ask), Asks::ANSWER_WITHIN);
+        let decree = self.charter.index;
+        self.ask(to, asker, Question::Task(ask, decree), Asks::ANSWER_WITHIN);
     }
 
     /// Asks a region, and gives up after a while.
@@ -201,37 +284,76 @@ impl Region {
         let Some(ask) = self.asks.close(number) else { return };
         match ask.asker {
             Asker::Nobody => {}
+            Asker::AtHome(ticket, asked, until) => {
+                self.home_answered((ticket, asked, until), ask.to, answer);
+            }
             Asker::Command(ticket) => {
                 let mut answer = answer;
                 let data = match &mut answer {
                     Ok(Answer::Data(reply)) => Some(&mut **reply),
-                    Ok(Answer::Standing(..) | Answer::State(..) | Answer::Rights(_)) | Err(_) => {
-                        None
-                    }
+                    Ok(
+                        Answer::Standing(..)
+                        | Answer::State(..)
+                        | Answer::Rights(_)
+                        | Answer::Planet(_),
+                    )
+                    | Err(_) => None,
                 };
                 self.data.give_back_session(ticket, data);
-                let reply = match answer {
-                    Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
-                    Ok(Answer::Data(reply)) => Ok(Reply::Data(reply)),
-                    Ok(Answer::State(..) | Answer::Rights(_)) => {
-                        unreachable!("no command asks for it, and answers are checked")
+                let reply = answer.map(|answer| match answer {
+                    Answer::Data(reply) => Reply::Data(reply),
+                    Answer::Standing(..)
+                    | Answer::State(..)
+                    | Answer::Rights(_)
+                    | Answer::Planet(_) => {
+                        unreachable!("no other command asks for it, and answers are checked")
                     }
-                    // It has become its home and has not heard of it yet.
-                    Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
-                        Err(Refusal::HomeUnreachable { region: ask.to })
-                    }
-                    Err(refusal) => Err(refusal),
-                };
+                });
                 self.counters.refused += u64::from(reply.is_err());
                 self.say(0, Held::Reply(ticket, reply));
             }
             Asker::Gather(ticket) => self.gathered(ticket, ask.to, answer),
             Asker::Search(ticket) => self.searched(ticket, answer),
-            Asker::Submit(ticket, spec) => self.submitted_elsewhere((ticket, spec), answer),
-            Asker::Takeover(placement, upto) => {
-                self.told_of_takeover((placement, upto), ask.to, answer);
+            Asker::Submit(ticket, spec, until) => {
+                self.submitted_elsewhere((ticket, spec, until), answer);
+            }
+            Asker::Govern(ticket, wanted, until) => {
+                self.governed((ticket, wanted, until), answer);
+            }
+            Asker::Takeover { placement, upto, is_word } => {
+                self.told_of_takeover((placement, upto, is_word), ask.to, answer);
             }
         }
+    }
+
+    /// Answers a command about a task as its home did; or asks again if the home has moved, or may.
+    fn home_answered(
+        &mut self,
+        (ticket, asked, until): (Ticket, Box<AtHome>, Duration),
+        from: RegionId,
+        answer: Result<Answer, Refusal>,
+    ) {
+        let reply = match answer {
+            Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
+            Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_) | Answer::Planet(_)) => {
+                unreachable!("nobody asks a home for it, and answers are checked")
+            }
+            // It has become its home and has not heard of it yet.
+            Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
+                Err(Refusal::HomeUnreachable { region: from })
+            }
+            Err(refusal) => Err(refusal),
+        };
+        if matches!(reply, Err(Refusal::HomeUnreachable { .. })) && self.now.mono < until {
+            let has_moved = self.home_of(asked.task()).is_ok_and(|it| it != from);
+            let command = Command::AtHome(*asked);
+            if has_moved {
+                return self.on_command(ticket, command, Patience::Until(until));
+            }
+            return self.desk.park(ticket, command, Bell::Home, until);
+        }
+        self.counters.refused += u64::from(reply.is_err());
+        self.say(0, Held::Reply(ticket, reply));
     }
 
     /// Gives up a question: whether it was heard is not known.
@@ -239,7 +361,7 @@ impl Region {
         let Some(ask) = self.asks.open.get(&number) else { return };
         let region = ask.to;
         let refusal = match ask.wanted {
-            Wanted::Standing => Refusal::HomeUnreachable { region },
+            Wanted::Standing | Wanted::Planet => Refusal::HomeUnreachable { region },
             Wanted::Data(_) | Wanted::State | Wanted::Rights => {
                 DataRefusal::DeciderUnreachable { region, was_sent: true }.into()
             }

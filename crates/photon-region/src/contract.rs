@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::crdt::Value;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::agree::Beat;
-use crate::data::{DataCommand, DataReply, DatasetName};
+use crate::data::{DataCommand, DataReply};
+use crate::govern::{Govern, PlanetView};
 use crate::notice::Notice;
+use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
 use crate::task::{
@@ -169,6 +170,29 @@ pub enum Command {
     Data(DataCommand),
     /// Show who sends whose ops to whom.
     Topology,
+    /// Show or change what all regions agree on.
+    Govern(Govern),
+}
+
+impl Command {
+    /// Whether its reply may have to wait for something to happen.
+    pub(crate) fn may_wait(&self) -> bool {
+        match self {
+            Self::Events { .. }
+            | Self::Acquire { .. }
+            | Self::Task(_)
+            | Self::Submit(_)
+            | Self::AtHome(_)
+            | Self::Govern(_)
+            | Self::Data(_) => true,
+            Self::Register(_)
+            | Self::Deregister(_)
+            | Self::Agent(_)
+            | Self::Agents { .. }
+            | Self::Tasks { .. }
+            | Self::Topology => false,
+        }
+    }
 }
 
 /// What only the home of a task can decide. All of it may safely be said twice.
@@ -274,6 +298,8 @@ pub enum Reply {
     Data(Box<DataReply>),
     /// To `Topology`.
     Topology(Box<TopologyView>),
+    /// To `Govern`: the planet as it has become.
+    Planet(PlanetView),
 }
 
 /// An event with its place in the task's log.
@@ -423,62 +449,6 @@ pub enum Message {
     Ping(u64),
     /// What was sent.
     Pong(u64),
-}
-
-/// What one region may ask of another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Of the home of a task.
-    Task(AtHome),
-    /// What a client wants that has turned to the wrong region.
-    Data(Box<DataCommand>),
-    /// The state of a record, to be merged with that of others.
-    State {
-        /// The dataset.
-        dataset: DatasetName,
-        /// Where the record lives.
-        placement: PlacementId,
-        /// The record.
-        key: Bytes,
-    },
-    /// Rights of a bounded counter, which come as an op of the region that gives them.
-    Rights {
-        /// The dataset.
-        dataset: DatasetName,
-        /// Where the counter lives.
-        placement: PlacementId,
-        /// The counter.
-        key: Bytes,
-        /// How many at most.
-        rights: u64,
-    },
-    /// What of a placement is durable there, to become the home of its tasks.
-    Had(PlacementId),
-}
-
-/// What a region answers to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Where a task stands: its state and its generation.
-    Standing(TaskState, u64),
-    /// What the client shall hear.
-    Data(Box<DataReply>),
-    /// What a record is there, if it is, and what was seen of its placement; to `Had` the latter.
-    State(Option<Value>, Seen),
-    /// How many rights it gives.
-    Rights(u64),
-}
-
-impl Answer {
-    /// Returns about how many bytes it takes on a link.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        match self {
-            Self::Standing(..) | Self::State(None, _) | Self::Rights(_) => 0,
-            Self::Data(reply) => reply.weight(),
-            Self::State(Some(value), _) => value.weight(),
-        }
-    }
 }
 
 /// A worker's token beside the one that is in force.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use photon_state::{RegionId, StreamId};
 use rustc_hash::FxHashMap;
 
-use crate::contract::{Answer, Command, Message, Reply, Ticket};
+use crate::contract::{Command, Message, Reply, Ticket};
 use crate::data::{DatasetName, MoveId};
+use crate::question::Answer;
 use crate::refusal::Refusal;
 use crate::task::{AgentName, TaskId};
 
@@ -38,8 +39,10 @@ pub(crate) enum Bell {
     Peers,
     /// The end of a move.
     Move(MoveId),
-    /// This region may decide about tasks again, or about more of them.
+    /// This region may decide about tasks again, or about more of them; or another one may.
     Home,
+    /// What all regions agree on may have changed.
+    Charter,
 }
 
 /// A command that waits.

@@ -199,7 +199,10 @@ impl Region {
         avoid: Option<&AgentName>,
     ) -> Option<(AgentName, RegionId)> {
         let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
-        self.registry.pick((target, placement), avoid, may)
+        // Whoever is not well is spared while others have room.
+        let is_well = |region| may(region) && self.agree.is_well(region);
+        let well = self.registry.pick((target, placement), avoid, is_well);
+        well.or_else(|| self.registry.pick((target, placement), avoid, may))
     }
 
     /// Picks the agent that a task would be given to at its submission, and changes nothing:

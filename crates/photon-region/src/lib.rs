@@ -12,10 +12,12 @@ mod contract;
 pub mod data;
 mod desk;
 pub mod detect;
+mod govern;
 mod home;
 mod lag;
 mod links;
 mod notice;
+mod question;
 mod reach;
 mod read;
 mod refusal;
@@ -36,10 +38,12 @@ pub use agree::Beat;
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
-    Agent, AgentSpec, Answer, AtHome, Command, Disk, Input, Lease, Message, Output, Question,
-    Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
+    Agent, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply, Stamped,
+    TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
+pub use govern::{Govern, GovernRefusal, MemberView, PlanetView};
 pub use notice::{ConflictRate, ConflictSample, Notice};
+pub use question::{Answer, Question};
 pub use refusal::{Large, Queue, Refusal};
 pub use region::Region;
 pub use repair::inspect_comparison;

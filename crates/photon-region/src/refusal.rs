@@ -7,6 +7,7 @@ use photon_state::{PlacementId, RegionId};
 
 use crate::contract::TokenPair;
 use crate::data::DataRefusal;
+use crate::govern::GovernRefusal;
 use crate::task::{AgentName, Skill, TaskId, TaskState};
 
 /// Why a command was turned down. Nothing of it was done, unless it says so.
@@ -115,6 +116,9 @@ pub enum Refusal {
         /// The home.
         region: RegionId,
     },
+    /// It is about what all regions agree on.
+    #[error(transparent)]
+    Govern(#[from] GovernRefusal),
     /// It is about datasets and their records.
     #[error(transparent)]
     Data(#[from] DataRefusal),

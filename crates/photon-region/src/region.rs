@@ -201,7 +201,7 @@ impl Region {
         self.rejoin();
         self.resume_moves();
         self.start_agreeing();
-        self.begin_to_take_over();
+        self.begin_to_take_over(None);
         self.resume_home();
         self.resume_agents();
     }
@@ -321,23 +321,11 @@ impl Region {
             | Command::Acquire { .. }
             | Command::AtHome(_)
             | Command::Data(_)
+            | Command::Govern(_)
             | Command::Topology => self.config.limits.in_flight_max,
         };
         let retry_after = Duration::from_secs(1);
-        let may_wait = match command {
-            Command::Events { .. }
-            | Command::Acquire { .. }
-            | Command::Task(_)
-            | Command::AtHome(_)
-            | Command::Data(_) => true,
-            Command::Register(_)
-            | Command::Deregister(_)
-            | Command::Agent(_)
-            | Command::Agents { .. }
-            | Command::Submit(_)
-            | Command::Tasks { .. }
-            | Command::Topology => false,
-        };
+        let may_wait = command.may_wait();
         if max <= self.in_flight() {
             let max = max as u64;
             return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
@@ -370,6 +358,7 @@ impl Region {
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),
             Command::Data(command) => self.decide_data(ticket, command, patience),
+            Command::Govern(wanted) => self.govern(ticket, wanted, patience),
             Command::Topology => {
                 Verdict::Reply(0, Ok(Reply::Topology(Box::new(self.show_topology()))))
             }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use photon_state::{Op, RegionId, Seen, StreamId};
 
-use crate::contract::{Answer, AtHome, Disk, Message, Output, Question, WentBack};
+use crate::contract::{Command, Disk, Message, Output, WentBack};
 use crate::desk::{Bell, Held};
 use crate::links::Peer;
+use crate::question::Question;
 use crate::reach::Whose;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -23,6 +24,7 @@ impl Region {
         self.links_changed(Whose::Own);
         self.send_seen(peer);
         self.dispatch_all();
+        self.ring(&Bell::Home);
     }
 
     pub(crate) fn on_unlinked(&mut self, peer: RegionId) {
@@ -143,47 +145,26 @@ impl Region {
 
     fn on_question(&mut self, from: RegionId, number: u64, question: Question) {
         match question {
-            Question::Task(ask) => {
-                let (append, answer) = self.answer(from, &ask);
-                self.say(append, Held::Answer(from, number, answer));
-            }
-            Question::Data(command) => self.welcome(from, number, *command),
+            Question::Task(ask, decree) => self.on_task_asked((from, number), ask, decree),
+            Question::Data(command) => self.welcome(from, number, Command::Data(*command)),
+            Question::Govern(wanted) => self.welcome(from, number, Command::Govern(wanted)),
             Question::Rights { dataset, placement, key, rights } => {
                 if self.hears_first(from, number) {
                     let answer = self.give_rights(from, (&dataset, placement, &key), rights);
                     self.say(self.appended(), Held::Answer(from, number, answer));
                 }
             }
-            Question::Had(placement) => {
-                let may_know = self.may_hold(from, placement);
-                let told = Answer::State(None, self.tell_what_it_had(placement));
-                let answer =
-                    if may_know { Ok(told) } else { Err(Refusal::NoSuchPlacement(placement)) };
-                self.say(0, Held::Answer(from, number, answer));
+            Question::Had { placement, let_go } => {
+                let (append, answer) = match self.may_hold(from, placement) {
+                    true => self.tell_what_it_had(placement, let_go),
+                    false => (0, Err(Refusal::NoSuchPlacement(placement))),
+                };
+                self.say(append, Held::Answer(from, number, answer));
             }
             Question::State { dataset, placement, key } => {
                 let (append, answer) = self.tell_state(from, (&dataset, placement), &key);
                 self.say(append, Held::Answer(from, number, answer));
             }
-        }
-    }
-
-    /// A region outside a task's placement does not even hear whether there is such a task.
-    fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Result<Answer, Refusal>) {
-        let task = self.tasks.get(ask.task());
-        let placement = match ask {
-            AtHome::Submit { spec, .. } => Some(spec.placement),
-            AtHome::Heartbeat(_)
-            | AtHome::Note { .. }
-            | AtHome::Finish { .. }
-            | AtHome::Decline(_)
-            | AtHome::Cancel { .. } => task.map(|task| task.placement),
-        };
-        if placement.is_some_and(|it| self.may_hold(from, it)) {
-            let (append, answer) = self.decide_at_home(ask);
-            (append, answer.map(|(state, generation)| Answer::Standing(state, generation)))
-        } else {
-            (0, Err(Refusal::NoSuchTask(ask.task())))
         }
     }
 

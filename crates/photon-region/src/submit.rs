@@ -6,9 +6,10 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::ask::{Asker, Asks};
-use crate::contract::{Answer, AtHome, Command, Reply, Ticket};
+use crate::contract::{AtHome, Command, Reply, Ticket};
 use crate::desk::{Bell, Held};
 use crate::home::check_size;
+use crate::question::Answer;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
 use crate::task::{Ack, Event, Idempotency, Spec, Target, TaskId};
@@ -25,7 +26,7 @@ impl Region {
         }
         match self.check_submission(spec) {
             Ok(Some(id)) => self.submitted(id, None),
-            Ok(None) if self.must_go_elsewhere(spec) => {
+            Ok(None) if self.must_go_elsewhere(ticket, spec) => {
                 self.submit_elsewhere(ticket, spec, patience)
             }
             Ok(None) => {
@@ -115,8 +116,9 @@ impl Region {
 
     /// Whether this region is the home of nothing of a placement, or has asked another one already
     /// to accept the same.
-    fn must_go_elsewhere(&self, spec: &Spec) -> bool {
-        self.sent_on(spec).is_some() || !self.agree.own.contains_key(&spec.placement)
+    fn must_go_elsewhere(&self, ticket: Ticket, spec: &Spec) -> bool {
+        let is_sent_on = self.asks.named.contains_key(&ticket) || self.sent_on(spec).is_some();
+        is_sent_on || !self.agree.own.contains_key(&spec.placement)
     }
 
     /// Returns the task that another region was asked to accept under the same key.
@@ -127,8 +129,9 @@ impl Region {
 
     /// Names a task that the nearest region is to accept which is the home of any of its placement.
     /// Whoever asks again under the same key asks for the same.
-    fn name_elsewhere(&mut self, spec: &Spec) -> Option<TaskId> {
-        if let Some((id, _)) = self.sent_on(spec) {
+    fn name_elsewhere(&mut self, ticket: Ticket, spec: &Spec) -> Option<TaskId> {
+        let named = || self.asks.named.get(&ticket).copied();
+        if let Some(id) = self.sent_on(spec).map(|(id, _)| id).or_else(named) {
             return Some(id);
         }
         let placement = spec.placement;
@@ -142,6 +145,8 @@ impl Region {
                 self.asks.sent_on.clear(); // Those may become two, as between any two regions.
             }
             self.asks.sent_on.insert((placement, key.clone()), (id, *digest));
+        } else {
+            self.asks.named.insert(ticket, id);
         }
         Some(id)
     }
@@ -154,27 +159,29 @@ impl Region {
         {
             return Refusal::KeyReused { task }.into();
         }
-        let Some(task) = self.name_elsewhere(spec) else {
-            return Refusal::HomeUnreachable { region: here }.into();
-        };
-        let home = self.home_and_epoch(task).map_or(here, |(home, _)| home);
-        if home == here {
-            // Another region may have accepted it: only who has taken over knows whether it has.
-            let until = patience.until(self.now, Self::ARRIVES_WITHIN);
-            if !self.may_decide(task, spec.placement) {
-                let may_wait = self.now.mono < until;
-                let refusal = Refusal::HomeUnreachable { region: here };
-                return if may_wait { Verdict::Wait(Bell::Home, until) } else { refusal.into() };
+        let until = patience.until(self.now, Asks::HOME_WITHIN);
+        let task = self.name_elsewhere(ticket, spec);
+        let home = task.and_then(|it| self.home_and_epoch(it)).map_or(here, |(home, _)| home);
+        // Another region may have accepted it: only who has taken over knows whether it has.
+        let is_ready = task.is_some_and(|it| match home == here {
+            true => self.may_decide(it, spec.placement),
+            false => self.is_reachable(home),
+        });
+        let Some(task) = task.filter(|_| is_ready) else {
+            if self.now.mono < until {
+                return Verdict::Wait(Bell::Home, until);
             }
+            self.asks.named.remove(&ticket);
+            return Refusal::HomeUnreachable { region: home }.into();
+        };
+        if home == here {
+            self.asks.named.remove(&ticket);
             self.accept_task(task, spec);
             return self.submitted(task, Some(spec));
         }
-        if !self.is_reachable(home) {
-            return Refusal::HomeUnreachable { region: home }.into();
-        }
         let ask = AtHome::Submit { task, spec: Box::new(spec.clone()) };
         self.asks.arriving.insert(ticket, task);
-        self.ask_home(home, Asker::Submit(ticket, Box::new(spec.clone())), ask);
+        self.ask_home(home, Asker::Submit(ticket, Box::new(spec.clone()), until), ask);
         Verdict::Asked
     }
 
@@ -207,14 +214,20 @@ impl Region {
     /// Takes in what another region says to a task that it was to accept.
     pub(crate) fn submitted_elsewhere(
         &mut self,
-        (ticket, spec): (Ticket, Box<Spec>),
+        (ticket, spec, until): (Ticket, Box<Spec>, Duration),
         answer: Result<Answer, Refusal>,
     ) {
         if let Err(refusal) = answer {
             self.asks.arriving.remove(&ticket);
+            let is_away = matches!(refusal, Refusal::HomeUnreachable { .. });
+            if is_away && self.now.mono < until {
+                return self.desk.park(ticket, Command::Submit(*spec), Bell::Home, until);
+            }
+            self.asks.named.remove(&ticket);
             self.counters.refused += 1;
             return self.say(0, Held::Reply(ticket, Err(refusal)));
         }
+        self.asks.named.remove(&ticket);
         self.on_command(ticket, Command::Submit(*spec), Patience::Until(self.arrives_until()));
     }
 

@@ -80,14 +80,16 @@ fn is_refused(reply: &Result<Reply, Refusal>) -> bool {
     )
 }
 
-/// Asks a region what others decide, and is refused at once whatever they answer, but for the one
+/// Asks a region what others decide, and is refused in time whatever they answer, but for the one
 /// kind of answer that fits.
 fn check(planet: &mut Planet, region: &'static str, command: &Command, fits: &str) {
     planet.passes = distort;
     for (kind, wrong) in answers().into_iter().filter(|(kind, _)| *kind != fits) {
         let before = planet.regions[region].view().counters.misplaced;
         say_wrong(Some(wrong));
-        let reply = planet.get(region, command.clone());
+        let ticket = planet.ask(region, command.clone());
+        planet.pass(Duration::from_secs(6)); // Another region might have become the home.
+        let reply = planet.replies.remove(&ticket).expect("an answer in time");
         say_wrong(None);
         assert!(is_refused(&reply), "{command:?} was answered with {kind}: {reply:?}");
         planet.pass(Duration::from_secs(1));

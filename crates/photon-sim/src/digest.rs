@@ -152,16 +152,7 @@ impl Digest {
             }
             Message::Ask(number, ask) => {
                 self.number(*number);
-                match ask {
-                    Question::Task(ask) => self.ask(ask),
-                    Question::Data(command) => self.words(command),
-                    Question::State { key, .. } => self.bytes(key),
-                    Question::Rights { key, rights, .. } => {
-                        self.bytes(key);
-                        self.number(*rights);
-                    }
-                    Question::Had(placement) => self.bytes(placement.as_str().as_bytes()),
-                }
+                self.question(ask);
             }
             Message::Answer(number, Ok(answer)) => {
                 self.number(*number);
@@ -173,6 +164,7 @@ impl Digest {
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
                     Answer::Rights(rights) => self.number(*rights),
+                    Answer::Planet(view) => self.words(view),
                 }
             }
             Message::Answer(number, Err(refusal)) => {
@@ -199,8 +191,29 @@ impl Digest {
         }
     }
 
+    fn question(&mut self, ask: &Question) {
+        match ask {
+            Question::Task(ask, decree) => {
+                self.ask(ask);
+                self.number(*decree);
+            }
+            Question::Govern(wanted) => self.words(wanted),
+            Question::Data(command) => self.words(command),
+            Question::State { key, .. } => self.bytes(key),
+            Question::Rights { key, rights, .. } => {
+                self.bytes(key);
+                self.number(*rights);
+            }
+            Question::Had { placement, let_go } => {
+                self.bytes(placement.as_str().as_bytes());
+                self.number(let_go.map_or(0, |it| it + 1));
+            }
+        }
+    }
+
     fn command(&mut self, command: &Command) {
         match command {
+            Command::Govern(wanted) => self.words(wanted),
             Command::Register(spec) => self.bytes(spec.name.as_bytes()),
             Command::Deregister(name) | Command::Agent(name) => self.bytes(name.as_bytes()),
             Command::Agents { limit, .. } | Command::Tasks { limit, .. } => {
@@ -286,6 +299,7 @@ impl Digest {
 
     fn reply(&mut self, reply: &Reply) {
         match reply {
+            Reply::Planet(view) => self.words(view),
             Reply::Done => self.number(1),
             Reply::Agent(agent) => self.agent(agent),
             Reply::Agents { agents, .. } => agents.iter().for_each(|it| self.agent(it)),

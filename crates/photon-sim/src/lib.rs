@@ -24,6 +24,7 @@ mod mishaps;
 mod moved;
 mod movers;
 mod net;
+mod operator;
 mod planet;
 mod promises;
 mod queue;

@@ -333,6 +333,13 @@ pub(crate) fn has_moved(sites: &[Site], task: TaskId) -> bool {
     epochs.any(|it| Some(it) != first)
 }
 
+/// Whether a task has another home than its first, which need not have written anything yet.
+pub(crate) fn is_moving(sites: &[Site], task: TaskId) -> bool {
+    let machines = sites.iter().filter_map(|it| it.machine.as_ref());
+    let mut homes = machines.filter_map(|it| it.home_and_epoch(task));
+    homes.any(|(_, epoch)| 1 < epoch)
+}
+
 /// Checks an op that a region writes to its log.
 pub(crate) fn check_append(
     atlas: &Atlas,
@@ -401,16 +408,13 @@ pub(crate) fn check_send(
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
         Message::Ack(stream, seq) => durable(stream, *seq),
-        Message::Ask(
-            _,
-            Question::Data(_) | Question::State { .. } | Question::Rights { .. } | Question::Had(_),
-        ) => Ok(()),
-        Message::Ask(_, Question::Task(ask)) => {
+        Message::Ask(_, Question::Task(ask, _)) => {
             let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
             Promise::Residency.holds(known.members >> to & 1 == 1, || {
                 format!("{} asked {} about task {}", atlas.ids[here], atlas.ids[to], ask.task())
             })
         }
+        Message::Ask(..) => Ok(()),
         Message::State { part, .. } => {
             let (placements, seen) = inspect_part(part)
                 .ok_or_else(|| Promise::Contract.broken("a part of a state is malformed"))?;

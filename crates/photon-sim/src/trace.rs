@@ -147,6 +147,7 @@ fn brief(command: &Command) -> String {
         | Command::Acquire { .. }
         | Command::AtHome(_)
         | Command::Data(_)
+        | Command::Govern(_)
         | Command::Topology => format!("{command:?}"),
     }
 }

@@ -20,25 +20,7 @@ impl Crowd {
         match asked {
             Asked::Submit(index, _) => {
                 let submission = &mut self.submissions[*index as usize];
-                let is_final = match refusal {
-                    Refusal::OutsidePlacement { .. }
-                    | Refusal::Confined { .. }
-                    | Refusal::TooLarge { .. }
-                    | Refusal::KeyReused { .. } => true,
-                    Refusal::Overloaded { .. }
-                    | Refusal::DiskFull { .. }
-                    | Refusal::NoSuchAgent(_)
-                    | Refusal::NoSuchSkill(_)
-                    | Refusal::NoSuchTask(_)
-                    | Refusal::NoSuchPlacement(_)
-                    | Refusal::AttachedElsewhere { .. }
-                    | Refusal::StaleToken { .. }
-                    | Refusal::Ended { .. }
-                    | Refusal::NoteGap { .. }
-                    | Refusal::Data(_)
-                    | Refusal::HomeUnreachable { .. } => false,
-                };
-                submission.is_over |= is_final;
+                submission.is_over |= is_final(refusal);
                 if !submission.is_over {
                     stage.later(self.rng.u64(50 * MS..600 * MS), Turn::Submit(*index));
                 }
@@ -75,7 +57,9 @@ impl Crowd {
             Asked::Mover(index, deed) => {
                 self.movers.refused(stage, (*index, *deed), refusal, &mut self.rng)
             }
-            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => Ok(()),
+            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
+                Ok(())
+            }
         }
     }
 
@@ -121,8 +105,32 @@ impl Crowd {
             | Refusal::StaleToken { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
+            | Refusal::Govern(_)
             | Refusal::TooLarge { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
         }
+    }
+}
+
+/// Whether there is no use in submitting the same again.
+fn is_final(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::OutsidePlacement { .. }
+        | Refusal::Confined { .. }
+        | Refusal::TooLarge { .. }
+        | Refusal::KeyReused { .. } => true,
+        Refusal::Overloaded { .. }
+        | Refusal::DiskFull { .. }
+        | Refusal::NoSuchAgent(_)
+        | Refusal::NoSuchSkill(_)
+        | Refusal::NoSuchTask(_)
+        | Refusal::NoSuchPlacement(_)
+        | Refusal::AttachedElsewhere { .. }
+        | Refusal::StaleToken { .. }
+        | Refusal::Ended { .. }
+        | Refusal::NoteGap { .. }
+        | Refusal::Data(_)
+        | Refusal::Govern(_)
+        | Refusal::HomeUnreachable { .. } => false,
     }
 }

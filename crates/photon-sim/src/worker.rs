@@ -14,7 +14,7 @@ use photon_state::PlacementId;
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::Fault;
 use crate::job::{Fate, Job, Step, draw_fate, draw_outcome};
-use crate::promises::{Broken, Promise, has_moved};
+use crate::promises::{Broken, Promise, has_moved, is_moving};
 use crate::site::pick;
 use crate::workload::{Asked, Request, Stage, Turn};
 
@@ -231,6 +231,7 @@ impl Fleet {
             | Refusal::KeyReused { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
+            | Refusal::Govern(_)
             | Refusal::TooLarge { .. }
             | Refusal::HomeUnreachable { .. } => {}
         }
@@ -400,7 +401,8 @@ impl Fleet {
                     "task {task}: notes of {token:?} before {first} were acknowledged, \
                      and {expected} is expected"
                 );
-                let may_be = !stage.ledger.is_strict() || has_moved(stage.sites, task);
+                let moved = has_moved(stage.sites, task) || is_moving(stage.sites, task);
+                let may_be = !stage.ledger.is_strict() || moved;
                 let first = *expected;
                 if may_be && job.told >= first {
                     job.told = first - 1; // It tells again what its former home alone had heard.
@@ -409,6 +411,7 @@ impl Fleet {
                 return Promise::Acknowledged.holds(may_be, || what);
             }
             Refusal::Data(_)
+            | Refusal::Govern(_)
             | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }
             | Refusal::NoSuchTask(_)

@@ -12,6 +12,7 @@ use photon_state::PlacementId;
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::{Fault, Weather};
 use crate::movers::{Deed, Movers};
+use crate::operator::operate;
 use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
@@ -43,6 +44,8 @@ pub(crate) enum Turn {
     Mover(u32),
     /// The operator of an agent has an idea.
     Wander,
+    /// The operator of the planet has an idea.
+    Operate(u32),
 }
 
 /// What a command was about.
@@ -60,6 +63,7 @@ pub(crate) enum Asked {
     Work(Asking),
     Scribe(u32, Step),
     Mover(u32, Deed),
+    Operate,
 }
 
 impl Asked {
@@ -74,6 +78,7 @@ impl Asked {
             | Self::Cancel(_)
             | Self::Enlist(_)
             | Self::Retire
+            | Self::Operate
             | Self::Work(_)
             | Self::Scribe(..)
             | Self::Mover(..) => true,
@@ -179,6 +184,7 @@ impl Crowd {
             stage.later(crowd.rng.u64(0..SECOND), Turn::Browse);
         }
         stage.later(SECOND, Turn::Wander);
+        stage.later(2 * SECOND, Turn::Operate(0));
         crowd
     }
 
@@ -232,6 +238,7 @@ impl Crowd {
             Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
             Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
             Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
+            Turn::Operate(round) => operate(stage, round, &mut self.rng),
             Turn::Wander => {
                 if !stage.is_calm {
                     stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
@@ -319,7 +326,8 @@ impl Crowd {
             Asked::Work(asking) => stage.later(delay, Turn::Work(asking.job)),
             Asked::Scribe(index, step) => self.scribes.lost(stage, *index, step, delay),
             Asked::Mover(index, deed) => self.movers.lost(stage, *index, *deed, delay),
-            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire => {}
+            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
+            }
         }
     }
 
@@ -362,7 +370,7 @@ impl Crowd {
                 })?;
                 stage.ledger.standing(stage.sites, task, (state, generation))
             }
-            (Asked::Retire, Reply::Done) => Ok(()),
+            (Asked::Retire, Reply::Done) | (Asked::Operate, Reply::Planet(_)) => Ok(()),
             (Asked::Enlist(index), Reply::Agent(agent)) => {
                 let is_durable = stage.sites[here].disk.has_synced_at(agent.at);
                 Promise::Acknowledged.holds(is_durable || !stage.ledger.is_strict(), || {

@@ -19,9 +19,9 @@ pub use self::data::{
 };
 pub(crate) use self::drill::offset_ms;
 pub use self::drill::{Drill, DrillKind};
-pub use self::planet::{Ca, CaIssue, CaNew, CutPaths, Planet, PlanetTarget, SlowPaths};
+pub use self::planet::{Ca, CaIssue, CaNew, CutPaths, Planet, PlanetTarget, SlowPaths, Voters};
 use self::region::REGION_EXAMPLES;
-pub use self::region::{Region, RegionFault, RegionTarget};
+pub use self::region::{Region, RegionFault, RegionLeaver, RegionMember, RegionTarget};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -64,7 +64,7 @@ pub enum Command {
     Up(Up),
     /// Run one region, as production does
     Serve(Serve),
-    /// List the regions of a planet; stop, start, kill and stall those of `photon up`
+    /// List, add, drain and remove the regions of a planet; stop and start those of `photon up`
     #[command(subcommand, after_help = REGION_EXAMPLES)]
     Region(Region),
     /// Turn a program into an agent; list, show and remove agents

@@ -6,6 +6,7 @@ mod data;
 mod endpoint;
 mod error;
 mod events;
+mod govern;
 
 use std::time::Duration;
 

@@ -39,6 +39,8 @@ use crate::catalog;
 pub const REGIONS_MAX: usize = 64;
 /// The most placements of a planet, beside `global`; more are refused.
 pub const PLACEMENTS_MAX: usize = 64;
+/// The most regions that vote; more are refused.
+pub const VOTERS_MAX: usize = 7;
 /// The most tokens; more are refused.
 pub const TOKENS_MAX: usize = 64;
 /// The largest file that is read, in bytes.
@@ -63,6 +65,8 @@ pub struct Config {
     pub planet: PlanetName,
     /// All regions of the planet; there is at least one.
     pub regions: BTreeMap<RegionId, Site>,
+    /// The regions that vote when the planet is founded; if there is none, they are chosen.
+    pub voters: BTreeSet<RegionId>,
     /// The regions of each placement; `global` is all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that are declared here, by name.
@@ -221,6 +225,7 @@ impl Config {
         Self {
             planet,
             regions,
+            voters: BTreeSet::new(),
             placements,
             datasets: Vec::new(),
             data: None,

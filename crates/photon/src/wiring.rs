@@ -20,6 +20,7 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
         planet: config.planet.to_string(),
         region,
         regions: config.regions.iter().map(|(name, site)| (*name, site.place)).collect(),
+        voters: config.voters.clone(),
         placements: config.placements.clone(),
         datasets: config.datasets.clone(),
         topology: config.links.topology.clone(),

@@ -345,6 +345,7 @@ impl From<Refusal> for Fault {
             Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }
             | Refusal::NoteGap { .. }
+            | Refusal::Govern(_)
             // Nor do those who ask for records.
             | Refusal::Data(_) => fault(Kind::Internal),
         }

@@ -46,10 +46,10 @@ impl Class {
             Message::Seen { .. }
             | Message::Ack(..)
             | Message::Took { .. }
-            | Message::Ask(_, Question::Task(_) | Question::Had(_))
+            | Message::Ask(_, Question::Task(..) | Question::Govern(_) | Question::Had { .. })
             | Message::Beat(_)
             | Message::Agree(_)
-            | Message::Answer(_, Ok(Answer::Standing(..)) | Err(_))
+            | Message::Answer(_, Ok(Answer::Standing(..) | Answer::Planet(_)) | Err(_))
             | Message::Ping(_)
             | Message::Pong(_) => Self::Control,
         }

@@ -82,7 +82,7 @@ fn weight(message: &Message) -> usize {
         Message::Ops(ops) => ops.iter().map(|op| op.weight()).sum(),
         Message::Ask(_, Question::Data(command)) => command.weight(),
         Message::Ask(_, Question::State { key, .. } | Question::Rights { key, .. }) => key.len(),
-        Message::Ask(_, Question::Task(ask)) => match ask {
+        Message::Ask(_, Question::Task(ask, _)) => match ask {
             photon_region::AtHome::Note { notes, .. } => notes.iter().map(note_weight).sum(),
             photon_region::AtHome::Finish { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {
@@ -95,7 +95,9 @@ fn weight(message: &Message) -> usize {
         Message::Answer(_, Ok(answer)) => answer.weight(),
         Message::State { part, .. } => part.len(),
         Message::Compare(body) | Message::Agree(body) => body.len(),
-        Message::Ask(_, Question::Had(_)) | Message::Took { .. } | Message::Beat(_) => 0,
+        Message::Ask(_, Question::Had { .. } | Question::Govern(_))
+        | Message::Took { .. }
+        | Message::Beat(_) => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
     }
     .saturating_add(64)

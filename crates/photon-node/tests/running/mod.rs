@@ -62,6 +62,7 @@ pub(crate) fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeCo
         regions: BTreeMap::from(["a", "b"].map(|name| (region(name), place))),
         placements: BTreeMap::new(),
         datasets: vec![],
+        voters: BTreeSet::new(),
         topology: Topology::Mesh,
         limits: Limits::default(),
         segment_bytes: 1 << 20,

@@ -17,6 +17,10 @@ pub struct Beat {
     pub id: Option<u64>,
     /// Up to which decree the sender has taken the charter in.
     pub applied: u64,
+    /// Whether the sender has taken over all that it became the home of by then.
+    pub is_settled: bool,
+    /// Whether the receiver is no member of the planet, as the sender has agreed.
+    pub is_stranger: bool,
     /// In which incarnation the sender heard of the receiver first.
     pub bound: Option<u64>,
     /// The last beat of the receiver, by its `sent`, as of which the sender knows of nothing that
@@ -27,7 +31,7 @@ pub struct Beat {
 }
 
 pub(crate) fn write_beat(writer: &mut Writer, beat: &Beat) {
-    let Beat { sent, incarnation, id, applied, bound, granted, health } = beat;
+    let Beat { sent, incarnation, id, applied, bound, granted, health, .. } = beat;
     writer.uint(*sent);
     writer.uint(*incarnation);
     writer.option(*id, Writer::uint);
@@ -38,8 +42,9 @@ pub(crate) fn write_beat(writer: &mut Writer, beat: &Beat) {
     writer.uint((*node).into());
     writer.uint((*senders).into());
     let Condition { is_disk_slow, is_overloaded, is_clock_off, is_draining } = load.condition;
-    let bits = [is_disk_slow, is_overloaded, is_clock_off, is_draining, *is_judging];
-    writer.uint(bits.iter().rev().fold(0, |sum, bit| sum << 1 | u64::from(*bit)));
+    let own = [*is_judging, beat.is_settled, beat.is_stranger];
+    let bits = [is_disk_slow, is_overloaded, is_clock_off, is_draining].into_iter().chain(own);
+    writer.uint(bits.rev().fold(0, |sum, bit| sum << 1 | u64::from(bit)));
     writer.uint(load.used_permille.into());
     writer.uint(bad.len() as u64);
     bad.iter().for_each(|it| writer.text(it.as_str()));
@@ -65,5 +70,6 @@ pub(crate) fn read_beat(reader: &mut Reader<'_>) -> Result<Beat, DecodeError> {
     let bad = (0..reader.count()?).map(|_| reader.region());
     let bad = bad.collect::<Result<Vec<RegionId>, DecodeError>>()?;
     let health = Heartbeat { node, senders, load, is_judging: bit(4), bad };
-    Ok(Beat { sent, incarnation, id, applied, bound, granted, health })
+    let (is_settled, is_stranger) = (bit(5), bit(6));
+    Ok(Beat { sent, incarnation, id, applied, is_settled, is_stranger, bound, granted, health })
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
+use photon_state::{PlacementId, RegionId};
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot};
 
 use super::store::Addition;
@@ -73,12 +73,17 @@ pub(crate) fn decode_message(bytes: &Bytes) -> Result<Message, DecodeError> {
 pub(crate) fn encode_addition(addition: &Addition) -> Bytes {
     let mut writer = Writer::default();
     writer.option(addition.id, Writer::uint);
+    writer.uint(addition.has_joined.into());
     writer.uint(addition.bound.len() as u64);
     for (region, incarnation) in &addition.bound {
         writer.text(region.as_str());
         writer.uint(*incarnation);
     }
-    writer.option(addition.active, Writer::uint);
+    writer.uint(addition.active.len() as u64);
+    for (placement, upto) in &addition.active {
+        writer.text(placement.as_str());
+        writer.uint(*upto);
+    }
     writer.option(addition.hard.as_ref(), |writer, HardState { term, vote, commit, .. }| {
         [*term, *vote, *commit].into_iter().for_each(|it| writer.uint(it));
     });
@@ -90,9 +95,11 @@ pub(crate) fn encode_addition(addition: &Addition) -> Bytes {
 pub(crate) fn decode_addition(bytes: &Bytes) -> Result<Addition, DecodeError> {
     let mut reader = Reader::sharing(bytes);
     let id = reader.option(Reader::uint)?;
+    let has_joined = reader.uint()? != 0;
     let bound = (0..reader.count()?).map(|_| Ok((reader.region()?, reader.uint()?)));
     let bound = bound.collect::<Result<BTreeMap<RegionId, u64>, DecodeError>>()?;
-    let active = reader.option(Reader::uint)?;
+    let active = (0..reader.count()?).map(|_| Ok((reader.placement()?, reader.uint()?)));
+    let active = active.collect::<Result<BTreeMap<PlacementId, u64>, DecodeError>>()?;
     let hard = reader.option(|reader| {
         let mut hard = HardState::default();
         (hard.term, hard.vote, hard.commit) = (reader.uint()?, reader.uint()?, reader.uint()?);
@@ -105,7 +112,7 @@ pub(crate) fn decode_addition(bytes: &Bytes) -> Result<Addition, DecodeError> {
         return Err(reader.malformed("entries of the group"));
     }
     reader.end()?;
-    Ok(Addition { id, bound, active, hard, snapshot, entries })
+    Ok(Addition { id, has_joined, bound, active, hard, snapshot, entries })
 }
 
 fn write_entries(writer: &mut Writer, entries: &[Entry]) {

@@ -10,8 +10,9 @@ use photon_state::{PlacementId, RegionId};
 use super::Agree;
 use super::enrol::region_of;
 use super::group::{Group, GroupChange};
-use crate::charter::{Charter, Decree, Heirs, Standing};
+use crate::charter::{Charter, Decree, Handover, Heirs, Standing};
 use crate::contract::Disk;
+use crate::desk::Bell;
 use crate::detect::{Condition, Load};
 use crate::region::Region;
 use crate::view::PeerVerdict;
@@ -53,11 +54,13 @@ impl Region {
         if let Some(health) = self.agree.detector.beat(now) {
             self.send_beats(&health);
             self.propose_what_is_due();
+            self.ring(&Bell::Charter);
         }
         self.go_on_taking_over();
         self.look_at_tenure();
         if is_changed {
             self.dispatch_all();
+            self.ring(&Bell::Home);
         }
     }
 
@@ -72,7 +75,7 @@ impl Region {
             is_disk_slow: self.disk == Disk::Full,
             is_overloaded: 900 <= used,
             is_clock_off: false,
-            is_draining: own.is_some_and(|it| it.standing == Standing::Draining),
+            is_draining: own.is_some_and(|it| it.is_draining),
         };
         Load { condition, used_permille: u16::try_from(used).unwrap_or(1_000) }
     }
@@ -138,7 +141,7 @@ impl Region {
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
         self.charter.members().find_map(|(region, member)| match member.standing {
-            Standing::Up | Standing::Draining if is_down(region) => {
+            Standing::Up if is_down(region) => {
                 Some(Decree::Fail { region, heirs: self.heirs_of(region) })
             }
             Standing::Down => {
@@ -153,13 +156,13 @@ impl Region {
                 let has_any = heirs.values().any(|it| !it.is_empty());
                 has_any.then_some(Decree::Fail { region, heirs })
             }
-            Standing::Up | Standing::Draining => None,
+            Standing::Up => None,
         })
     }
 
     /// Returns who shall get what a region is the home of: the nearest that may and that live, by
     /// how much room they have.
-    pub(super) fn heirs_of(&self, region: RegionId) -> BTreeMap<PlacementId, Heirs> {
+    pub(crate) fn heirs_of(&self, region: RegionId) -> BTreeMap<PlacementId, Heirs> {
         let mut all = BTreeMap::new();
         for (placement, homes) in self.charter.homes() {
             if homes.at(region).next().is_none() {
@@ -197,12 +200,13 @@ impl Region {
     /// Returns what is thought of a region.
     pub(crate) fn verdict_on(&self, region: RegionId) -> PeerVerdict {
         let verdict = self.agree.detector.verdict(region);
-        let standing = self.charter.member(region).map(|it| it.standing);
+        let member = self.charter.member(region);
+        let standing = member.map(|it| it.standing);
         if verdict.is_down || standing == Some(Standing::Down) {
             PeerVerdict::Down
-        } else if verdict.is_path_bad {
+        } else if verdict.is_path_bad || member.is_none() && !self.is_linked(region) {
             PeerVerdict::PathBad
-        } else if verdict.condition.is_degraded() || standing == Some(Standing::Draining) {
+        } else if verdict.condition.is_degraded() || member.is_some_and(|it| it.is_draining) {
             PeerVerdict::Degraded
         } else {
             PeerVerdict::Up
@@ -215,7 +219,7 @@ impl Region {
     }
 
     /// Follows a change of the charter.
-    pub(super) fn charter_changed(&mut self, before: &Charter) {
+    pub(super) fn charter_changed(&mut self, before: &Charter, handover: Handover) {
         let up = |charter: &Charter| {
             let up = charter.members().filter(|(_, it)| it.standing != Standing::Down);
             up.map(|(region, _)| region).collect::<BTreeSet<RegionId>>()
@@ -224,7 +228,7 @@ impl Region {
         if members != up(before) {
             self.agree.detector.observers(self.now.mono, &members);
         }
-        self.homes_changed(before);
+        self.homes_changed(before, handover);
     }
 }
 
@@ -232,6 +236,11 @@ impl Agree {
     /// Returns for how long a region has been judged as it is.
     pub(crate) fn judged_for(&self, region: RegionId, now: Duration) -> Option<Duration> {
         self.judged.get(&region).map(|at| now.saturating_sub(*at))
+    }
+
+    /// Whether a region has no trouble of its own, as it says.
+    pub(crate) fn is_well(&self, region: RegionId) -> bool {
+        !self.detector.verdict(region).condition.is_degraded()
     }
 
     /// Whether work may be sent to a region: it is not known to be down, nor the way to it bad.

@@ -7,16 +7,20 @@
 //! its first life, whose name all knew from the start. If any of them knows an earlier life, it
 //! takes a name of its own, and the leader puts it in the place of the earlier one.
 //!
+//! A region that comes to a planet which was founded without it is told so. It takes a name of its
+//! own, and waits until the group has made it a member.
+//!
 //! Enough is so many that they share a member with whomever an earlier life had asked, and with
 //! every majority. As with records, that holds for one lost disk at a time.
 
 use std::collections::BTreeMap;
 
 use photon_state::RegionId;
-use raft::eraftpb::ConfState;
+use raft::eraftpb::{ConfState, Snapshot};
 
 use super::Beat;
 use super::store::{Addition, Kept};
+use crate::charter::Handover;
 use crate::config::Config;
 use crate::contract::Disk;
 use crate::region::Region;
@@ -87,7 +91,9 @@ impl Region {
     pub(super) fn bound_to(&self, peer: RegionId) -> Option<u64> {
         let by = self.agree.bound_by.get(&peer).copied().unwrap_or(0);
         let bound = self.agree.kept().bound.get(&peer).copied();
-        bound.filter(|_| by <= self.durable())
+        // Who came later may have heard only of a later life.
+        let may_vouch = !self.agree.kept().has_joined;
+        bound.filter(|_| by <= self.durable() && may_vouch)
     }
 
     /// Takes a name once it is clear which.
@@ -98,6 +104,9 @@ impl Region {
         }
         if self.agree.group.is_some() || self.agree.kept.id.is_some() {
             return self.join_group();
+        }
+        if self.agree.allies.values().any(|it| it.is_stranger) {
+            return self.join();
         }
         let voters = self.config.voters();
         let needed = needed(voters.len(), voters.contains(&here));
@@ -116,6 +125,20 @@ impl Region {
         let addition = Addition { id: Some(id), snapshot: Some(founding), ..Addition::default() };
         self.keep(&addition);
         self.agree.kept.add(addition);
+        self.join_group();
+    }
+
+    /// Takes a name on a planet that was founded without this region. It votes for nothing and
+    /// knows no members until it has become one.
+    fn join(&mut self) {
+        let id = later_life(self.config.region, self.config.incarnation);
+        let before = std::mem::take(&mut self.charter);
+        self.agree.kept.snapshot = Snapshot { data: self.charter.encode(), ..Snapshot::default() };
+        let snapshot = Some(self.agree.kept.snapshot.clone());
+        let addition = Addition { id: Some(id), has_joined: true, snapshot, ..Addition::default() };
+        self.keep(&addition);
+        self.agree.kept.add(addition);
+        self.charter_changed(&before, Handover::ByTenure);
         self.join_group();
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::{RegionId, StableHash};
+use photon_state::{PlacementId, RegionId, StableHash};
 use raft::eraftpb::{
     ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, Message,
     MessageType, Snapshot,
@@ -61,6 +61,9 @@ impl Group {
     const PROPOSED_BYTES_MAX: u64 = 4 << 20;
     /// Entries that are kept beside a snapshot; at twice as many a new one takes their place.
     const ENTRIES_MAX: usize = 128;
+
+    /// How far the numbers of a group that is founded anew are beyond any of the former one.
+    pub(crate) const FOUNDED_ANEW: u64 = 1 << 20;
 
     /// Goes on from what was kept.
     pub(crate) fn new(id: u64, kept: Kept, now: Duration) -> Self {
@@ -207,11 +210,21 @@ impl Group {
     }
 
     /// Takes note of how far what was agreed is taken in; lets `charter` stand for old entries.
-    pub(crate) fn applied(&mut self, index: u64, charter: impl FnOnce() -> Bytes) -> bool {
-        self.node.advance_apply_to(index);
+    pub(crate) fn applied(
+        &mut self,
+        index: u64,
+        when: Compact,
+        charter: impl FnOnce() -> Bytes,
+    ) -> bool {
+        // A charter that was received whole is followed before it is durable here.
+        let log = &self.node.raft.raft_log;
+        if log.applied() < index && index <= log.persisted.min(log.committed) {
+            self.node.advance_apply_to(index);
+        }
         let store = self.node.mut_store();
         let kept = store.after(0).filter(|it| it.index <= index).count();
-        if kept < 2 * Self::ENTRIES_MAX {
+        let is_long = 2 * Self::ENTRIES_MAX <= kept;
+        if !is_long && (when == Compact::IfLong || kept == 0) {
             return false;
         }
         store.compact(index, self.conf.clone(), charter());
@@ -224,8 +237,8 @@ impl Group {
     }
 
     /// Takes note of up to which decree this region has taken over what it is the home of.
-    pub(crate) fn activate(&mut self, upto: u64) {
-        self.node.mut_store().active = upto;
+    pub(crate) fn activate(&mut self, placement: PlacementId, upto: u64) {
+        self.node.mut_store().active.insert(placement, upto);
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -260,6 +273,15 @@ impl Group {
         };
         !self.conf.voters.is_empty() && has(&self.conf.voters) && has(&self.conf.voters_outgoing)
     }
+}
+
+/// When a snapshot is to stand for old entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compact {
+    /// Once there are many.
+    IfLong,
+    /// At once.
+    Now,
 }
 
 /// A change of the group itself.

@@ -7,6 +7,7 @@ mod codec;
 mod duties;
 mod enrol;
 mod group;
+mod propose;
 mod store;
 mod takeover;
 mod tenure;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use photon_state::{PlacementId, RegionId};
 use raft::eraftpb::Entry;
 
-use crate::charter::{Charter, Decree};
+use crate::charter::{Charter, Decree, Handover};
 use crate::config::Config;
 use crate::contract::{Disk, Message};
 use crate::desk::Held;
@@ -32,7 +33,7 @@ use crate::region::Region;
 use crate::snapshot::{Part, Step};
 use crate::task::Shard;
 use enrol::{first_life, region_of};
-use group::{Group, GroupChange, is_group_change};
+use group::{Compact, Group, GroupChange, is_group_change};
 use store::{Addition, Kept};
 
 /// What a region knows of the others that it agrees with.
@@ -50,9 +51,8 @@ pub(crate) struct Agree {
     /// When a region was judged otherwise than before.
     judged: BTreeMap<RegionId, Duration>,
     allies: BTreeMap<RegionId, Ally>,
-    pub(crate) takeover: Option<Takeover>,
-    /// Up to which decree this region has taken over what it became the home of.
-    pub(crate) active: u64,
+    /// What this region is to take over.
+    pub(crate) takeovers: BTreeMap<PlacementId, Takeover>,
     /// The shards of which this region is the home: those that it has taken over, if there are any.
     pub(crate) own: BTreeMap<PlacementId, Vec<Shard>>,
     /// Whether it held its tenure when that was looked at last.
@@ -66,6 +66,11 @@ pub(crate) struct Agree {
 struct Ally {
     incarnation: u64,
     id: Option<u64>,
+    /// Whether it has taken over all that it became the home of, up to the decree that it has
+    /// followed.
+    settled: Option<u64>,
+    /// Whether this region is no member of the planet, as far as it knows.
+    is_stranger: bool,
     /// In which incarnation it heard of this region first.
     bound: Option<u64>,
     /// When the last beat was sent that it has granted.
@@ -87,8 +92,7 @@ impl Agree {
             detector: Detector::new(here, 0, 1),
             judged: BTreeMap::new(),
             allies: BTreeMap::new(),
-            takeover: None,
-            active: 0,
+            takeovers: BTreeMap::new(),
             own: BTreeMap::new(),
             is_holding: false,
             campaign_at: None,
@@ -116,10 +120,10 @@ impl Agree {
 
     /// Returns when something is to be done.
     pub(crate) fn next_deadline(&self) -> Duration {
-        let takeover = self.takeover.as_ref().map(Takeover::next_deadline);
+        let takeover = self.takeovers.values().map(Takeover::next_deadline);
         let group = self.group.as_ref().map(Group::next_tick);
         let beat = self.detector.next_deadline();
-        takeover.into_iter().chain(group).fold(beat, Duration::min)
+        takeover.chain(group).fold(beat, Duration::min)
     }
 }
 
@@ -135,7 +139,6 @@ impl Region {
         let now = self.now.mono;
         let members: BTreeSet<RegionId> = self.config.regions.keys().copied().collect();
         self.agree.detector.observers(now, &members);
-        self.agree.active = self.agree.kept.active;
         let charter = Charter::decode(&self.agree.kept.snapshot.data);
         if let Ok(mut charter) = charter {
             charter.add_placements(&self.charter);
@@ -176,12 +179,13 @@ impl Region {
         while self.disk == Disk::Ready
             && let Some(duty) = self.agree.group_mut().and_then(Group::duty)
         {
-            if let Some(mut addition) = duty.addition {
+            if let Some(addition) = duty.addition {
                 #[cfg(feature = "planted-bugs")]
-                if self.planted == Some(crate::PlantedBug::ForgetVotes) {
-                    addition.hard = None;
-                }
-                addition.active = None;
+                let is_planted = self.planted == Some(crate::PlantedBug::ForgetVotes);
+                #[cfg(feature = "planted-bugs")]
+                let hard = addition.hard.filter(|_| !is_planted);
+                #[cfg(feature = "planted-bugs")]
+                let addition = Addition { hard, ..addition };
                 self.keep(&addition);
             }
             let append = self.agree.append;
@@ -192,7 +196,7 @@ impl Region {
                 self.adopt_charter(&charter);
             }
             duty.agreed.iter().for_each(|entry| self.take_agreed(entry));
-            self.compact_group();
+            self.compact_group(Compact::IfLong);
             let durable = self.durable();
             if let Some(group) = self.agree.group_mut() {
                 group.written(duty.number, append);
@@ -228,6 +232,7 @@ impl Region {
         let durable = self.durable();
         if let Some(group) = self.agree.group_mut() {
             group.durable(durable);
+            self.compact_group(Compact::IfLong);
             self.drive_group();
         }
     }
@@ -236,7 +241,7 @@ impl Region {
         if let Ok(mut charter) = Charter::decode(bytes) {
             charter.add_placements(&self.charter);
             let before = std::mem::replace(&mut self.charter, charter);
-            self.charter_changed(&before);
+            self.charter_changed(&before, Handover::ByTenure);
         }
     }
 
@@ -255,14 +260,18 @@ impl Region {
         if let Some(decree) = decree {
             let before = self.charter.clone();
             self.charter.follow(index, &decree);
-            self.charter_changed(&before);
+            if matches!(decree, Decree::Add { .. }) {
+                // Whoever begins from nothing is to be given all of it, the members too.
+                self.compact_group(Compact::Now);
+            }
+            self.charter_changed(&before, decree.handover());
         }
     }
 
-    fn compact_group(&mut self) {
+    fn compact_group(&mut self, when: Compact) {
         let (index, charter) = (self.charter.index, &self.charter);
         let group = self.agree.group.as_mut();
-        if group.is_some_and(|it| it.applied(index, || charter.encode())) {
+        if group.is_some_and(|it| it.applied(index, when, || charter.encode())) {
             self.keep_whole();
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 
@@ -13,10 +13,12 @@ use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 pub(crate) struct Kept {
     /// The name of this life in the group, once it is known; see [`super::enrol`].
     pub(crate) id: Option<u64>,
+    /// Whether this region came to a planet that had been founded without it.
+    pub(crate) has_joined: bool,
     /// In which incarnation each region was first heard of.
     pub(crate) bound: BTreeMap<RegionId, u64>,
     /// Up to which decree this region has taken over what it became the home of.
-    pub(crate) active: u64,
+    pub(crate) active: BTreeMap<PlacementId, u64>,
     pub(crate) hard: HardState,
     /// What stands for all entries that are gone.
     pub(crate) snapshot: Snapshot,
@@ -27,8 +29,9 @@ pub(crate) struct Kept {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Addition {
     pub(crate) id: Option<u64>,
+    pub(crate) has_joined: bool,
     pub(crate) bound: BTreeMap<RegionId, u64>,
-    pub(crate) active: Option<u64>,
+    pub(crate) active: BTreeMap<PlacementId, u64>,
     pub(crate) hard: Option<HardState>,
     /// It ends all entries before it.
     pub(crate) snapshot: Option<Snapshot>,
@@ -40,8 +43,9 @@ impl Kept {
     /// Takes in what was, or is being, written.
     pub(crate) fn add(&mut self, addition: Addition) {
         self.id = addition.id.or(self.id);
+        self.has_joined |= addition.has_joined;
         self.bound.extend(addition.bound);
-        self.active = addition.active.unwrap_or(self.active);
+        self.active.extend(addition.active);
         if let Some(hard) = addition.hard {
             self.hard = hard;
         }
@@ -71,12 +75,24 @@ impl Kept {
     pub(crate) fn whole(&self) -> Addition {
         Addition {
             id: self.id,
+            has_joined: self.has_joined,
             bound: self.bound.clone(),
-            active: Some(self.active),
+            active: self.active.clone(),
             hard: Some(self.hard.clone()),
             snapshot: Some(self.snapshot.clone()),
             entries: self.entries.clone(),
         }
+    }
+
+    /// Returns what a group begins with that goes on from here, in a term of its own.
+    pub(crate) fn founded_anew(&self, index: u64, conf: ConfState, charter: Bytes) -> Self {
+        let mut kept = Self { entries: Vec::new(), ..self.clone() };
+        (kept.hard.term, kept.hard.vote, kept.hard.commit) = (self.hard.term + 1, 0, index);
+        kept.snapshot = Snapshot { data: charter, ..Snapshot::default() };
+        let metadata = kept.snapshot.mut_metadata();
+        (metadata.index, metadata.term) = (index, kept.hard.term);
+        metadata.set_conf_state(conf);
+        kept
     }
 
     fn base(&self) -> u64 {

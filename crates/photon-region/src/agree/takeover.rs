@@ -13,24 +13,26 @@ use photon_state::{Log, PlacementId, RegionId, Seen};
 use super::Agree;
 use super::store::Addition;
 use crate::ask::Asker;
-use crate::charter::{Charter, Home};
+use crate::charter::{Charter, Handover, Home};
 use crate::codec::decode_event;
-use crate::contract::{Answer, Question};
 use crate::desk::Bell;
+use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::{Event, Shard, TaskId};
 use crate::tasks::task_record;
 
-/// Shards that this region is to take over.
+/// Shards of a placement that this region is to take over.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     /// The last decree that made it a home.
     upto: u64,
     /// When the tenure of those before has lapsed.
     lapsed_at: Duration,
-    /// Of which placements, and what each of their regions had after that.
-    claims: BTreeMap<PlacementId, BTreeMap<RegionId, Seen>>,
+    /// What the regions of the placement had after that.
+    told: BTreeMap<RegionId, Seen>,
+    /// What those before had when they let go, if their word is enough that they have.
+    words: Option<BTreeMap<RegionId, Option<Seen>>>,
     /// When others are asked.
     ask_at: Duration,
     /// Until when regions are waited for that are not needed.
@@ -40,12 +42,36 @@ pub(crate) struct Takeover {
 impl Takeover {
     /// How often others are asked until they answer.
     const ASK_EVERY: Duration = Duration::from_millis(400);
+    /// The same of those before: they follow a decree at about the same time.
+    const ASK_WORD_EVERY: Duration = Duration::from_millis(50);
+    /// How long an answer may take.
+    const ANSWER_WITHIN: Duration = Duration::from_secs(1);
     /// How long regions are waited for that are not needed, so that as little as possible of what
     /// was seen of a task is taken back.
     const PATIENCE: Duration = Duration::from_millis(500);
 
     pub(super) fn next_deadline(&self) -> Duration {
         self.ask_at
+    }
+
+    /// Returns whom to ask now for what, if anybody is to be asked.
+    fn asks(&mut self, now: Duration, others: &BTreeSet<RegionId>) -> (Vec<RegionId>, Option<u64>) {
+        if now < self.lapsed_at
+            && let Some(words) = &self.words
+        {
+            self.ask_at = self.lapsed_at.min(now + Self::ASK_WORD_EVERY);
+            let silent = words.iter().filter(|(_, word)| word.is_none()).map(|(it, _)| *it);
+            return (silent.collect(), Some(self.upto));
+        }
+        self.ask_at = now + Self::ASK_EVERY;
+        let silent = others.iter().filter(|it| !self.told.contains_key(it));
+        (silent.copied().collect(), None)
+    }
+
+    /// Whether all who were home before have let go, and all that they had is here.
+    fn is_handed_over(&self, here: &Seen) -> bool {
+        let has = |word: &Option<Seen>| word.as_ref().is_some_and(|it| here.covers(it));
+        self.words.as_ref().is_some_and(|words| words.values().all(has))
     }
 }
 
@@ -57,7 +83,7 @@ fn needed(members: usize) -> usize {
 impl Region {
     /// Follows the homes as they have become: lets go of what this region is the home of no more,
     /// and begins to take over what it has become the home of.
-    pub(super) fn homes_changed(&mut self, before: &Charter) {
+    pub(super) fn homes_changed(&mut self, before: &Charter, handover: Handover) {
         let here = self.config.region;
         let is_lost = |(placement, shard): &(PlacementId, Shard)| {
             let is_here = |it: &Home| it.region == here;
@@ -71,46 +97,57 @@ impl Region {
         if !lost.is_empty() {
             self.let_go(&lost);
         }
-        self.begin_to_take_over();
+        self.begin_to_take_over(Some(before).filter(|_| handover == Handover::ByWord));
         // A life before this one may have taken them over already.
-        let (charter, active) = (self.charter.clone(), self.agree.active);
+        let (charter, active) = (self.charter.clone(), self.agree.kept().active.clone());
         self.resume_tasks(|(placement, shard)| {
             let is = charter.home(placement, shard).filter(|it| it.region == here);
-            let is_taken = is.is_some_and(|it| it.since <= active);
+            let upto = active.get(&placement).copied().unwrap_or(0);
+            let is_taken = is.is_some_and(|it| it.since <= upto);
             is_taken && is != before.home(placement, shard)
         });
+        self.ring(&Bell::Home);
     }
 
-    /// Begins to take over what this region is the home of and has not taken over yet.
-    pub(crate) fn begin_to_take_over(&mut self) {
+    /// Begins to take over what this region is the home of and has not taken over yet; from homes
+    /// whose word is enough, if it is told the charter `by_word` of until then.
+    pub(crate) fn begin_to_take_over(&mut self, by_word: Option<&Charter>) {
         self.look_at_own_shards();
-        let (here, now, limits) = (self.config.region, self.now.mono, &self.config.limits);
-        let upto = self.agree.takeover.as_ref().map_or(self.agree.active, |it| it.upto);
-        let mut gained: BTreeMap<PlacementId, u64> = BTreeMap::new();
+        let (here, now) = (self.config.region, self.now.mono);
+        let mut gained: BTreeMap<PlacementId, (u64, BTreeSet<RegionId>)> = BTreeMap::new();
         for (placement, homes) in self.charter.homes() {
-            let since = homes.at(here).map(|it| homes.of(it).since).max().unwrap_or(0);
-            if upto < since {
-                gained.insert(placement, since);
-            }
+            let under_way = self.agree.takeovers.get(&placement).map(|it| it.upto);
+            let upto = under_way.unwrap_or_else(|| self.agree.active(placement));
+            let new: Vec<Shard> = homes.at(here).filter(|it| upto < homes.of(*it).since).collect();
+            let Some(since) = new.iter().map(|it| homes.of(*it).since).max() else { continue };
+            let former = |it: &Shard| by_word?.home(placement, *it).map(|home| home.region);
+            let former = new.iter().filter_map(former).collect();
+            gained.insert(placement, (since, former));
         }
-        let Some(upto) = gained.values().max().copied() else { return };
-        let lapsed_at = now + limits.tenure + limits.tenure / 10;
+        let tenure = self.config.limits.tenure;
+        let lapsed_at = now + tenure + tenure / 10;
         #[cfg(feature = "planted-bugs")]
         let is_hasty = self.planted == Some(crate::PlantedBug::TakeOverEarly);
         #[cfg(feature = "planted-bugs")]
         let lapsed_at = if is_hasty { now } else { lapsed_at };
-        let patient_until = lapsed_at + Takeover::PATIENCE;
-        let former = self.agree.takeover.take();
-        let mut claims = former.map(|it| it.claims).unwrap_or_default();
-        gained.into_keys().for_each(|it| drop(claims.insert(it, BTreeMap::new())));
-        let takeover = Takeover { upto, lapsed_at, claims, ask_at: lapsed_at, patient_until };
-        self.agree.takeover = Some(takeover);
+        for (placement, (upto, former)) in gained {
+            // What is under way already waits for others.
+            let is_first = !self.agree.takeovers.contains_key(&placement);
+            let words = (is_first && by_word.is_some() && !former.contains(&here))
+                .then(|| former.into_iter().map(|it| (it, None)).collect());
+            let ask_at = if words.is_some() { now } else { lapsed_at };
+            let patient_until = lapsed_at + Takeover::PATIENCE;
+            let told = BTreeMap::new();
+            let takeover = Takeover { upto, lapsed_at, told, words, ask_at, patient_until };
+            self.agree.takeovers.insert(placement, takeover);
+        }
     }
 
     fn look_at_own_shards(&mut self) {
-        let (here, active) = (self.config.region, self.agree.active);
+        let here = self.config.region;
         let own = self.charter.homes().map(|(placement, homes)| {
             let all: Vec<Shard> = homes.at(here).collect();
+            let active = self.agree.active(placement);
             let is_taken = |it: &Shard| homes.of(*it).since <= active;
             let taken: Vec<Shard> = all.iter().copied().filter(is_taken).collect();
             (placement, if taken.is_empty() { all } else { taken })
@@ -119,78 +156,93 @@ impl Region {
     }
 
     pub(super) fn go_on_taking_over(&mut self) {
-        let now = self.now.mono;
-        let Some(takeover) = self.agree.takeover.as_mut().filter(|it| it.ask_at <= now) else {
-            return;
-        };
-        takeover.ask_at = now + Takeover::ASK_EVERY;
-        let upto = takeover.upto;
+        let (here, now) = (self.config.region, self.now.mono);
         let mut questions = Vec::new();
-        for (placement, claims) in &takeover.claims {
+        for (placement, takeover) in &mut self.agree.takeovers {
+            if now < takeover.ask_at {
+                continue;
+            }
             let members = self.config.placements.get(placement).into_iter().flatten();
-            let others = members.filter(|it| **it != self.config.region);
-            let silent = others.filter(|it| !claims.contains_key(it));
-            questions.extend(silent.map(|it| (*it, *placement)));
+            let others = members.copied().filter(|it| *it != here).collect();
+            let (whom, let_go) = takeover.asks(now, &others);
+            let upto = takeover.upto;
+            questions.extend(whom.into_iter().map(|to| (to, *placement, upto, let_go)));
         }
-        for (to, placement) in questions {
+        if questions.is_empty() && self.agree.takeovers.is_empty() {
+            return;
+        }
+        for (to, placement, upto, let_go) in questions {
             if self.is_linked(to) {
-                let (asker, question) =
-                    (Asker::Takeover(placement, upto), Question::Had(placement));
-                self.ask(to, asker, question, Takeover::ASK_EVERY);
+                let asker = Asker::Takeover { placement, upto, is_word: let_go.is_some() };
+                let question = Question::Had { placement, let_go };
+                self.ask(to, asker, question, Takeover::ANSWER_WITHIN);
             }
         }
-        self.finish_takeover();
+        self.finish_takeovers();
     }
 
     /// Takes in what a region had of a placement.
     pub(crate) fn told_of_takeover(
         &mut self,
-        (placement, upto): (PlacementId, u64),
+        (placement, upto, is_word): (PlacementId, u64, bool),
         from: RegionId,
         answer: Result<Answer, Refusal>,
     ) {
         let Ok(Answer::State(_, seen)) = answer else { return };
         // What it had before a later home lost its tenure says too little.
-        let takeover = self.agree.takeover.as_mut().filter(|it| it.upto == upto);
-        let Some(claims) = takeover.and_then(|it| it.claims.get_mut(&placement)) else { return };
-        claims.entry(from).or_insert(seen);
-        self.finish_takeover();
+        let takeover = self.agree.takeovers.get_mut(&placement).filter(|it| it.upto == upto);
+        let Some(takeover) = takeover else { return };
+        if !is_word {
+            takeover.told.entry(from).or_insert(seen);
+        } else if let Some(word) = takeover.words.as_mut().and_then(|it| it.get_mut(&from)) {
+            word.get_or_insert(seen);
+        }
+        self.finish_takeovers();
     }
 
     /// Goes on with what it has become the home of, once it has what others had.
-    pub(crate) fn finish_takeover(&mut self) {
-        let now = self.now.mono;
-        let Some(takeover) = self.agree.takeover.as_ref().filter(|it| it.lapsed_at <= now) else {
-            return;
-        };
-        let is_ready = |(placement, claims): (&PlacementId, &BTreeMap<RegionId, Seen>)| {
-            let Some(members) = self.config.placements.get(placement) else { return true };
-            let have = |seen: &&Seen| self.store.seen().covers(seen);
-            let count = claims.values().filter(have).count();
-            let others = members.iter().filter(|it| **it != self.config.region);
-            let awaited = others.filter(|it| self.is_linked(**it) && self.charter.is_up(**it));
-            let is_patient = now < takeover.patient_until;
-            let has_all = awaited.into_iter().all(|it| claims.get(it).as_ref().is_some_and(have));
-            let is_whole = !self.may_have_lost(*placement);
-            is_whole && needed(members.len()) <= count && (has_all || !is_patient)
-        };
-        if !takeover.claims.iter().all(is_ready) || self.check_disk().is_err() {
-            return;
+    pub(crate) fn finish_takeovers(&mut self) {
+        let all: Vec<PlacementId> = self.agree.takeovers.keys().copied().collect();
+        let ready: Vec<PlacementId> =
+            all.into_iter().filter(|it| self.has_what_it_needs(*it)).collect();
+        if !ready.is_empty() && self.check_disk().is_ok() {
+            ready.into_iter().for_each(|it| self.take_over(it));
+            self.dispatch_all();
+            self.ring(&Bell::Home);
         }
-        let upto = takeover.upto;
-        let placements: BTreeSet<PlacementId> = takeover.claims.keys().copied().collect();
-        let former = std::mem::replace(&mut self.agree.active, upto);
-        self.agree.takeover = None;
-        self.agree.keep_active(upto);
+    }
+
+    fn has_what_it_needs(&self, placement: PlacementId) -> bool {
+        let now = self.now.mono;
+        let Some(takeover) = self.agree.takeovers.get(&placement) else { return false };
+        let Some(members) = self.config.placements.get(&placement) else { return true };
+        if self.may_have_lost(placement) {
+            return false;
+        }
+        if takeover.is_handed_over(self.store.seen()) {
+            return true;
+        }
+        let have = |seen: &&Seen| self.store.seen().covers(seen);
+        let count = takeover.told.values().filter(have).count();
+        let others = members.iter().filter(|it| **it != self.config.region);
+        let mut awaited = others.filter(|it| self.is_linked(**it) && self.charter.is_up(**it));
+        let has_all = awaited.all(|it| takeover.told.get(it).as_ref().is_some_and(have));
+        let has_enough = needed(members.len()) <= count;
+        takeover.lapsed_at <= now && has_enough && (has_all || takeover.patient_until <= now)
+    }
+
+    fn take_over(&mut self, placement: PlacementId) {
+        let Some(takeover) = self.agree.takeovers.remove(&placement) else { return };
+        let (former, upto) = (self.agree.active(placement), takeover.upto);
+        self.agree.activate(placement, upto);
         self.look_at_own_shards();
-        self.keep(&Addition { active: Some(upto), ..Addition::default() });
+        let active = BTreeMap::from([(placement, upto)]);
+        self.keep(&Addition { active, ..Addition::default() });
         let charter = self.charter.clone();
-        self.resume_tasks(|(placement, shard)| {
-            let home = charter.home(placement, shard);
-            placements.contains(&placement) && home.is_some_and(|it| former < it.since)
+        self.resume_tasks(|(of, shard)| {
+            let home = charter.home(of, shard);
+            of == placement && home.is_some_and(|it| former < it.since)
         });
-        self.dispatch_all();
-        self.ring(&Bell::Home);
     }
 
     /// Takes up the tasks of some shards, as far as this is their home.
@@ -228,18 +280,37 @@ impl Region {
         may_end
     }
 
-    /// Tells a region that takes over what is durable here of a placement.
-    pub(crate) fn tell_what_it_had(&self, placement: PlacementId) -> Seen {
-        let streams = self.streams.iter().filter(|(stream, _)| stream.placement == placement);
-        streams.map(|(stream, it)| (*stream, it.durable)).collect()
+    /// Tells a region that takes over what is durable here of a placement; or, if it asks for this
+    /// region's word that it has let go as of a decree, all that will be durable with an append.
+    pub(crate) fn tell_what_it_had(
+        &self,
+        placement: PlacementId,
+        let_go: Option<u64>,
+    ) -> (u64, Result<Answer, Refusal>) {
+        let Some(upto) = let_go else {
+            let streams = self.streams.iter().filter(|(stream, _)| stream.placement == placement);
+            let durable = streams.map(|(stream, it)| (*stream, it.durable)).collect();
+            return (0, Ok(Answer::State(None, durable)));
+        };
+        if self.charter.index < upto {
+            return (0, Err(Refusal::HomeUnreachable { region: self.config.region }));
+        }
+        let seen = self.store.seen().iter().filter(|(stream, _)| stream.placement == placement);
+        let seen = seen.map(|(stream, seq)| (*stream, seq)).collect();
+        (self.appended(), Ok(Answer::State(None, seen)))
     }
 }
 
 impl Agree {
-    fn keep_active(&mut self, active: u64) {
+    /// Returns up to which decree this region has taken over what it became the home of.
+    pub(crate) fn active(&self, placement: PlacementId) -> u64 {
+        self.kept().active.get(&placement).copied().unwrap_or(0)
+    }
+
+    fn activate(&mut self, placement: PlacementId, upto: u64) {
         match self.group.as_mut() {
-            Some(group) => group.activate(active),
-            None => self.kept.active = active,
+            Some(group) => group.activate(placement, upto),
+            None => drop(self.kept.active.insert(placement, upto)),
         }
     }
 }

@@ -33,6 +33,8 @@ impl Region {
                 incarnation: self.config.incarnation,
                 id: self.agree.group.as_ref().map(Group::id),
                 applied: self.charter.index,
+                is_settled: self.agree.takeovers.is_empty(),
+                is_stranger: 0 < self.charter.index && self.charter.member(to).is_none(),
                 bound: self.bound_to(to),
                 granted: self.agree.allies.get(&to).and_then(|it| it.grant),
                 health: health.clone(),
@@ -117,7 +119,7 @@ impl Region {
         let active = self.charter.placement_of(id).is_some_and(|it| self.is_active(id, it));
         let (home, tenure, is_held) =
             (self.home_and_epoch(id), self.holds_tenure(), self.home.holds(id));
-        let (decree, takeover) = (self.charter.index, &self.agree.takeover);
+        let (decree, takeover) = (self.charter.index, &self.agree.takeovers);
         format!(
             "{task:?}, home {home:?}, active {active}, tenure {tenure}, decree {decree}, \
              held {is_held}, {takeover:?}"
@@ -139,7 +141,7 @@ impl Region {
     /// Whether this region has taken over the shard of a task.
     pub(crate) fn is_active(&self, id: TaskId, placement: PlacementId) -> bool {
         let home = self.charter.home(placement, id.shard());
-        home.is_some_and(|home| home.since <= self.agree.active)
+        home.is_some_and(|home| home.since <= self.agree.active(placement))
     }
 
     /// Looks whether the tenure has come or gone; goes on with what waited for it.
@@ -182,6 +184,8 @@ impl super::Ally {
 
     fn hear(&mut self, now: Duration, beat: &Beat) {
         (self.incarnation, self.id, self.bound) = (beat.incarnation, beat.id, beat.bound);
+        self.settled = beat.is_settled.then_some(beat.applied);
+        self.is_stranger = beat.is_stranger;
         let granted = beat.granted.map(Duration::from_micros);
         // Whoever echoes what was not sent yet is in error.
         self.granted = granted.filter(|at| *at <= now).max(self.granted);
@@ -190,6 +194,11 @@ impl super::Ally {
             Some(_) | None => now,
         };
         self.heard = Some((now, since));
+    }
+
+    /// Whether it was heard just now.
+    pub(super) fn is_heard(&self, now: Duration) -> bool {
+        self.heard.is_some_and(|(last, _)| now < last + Self::GAP)
     }
 
     /// Returns for how long it has been heard without a gap.

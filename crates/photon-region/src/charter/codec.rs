@@ -7,10 +7,12 @@ use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::{PlacementId, RegionId};
 
-use super::{Charter, Decree, Heirs, Home, Homes, Member, Standing};
+use super::{Charter, Decree, Handover, Heirs, Home, Homes, Member, Standing};
+use crate::codec::{read_of, write_of};
 use crate::task::Shard;
 
-const STANDINGS: [Standing; 3] = [Standing::Up, Standing::Down, Standing::Draining];
+const STANDINGS: [Standing; 2] = [Standing::Up, Standing::Down];
+const HANDOVERS: [Handover; 2] = [Handover::ByTenure, Handover::ByWord];
 
 impl Charter {
     pub(crate) fn encode(&self) -> Bytes {
@@ -18,13 +20,13 @@ impl Charter {
         writer.uint(self.index);
         writer.uint(self.group_changed);
         writer.uint(self.members.len() as u64);
-        for (region, Member { id, former, standing, bereft }) in &self.members {
+        for (region, Member { id, former, standing, is_draining, bereft }) in &self.members {
             writer.text(region.as_str());
             writer.uint(*id);
             writer.uint(former.len() as u64);
             former.iter().for_each(|it| writer.uint(*it));
-            let standing = STANDINGS.iter().position(|it| it == standing);
-            writer.uint(standing.expect("every standing is listed") as u64);
+            write_of(&mut writer, &STANDINGS, standing);
+            writer.uint((*is_draining).into());
             writer.uint(*bereft);
         }
         writer.uint(self.homes.len() as u64);
@@ -50,9 +52,9 @@ impl Charter {
             let (region, id) = (reader.region()?, reader.uint()?);
             let former = (0..reader.count()?).map(|_| reader.uint());
             let former = former.collect::<Result<Vec<u64>, DecodeError>>()?;
-            let standing = usize::try_from(reader.uint()?).ok().and_then(|it| STANDINGS.get(it));
-            let standing = *standing.ok_or(reader.malformed("standing"))?;
-            members.insert(region, Member { id, former, standing, bereft: reader.uint()? });
+            let standing = read_of(&mut reader, &STANDINGS, "standing")?;
+            let (is_draining, bereft) = (reader.uint()? != 0, reader.uint()?);
+            members.insert(region, Member { id, former, standing, is_draining, bereft });
         }
         let mut homes = BTreeMap::new();
         for _ in 0..reader.count()? {
@@ -87,10 +89,15 @@ impl Decree {
                 writer.text(region.as_str());
                 write_heirs(&mut writer, heirs);
             }
-            Self::Drain { region, heirs } => {
+            Self::Drain { region, heirs, handover } => {
                 writer.tag(2);
                 writer.text(region.as_str());
                 write_heirs(&mut writer, heirs);
+                write_of(&mut writer, &HANDOVERS, handover);
+            }
+            Self::Undrain { region } => {
+                writer.tag(6);
+                writer.text(region.as_str());
             }
             Self::Back { region } => {
                 writer.tag(3);
@@ -101,12 +108,23 @@ impl Decree {
                 writer.text(region.as_str());
                 writer.uint(*id);
             }
-            Self::Move { placement, shards, to } => {
+            Self::Move { placement, shards, to, handover } => {
                 writer.tag(5);
                 writer.text(placement.as_str());
                 writer.uint(shards.len() as u64);
                 shards.iter().for_each(|it| writer.uint(it.0.into()));
                 writer.text(to.as_str());
+                write_of(&mut writer, &HANDOVERS, handover);
+            }
+            Self::Add { region, id } => {
+                writer.tag(7);
+                writer.text(region.as_str());
+                writer.uint(*id);
+            }
+            Self::Remove { region, heirs } => {
+                writer.tag(8);
+                writer.text(region.as_str());
+                write_heirs(&mut writer, heirs);
             }
         }
         writer.into_bytes()
@@ -116,7 +134,11 @@ impl Decree {
         let mut reader = Reader::new(bytes);
         let decree = match reader.tag()? {
             1 => Self::Fail { region: reader.region()?, heirs: read_heirs(&mut reader)? },
-            2 => Self::Drain { region: reader.region()?, heirs: read_heirs(&mut reader)? },
+            2 => Self::Drain {
+                region: reader.region()?,
+                heirs: read_heirs(&mut reader)?,
+                handover: read_of(&mut reader, &HANDOVERS, "handover")?,
+            },
             3 => Self::Back { region: reader.region()? },
             4 => Self::Life { region: reader.region()?, id: reader.uint()? },
             5 => {
@@ -126,8 +148,13 @@ impl Decree {
                     shard.map(Shard).ok_or(reader.malformed("shard"))
                 });
                 let shards = shards.collect::<Result<_, _>>()?;
-                Self::Move { placement, shards, to: reader.region()? }
+                let to = reader.region()?;
+                let handover = read_of(&mut reader, &HANDOVERS, "handover")?;
+                Self::Move { placement, shards, to, handover }
             }
+            6 => Self::Undrain { region: reader.region()? },
+            7 => Self::Add { region: reader.region()?, id: reader.uint()? },
+            8 => Self::Remove { region: reader.region()?, heirs: read_heirs(&mut reader)? },
             _ => return Err(reader.malformed("decree")),
         };
         reader.end()?;
@@ -175,10 +202,18 @@ mod tests {
         let heirs = BTreeMap::from([(global, Heirs::from([(a, 3), (b, 9)]))]);
         let decrees = [
             Decree::Fail { region: a, heirs: heirs.clone() },
-            Decree::Drain { region: b, heirs },
+            Decree::Drain { region: b, heirs: heirs.clone(), handover: Handover::ByWord },
+            Decree::Undrain { region: b },
             Decree::Back { region: a },
             Decree::Life { region: b, id: u64::MAX },
-            Decree::Move { placement: global, shards: vec![Shard(0), Shard(1_023)], to: a },
+            Decree::Move {
+                placement: global,
+                shards: vec![Shard(0), Shard(1_023)],
+                to: b,
+                handover: Handover::ByTenure,
+            },
+            Decree::Remove { region: a, heirs },
+            Decree::Add { region: a, id: 9 },
         ];
         for (index, decree) in (1..).zip(&decrees) {
             let bytes = decree.encode();

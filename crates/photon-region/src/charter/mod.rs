@@ -6,7 +6,7 @@ mod codec;
 mod decree;
 mod homes;
 
-pub(crate) use decree::{Decree, Heirs};
+pub(crate) use decree::{Decree, Handover, Heirs};
 pub(crate) use homes::{Home, Homes};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use photon_state::{PlacementId, RegionId};
 use crate::task::{Shard, TaskId, placement_tag};
 
 /// What all regions agree on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charter {
     /// Up to which decree it has come.
     pub(crate) index: u64,
@@ -35,11 +35,18 @@ pub(crate) struct Member {
     /// The names of the lives before it, the latest last; beyond a bound the oldest are forgotten.
     pub(crate) former: Vec<u64>,
     pub(crate) standing: Standing,
+    /// Whether its operator wants it to be the home of nothing.
+    pub(crate) is_draining: bool,
     /// At which decree it was last told that it is home of less, or the same under another epoch.
     pub(crate) bereft: u64,
 }
 
 impl Member {
+    fn new(id: u64) -> Self {
+        let (former, standing) = (Vec::new(), Standing::Up);
+        Self { id, former, standing, is_draining: false, bereft: 0 }
+    }
+
     /// How many earlier lives are remembered: words of those are only late.
     const FORMER_MAX: usize = 16;
 
@@ -49,15 +56,13 @@ impl Member {
     }
 }
 
-/// Whether a region may be the home of tasks.
+/// Whether a region lives, as far as all agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It may.
+    /// It does.
     Up,
     /// A majority has heard nothing of it for too long.
     Down,
-    /// Its operator wants it to end: it gets nothing more.
-    Draining,
 }
 
 impl Charter {
@@ -67,19 +72,21 @@ impl Charter {
         ids: impl Iterator<Item = (RegionId, u64)>,
         placements: &BTreeMap<PlacementId, BTreeSet<RegionId>>,
     ) -> Self {
-        let standing = Standing::Up;
-        let member = |id| Member { id, former: Vec::new(), standing, bereft: 0 };
         let all = placements.iter().filter(|(_, members)| !members.is_empty());
         Self {
             index: 0,
             group_changed: 0,
-            members: ids.map(|(region, id)| (region, member(id))).collect(),
+            members: ids.map(|(region, id)| (region, Member::new(id))).collect(),
             homes: all.map(|(id, members)| (*id, Homes::even(members))).collect(),
         }
     }
 
     /// Takes over the homes of placements that it does not know: they were configured later.
+    /// Whoever is no member yet is to be told of all of them.
     pub(crate) fn add_placements(&mut self, other: &Self) {
+        if self.members.is_empty() {
+            return;
+        }
         for (placement, homes) in &other.homes {
             self.homes.entry(*placement).or_insert_with(|| homes.clone());
         }
@@ -119,7 +126,8 @@ impl Charter {
 
     /// Whether a region may be given tasks.
     pub(crate) fn is_up(&self, region: RegionId) -> bool {
-        self.member(region).is_some_and(|it| it.standing == Standing::Up)
+        let is_up = |it: &Member| it.standing == Standing::Up && !it.is_draining;
+        self.member(region).is_some_and(is_up)
     }
 
     /// Takes in what was agreed.
@@ -131,9 +139,15 @@ impl Charter {
                     self.inherit(index, *region, heirs);
                 }
             }
-            Decree::Drain { region, heirs } => {
-                if self.stand(*region, Standing::Draining) {
+            Decree::Drain { region, heirs, .. } => {
+                if let Some(member) = self.members.get_mut(region) {
+                    member.is_draining = true;
                     self.inherit(index, *region, heirs);
+                }
+            }
+            Decree::Undrain { region } => {
+                if let Some(member) = self.members.get_mut(region) {
+                    member.is_draining = false;
                 }
             }
             Decree::Back { region } => drop(self.stand(*region, Standing::Up)),
@@ -147,15 +161,27 @@ impl Charter {
                     self.homes.values_mut().for_each(|it| it.renew(index, *region));
                 }
             }
-            Decree::Move { placement, shards, to } => {
-                let is_up = self.is_up(*to);
-                let Some(homes) = self.homes.get_mut(placement).filter(|_| is_up) else { return };
-                for shard in shards {
-                    let former = homes.give(index, *shard, *to);
-                    if let Some(member) = self.members.get_mut(&former) {
-                        member.bereft = index;
-                    }
-                }
+            Decree::Move { placement, shards, to, .. } => {
+                self.give(index, (*placement, shards), *to);
+            }
+            Decree::Add { region, id } => {
+                let member = self.members.entry(*region).or_insert_with(|| Member::new(*id));
+                member.bereft = index;
+            }
+            Decree::Remove { region, heirs } => {
+                self.inherit(index, *region, heirs);
+                self.members.remove(region);
+            }
+        }
+    }
+
+    fn give(&mut self, index: u64, (id, shards): (PlacementId, &[Shard]), to: RegionId) {
+        let is_up = self.is_up(to);
+        let Some(homes) = self.homes.get_mut(&id).filter(|_| is_up) else { return };
+        for shard in shards {
+            let former = homes.give(index, *shard, to);
+            if let Some(member) = self.members.get_mut(&former) {
+                member.bereft = index;
             }
         }
     }

@@ -10,6 +10,7 @@ use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::data::{read_command, read_reply, write_command, write_reply};
+use super::govern::{read_govern, read_planet, write_govern, write_planet};
 use super::record::{read_note, read_spec, write_note, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
@@ -18,7 +19,8 @@ use super::{
     write_duration, write_json, write_of,
 };
 use crate::agree::{read_beat, write_beat};
-use crate::contract::{Answer, AtHome, Message, Question};
+use crate::contract::{AtHome, Message};
+use crate::question::{Answer, Question};
 
 /// Encodes a message for a link.
 #[must_use]
@@ -138,9 +140,10 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
 
 fn write_question(writer: &mut Writer, question: &Question) {
     match question {
-        Question::Task(ask) => {
+        Question::Task(ask, decree) => {
             writer.tag(1);
             write_ask(writer, ask);
+            writer.uint(*decree);
         }
         Question::Data(command) => {
             writer.tag(2);
@@ -159,16 +162,21 @@ fn write_question(writer: &mut Writer, question: &Question) {
             writer.bytes(key);
             writer.uint(*rights);
         }
-        Question::Had(placement) => {
+        Question::Govern(wanted) => {
+            writer.tag(6);
+            write_govern(writer, wanted);
+        }
+        Question::Had { placement, let_go } => {
             writer.tag(5);
             writer.text(placement.as_str());
+            writer.option(*let_go, Writer::uint);
         }
     }
 }
 
 fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
     Ok(match reader.tag()? {
-        1 => Question::Task(read_ask(reader)?),
+        1 => Question::Task(read_ask(reader)?, reader.uint()?),
         2 => Question::Data(Box::new(read_command(reader)?)),
         3 => Question::State {
             dataset: read_dataset(reader)?,
@@ -181,7 +189,8 @@ fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
             key: reader.owned()?,
             rights: reader.uint()?,
         },
-        5 => Question::Had(reader.placement()?),
+        6 => Question::Govern(read_govern(reader)?),
+        5 => Question::Had { placement: reader.placement()?, let_go: reader.option(Reader::uint)? },
         _ => return Err(reader.malformed("question")),
     })
 }
@@ -206,6 +215,10 @@ fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.tag(4);
             writer.uint(*rights);
         }
+        Answer::Planet(view) => {
+            writer.tag(5);
+            write_planet(writer, view);
+        }
     }
 }
 
@@ -215,6 +228,7 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         2 => Answer::Data(Box::new(read_reply(reader)?)),
         3 => Answer::State(reader.option(Reader::value)?, reader.seen()?),
         4 => Answer::Rights(reader.uint()?),
+        5 => Answer::Planet(read_planet(reader)?),
         _ => return Err(reader.malformed("answer")),
     })
 }

@@ -2,6 +2,7 @@
 //! Must not decide anything: it is total, and refuses what it does not know.
 
 mod data;
+mod govern;
 mod message;
 mod moved;
 mod record;
@@ -53,12 +54,12 @@ const OUTCOMES: [Outcome; 4] =
     [Outcome::Completed, Outcome::Failed, Outcome::Canceled, Outcome::Rejected];
 
 /// Writes a value of an enum as its place in the table of all its values.
-fn write_of<T: PartialEq>(writer: &mut Writer, all: &[T], value: &T) {
+pub(crate) fn write_of<T: PartialEq>(writer: &mut Writer, all: &[T], value: &T) {
     let place = all.iter().position(|it| it == value).expect("the table holds every value");
     writer.uint(place as u64);
 }
 
-fn read_of<T: Copy>(
+pub(crate) fn read_of<T: Copy>(
     reader: &mut Reader<'_>,
     all: &[T],
     what: &'static str,

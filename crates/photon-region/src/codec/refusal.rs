@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use super::govern::{read_govern_refusal, write_govern_refusal};
 use super::spec::read_dataset;
 use super::{STATES, read_duration, read_of, read_task, write_duration, write_of};
 use crate::contract::TokenPair;
@@ -110,6 +111,10 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.uint(members.len() as u64);
             members.iter().for_each(|it| writer.text(it.as_str()));
         }
+        Refusal::Govern(refusal) => {
+            writer.tag(40);
+            write_govern_refusal(writer, refusal);
+        }
         Refusal::NoSuchPlacement(placement) => {
             writer.tag(22);
             writer.text(placement.as_str());
@@ -158,6 +163,7 @@ pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeErr
             members: (0..reader.count()?).map(|_| reader.region()).collect::<Result<_, _>>()?,
         },
         22 => Refusal::NoSuchPlacement(reader.placement()?),
+        40 => Refusal::Govern(read_govern_refusal(reader)?),
         tag => Refusal::Data(read_data_refusal(reader, tag)?),
     })
 }

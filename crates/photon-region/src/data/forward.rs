@@ -9,7 +9,8 @@ use photon_state::{PlacementId, RegionId, Seen};
 use super::refusal::DataRefusal;
 use super::{DataCommand, DataReply, DatasetSpec, Outside};
 use crate::ask::Asker;
-use crate::contract::{Answer, Command, Question, Reply, Ticket};
+use crate::contract::{Command, Reply, Ticket};
+use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::verdict::{Patience, Verdict};
@@ -54,6 +55,8 @@ pub(crate) fn is_guest(ticket: Ticket) -> bool {
 pub(crate) fn into_answer(reply: Reply) -> Answer {
     match reply {
         Reply::Data(reply) => Answer::Data(reply),
+        Reply::Planet(view) => Answer::Planet(view),
+        Reply::Standing { state, generation } => Answer::Standing(state, generation),
         Reply::Done
         | Reply::Agent(_)
         | Reply::Agents { .. }
@@ -62,8 +65,7 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         | Reply::Tasks { .. }
         | Reply::Events { .. }
         | Reply::Leases(_)
-        | Reply::Standing { .. }
-        | Reply::Topology(_) => unreachable!("guests ask for data only"),
+        | Reply::Topology(_) => unreachable!("guests do not ask for it"),
     }
 }
 
@@ -87,7 +89,7 @@ impl Region {
     const GRACE: Duration = Duration::from_secs(2);
 
     /// Takes in a command that a peer hands on.
-    pub(crate) fn welcome(&mut self, from: RegionId, number: u64, command: DataCommand) {
+    pub(crate) fn welcome(&mut self, from: RegionId, number: u64, command: Command) {
         let guests = &mut self.data.guests;
         if !guests.hears(from, number) {
             return;
@@ -95,7 +97,7 @@ impl Region {
         guests.last += 1;
         let ticket = GUESTS_FROM | guests.last;
         guests.waiting.insert(ticket, (from, number));
-        self.on_command(ticket, Command::Data(command), Patience::Fresh);
+        self.on_command(ticket, command, Patience::Fresh);
     }
 
     /// Forgets the commands of a peer: their answers would not arrive.
@@ -113,6 +115,7 @@ impl Region {
     pub(crate) fn forget_asker(&mut self, ticket: Ticket) {
         drop(self.desk.unpark(ticket));
         self.asks.arriving.remove(&ticket);
+        self.asks.named.remove(&ticket);
         self.data.levels.forget(ticket);
         self.data.gathers.remove(&ticket);
         self.data.searches.remove(&ticket);
@@ -120,7 +123,7 @@ impl Region {
     }
 
     /// Returns the region whose command a ticket names, if a peer has handed it on.
-    pub(super) fn guest_of(&self, ticket: Ticket) -> Option<RegionId> {
+    pub(crate) fn guest_of(&self, ticket: Ticket) -> Option<RegionId> {
         self.data.guests.waiting.get(&ticket).map(|(region, _)| *region)
     }
 

@@ -14,8 +14,9 @@ use super::{
     DataCommand, DataReply, DatasetSpec, Found, ReadHow, ReadLevel, Shown, Spot, is_guest,
 };
 use crate::ask::Asker;
-use crate::contract::{Answer, Ticket};
+use crate::contract::Ticket;
 use crate::desk::Held;
+use crate::question::Answer;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
@@ -134,7 +135,9 @@ impl Region {
                 }
             }
             // Nobody asked for these.
-            Ok(Answer::Standing(..) | Answer::State(..) | Answer::Rights(_)) => {}
+            Ok(
+                Answer::Standing(..) | Answer::State(..) | Answer::Rights(_) | Answer::Planet(_),
+            ) => {}
             Err(refusal) => search.failed = Some(refusal),
         }
         if 0 < search.open {

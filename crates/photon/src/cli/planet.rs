@@ -21,6 +21,12 @@ pub enum Planet {
     /// Make the certificates by which regions recognize each other
     #[command(subcommand, after_help = CA_EXAMPLES)]
     Ca(Ca),
+    /// Show what all regions agree on: members, voters, homes
+    #[command(after_help = VOTER_EXAMPLES)]
+    Show,
+    /// Say which regions vote on what all agree on
+    #[command(after_help = VOTER_EXAMPLES)]
+    Voters(Voters),
     /// Let bytes between regions of `photon up` vanish without a word
     #[command(after_help = PATH_EXAMPLES)]
     Cut(CutPaths),
@@ -33,6 +39,28 @@ pub enum Planet {
     /// List the faults that are in force
     #[command(after_help = PATH_EXAMPLES)]
     Faults(PlanetTarget),
+}
+
+const VOTER_EXAMPLES: &str = "\
+Examples:
+  photon planet show
+  photon planet voters us-east-1 eu-west-1 eu-central-1
+  photon planet voters us-east-1 --force      # the other voters are lost for good
+
+A majority of the voters has to live for anything to be decided about tasks: three outlive the
+loss of one, five the loss of two. With --force, where no majority is left, the region that is
+asked (--region, --url) goes on alone. What only the lost voters had agreed on is lost then, and
+none of them may be started with its old folder again.";
+
+/// What `photon planet voters` may be told.
+#[derive(Clone, Debug, Args)]
+pub struct Voters {
+    /// The regions that vote, and no others
+    #[arg(required = true, value_name = "REGION")]
+    pub voters: Vec<RegionId>,
+    /// Do it even if no majority of them, or of the present voters, is heard
+    #[arg(long)]
+    pub force: bool,
 }
 
 const PATH_EXAMPLES: &str = "\

@@ -15,12 +15,35 @@ Examples:
   photon region stall eu-west-1 --for 10s
   photon region resume eu-west-1";
 
+const MEMBER_EXAMPLES: &str = "\
+Examples:
+  photon region drain eu-west-1        # others become the homes of its tasks
+  photon region undrain eu-west-1      # it may be the home of tasks again ..
+  photon region rebalance              # .. and gets its share of them
+  photon region add ap-south-1         # after it was configured everywhere, and started
+  photon region rm ap-south-1          # after it was drained";
+
 /// What can be done about regions.
 #[derive(Debug, Subcommand)]
 pub enum Region {
     /// List the regions, as one of them sees the others
     #[command(visible_alias = "list", after_help = REGION_EXAMPLES)]
     Ls,
+    /// Give the homes of a region to others, and spare it by new work; waits until they decide
+    #[command(after_help = MEMBER_EXAMPLES)]
+    Drain(RegionLeaver),
+    /// Let a region that was drained be the home of tasks again
+    #[command(after_help = MEMBER_EXAMPLES)]
+    Undrain(RegionMember),
+    /// Spread the homes of tasks evenly over the regions that live; waits until they decide
+    #[command(after_help = MEMBER_EXAMPLES)]
+    Rebalance,
+    /// Make a region a member of the planet
+    #[command(after_help = MEMBER_EXAMPLES)]
+    Add(RegionMember),
+    /// Remove a region from the planet for good
+    #[command(visible_alias = "remove", after_help = MEMBER_EXAMPLES)]
+    Rm(RegionLeaver),
     /// Stop a region of `photon up` in good order
     #[command(after_help = REGION_EXAMPLES)]
     Stop(RegionTarget),
@@ -36,6 +59,23 @@ pub enum Region {
     /// Let a region go on that stands still: SIGCONT
     #[command(after_help = REGION_EXAMPLES)]
     Resume(RegionTarget),
+}
+
+/// Names a member of the planet.
+#[derive(Clone, Debug, Args)]
+pub struct RegionMember {
+    /// The region
+    pub region: RegionId,
+}
+
+/// Names a member of the planet that is to leave it, or its duties.
+#[derive(Clone, Debug, Args)]
+pub struct RegionLeaver {
+    /// The region
+    pub region: RegionId,
+    /// Do it even if tasks have no home then, or if the region has not been drained
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Names a region that suffers from a fault, and for how long.

@@ -5,6 +5,7 @@ mod agent;
 mod data;
 mod dataset;
 mod follow;
+mod govern;
 mod moves;
 mod paths;
 mod planet;
@@ -57,6 +58,12 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             one_thread()?.block_on(task::run(command, &client(global), output))
         }
         Command::Planet(cli::Planet::Ca(command)) => planet::run(&command, output),
+        Command::Planet(cli::Planet::Show) => {
+            one_thread()?.block_on(govern::planet(&client(global), output))
+        }
+        Command::Planet(cli::Planet::Voters(options)) => {
+            one_thread()?.block_on(govern::voters(&options, &client(global), output))
+        }
         Command::Planet(command) => one_thread()?.block_on(paths::run(command, output)),
         Command::Drill(options) => many_threads()?.block_on(crate::drill::run(&options, output)),
         Command::Dataset(command) => {

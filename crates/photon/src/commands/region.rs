@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use photon_edge::v1::types::{Region, RegionHealth, RegionVerdict, Regions};
 
-use super::show;
+use super::{govern, show};
 use crate::cli::{self, RegionFault, RegionTarget};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -21,6 +21,11 @@ pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -
             let regions = client.regions().await?;
             show(output, &regions, |it| output.table(&table(it)))
         }
+        cli::Region::Drain(leaver) => govern::drain(&leaver, client, output).await,
+        cli::Region::Undrain(member) => govern::undrain(&member, client, output).await,
+        cli::Region::Rebalance => govern::rebalance(client, output).await,
+        cli::Region::Add(member) => govern::add(&member, client, output).await,
+        cli::Region::Rm(leaver) => govern::remove(&leaver, client, output).await,
         cli::Region::Stop(RegionTarget { region, data }) => {
             give(Order::Stop { region: region.to_string() }, data.as_deref(), output).await
         }

@@ -14,14 +14,15 @@ use reqwest::Url;
 use super::section::{Section, Value, hint};
 use super::{
     AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, DataLimits, Links, LogLimits,
-    PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, WireLimits,
-    topology,
+    PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, VOTERS_MAX,
+    WireLimits, topology,
 };
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 12] = [
+const ROOT: [&str; 13] = [
     "planet",
+    "voters",
     "regions",
     "placements",
     "datasets",
@@ -46,6 +47,9 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     let sites = sites(root)?;
     let mut config =
         Config::new(planet, sites.iter().map(|(id, it, _)| (*id, it.clone())).collect());
+    if let Some(value) = root.find("voters") {
+        config.voters = voters(&value, &config.regions)?;
+    }
     let global = PlacementId::global();
     let mut tags = BTreeMap::from([(placement_tag(global), global)]);
     for (name, value) in root.section("placements")?.entries(PLACEMENTS_MAX)? {
@@ -207,6 +211,17 @@ fn placement_members(
         return Err(value.wrong("a list of at least one region"));
     }
     members.iter().map(|it| region_named(it, it.text()?, regions)).collect()
+}
+
+fn voters(
+    value: &Value<'_>,
+    regions: &BTreeMap<RegionId, Site>,
+) -> Result<BTreeSet<RegionId>, ConfigError> {
+    let voters = value.list(VOTERS_MAX)?;
+    if voters.is_empty() {
+        return Err(value.wrong("a list of one to seven regions, best an odd number of them"));
+    }
+    voters.iter().map(|it| region_named(it, it.text()?, regions)).collect()
 }
 
 fn data(node: &Section<'_>) -> Result<Option<PathBuf>, ConfigError> {

@@ -19,6 +19,9 @@ impl Config {
     /// Writes every key as TOML; secrets stand in it in the clear.
     pub fn to_toml(&self) -> Result<String, PathNotText> {
         let mut text = format!("planet = \"{}\"\n", self.planet);
+        if !self.voters.is_empty() {
+            text += &format!("voters = {}\n", list(&self.voters));
+        }
         for (name, site) in &self.regions {
             text += &format!("\n[regions.{name}]\n{}", render_site(site));
         }

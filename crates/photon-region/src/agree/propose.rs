@@ -1,0 +1,111 @@
+//! What the leader proposes for an operator, and what it knows of the others when it does.
+//! Must not decide what is proposed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use photon_state::RegionId;
+use raft::eraftpb::ConfState;
+
+use super::Agree;
+use super::enrol::region_of;
+use super::group::{Group, GroupChange};
+use crate::charter::{Charter, Handover};
+use crate::config::Config;
+use crate::govern::{Names, Step};
+use crate::region::Region;
+
+impl Region {
+    /// Returns who leads the group, as far as this region knows.
+    pub(crate) fn leader(&self) -> Option<RegionId> {
+        let leader = self.agree.group.as_ref().and_then(Group::leader)?;
+        region_of(&self.config, leader)
+    }
+
+    /// Proposes a step, if it needs one.
+    pub(crate) fn propose_step(&mut self, step: &Step) {
+        let now = self.agree.voters(&self.charter);
+        let id = |it: &RegionId| self.charter.member(*it).map(|member| member.id);
+        let change = |learns: Vec<u64>, leaves: Vec<u64>, decree: &crate::charter::Decree| {
+            GroupChange { learns, leaves, decree: decree.encode(), ..GroupChange::default() }
+        };
+        let change = match step {
+            Step::Done | Step::Wait => return,
+            Step::Decree(decree) => {
+                let bytes = decree.encode().to_vec();
+                self.agree.group.as_mut().map(|it| it.propose(bytes));
+                return self.drive_group();
+            }
+            Step::Vote(voters) => GroupChange {
+                votes: voters.difference(&now).filter_map(id).collect(),
+                learns: now.difference(voters).filter_map(id).collect(),
+                ..GroupChange::default()
+            },
+            Step::Admit(id, decree) => change(vec![*id], vec![], decree),
+            Step::Dismiss(id, decree) => change(vec![], vec![*id], decree),
+        };
+        self.agree.group.as_mut().map(|it| it.propose_group(&change));
+        self.drive_group();
+    }
+
+    /// Goes on with what this region has of the group as its only voter, under a charter that no
+    /// member of the former group can have followed. What only others had is lost.
+    pub(crate) fn found_anew(&mut self) {
+        let Some(group) = self.agree.group.as_ref() else { return };
+        let own = group.id();
+        let before = self.charter.clone();
+        let index = group.last_index() + Group::FOUNDED_ANEW;
+        self.charter.group_changes(index);
+        let others = self.charter.members().map(|(_, it)| it.id).filter(|it| *it != own);
+        let conf =
+            ConfState { voters: vec![own], learners: others.collect(), ..ConfState::default() };
+        let kept = group.kept().founded_anew(index, conf, self.charter.encode());
+        self.agree.group = Some(Group::new(own, kept, self.now.mono));
+        self.keep_whole();
+        self.charter_changed(&before, Handover::ByTenure);
+        if let Some(group) = self.agree.group.as_mut() {
+            group.campaign();
+        }
+        self.drive_group();
+    }
+}
+
+impl Agree {
+    /// Whether this region leads the group.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::is_leader)
+    }
+
+    /// Whether something is under way that the charter has not followed.
+    pub(crate) fn is_behind(&self, index: u64) -> bool {
+        self.group.as_ref().is_none_or(|it| index < it.last_index())
+    }
+
+    /// Returns the members that vote.
+    pub(crate) fn voters(&self, charter: &Charter) -> BTreeSet<RegionId> {
+        let votes = |id: u64| self.group.as_ref().is_some_and(|it| it.conf().voters.contains(&id));
+        charter.members().filter(|(_, it)| votes(it.id)).map(|(region, _)| region).collect()
+    }
+
+    /// Returns the regions that are configured, with the names of the lives that are heard.
+    pub(crate) fn names(&self, config: &Config) -> Names {
+        let own = self.group.as_ref().map(Group::id);
+        let name = |region: &RegionId| match *region == config.region {
+            true => own,
+            false => self.allies.get(region).and_then(|it| it.id),
+        };
+        config.regions.keys().map(|it| (*it, name(it))).collect()
+    }
+
+    /// Whether a region is heard, and not thought to be down.
+    pub(crate) fn hears(&self, region: RegionId, now: Duration) -> bool {
+        let is_heard = self.allies.get(&region).is_some_and(|it| it.is_heard(now));
+        is_heard && !self.detector.verdict(region).is_down
+    }
+
+    /// Whether a region says that it has taken over all of what decrees up to one gave it.
+    pub(crate) fn has_settled(&self, region: RegionId, since: u64) -> bool {
+        let settled = self.allies.get(&region).and_then(|it| it.settled);
+        settled.is_some_and(|upto| since <= upto)
+    }
+}

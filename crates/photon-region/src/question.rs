@@ -1,0 +1,76 @@
+//! What regions ask each other, and answer.
+//! Must not decide anything.
+
+use bytes::Bytes;
+use photon_state::crdt::Value;
+use photon_state::{PlacementId, Seen};
+
+use crate::contract::AtHome;
+use crate::data::{DataCommand, DataReply, DatasetName};
+use crate::govern::{Govern, PlanetView};
+use crate::task::TaskState;
+
+/// What one region may ask of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Of the home of a task, as the asker knows it up to a decree.
+    Task(AtHome, u64),
+    /// What a client wants that has turned to the wrong region.
+    Data(Box<DataCommand>),
+    /// The state of a record, to be merged with that of others.
+    State {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Where the record lives.
+        placement: PlacementId,
+        /// The record.
+        key: Bytes,
+    },
+    /// Rights of a bounded counter, which come as an op of the region that gives them.
+    Rights {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Where the counter lives.
+        placement: PlacementId,
+        /// The counter.
+        key: Bytes,
+        /// How many at most.
+        rights: u64,
+    },
+    /// Of the leader: what an operator wants.
+    Govern(Govern),
+    /// What of a placement is durable there, to become the home of its tasks.
+    Had {
+        /// The placement.
+        placement: PlacementId,
+        /// Only once it has let go of what this decree takes from it, and then all of it.
+        let_go: Option<u64>,
+    },
+}
+
+/// What a region answers to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Where a task stands: its state and its generation.
+    Standing(TaskState, u64),
+    /// What the client shall hear.
+    Data(Box<DataReply>),
+    /// What a record is there, if it is, and what was seen of its placement; to `Had` the latter.
+    State(Option<Value>, Seen),
+    /// How many rights it gives.
+    Rights(u64),
+    /// The planet as an operator wanted it.
+    Planet(PlanetView),
+}
+
+impl Answer {
+    /// Returns about how many bytes it takes on a link.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Standing(..) | Self::State(None, _) | Self::Rights(_) | Self::Planet(_) => 0,
+            Self::Data(reply) => reply.weight(),
+            Self::State(Some(value), _) => value.weight(),
+        }
+    }
+}
