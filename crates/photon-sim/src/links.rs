@@ -77,6 +77,7 @@ impl Planet<'_, '_> {
         let name = self.atlas.ids[peer];
         if *self.net.linked(here, peer) && self.rng.bool() {
             *self.net.linked(here, peer) = false;
+            self.hearing.part(self.now, here, peer);
             self.feed(here, Input::Unlinked(name))?;
         }
         *self.net.linked(here, peer) = true;
@@ -93,6 +94,7 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         *self.net.linked(here, peer) = false;
+        self.hearing.part(self.now, here, peer);
         self.feed(here, Input::Unlinked(self.atlas.ids[peer]))
     }
 
@@ -113,6 +115,7 @@ impl Planet<'_, '_> {
     pub(crate) fn hang_up(&mut self, here: usize) {
         for peer in (0..self.sites.len()).filter(|it| *it != here) {
             *self.net.linked(here, peer) = false;
+            self.hearing.part(self.now, here, peer);
             let session = self.net.pair(here, peer).session;
             if self.rng.u32(0..5) != 0 {
                 let delay = self.rng.u64(MS..2 * SECOND);

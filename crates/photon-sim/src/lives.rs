@@ -88,6 +88,7 @@ impl Planet<'_, '_> {
         })?;
         machine.start(site.clock.read(self.now));
         site.machine = Some(machine);
+        self.hearing.rouse(self.now, here);
         let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
         let incarnation = site.config.incarnation;
         self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));

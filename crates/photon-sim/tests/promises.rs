@@ -86,6 +86,7 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(2_000 < sum(|it| it.records));
     assert!(1_000 < sum(|it| it.glanced));
     assert!(100 < sum(|it| it.crashes));
+    assert!(100 < sum(|it| it.noticed));
     assert!(1_000 < sum(|it| it.lapsed));
     assert!(100 < sum(|it| it.stale));
     assert!(1_000 < sum(|it| it.lost));
@@ -148,6 +149,12 @@ fn a_tenure_that_is_not_waited_out_is_found() {
 fn an_end_of_an_older_epoch_that_counts_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreEpoch);
     check_planted("IgnoreEpoch", prepare, &FAILOVER);
+}
+
+#[test]
+fn a_region_that_is_judged_by_one_alone_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::JudgeAlone);
+    check_planted("JudgeAlone", prepare, &[Promise::Detection]);
 }
 
 #[test]
