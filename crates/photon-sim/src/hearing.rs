@@ -21,7 +21,9 @@ struct Ear {
 pub(crate) struct Hearing {
     count: usize,
     ears: Vec<Ear>,
-    /// When each region last began to live, or to run again.
+    /// When each region last began to live.
+    born: Vec<Micros>,
+    /// When each one last stood still.
     roused: Vec<Micros>,
 }
 
@@ -36,7 +38,7 @@ impl Hearing {
     /// Begins when nobody has heard anything.
     pub(crate) fn new(count: usize) -> Self {
         let ears = vec![Ear::default(); count * count];
-        Self { count, ears, roused: vec![0; count] }
+        Self { count, ears, born: vec![0; count], roused: vec![0; count] }
     }
 
     fn ear(&mut self, from: usize, to: usize) -> &mut Ear {
@@ -73,24 +75,34 @@ impl Hearing {
         }
     }
 
-    /// Takes in that a region begins to live, or to run again.
+    /// Takes in that a region begins to live.
+    pub(crate) fn begin(&mut self, now: Micros, here: usize) {
+        self.born[here] = now;
+    }
+
+    /// Takes in that a region goes on that has stood still.
     pub(crate) fn rouse(&mut self, now: Micros, here: usize) {
         self.roused[here] = now;
     }
 
     /// Looks whether a silence has become one that faults explain.
     pub(crate) fn look(&mut self, now: Micros, from: usize, to: usize) {
-        let roused = self.roused[to];
+        let born = self.born[to];
         let ear = self.ear(from, to);
         // What was lost may have been sent before what came through last.
         let is_explained = ear.heard <= ear.disturbed + Self::TRIP_MAX;
-        let is_long = ear.heard.max(roused) + Self::SILENCE_MIN <= now;
+        let is_long = ear.heard.max(born) + Self::SILENCE_MIN <= now;
         if is_explained && is_long {
             ear.silenced = now;
         }
     }
 
-    /// Returns when a region was last roused.
+    /// Returns when a region began to live.
+    pub(crate) fn born(&self, here: usize) -> Micros {
+        self.born[here]
+    }
+
+    /// Returns when a region last stood still.
     pub(crate) fn roused(&self, here: usize) -> Micros {
         self.roused[here]
     }

@@ -35,6 +35,7 @@ mod run;
 mod schedule;
 mod scribes;
 mod site;
+mod stalls;
 mod tasklog;
 mod trace;
 mod turned_away;

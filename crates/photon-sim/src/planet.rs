@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Mishap(Mishap),
     /// It is somebody's turn.
     Turn(Turn),
+    /// A client asks for something.
+    Ask(Request),
     /// A client goes away.
     Abandon(Ticket),
     /// Somebody looks at what regions think of each other.
@@ -115,6 +117,7 @@ impl<'a, 's> Planet<'a, 's> {
                 wanted: Micros::MAX,
                 queued: Micros::MAX,
                 doomed: None,
+                still_until: None,
             }
         };
         let sites: Vec<Site> = (0..atlas.ids.len()).map(site).collect();
@@ -217,6 +220,10 @@ impl<'a, 's> Planet<'a, 's> {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        if let Some(until) = self.waits_until(&event) {
+            self.wait(until, event);
+            return Ok(());
+        }
         match event {
             Event::Wake(site) => self.wake(site),
             Event::Deliver { from, to, session, message } => {
@@ -256,10 +263,15 @@ impl<'a, 's> Planet<'a, 's> {
             Event::Turn(turn) => {
                 let (crowd, mut stage) = self.stage();
                 match crowd.turn(&mut stage, turn) {
+                    Some(request) if self.is_still(request.site) => {
+                        self.queue.put(self.now, Event::Ask(request));
+                        Ok(())
+                    }
                     Some(request) => self.ask(request),
                     None => Ok(()),
                 }
             }
+            Event::Ask(request) => self.ask(request),
             Event::Abandon(ticket) => {
                 let Some(pending) = self.pending.remove(&ticket) else { return Ok(()) };
                 self.abandoned.insert(ticket);
@@ -314,6 +326,7 @@ impl<'a, 's> Planet<'a, 's> {
     pub(crate) fn feed(&mut self, here: usize, input: Input) -> Result<(), Broken> {
         let site = &mut self.sites[here];
         let Some(machine) = &mut site.machine else { return Ok(()) };
+        assert!(site.still_until.is_none(), "nothing reaches a process that stands still");
         self.report.events += 1;
         self.digest.number(self.now ^ (here as u64) << 56);
         self.digest.input(&input);

@@ -98,13 +98,19 @@ impl Planet<'_, '_> {
             let members = members.map(|(it, decree)| (self.atlas.site(it), decree));
             self.verdicts.know(self.now, here, &members.collect::<Vec<_>>());
         }
-        for here in each(self.alive()) {
+        for here in each(self.running()) {
             let down = self.judged_down(here);
             each(down).try_for_each(|there| self.check_down(here, there))?;
             self.verdicts.down[here] = down;
             self.check_dead(here)?;
         }
         Ok(())
+    }
+
+    /// Returns the sites that live and do not stand still.
+    fn running(&self) -> u32 {
+        let is_running = |it: &usize| !self.is_still(*it);
+        each(self.alive()).filter(is_running).map(|it| 1 << it).sum()
     }
 
     /// Takes in which paths carry nothing.
@@ -116,7 +122,7 @@ impl Planet<'_, '_> {
                 let is_session = *self.net.linked(from, to) && *self.net.linked(to, from);
                 if !both_live || !is_session {
                     self.hearing.part(now, from, to);
-                } else if self.net.is_cut(from, to) {
+                } else if self.net.is_cut(from, to) || self.is_still(from) || self.is_still(to) {
                     self.hearing.disturb(now, from, to);
                 }
                 self.hearing.look(now, from, to);
@@ -175,17 +181,19 @@ impl Planet<'_, '_> {
     /// Whether most members must have told a region that another one is dead.
     fn must_know(&self, here: usize, dead: usize) -> bool {
         let verdicts = &self.verdicts;
-        let voters = verdicts.voters(here);
+        let voters = verdicts.voters(here) & self.running();
         let tells = |by: &usize| {
-            let (hearing, born) = (&self.hearing, self.hearing.roused(*by));
-            let silent = hearing.last_words(dead, *by).max(verdicts.joined[*by][dead].0).max(born);
-            let votes = (silent + Verdicts::TIMEOUT).max(born + Verdicts::GRACE);
+            let hearing = &self.hearing;
+            let silent = hearing.last_words(dead, *by).max(verdicts.joined[*by][dead].0);
+            let votes = silent.max(hearing.born(*by)) + Verdicts::TIMEOUT;
+            let votes = votes.max(hearing.roused(*by) + Verdicts::GRACE);
             let passes = hearing.disturbed(*by, here).max(verdicts.joined[here][*by].0);
             let passes = if *by == here { 0 } else { passes };
             // To whom it is out already, there is nothing left to vote about.
             let is_judged = verdicts.members[*by] >> dead & 1 == 1;
             is_judged && votes.max(passes) + Verdicts::VOICE <= self.now
         };
-        majority(voters) <= each(voters & self.alive() & !(1 << dead)).filter(tells).count()
+        let all = verdicts.voters(here);
+        majority(all) <= each(voters & !(1 << dead)).filter(tells).count()
     }
 }
