@@ -93,6 +93,8 @@ pub enum PlantedBug {
     IgnoreTenure,
     /// Becomes a home before the tenure of the one before has lapsed.
     TakeOverEarly,
+    /// Takes its own view of a path for the verdict of the majority.
+    JudgeAlone,
     /// Lets what was written under an older epoch end a task that others have claimed since.
     IgnoreEpoch,
 }

@@ -24,7 +24,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 13];
+    let mut sums = [0; 15];
     let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
@@ -47,6 +47,8 @@ fn main() {
                     it.moved,
                     it.purged,
                     it.laid_away,
+                    it.noticed,
+                    it.stalls,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -58,7 +60,7 @@ fn main() {
     }
     println!(
         "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared, \
-         moved, purged, pages written: {sums:?}"
+         moved, purged, pages written, noticed, stalls: {sums:?}"
     );
     for (topology, [seeds, received, repeated, helped]) in repeats {
         let share = 100.0 * repeated as f64 / received.max(1) as f64;

@@ -20,11 +20,11 @@ pub enum Fault {
     Reorder,
     /// Messages arrive twice.
     Duplicate,
-    /// Links break and come back.
+    /// Links break and come back, or paths carry nothing and then something, again and again.
     Flap,
-    /// One direction between two regions is cut.
+    /// One direction between two regions is cut, or all directions to or from one.
     OneWayCut,
-    /// A group of regions is cut off from the others.
+    /// A group of regions is cut off from the others: one, one half of the Earth, or any.
     Partition,
     /// A region crashes and restarts.
     Crash,
@@ -58,11 +58,13 @@ pub enum Fault {
     Tight,
     /// Messages are so large that what a peer lacks has left a region's memory.
     Bulk,
+    /// A process stands still for a while.
+    Stall,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Jitter,
         Self::Loss,
         Self::Reorder,
@@ -86,6 +88,7 @@ impl Fault {
         Self::Abandon,
         Self::Tight,
         Self::Bulk,
+        Self::Stall,
     ];
 }
 

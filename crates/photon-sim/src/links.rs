@@ -52,7 +52,8 @@ impl Planet<'_, '_> {
 
     fn dial(&mut self, a: usize, b: usize) {
         let both_live = self.sites[a].machine.is_some() && self.sites[b].machine.is_some();
-        if !both_live || !self.net.passes(a, b) {
+        let is_still = self.is_still(a) || self.is_still(b);
+        if !both_live || is_still || !self.net.passes(a, b) {
             let delay = self.rng.u64(150 * MS..800 * MS);
             self.queue.put(self.now + delay, Event::Link(LinkEvent::Dial(a, b)));
             return;
@@ -77,6 +78,7 @@ impl Planet<'_, '_> {
         let name = self.atlas.ids[peer];
         if *self.net.linked(here, peer) && self.rng.bool() {
             *self.net.linked(here, peer) = false;
+            self.hearing.part(self.now, here, peer);
             self.feed(here, Input::Unlinked(name))?;
         }
         *self.net.linked(here, peer) = true;
@@ -93,6 +95,7 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         *self.net.linked(here, peer) = false;
+        self.hearing.part(self.now, here, peer);
         self.feed(here, Input::Unlinked(self.atlas.ids[peer]))
     }
 
@@ -113,6 +116,7 @@ impl Planet<'_, '_> {
     pub(crate) fn hang_up(&mut self, here: usize) {
         for peer in (0..self.sites.len()).filter(|it| *it != here) {
             *self.net.linked(here, peer) = false;
+            self.hearing.part(self.now, here, peer);
             let session = self.net.pair(here, peer).session;
             if self.rng.u32(0..5) != 0 {
                 let delay = self.rng.u64(MS..2 * SECOND);

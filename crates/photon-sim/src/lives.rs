@@ -6,6 +6,7 @@ use photon_region::{Disk as Room, Input, Region, Ticket};
 use crate::clock::{MS, SECOND};
 use crate::faults::Fault;
 use crate::leaves::Leaves;
+use crate::mishaps::Mishap;
 use crate::net::Conditions;
 use crate::planet::{Event, Pending, Planet};
 use crate::promises::{Broken, Promise};
@@ -15,7 +16,7 @@ impl Planet<'_, '_> {
     pub(crate) fn crash(&mut self, here: usize) -> Result<(), Broken> {
         self.retire_counters(here)?;
         let site = &mut self.sites[here];
-        site.doomed = None;
+        (site.doomed, site.still_until) = (None, None);
         if site.machine.take().is_none() {
             return Ok(());
         }
@@ -88,6 +89,7 @@ impl Planet<'_, '_> {
         })?;
         machine.start(site.clock.read(self.now));
         site.machine = Some(machine);
+        self.hearing.begin(self.now, here);
         let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
         let incarnation = site.config.incarnation;
         self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));
@@ -104,7 +106,9 @@ impl Planet<'_, '_> {
             let site = &mut self.sites[here];
             site.doomed = None;
             site.clock.skew_ms = self.rng.i64(-200..200);
-            if site.disk.is_full {
+            if site.disk.is_full && site.still_until.is_some() {
+                self.queue.put(self.now, Event::Mishap(Mishap::Room(here)));
+            } else if site.disk.is_full {
                 site.disk.is_full = false;
                 self.feed(here, Input::Disk(Room::Ready))?;
             }

@@ -15,6 +15,10 @@ pub(crate) enum Mishap {
     Strike(Fault),
     /// Directions that were cut are mended.
     Mend(Vec<(usize, usize)>),
+    /// Directions that carry nothing and then something change over, so many times more.
+    Flicker { lines: Vec<(usize, usize)>, left: u32 },
+    /// A process goes on that stood still.
+    GoOn { site: usize, life: u32 },
     /// A disk has room again.
     Room(usize),
     /// A region dies together with its disk.
@@ -23,7 +27,7 @@ pub(crate) enum Mishap {
 
 impl Planet<'_, '_> {
     /// Faults that strike now and then; all others are there all the time.
-    const STRIKING: [Fault; 8] = [
+    const STRIKING: [Fault; 9] = [
         Fault::Flap,
         Fault::OneWayCut,
         Fault::Partition,
@@ -32,6 +36,7 @@ impl Planet<'_, '_> {
         Fault::DiskFull,
         Fault::ClockJump,
         Fault::Skew,
+        Fault::Stall,
     ];
     /// How far a clock jumps at most; peers believe 2 s.
     const JUMP_MS_MAX: i64 = 6_000;
@@ -64,13 +69,21 @@ impl Planet<'_, '_> {
 
     pub(crate) fn on_mishap(&mut self, mishap: Mishap) -> Result<(), Broken> {
         match mishap {
-            Mishap::Strike(_) | Mishap::LoseDisk if self.is_calm => Ok(()),
+            Mishap::Strike(_) | Mishap::LoseDisk | Mishap::Flicker { .. } if self.is_calm => Ok(()),
             Mishap::Strike(fault) => {
                 self.strike_later(fault);
                 self.strike(fault)
             }
             Mishap::Mend(lines) => {
                 lines.iter().for_each(|(from, to)| self.net.set_cut(*from, *to, false));
+                Ok(())
+            }
+            Mishap::Flicker { lines, left } => {
+                self.flicker(lines, left);
+                Ok(())
+            }
+            Mishap::GoOn { site, life } => {
+                self.go_on(site, life);
                 Ok(())
             }
             Mishap::Room(site) => {
@@ -91,23 +104,20 @@ impl Planet<'_, '_> {
             self.trace.line(self.now, format_args!("{fault:?} strikes {name}"));
         }
         match fault {
-            Fault::Flap => {
-                let peer = self.rng.usize(0..self.sites.len());
-                if peer != here {
-                    self.break_link(here, peer);
-                }
-            }
+            Fault::Flap => self.flap(here),
             Fault::OneWayCut => {
-                let peer = self.rng.usize(0..self.sites.len());
-                if peer != here {
-                    self.cut(vec![(here, peer)]);
-                }
+                let lines = self.one_way(here);
+                self.cut(lines);
             }
-            Fault::Partition => self.partition(),
+            Fault::Partition => {
+                let group = self.draw_group(here);
+                self.cut(self.lines_between(group));
+            }
+            Fault::Stall => self.stall(here),
             Fault::Crash => return self.crash(here),
             Fault::CrashMidway => self.sites[here].doomed = Some(self.rng.u32(0..6)),
             Fault::DiskFull => {
-                if !self.sites[here].disk.is_full {
+                if !self.sites[here].disk.is_full && !self.is_still(here) {
                     self.set_room(here, Room::Full)?;
                     let at = self.now + self.rng.u64(200 * MS..6 * SECOND);
                     self.queue.put(at, Event::Mishap(Mishap::Room(here)));
@@ -140,17 +150,69 @@ impl Planet<'_, '_> {
         Ok(())
     }
 
-    fn partition(&mut self) {
-        let count = self.sites.len();
-        let group = self.rng.u32(1..(1 << count) - 1);
-        let is_in = |site: usize| group >> site & 1 == 1;
-        let mut lines = Vec::new();
-        for from in 0..count {
-            for to in (0..count).filter(|to| is_in(*to) != is_in(from)) {
-                lines.push((from, to));
-            }
+    /// Breaks the link between two regions, or lets a path, or all of a region, carry nothing now
+    /// and then.
+    fn flap(&mut self, here: usize) {
+        let peer = self.rng.usize(0..self.sites.len());
+        if peer == here {
+            return;
         }
-        self.cut(lines);
+        match self.rng.u32(0..8) {
+            0..4 => self.break_link(here, peer),
+            4..7 => self.flicker(vec![(here, peer), (peer, here)], 12),
+            7.. => self.flicker(self.lines_between(1 << here), 12),
+        }
+    }
+
+    /// Cuts directions or mends them, and will do the other soon.
+    fn flicker(&mut self, lines: Vec<(usize, usize)>, left: u32) {
+        let is_cut = left.is_multiple_of(2) && 0 < left;
+        lines.iter().for_each(|(from, to)| self.net.set_cut(*from, *to, is_cut));
+        if 0 < left && self.rng.u32(0..12) != 0 {
+            let most = if is_cut { 1_200 } else { 700 };
+            let at = self.now + self.rng.u64(50 * MS..most * MS);
+            self.queue.put(at, Event::Mishap(Mishap::Flicker { lines, left: left - 1 }));
+        } else {
+            self.queue.put(self.now + SECOND, Event::Mishap(Mishap::Mend(lines)));
+        }
+    }
+
+    /// Draws one direction from a region, or all from it, or all to it.
+    fn one_way(&mut self, here: usize) -> Vec<(usize, usize)> {
+        let peer = self.rng.usize(0..self.sites.len());
+        let is_other = |it: &usize| *it != here;
+        match self.rng.u32(0..4) {
+            0 => (0..self.sites.len()).filter(is_other).map(|it| (here, it)).collect(),
+            1 => (0..self.sites.len()).filter(is_other).map(|it| (it, here)).collect(),
+            2.. => Some((here, peer)).filter(|(a, b)| a != b).into_iter().collect(),
+        }
+    }
+
+    /// Draws which regions are cut off from the others: one, one half of the Earth, or any.
+    fn draw_group(&mut self, here: usize) -> u32 {
+        let count = self.sites.len();
+        let any = self.rng.u32(1..(1 << count) - 1);
+        match self.rng.u32(0..4) {
+            0 => 1 << here,
+            1 => {
+                let west = self.atlas.places[here].longitude;
+                let is_near = |it: &usize| {
+                    (self.atlas.places[*it].longitude - west).rem_euclid(360.0) < 180.0
+                };
+                (0..count).filter(is_near).map(|it| 1 << it).sum()
+            }
+            2.. => any,
+        }
+    }
+
+    /// Returns all directions between a group and the others.
+    fn lines_between(&self, group: u32) -> Vec<(usize, usize)> {
+        let is_in = |site: usize| group >> site & 1 == 1;
+        let all = 0..self.sites.len();
+        all.clone()
+            .flat_map(|from| all.clone().map(move |to| (from, to)))
+            .filter(|(from, to)| is_in(*from) != is_in(*to))
+            .collect()
     }
 
     /// Cuts directions for a while; those who talk over them may notice.

@@ -90,6 +90,11 @@ impl Net {
         self.lines[from * self.count + to].is_cut = is_cut;
     }
 
+    /// Whether a direction is cut.
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.lines[from * self.count + to].is_cut
+    }
+
     /// Mends every line.
     pub(crate) fn mend(&mut self) {
         self.lines.iter_mut().for_each(|line| line.is_cut = false);

@@ -4,24 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_region::{
-    Input, Message, Output, Region, Reply, Ticket, decode_message, encode_message,
-};
+use photon_region::{Input, Message, Output, Region, Reply, Ticket};
 use photon_state::StreamId;
 
 use crate::clock::{Clock, MS, Micros, SECOND};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
+use crate::hearing::Hearing;
 use crate::leaves::Leaves;
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::net::Net;
-use crate::promises::{Broken, Ledger, Promise, check_append, check_send};
+use crate::promises::{Broken, Ledger, Promise, check_append};
 use crate::queue::Queue;
 use crate::run::Report;
 use crate::site::{Atlas, Site, pick};
 use crate::trace::{Trace, trace_input, trace_output};
+use crate::verdicts::Verdicts;
 use crate::workload::{Asked, Crowd, Request, Stage, Turn};
 
 /// What is going to happen in the world.
@@ -45,8 +45,12 @@ pub(crate) enum Event {
     Mishap(Mishap),
     /// It is somebody's turn.
     Turn(Turn),
+    /// A client asks for something.
+    Ask(Request),
     /// A client goes away.
     Abandon(Ticket),
+    /// Somebody looks at what regions think of each other.
+    Watch,
 }
 
 /// A command that awaits its reply.
@@ -65,6 +69,8 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) atlas: Atlas,
     pub(crate) sites: Vec<Site>,
     pub(crate) net: Net,
+    pub(crate) hearing: Hearing,
+    pub(crate) verdicts: Verdicts,
     pub(crate) weather: Weather,
     pub(crate) crowd: Crowd,
     pub(crate) ledger: Ledger,
@@ -111,6 +117,7 @@ impl<'a, 's> Planet<'a, 's> {
                 wanted: Micros::MAX,
                 queued: Micros::MAX,
                 doomed: None,
+                still_until: None,
             }
         };
         let sites: Vec<Site> = (0..atlas.ids.len()).map(site).collect();
@@ -127,6 +134,7 @@ impl<'a, 's> Planet<'a, 's> {
         };
         let tasks = rng.u32(profile.tasks.clone());
         let crowd = Crowd::draw(&mut stage, tasks, chaos_ends, rng.fork());
+        let count = sites.len();
         let mut planet = Self {
             now: 0,
             queue,
@@ -134,6 +142,8 @@ impl<'a, 's> Planet<'a, 's> {
             atlas,
             sites,
             net,
+            hearing: Hearing::new(count),
+            verdicts: Verdicts::new(count),
             weather,
             crowd,
             ledger,
@@ -168,6 +178,7 @@ impl<'a, 's> Planet<'a, 's> {
         }
         self.begin_links();
         self.begin_mishaps(disks);
+        self.begin_watching();
     }
 
     /// Runs until the world has come to rest and all promises have been checked.
@@ -209,6 +220,10 @@ impl<'a, 's> Planet<'a, 's> {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        if let Some(until) = self.waits_until(&event) {
+            self.wait(until, event);
+            return Ok(());
+        }
         match event {
             Event::Wake(site) => self.wake(site),
             Event::Deliver { from, to, session, message } => {
@@ -243,14 +258,20 @@ impl<'a, 's> Planet<'a, 's> {
             }
             Event::Link(event) => self.on_link(event),
             Event::Restart(site) => self.restart(site),
+            Event::Watch => self.watch(),
             Event::Mishap(mishap) => self.on_mishap(mishap),
             Event::Turn(turn) => {
                 let (crowd, mut stage) = self.stage();
                 match crowd.turn(&mut stage, turn) {
+                    Some(request) if self.is_still(request.site) => {
+                        self.queue.put(self.now, Event::Ask(request));
+                        Ok(())
+                    }
                     Some(request) => self.ask(request),
                     None => Ok(()),
                 }
             }
+            Event::Ask(request) => self.ask(request),
             Event::Abandon(ticket) => {
                 let Some(pending) = self.pending.remove(&ticket) else { return Ok(()) };
                 self.abandoned.insert(ticket);
@@ -305,6 +326,7 @@ impl<'a, 's> Planet<'a, 's> {
     pub(crate) fn feed(&mut self, here: usize, input: Input) -> Result<(), Broken> {
         let site = &mut self.sites[here];
         let Some(machine) = &mut site.machine else { return Ok(()) };
+        assert!(site.still_until.is_none(), "nothing reaches a process that stands still");
         self.report.events += 1;
         self.digest.number(self.now ^ (here as u64) << 56);
         self.digest.input(&input);
@@ -382,47 +404,6 @@ impl<'a, 's> Planet<'a, 's> {
                 crowd.replied(&mut stage, here, pending.asked, reply)
             }
         }
-    }
-
-    fn send(&mut self, here: usize, to: usize, message: Message) -> Result<(), Broken> {
-        check_send(&self.atlas, &self.sites, (here, to), &message, &self.ledger)?;
-        if !*self.net.linked(here, to) {
-            return Ok(());
-        }
-        if self.rng.u32(0..32) == 0 {
-            let decoded = decode_message(&encode_message(&message));
-            Promise::Contract.holds(decoded.as_ref() == Ok(&message), || {
-                format!("{message:?} came back from the codec as {decoded:?}")
-            })?;
-        }
-        let session = self.net.pair(here, to).session;
-        let [first, copy] = self.net.carry(self.now, here, to);
-        if let Some(at) = copy {
-            let message = message.clone();
-            self.queue.put(at, Event::Deliver { from: here, to, session, message });
-        }
-        match first {
-            Some(at) => self.queue.put(at, Event::Deliver { from: here, to, session, message }),
-            None => self.report.lost += 1,
-        }
-        Ok(())
-    }
-
-    /// Messages of a session that is over are lost or late.
-    fn deliver(
-        &mut self,
-        from: usize,
-        to: usize,
-        session: u32,
-        message: Message,
-    ) -> Result<(), Broken> {
-        let is_late = self.net.pair(from, to).session != session;
-        if !*self.net.linked(to, from) || is_late && self.rng.bool() {
-            self.report.lost += 1;
-            return Ok(());
-        }
-        let sender = self.atlas.ids[from];
-        self.feed(to, Input::Message(sender, message))
     }
 
     fn sync(&mut self, here: usize) {

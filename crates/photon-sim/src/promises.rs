@@ -29,6 +29,8 @@ pub enum Promise {
     OneEnding,
     /// 5: a session reads its own writes, and causality is never seen backwards.
     Session,
+    /// 6: a lost region is noticed by all in time, and a healthy one is not judged down.
+    Detection,
     /// A quota is never overspent.
     Quota,
     /// Of conditional writes of one record, each has seen all that were done before.
@@ -52,6 +54,9 @@ impl fmt::Display for Promise {
             Self::OneEnding => "promise 4: a task ends once, has no gap, and fences lost leases",
             Self::Session => {
                 "promise 5: a session reads its own writes, and no effect before its cause"
+            }
+            Self::Detection => {
+                "promise 6: a lost region is noticed in time, a healthy one is not judged down"
             }
             Self::Quota => "a quota is never overspent",
             Self::Linearizable => "conditional writes of a record are done one after the other",
@@ -331,13 +336,6 @@ pub(crate) fn has_moved(sites: &[Site], task: TaskId) -> bool {
     let mut epochs = sites.iter().flat_map(|it| it.disk.epochs(task));
     let first = epochs.next();
     epochs.any(|it| Some(it) != first)
-}
-
-/// Whether a task has another home than its first, which need not have written anything yet.
-pub(crate) fn is_moving(sites: &[Site], task: TaskId) -> bool {
-    let machines = sites.iter().filter_map(|it| it.machine.as_ref());
-    let mut homes = machines.filter_map(|it| it.home_and_epoch(task));
-    homes.any(|(_, epoch)| 1 < epoch)
 }
 
 /// Checks an op that a region writes to its log.

@@ -49,6 +49,10 @@ pub struct Report {
     pub glanced: u64,
     /// Regions that crashed.
     pub crashes: u64,
+    /// Times that a process stood still.
+    pub stalls: u64,
+    /// Times that a living region had to notice that another one was dead, and did.
+    pub noticed: u64,
     /// Messages that were lost.
     pub lost: u64,
     /// Times that a region let go of the start of its log.
@@ -85,14 +89,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, regions, events, tasks, replies, crashes, lost, digest, .. } = self;
         let Self { lapsed, stale, records, truncated, transfers, compared, .. } = self;
-        let Self { received, repeated, helped, moved, purged, laid_away, .. } = self;
+        let Self { received, repeated, helped, moved, purged, laid_away, noticed, stalls, .. } =
+            self;
         let topology = self.topology.unwrap_or("mixed topologies");
         let seconds = self.virtual_time.as_secs_f64();
         write!(
             f,
             "seed {seed}: {regions} regions, {topology}, {seconds:.1} s, {events} events, \
              {tasks} tasks, {records} records, {moved} moved, {purged} purged, {replies} replies, \
-             {crashes} crashes, {truncated} logs cut, {transfers} states sent, \
+             {crashes} crashes, {stalls} stalls, {noticed} times noticed, {truncated} logs cut, \
+             {transfers} states sent, \
              {compared} times compared, \
              {lapsed} leases lapsed, {stale} stale, {lost} messages lost, {received} ops received, \
              {repeated} of them twice, {helped} times helped, {laid_away} pages written, \

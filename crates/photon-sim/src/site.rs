@@ -32,6 +32,8 @@ pub(crate) struct Site {
     pub(crate) queued: Micros,
     /// After how many more outputs it crashes.
     pub(crate) doomed: Option<u32>,
+    /// Until when its process stands still, if it does.
+    pub(crate) still_until: Option<Micros>,
 }
 
 /// The names and places of all regions; a site is an index into them.

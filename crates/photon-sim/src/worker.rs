@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AgentName, AgentSpec, Claim, Command, Json, Lease, Outcome, Refusal, Skill, Target, TaskState,
-    Token,
+    AgentName, AgentSpec, Claim, Command, Json, Lease, Outcome, Refusal, Skill, Target, TaskId,
+    TaskState, Token,
 };
 use photon_state::PlacementId;
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::Fault;
 use crate::job::{Fate, Job, Step, draw_fate, draw_outcome};
-use crate::promises::{Broken, Promise, has_moved, is_moving};
+use crate::promises::{Broken, Promise, has_moved};
 use crate::site::pick;
 use crate::workload::{Asked, Request, Stage, Turn};
 
@@ -330,11 +330,7 @@ impl Fleet {
         let Some(job) = &mut self.jobs[asking.job as usize] else { return Ok(()) };
         let Claim { task, token } = job.claim;
         let is_strict = stage.ledger.is_strict();
-        // A later home need not know of what the one before had shown, and had alone.
-        let machines = stage.sites.iter().filter_map(|it| it.machine.as_ref());
-        let homes = machines.filter_map(|it| it.home_and_epoch(task));
-        let epoch = homes.map(|(_, epoch)| epoch).max().unwrap_or(0);
-        let is_later = asking.shown.epoch() < epoch;
+        let is_later = is_overruled(stage, task, asking.shown);
         Promise::OneEnding.holds(asking.shown <= token || is_later || !is_strict, || {
             let (step, shown) = (asking.step, asking.shown);
             format!("task {task}: {step:?} of {token:?} was accepted after {shown:?} was claimed")
@@ -401,8 +397,9 @@ impl Fleet {
                     "task {task}: notes of {token:?} before {first} were acknowledged, \
                      and {expected} is expected"
                 );
-                let moved = has_moved(stage.sites, task) || is_moving(stage.sites, task);
-                let may_be = !stage.ledger.is_strict() || moved;
+                // The heir may not have written anything yet.
+                let has_heir = has_moved(stage.sites, task) || is_overruled(stage, task, token);
+                let may_be = !stage.ledger.is_strict() || has_heir;
                 let first = *expected;
                 if may_be && job.told >= first {
                     job.told = first - 1; // It tells again what its former home alone had heard.
@@ -426,6 +423,14 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Whether a token is of an earlier home: a later one need not know of what the one before had
+/// shown, and had alone.
+fn is_overruled(stage: &Stage<'_>, task: TaskId, token: Token) -> bool {
+    let machines = stage.sites.iter().filter_map(|it| it.machine.as_ref());
+    let homes = machines.filter_map(|it| it.home_and_epoch(task));
+    homes.map(|(_, epoch)| epoch).max().is_some_and(|epoch| token.epoch() < epoch)
 }
 
 fn draw_agent(

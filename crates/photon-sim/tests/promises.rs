@@ -5,7 +5,8 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 9] = [
+const ONCE_BROKEN: [(u64, &str); 10] = [
+    (78, "a task that came in a state counted as known to those who had what was seen before"),
     (5_938, "a session was shown a copy, as nobody answered from where it had written since"),
     (1_364, "the rest of a state was sent for ever to who had forgotten its beginning"),
     (5128, "a log at rest was written anew without end, and a state on its way never arrived"),
@@ -86,6 +87,8 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(2_000 < sum(|it| it.records));
     assert!(1_000 < sum(|it| it.glanced));
     assert!(100 < sum(|it| it.crashes));
+    assert!(100 < sum(|it| it.noticed));
+    assert!(100 < sum(|it| it.stalls));
     assert!(1_000 < sum(|it| it.lapsed));
     assert!(100 < sum(|it| it.stale));
     assert!(1_000 < sum(|it| it.lost));
@@ -148,6 +151,12 @@ fn a_tenure_that_is_not_waited_out_is_found() {
 fn an_end_of_an_older_epoch_that_counts_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreEpoch);
     check_planted("IgnoreEpoch", prepare, &FAILOVER);
+}
+
+#[test]
+fn a_region_that_is_judged_by_one_alone_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::JudgeAlone);
+    check_planted("JudgeAlone", prepare, &[Promise::Detection]);
 }
 
 #[test]

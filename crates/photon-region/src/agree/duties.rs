@@ -37,6 +37,10 @@ impl Region {
             self.enrol();
         }
         self.agree.detector.tell(self.load(), 1);
+        #[cfg(feature = "planted-bugs")]
+        let is_alone = self.planted == Some(crate::PlantedBug::JudgeAlone);
+        #[cfg(feature = "planted-bugs")]
+        self.agree.detector.judge_alone(is_alone);
         // What changed is read where it is needed.
         let changes = self.agree.detector.tick(now);
         self.agree.judged.extend(changes.iter().map(|it| (it.region, now)));
@@ -197,8 +201,9 @@ impl Region {
         if load.condition.is_degraded() { 1 } else { room.max(1) }
     }
 
-    /// Returns what is thought of a region.
-    pub(crate) fn verdict_on(&self, region: RegionId) -> PeerVerdict {
+    /// Returns what is thought of a region, this one too.
+    #[must_use]
+    pub fn verdict_on(&self, region: RegionId) -> PeerVerdict {
         let verdict = self.agree.detector.verdict(region);
         let member = self.charter.member(region);
         let standing = member.map(|it| it.standing);
@@ -211,6 +216,13 @@ impl Region {
         } else {
             PeerVerdict::Up
         }
+    }
+
+    /// Returns the regions that are not agreed to be out: they are judged, and they judge. Beside
+    /// each stands the last decree by which it was out, or home of less.
+    pub fn members(&self) -> impl Iterator<Item = (RegionId, u64)> {
+        let up = self.charter.members().filter(|(_, it)| it.standing != Standing::Down);
+        up.map(|(region, it)| (region, it.bereft))
     }
 
     /// Returns how many shards a region is the home of.

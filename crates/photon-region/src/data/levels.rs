@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::{PlacementId, StreamId};
+use photon_state::{PlacementId, Position, StreamId};
 
 use super::refusal::DataRefusal;
 use super::{DataReply, WriteLevel, Written};
@@ -71,9 +71,11 @@ impl Region {
         reply: Reply,
         until: Duration,
     ) -> Verdict {
-        let log = self.store.log(&task_record(placement, task));
-        let runs = log.map_or(&[][..], photon_state::Log::runs);
-        let seen = self.store.seen();
+        let record = task_record(placement, task);
+        let runs = self.store.log(&record).map_or(&[][..], photon_state::Log::runs);
+        // What came in a peer's state is known before it counts as seen.
+        let mut seen = self.covers.beyond(&Position::Log(record.clone()));
+        seen.join(self.store.seen());
         let marks = runs.iter().map(|run| (run.stream, seen.of(&run.stream))).collect();
         let members = self.config.placements.get(&placement).map_or(1, BTreeSet::len);
         let region = self.config.region;

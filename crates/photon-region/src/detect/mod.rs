@@ -124,6 +124,9 @@ pub struct Detector {
     beaten: Option<Duration>,
     /// What the last heartbeat told: votes, and whether they count.
     told: (BTreeSet<RegionId>, bool),
+    /// Whether it mistakes its own view for that of the majority.
+    #[cfg(feature = "planted-bugs")]
+    is_alone: bool,
 }
 
 impl Detector {
@@ -164,6 +167,8 @@ impl Detector {
             beat_at: Duration::ZERO,
             beaten: None,
             told: (BTreeSet::new(), true),
+            #[cfg(feature = "planted-bugs")]
+            is_alone: false,
         }
     }
 
@@ -178,6 +183,12 @@ impl Detector {
         }
         self.silent.retain(|region| self.peers.contains_key(region));
         self.is_stirred = true;
+    }
+
+    /// Plants the bug of a detector that mistakes its own view for that of the majority.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn judge_alone(&mut self, is_alone: bool) {
+        self.is_alone = is_alone;
     }
 
     /// Says how this node is doing, and how many nodes of its region send.

@@ -38,6 +38,8 @@ impl Detector {
         let was = peer.verdict;
         let is_path_bad = region != self.region && self.is_cut(now, region);
         let is_down = self.is_outvoted(now, region, voters);
+        #[cfg(feature = "planted-bugs")]
+        let is_down = is_down || self.is_alone && is_path_bad;
         let is_up = !is_down && was.is_down && self.is_back(now, region);
         let condition = peer.load(now).map_or(was.condition, |it| it.condition);
 

@@ -102,7 +102,9 @@ impl Region {
             .take_while(|it| range.holds(it))
             .filter(|it| is_meant(&it.placement()) && !named.contains(it))
             .collect();
-        for item in range.items {
+        let is_log = |it: &Item| matches!(it, Item::Log(..));
+        let (logs, rest): (Vec<Item>, Vec<Item>) = range.items.into_iter().partition(is_log);
+        for item in rest {
             self.put_item(item, (append, Some(&range.seen)), &mut touched);
         }
         // What the peer has seen and does not hold was removed.
@@ -122,6 +124,10 @@ impl Region {
             placements: range.placements,
             seen: range.seen,
         });
+        // Who waits for a task is answered at once, by what is known of it.
+        for item in logs {
+            self.put_item(item, (append, None), &mut touched);
+        }
         self.index_touched(&touched);
     }
 
