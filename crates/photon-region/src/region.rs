@@ -257,7 +257,7 @@ impl Region {
             agents: self.registry.len(),
             agents_online: self.registry.online(),
             tasks: self.tasks.counts().collect(),
-            shards: self.shards_at(self.config.region),
+            shards: self.shards_taken(),
             waiting: self.home.waiting(),
             in_flight: self.in_flight(),
             kept_bytes: self.tasks.kept_bytes(),

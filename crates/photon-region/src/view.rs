@@ -39,7 +39,7 @@ pub struct View {
     pub agents_online: usize,
     /// Tasks in memory by state: those of every home that this region may hold.
     pub tasks: Vec<(crate::TaskState, usize)>,
-    /// How many shards of tasks this region is the home of.
+    /// How many shards of tasks this region is the home of and has taken over.
     pub shards: usize,
     /// Tasks of this home that wait for an agent.
     pub waiting: usize,

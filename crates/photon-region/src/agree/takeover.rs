@@ -118,6 +118,16 @@ impl Region {
         self.agree.own = own.filter(|(_, it)| !it.is_empty()).collect();
     }
 
+    /// Returns how many shards it is the home of and has taken over: it decides about those.
+    pub(crate) fn shards_taken(&self) -> usize {
+        let (here, active) = (self.config.region, self.agree.active);
+        let taken = self
+            .charter
+            .homes()
+            .map(|(_, homes)| homes.at(here).filter(|it| homes.of(*it).since <= active).count());
+        taken.sum()
+    }
+
     pub(super) fn go_on_taking_over(&mut self) {
         let now = self.now.mono;
         let Some(takeover) = self.agree.takeover.as_mut().filter(|it| it.ask_at <= now) else {

@@ -50,6 +50,7 @@ pub struct Region {
     #[schema(nullable = false)]
     pub since_ms: Option<u64>,
     /// How many shards of tasks it is the home of: 1,024 for each placement, shared by its regions.
+    /// Of itself, a region counts those that it has taken over.
     pub shards: u64,
     /// The last round trip measured to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
