@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photon_region::data::DatasetSpec;
-use photon_region::{Config, Limits, Logged, Place, Region, Topology, WentBack};
+use photon_region::{Config, Limits, Logged, OtherRegions, Place, Region, Topology, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -343,6 +343,9 @@ fn open(
     let (log, recovered) = ReadLog::open(folder, Arc::clone(&shared.log), replay)?;
     if let Some((stream, seq)) = region.lacks() {
         return Err(LogError::Lacks { path: options.path, stream, seq });
+    }
+    if let Some(OtherRegions { agreed, configured }) = region.was_founded_otherwise() {
+        return Err(LogError::Regions { path: options.path, agreed, configured });
     }
     let (ops, groups, ms) = (recovered.ops, recovered.groups, start.elapsed().as_millis());
     info!(folder = %options.path.display(), ops, groups, ms, "log replayed");

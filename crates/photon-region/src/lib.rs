@@ -32,7 +32,7 @@ mod tasks;
 mod verdict;
 mod view;
 
-pub use agree::Beat;
+pub use agree::{Beat, OtherRegions};
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{

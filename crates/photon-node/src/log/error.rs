@@ -1,9 +1,11 @@
 //! What can go wrong with a data folder and its log, and what to do about it.
 //! Must not know who asks.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use photon_state::RegionId;
 use photon_state::codec::{DecodeError, VERSION};
 
 /// Why a data folder or its log cannot be used.
@@ -99,6 +101,23 @@ pub enum LogError {
         /// An op behind the gap.
         seq: u64,
     },
+    /// The configuration names other regions than the planet of the log has.
+    #[error(
+        "`{}` belongs to a planet of the regions {}, and the configuration {}: a planet keeps the \
+         regions that it was founded with; correct `[regions]`, or choose an empty data folder \
+         (`node.data`) for a new planet",
+        path.display(),
+        names(agreed),
+        differences(agreed, configured)
+    )]
+    Regions {
+        /// The data folder.
+        path: PathBuf,
+        /// The regions of the planet.
+        agreed: BTreeSet<RegionId>,
+        /// Those that are configured.
+        configured: BTreeSet<RegionId>,
+    },
     /// The log is damaged where no crash can have damaged it.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
@@ -117,6 +136,19 @@ pub enum LogError {
     /// A thread of the log has died.
     #[error("a thread of the log has died; its panic was printed before this")]
     Died,
+}
+
+/// Lists the names of regions.
+pub(crate) fn names<'a>(regions: impl IntoIterator<Item = &'a RegionId>) -> String {
+    regions.into_iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Says what is configured and not agreed, and the other way round.
+fn differences(agreed: &BTreeSet<RegionId>, configured: &BTreeSet<RegionId>) -> String {
+    let (added, left_out) = (configured.difference(agreed), agreed.difference(configured));
+    let all = [("adds", names(added)), ("leaves out", names(left_out))];
+    let all = all.iter().filter(|(_, names)| !names.is_empty());
+    all.map(|(what, names)| format!("{what} {names}")).collect::<Vec<_>>().join(" and ")
 }
 
 /// A damaged log.

@@ -7,6 +7,7 @@ mod codec;
 mod duties;
 mod enrol;
 mod group;
+mod members;
 mod store;
 mod takeover;
 mod tenure;
@@ -15,6 +16,7 @@ pub(crate) use beat::{read_beat, write_beat};
 pub(crate) use takeover::Takeover;
 
 pub use beat::Beat;
+pub use members::OtherRegions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
