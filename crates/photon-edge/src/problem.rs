@@ -66,6 +66,7 @@ pub(crate) enum Kind {
     Overloaded,
     DiskFull,
     HomeUnreachable,
+    NotAdmitted,
     MasterMoves,
     CatchingUp,
     LevelNotReached,
@@ -82,7 +83,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 53] = [
+    pub(crate) const ALL: [Self; 54] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -125,6 +126,7 @@ impl Kind {
         Self::Overloaded,
         Self::DiskFull,
         Self::HomeUnreachable,
+        Self::NotAdmitted,
         Self::MasterMoves,
         Self::CatchingUp,
         Self::LevelNotReached,
@@ -191,6 +193,7 @@ impl Kind {
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
             Self::DiskFull => (away, "disk-full", "Disk full"),
             Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
+            Self::NotAdmitted => (away, "not-admitted", "Region not admitted"),
             Self::MasterMoves => (away, "master-moves", "Master moves"),
             Self::CatchingUp => (away, "catching-up", "Catching up"),
             Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
@@ -296,6 +299,7 @@ impl From<Refusal> for Problem {
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }
             Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
+            Refusal::NotAdmitted { region } => at(Kind::NotAdmitted, region),
             Refusal::Data(refusal) => refusal.into(),
         }
     }

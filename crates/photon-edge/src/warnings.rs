@@ -32,6 +32,10 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
         );
         warn(WarningCode::DataMemoryFull, text);
     }
+    if view.is_unknown {
+        let text = "the regions that agree do not know this region: it accepts no tasks";
+        warn(WarningCode::NotAdmitted, text.to_owned());
+    }
     for peer in &view.peers {
         let region = peer.region;
         if !peer.is_linked {

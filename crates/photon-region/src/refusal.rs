@@ -115,6 +115,17 @@ pub enum Refusal {
         /// The home.
         region: RegionId,
     },
+    /// The regions that agree do not know this region.
+    #[error(
+        "the regions that agree on who decides about tasks do not know `{region}`, so that nobody \
+         would decide about its tasks; submit in another region. A planet that starts for the \
+         first time admits it once most regions are linked; if it stays so, the planet was founded \
+         without it: `photon region list` says who refuses it"
+    )]
+    NotAdmitted {
+        /// This region.
+        region: RegionId,
+    },
     /// It is about datasets and their records.
     #[error(transparent)]
     Data(#[from] DataRefusal),

@@ -253,6 +253,7 @@ impl Region {
         View {
             peers: self.peers.iter().map(|(region, peer)| self.show_peer(*region, peer)).collect(),
             is_taking_state: self.is_taking_state(self.now),
+            is_unknown: !self.is_admitted(),
             is_disk_full: self.disk == Disk::Full,
             agents: self.registry.len(),
             agents_online: self.registry.online(),

@@ -31,6 +31,8 @@ pub struct View {
     pub peers: Vec<PeerView>,
     /// Whether a peer sends its state, because this region was away for too long.
     pub is_taking_state: bool,
+    /// Whether the regions that agree do not know this one: it accepts no tasks.
+    pub is_unknown: bool,
     /// Whether the disk refuses writes.
     pub is_disk_full: bool,
     /// Agents known, on the whole planet.

@@ -36,6 +36,7 @@ impl Crowd {
                     | Refusal::Ended { .. }
                     | Refusal::NoteGap { .. }
                     | Refusal::Data(_)
+                    | Refusal::NotAdmitted { .. }
                     | Refusal::HomeUnreachable { .. } => false,
                 };
                 submission.is_over |= is_final;
@@ -122,6 +123,7 @@ impl Crowd {
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
             | Refusal::TooLarge { .. }
+            | Refusal::NotAdmitted { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
         }
     }

@@ -232,6 +232,7 @@ impl Fleet {
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
             | Refusal::TooLarge { .. }
+            | Refusal::NotAdmitted { .. }
             | Refusal::HomeUnreachable { .. } => {}
         }
         stage.later(delay, Turn::Poll(*index));
@@ -419,6 +420,7 @@ impl Fleet {
             | Refusal::Confined { .. }
             | Refusal::OutsidePlacement { .. }
             | Refusal::AttachedElsewhere { .. }
+            | Refusal::NotAdmitted { .. }
             | Refusal::KeyReused { .. } => self.drop_job(asking.job),
         }
         Ok(())

@@ -3,7 +3,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use photon_region::{PeerVerdict, PeerView, View};
+use photon_region::{PeerVerdict, PeerView, Refusal, View};
+use photon_state::RegionId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -91,6 +92,11 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
         privacy: info.privacy.clone(),
         api: info.api.clone(),
         health,
+        trouble: match health {
+            RegionHealth::Here => unknown(info.name, view),
+            RegionHealth::Linked => None,
+            RegionHealth::Unlinked => front.handle().link_trouble(info.name),
+        },
         verdict: verdict(peer),
         since_ms: millis(peer.and_then(|it| it.verdict_for)),
         shards: peer.map_or(view.shards, |it| it.shards) as u64,
@@ -99,6 +105,11 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
         lag_ms: millis(peer.and_then(|it| it.lag)),
         counts: is_here.then(|| counts(view)),
     }
+}
+
+/// Says why the region itself accepts no tasks, if it is unknown to the others.
+fn unknown(region: RegionId, view: &View) -> Option<String> {
+    view.is_unknown.then(|| Refusal::NotAdmitted { region }.to_string())
 }
 
 fn verdict(peer: Option<&PeerView>) -> RegionVerdict {

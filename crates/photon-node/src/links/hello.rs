@@ -10,18 +10,20 @@
 //! highest that both do is spoken. What later versions append to a hello is passed over.
 
 use std::cmp;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
+use photon_state::{RegionId, StableHash};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::frame::{FrameError, read_frame, write_frame};
 use super::tls::TlsRefusal;
+use crate::log::names;
 use crate::node::Secret;
 
 /// The versions of what regions say to each other that this one speaks. Version 1 was never
@@ -72,6 +74,16 @@ pub(super) struct Identity {
     pub region: RegionId,
     pub secret: Option<Secret>,
     pub versions: RangeInclusive<u64>,
+    /// All regions of the planet as they are configured here, this one too.
+    pub regions: BTreeSet<RegionId>,
+}
+
+impl Identity {
+    /// Tells a planet of these regions from one of others.
+    fn planet_hash(&self) -> u64 {
+        let all = self.regions.iter();
+        all.fold(StableHash::default(), |it, region| it.bytes(region.as_str().as_bytes())).finish()
+    }
 }
 
 /// Why a peer was refused.
@@ -99,6 +111,18 @@ pub(super) enum HelloError {
     Planet { found: String, expected: String },
     #[error("region `{found}` is not expected here; check the addresses of the links")]
     Unexpected { found: RegionId },
+    #[error(
+        "region `{found}` is none of this planet, which has {} and keeps the regions that it was \
+         founded with: give `{found}` a planet of its own",
+        names(regions)
+    )]
+    Stranger { found: RegionId, regions: BTreeSet<RegionId> },
+    #[error(
+        "region `{peer}` is configured with other regions than this one, which has {}: `[regions]` \
+         has to name the same ones everywhere",
+        names(regions)
+    )]
+    Regions { peer: RegionId, regions: BTreeSet<RegionId> },
     #[error("region `{peer}` has no secret for its links, and this region has one")]
     NoSecretThere { peer: RegionId },
     #[error("region `{peer}` has a secret for its links, and this region has none")]
@@ -135,9 +159,30 @@ impl HelloError {
             | Self::Protocol { .. }
             | Self::Planet { .. }
             | Self::Unexpected { .. }
+            | Self::Stranger { .. }
+            | Self::Regions { .. }
             | Self::NoSecretThere { .. }
             | Self::NoSecretHere { .. }
             | Self::WrongSecret { .. } => true,
+        }
+    }
+
+    /// Returns the region of the planet that was refused, if its name is known.
+    pub(super) fn peer(&self) -> Option<RegionId> {
+        match self {
+            Self::Regions { peer, .. }
+            | Self::NoSecretThere { peer }
+            | Self::NoSecretHere { peer }
+            | Self::WrongSecret { peer } => Some(*peer),
+            Self::Frame(_)
+            | Self::Tls(_)
+            | Self::Malformed(_)
+            | Self::TooOld
+            | Self::Protocol { .. }
+            | Self::Refused { .. }
+            | Self::Planet { .. }
+            | Self::Unexpected { .. }
+            | Self::Stranger { .. } => None,
         }
     }
 }
@@ -148,6 +193,8 @@ struct Hello {
     planet: String,
     region: RegionId,
     has_secret: bool,
+    /// Tells of which regions it believes the planet to be; earlier versions do not say.
+    planet_hash: Option<u64>,
 }
 
 /// Whom a connection leads to.
@@ -168,6 +215,7 @@ fn encode(identity: &Identity, nonce: &[u8; 32]) -> Bytes {
     writer.text(identity.region.as_str());
     writer.fixed(nonce);
     writer.tag(u8::from(identity.secret.is_some()));
+    writer.fixed(&identity.planet_hash().to_le_bytes());
     writer.into_bytes()
 }
 
@@ -187,8 +235,10 @@ fn decode(body: &[u8]) -> Result<Hello, HelloError> {
     // The nonce counts where the whole hello is proved.
     let _: [u8; 32] = reader.fixed()?;
     let has_secret = reader.tag()? == 1;
+    let hash = (!reader.is_at_end()).then(|| reader.fixed()).transpose()?;
+    let planet_hash = hash.map(u64::from_le_bytes);
     // What a later version has to add follows here.
-    Ok(Hello { versions, planet, region, has_secret })
+    Ok(Hello { versions, planet, region, has_secret, planet_hash })
 }
 
 /// Chooses the highest version that both sides speak.
@@ -253,6 +303,9 @@ async fn judge(
     }
     let peer = hello.region;
     admit(peer)?;
+    if hello.planet_hash.is_some_and(|it| it != identity.planet_hash()) {
+        return Err(HelloError::Regions { peer, regions: identity.regions.clone() });
+    }
     match (&identity.secret, hello.has_secret) {
         (None, false) => {}
         (None, true) => return Err(HelloError::NoSecretHere { peer }),
@@ -299,7 +352,8 @@ mod tests {
     fn identity(planet: &str, region: &str, secret: Option<&str>) -> Identity {
         let region = RegionId::try_from(region).unwrap();
         let secret = secret.map(|it| Secret::new(it.into()));
-        Identity { planet: planet.into(), region, secret, versions: PROTOCOLS }
+        let regions = ["a", "b"].map(|it| RegionId::try_from(it).unwrap()).into();
+        Identity { planet: planet.into(), region, secret, versions: PROTOCOLS, regions }
     }
 
     fn only(expected: &'static str) -> impl Fn(RegionId) -> Result<(), HelloError> {
@@ -343,6 +397,14 @@ mod tests {
         check(id("p", "a", None), id("p", "c", None), ["`c` is not expected", refused]).await;
         let refused = "the peer refuses this region: \"region `x` is not expected here";
         check(id("p", "x", None), id("p", "b", None), [refused, "`x` is not expected"]).await;
+        let more = |region| {
+            let mut identity = id("p", region, Some("s"));
+            identity.regions.insert(RegionId::try_from("c").unwrap());
+            identity
+        };
+        let one = ["this one, which has `a`, `b`, `c`", "this one, which has `a`, `b`:"];
+        check(more("a"), id("p", "b", Some("s")), one).await;
+        check(more("a"), more("b"), ["b", "a"]).await;
     }
 
     #[tokio::test]
@@ -375,7 +437,10 @@ mod tests {
         writer.uint(1);
         assert!(matches!(decode(&writer.into_bytes()), Err(HelloError::TooOld)));
         let mut hello = encode(&identity("p", "a", None), &[7; 32]).to_vec();
-        for len in 0..hello.len() {
+        // Without its last eight bytes it is one of an earlier version, which said less.
+        let whole = hello.len() - size_of::<u64>();
+        assert_eq!(decode(&hello[..whole]).unwrap().planet_hash, None);
+        for len in (0..hello.len()).filter(|it| *it != whole) {
             assert!(matches!(decode(&hello[..len]), Err(HelloError::Malformed(_))), "{len}");
         }
         hello.extend_from_slice(b"what a later version adds");

@@ -28,4 +28,10 @@ impl Region {
         let configured: BTreeSet<RegionId> = self.config.regions.keys().copied().collect();
         (agreed != configured).then_some(OtherRegions { agreed, configured })
     }
+
+    /// Whether the regions that agree know this one: before they have met, or if they were founded
+    /// without it, nobody would ever decide about a task that it accepts.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.agree.group.is_some() && self.charter.member(self.config.region).is_some()
+    }
 }

@@ -43,6 +43,11 @@ pub struct Region {
     pub api: String,
     /// Whether it can be reached.
     pub health: RegionHealth,
+    /// Why there is no link to it; of the region that answers, why it accepts no tasks. Absent if
+    /// all is well, or nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub trouble: Option<String>,
     /// What is thought of it.
     pub verdict: RegionVerdict,
     /// For how long; absent if it was never thought otherwise.
