@@ -67,6 +67,7 @@ pub(crate) enum Kind {
     DiskFull,
     HomeUnreachable,
     NotAdmitted,
+    ClockAhead,
     MasterMoves,
     CatchingUp,
     LevelNotReached,
@@ -83,7 +84,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 54] = [
+    pub(crate) const ALL: [Self; 55] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -127,6 +128,7 @@ impl Kind {
         Self::DiskFull,
         Self::HomeUnreachable,
         Self::NotAdmitted,
+        Self::ClockAhead,
         Self::MasterMoves,
         Self::CatchingUp,
         Self::LevelNotReached,
@@ -194,6 +196,7 @@ impl Kind {
             Self::DiskFull => (away, "disk-full", "Disk full"),
             Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
             Self::NotAdmitted => (away, "not-admitted", "Region not admitted"),
+            Self::ClockAhead => (away, "clock-ahead", "Clock ahead"),
             Self::MasterMoves => (away, "master-moves", "Master moves"),
             Self::CatchingUp => (away, "catching-up", "Catching up"),
             Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
@@ -300,6 +303,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
             Refusal::NotAdmitted { region } => at(Kind::NotAdmitted, region),
+            Refusal::ClockAhead { region, ahead_ms: _ } => at(Kind::ClockAhead, region),
             Refusal::Data(refusal) => refusal.into(),
         }
     }

@@ -198,8 +198,10 @@ impl Region {
         placement: PlacementId,
         avoid: Option<&AgentName>,
     ) -> Option<(AgentName, RegionId)> {
-        let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
-        self.registry.pick((target, placement), avoid, may)
+        let may = |region| self.may_work(region) && self.may_hold(region, placement);
+        let is_well = |region| may(region) && !self.is_degraded(region);
+        let pick = self.registry.pick((target, placement), avoid, is_well);
+        pick.or_else(|| self.registry.pick((target, placement), avoid, may))
     }
 
     /// Picks the agent that a task would be given to at its submission, and changes nothing:
@@ -215,7 +217,7 @@ impl Region {
         while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
             let Some(found) = self.registry.get(agent) else { return };
             let region = found.region;
-            if !self.is_reachable(region) {
+            if !self.may_work(region) {
                 return;
             }
             let its = found.spec.placement;
@@ -298,6 +300,7 @@ impl Region {
             AtHome::Decline(claim) => {
                 self.check_claim(task, *claim)?;
                 self.check_disk()?;
+                self.let_rest(id);
                 self.requeue(id, Requeue::Declined);
                 Ok(())
             }

@@ -126,6 +126,19 @@ pub enum Refusal {
         /// This region.
         region: RegionId,
     },
+    /// Other regions would not hear of it until their clocks have come as far as this one's.
+    #[error(
+        "the clock of `{region}`, or what it stamped with it, is {} s ahead of those of most other \
+         regions: they would take in what it writes that much later; submit in another region, and \
+         mend the clock of this one",
+        ahead_ms / 1_000
+    )]
+    ClockAhead {
+        /// This region.
+        region: RegionId,
+        /// How far it is ahead.
+        ahead_ms: u64,
+    },
     /// It is about datasets and their records.
     #[error(transparent)]
     Data(#[from] DataRefusal),

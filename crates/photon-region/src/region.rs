@@ -254,6 +254,7 @@ impl Region {
             peers: self.peers.iter().map(|(region, peer)| self.show_peer(*region, peer)).collect(),
             is_taking_state: self.is_taking_state(self.now),
             is_unknown: !self.is_admitted(),
+            clock_off_ms: self.agree.clocks.off_ms,
             is_disk_full: self.disk == Disk::Full,
             agents: self.registry.len(),
             agents_online: self.registry.online(),

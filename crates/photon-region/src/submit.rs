@@ -82,6 +82,7 @@ impl Region {
             return Err(Refusal::Confined { placement: spec.placement });
         }
         self.check_disk()?;
+        self.check_clock(spec.placement)?;
         let retry_after = Duration::from_secs(1);
         if limits.open_tasks_max <= self.home.open() {
             let max = limits.open_tasks_max as u64;

@@ -20,26 +20,7 @@ impl Crowd {
         match asked {
             Asked::Submit(index, _) => {
                 let submission = &mut self.submissions[*index as usize];
-                let is_final = match refusal {
-                    Refusal::OutsidePlacement { .. }
-                    | Refusal::Confined { .. }
-                    | Refusal::TooLarge { .. }
-                    | Refusal::KeyReused { .. } => true,
-                    Refusal::Overloaded { .. }
-                    | Refusal::DiskFull { .. }
-                    | Refusal::NoSuchAgent(_)
-                    | Refusal::NoSuchSkill(_)
-                    | Refusal::NoSuchTask(_)
-                    | Refusal::NoSuchPlacement(_)
-                    | Refusal::AttachedElsewhere { .. }
-                    | Refusal::StaleToken { .. }
-                    | Refusal::Ended { .. }
-                    | Refusal::NoteGap { .. }
-                    | Refusal::Data(_)
-                    | Refusal::NotAdmitted { .. }
-                    | Refusal::HomeUnreachable { .. } => false,
-                };
-                submission.is_over |= is_final;
+                submission.is_over |= is_final(refusal);
                 if !submission.is_over {
                     stage.later(self.rng.u64(50 * MS..600 * MS), Turn::Submit(*index));
                 }
@@ -124,7 +105,32 @@ impl Crowd {
             | Refusal::Data(_)
             | Refusal::TooLarge { .. }
             | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
         }
+    }
+}
+
+/// Whether a submission that is refused so will never be accepted.
+fn is_final(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::OutsidePlacement { .. }
+        | Refusal::Confined { .. }
+        | Refusal::TooLarge { .. }
+        | Refusal::KeyReused { .. } => true,
+        Refusal::Overloaded { .. }
+        | Refusal::DiskFull { .. }
+        | Refusal::NoSuchAgent(_)
+        | Refusal::NoSuchSkill(_)
+        | Refusal::NoSuchTask(_)
+        | Refusal::NoSuchPlacement(_)
+        | Refusal::AttachedElsewhere { .. }
+        | Refusal::StaleToken { .. }
+        | Refusal::Ended { .. }
+        | Refusal::NoteGap { .. }
+        | Refusal::Data(_)
+        | Refusal::NotAdmitted { .. }
+        | Refusal::ClockAhead { .. }
+        | Refusal::HomeUnreachable { .. } => false,
     }
 }

@@ -233,6 +233,7 @@ impl Fleet {
             | Refusal::Data(_)
             | Refusal::TooLarge { .. }
             | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::HomeUnreachable { .. } => {}
         }
         stage.later(delay, Turn::Poll(*index));
@@ -421,6 +422,7 @@ impl Fleet {
             | Refusal::OutsidePlacement { .. }
             | Refusal::AttachedElsewhere { .. }
             | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::KeyReused { .. } => self.drop_job(asking.job),
         }
         Ok(())

@@ -321,7 +321,8 @@ impl From<Refusal> for Fault {
             }
             Refusal::DiskFull { region }
             | Refusal::HomeUnreachable { region }
-            | Refusal::NotAdmitted { region } => fault(Kind::Unavailable)
+            | Refusal::NotAdmitted { region }
+            | Refusal::ClockAhead { region, ahead_ms: _ } => fault(Kind::Unavailable)
                 .with_info("region", region.as_str())
                 .with_retry(RETRY_AFTER),
             Refusal::NoSuchAgent(agent) => fault(Kind::NoAgent).with_info("agent", &agent),

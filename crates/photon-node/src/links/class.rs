@@ -51,7 +51,7 @@ impl Class {
             | Message::Agree(_)
             | Message::Answer(_, Ok(Answer::Standing(..)) | Err(_))
             | Message::Ping(_)
-            | Message::Pong(_) => Self::Control,
+            | Message::Pong { .. } => Self::Control,
         }
     }
 

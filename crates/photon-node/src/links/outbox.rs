@@ -68,7 +68,7 @@ fn ends(message: &Message) -> Option<(&Op, &Op)> {
         | Message::Beat(_)
         | Message::Agree(_)
         | Message::Ping(_)
-        | Message::Pong(_) => None,
+        | Message::Pong { .. } => None,
     }
 }
 
@@ -96,7 +96,9 @@ fn weight(message: &Message) -> usize {
         Message::State { part, .. } => part.len(),
         Message::Compare(body) | Message::Agree(body) => body.len(),
         Message::Ask(_, Question::Had(_)) | Message::Took { .. } | Message::Beat(_) => 0,
-        Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
+        Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong { .. } => {
+            0
+        }
     }
     .saturating_add(64)
 }

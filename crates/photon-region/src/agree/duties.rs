@@ -71,7 +71,7 @@ impl Region {
         let condition = Condition {
             is_disk_slow: self.disk == Disk::Full,
             is_overloaded: 900 <= used,
-            is_clock_off: false,
+            is_clock_off: self.agree.clocks.off_ms.is_some(),
             is_draining: own.is_some_and(|it| it.standing == Standing::Draining),
         };
         Load { condition, used_permille: u16::try_from(used).unwrap_or(1_000) }

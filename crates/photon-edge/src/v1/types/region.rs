@@ -43,8 +43,8 @@ pub struct Region {
     pub api: String,
     /// Whether it can be reached.
     pub health: RegionHealth,
-    /// Why there is no link to it; of the region that answers, why it accepts no tasks. Absent if
-    /// all is well, or nothing is known.
+    /// Why there is no link to it, or how far its clock is off; of the region that answers, what is
+    /// wrong with it. Absent if all is well, or nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub trouble: Option<String>,

@@ -98,6 +98,8 @@ pub enum WarningCode {
     DataMemoryFull,
     /// The regions that agree do not know this one yet, or were founded without it.
     NotAdmitted,
+    /// The clock of this region, or what was stamped with it, is too far from those of most others.
+    ClockOff,
     /// There is no link to another region.
     LinkDown,
     /// Another region lacks changes of this one for too long.
