@@ -18,9 +18,10 @@ async fn a_drill_breaks_one_region_at_a_time_and_tells_what_became_of_the_work()
     let args = ["--placement", "rest=us-east-1,ap-southeast-1"];
     let planet = Planet::start_with(PlanetOptions { wan: Wan::On }, &args).await;
 
+    // First, while the region that is hit is still the home of something.
+    a_kill_is_reported(&planet).await;
     faults_are_made_listed_and_healed_by_hand(&planet).await;
     what_cannot_be_is_refused(&planet).await;
-    a_kill_is_reported(&planet).await;
 }
 
 async fn faults_are_made_listed_and_healed_by_hand(planet: &Planet) {
@@ -62,7 +63,7 @@ async fn a_kill_is_reported(planet: &Planet) {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let path = folder.path().join("report.json");
     let report = path.to_str().expect("the name of a temporary file");
-    let args = ["drill", "kill-region", "--region", HIT, "--for", "1s", "--before", "1s"];
+    let args = ["drill", "kill-region", "--region", HIT, "--for", "4s", "--before", "1s"];
     let args = [&args[..], &["--after", "1s", "--rate", "20", "--report", report]].concat();
     let mut drill = Process::start("photon drill", planet.command(&args));
     drill.says("20 tasks a second in 3 regions").await;
@@ -70,6 +71,7 @@ async fn a_kill_is_reported(planet: &Planet) {
     planet.photon(&second).await.refused(4, &["another drill"]);
     let code = drill.has_ended().await.code();
     assert_eq!(code, Some(0), "{}", drill.said());
+    drill.says("homes of its shards moved").await;
     drill.says("no promise was broken").await;
 
     let report = std::fs::read_to_string(&path).expect("the drill wrote it");
@@ -91,6 +93,11 @@ async fn a_kill_is_reported(planet: &Planet) {
         assert!(of(&fault["detection"])["ms"].is_u64(), "{fault:#}");
         assert!(of(&fault["first_success"])["accepted_ms"].is_u64(), "{fault:#}");
     }
+    assert_eq!(report["watched_every_ms"], 40, "{report:#}");
+    assert!(fault["homes"]["shards"].as_u64().is_some_and(|it| 0 < it), "{fault:#}");
+    let summary = &report["summary"][0];
+    let (moved, never) = (&summary["homes_moved"]["count"], &summary["homes_never"]);
+    assert_eq!(moved.as_u64().zip(never.as_u64()).map(|(a, b)| a + b), Some(1), "{summary:#}");
     agents_and_datasets_are_gone(planet).await;
 }
 

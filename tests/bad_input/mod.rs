@@ -4,6 +4,7 @@
 mod crowd;
 mod data;
 mod disk;
+mod planet;
 mod raw;
 mod requests;
 mod start;

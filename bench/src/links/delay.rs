@@ -94,7 +94,7 @@ async fn pings(
             _ = a.next() => {} // A pong, without which the peer would seem to be silent.
             input = b.next() => {
                 let Some(Input::Message(_, Message::Ping(micros))) = input else { continue };
-                b.send(region("a"), Urgency::Control, Message::Pong(micros));
+                b.send(region("a"), Urgency::Control, Message::Pong { sent: micros, wall_ms: 0 });
                 delays.push(start.elapsed().saturating_sub(Duration::from_micros(micros)));
             }
         }

@@ -67,6 +67,8 @@ pub(crate) enum Kind {
     Overloaded,
     DiskFull,
     HomeUnreachable,
+    NotAdmitted,
+    ClockAhead,
     MasterMoves,
     CatchingUp,
     NotAgreed,
@@ -84,7 +86,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 55] = [
+    pub(crate) const ALL: [Self; 57] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -128,6 +130,8 @@ impl Kind {
         Self::Overloaded,
         Self::DiskFull,
         Self::HomeUnreachable,
+        Self::NotAdmitted,
+        Self::ClockAhead,
         Self::MasterMoves,
         Self::CatchingUp,
         Self::NotAgreed,
@@ -196,14 +200,14 @@ impl Kind {
             Self::Overloaded => (S::TOO_MANY_REQUESTS, "overloaded", "Overloaded"),
             Self::DiskFull => (away, "disk-full", "Disk full"),
             Self::HomeUnreachable => (away, "home-unreachable", "Home unreachable"),
+            Self::NotAdmitted => (away, "not-admitted", "Region not admitted"),
+            Self::ClockAhead => (away, "clock-ahead", "Clock ahead"),
             Self::MasterMoves => (away, "master-moves", "Master moves"),
             Self::CatchingUp => (away, "catching-up", "Catching up"),
             Self::NotAgreed => (away, "not-agreed", "Not agreed"),
             Self::LevelNotReached => (away, "level-not-reached", "Consistency level not reached"),
             Self::ReadNotReached => (away, "read-not-reached", "Read level not reached"),
-            Self::DeciderUnreachable => {
-                (away, "decider-unreachable", "Deciding region unreachable")
-            }
+            Self::DeciderUnreachable => (away, "decider-unreachable", "Decider unreachable"),
             Self::TooManyFollowers => (away, "too-many-followers", "Too many followers"),
             Self::TooManyConnections => (away, "too-many-connections", "Too many connections"),
             Self::TooManyBodies => (away, "too-many-bodies", "Too many bodies"),
@@ -303,6 +307,8 @@ impl From<Refusal> for Problem {
             }
             Refusal::HomeUnreachable { region } => at(Kind::HomeUnreachable, region),
             Refusal::Govern(refusal) => refusal.into(),
+            Refusal::NotAdmitted { region } => at(Kind::NotAdmitted, region),
+            Refusal::ClockAhead { region, ahead_ms: _ } => at(Kind::ClockAhead, region),
             Refusal::Data(refusal) => refusal.into(),
         }
     }

@@ -12,6 +12,19 @@ const LAG_MAX: Duration = Duration::from_secs(5);
 /// Staleness above which a region has not caught up: it is told each second how much there is.
 const STALENESS_MAX: Duration = Duration::from_secs(30);
 
+/// Says that the clock of the region that answers is off.
+pub(crate) fn clock_off(ahead_ms: i64) -> String {
+    let (secs, way) = (ahead_ms.unsigned_abs() as f64 / 1e3, way(ahead_ms));
+    format!(
+        "the clock of this region, or what was stamped with it, is {secs:.1} s {way} those of most \
+         others: mend its clock (NTP)"
+    )
+}
+
+pub(crate) fn way(ahead_ms: i64) -> &'static str {
+    if 0 < ahead_ms { "ahead of" } else { "behind" }
+}
+
 /// Returns what is not as it should be.
 pub(crate) fn warnings(view: &View) -> Vec<Warning> {
     let mut all = Vec::new();
@@ -31,6 +44,13 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
              that add are refused; give the disk room for pages, or raise it"
         );
         warn(WarningCode::DataMemoryFull, text);
+    }
+    if view.is_unknown {
+        let text = "the regions that agree do not know this region: it accepts no tasks";
+        warn(WarningCode::NotAdmitted, text.to_owned());
+    }
+    if let Some(ahead_ms) = view.clock_off_ms {
+        warn(WarningCode::ClockOff, clock_off(ahead_ms));
     }
     for peer in &view.peers {
         let region = peer.region;

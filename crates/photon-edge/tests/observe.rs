@@ -32,6 +32,7 @@ fn view() -> View {
             verdict: photon_region::PeerVerdict::Up,
             verdict_for: None,
             shards: 342,
+            clock_apart_ms: None,
             round_trip: Some(Duration::from_millis(80)),
             lag_ops,
             lag,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use photon_region::{Command, Refusal, Reply, Ticket, View};
+use photon_state::RegionId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::lanes::LaneStats;
@@ -137,6 +138,12 @@ impl Handle {
     #[must_use]
     pub fn link_stats(&self) -> LinkStats {
         self.shared.links.read()
+    }
+
+    /// Returns why there was no link to a peer when one was tried last.
+    #[must_use]
+    pub fn link_trouble(&self, peer: RegionId) -> Option<String> {
+        self.shared.links.troubles.of(peer)
     }
 
     /// Returns what each class of the link to each peer has carried since the start.

@@ -16,6 +16,7 @@ mod pagefile;
 pub mod probe;
 mod random;
 mod stats;
+mod troubles;
 mod window;
 
 pub use authority::{

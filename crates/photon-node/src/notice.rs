@@ -18,6 +18,23 @@ pub(crate) fn tell(notice: &Notice) {
             dataset = %rate.dataset, per_second = rate.per_second,
             "writes are no longer in conflict too often"
         ),
+        Notice::ClockApart { region, ahead_ms } => warn!(
+            peer = %region, ahead_ms,
+            "the clock of a region is too far from this one's: what the one that is ahead writes \
+             waits until the other's clock has come as far"
+        ),
+        Notice::ClockAgrees { region } => info!(peer = %region, "the clocks agree again"),
+        Notice::OwnClockOff { ahead_ms } => warn!(
+            ahead_ms,
+            "the clock of this region, or what was stamped with it, is too far from those of most \
+             others: mend its clock (NTP); nothing is lost, and the region counts as degraded"
+        ),
+        Notice::OwnClockAgrees => info!("the clock of this region agrees with the others again"),
+        Notice::OpsWait { origin, ahead_ms } => warn!(
+            %origin, ahead_ms,
+            "changes of a region wait here: their stamps are ahead of the clock; mend the clock \
+             that is off"
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::lanes::PeerLanes;
 use crate::log::Recovered;
+use crate::troubles::Troubles;
 
 /// The upper bounds of the buckets of sync times, in microseconds.
 const SYNC_MICROS: [u64; 12] =
@@ -157,6 +158,7 @@ pub(crate) struct LinkCounters {
     pub(crate) received_bytes: AtomicU64,
     certificate_not_after_secs: AtomicU64,
     pub(crate) peers: PeerLanes,
+    pub(crate) troubles: Troubles,
 }
 
 impl LinkCounters {

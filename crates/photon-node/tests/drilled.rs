@@ -14,7 +14,8 @@ const HOUR_MS: i64 = 3_600_000;
 
 async fn start(dir: &tempfile::TempDir, faults: &'static Faults) -> Running {
     let stop = CancellationToken::new();
-    let config = config(dir.path(), "b", None);
+    let mut config = config(dir.path(), "b", None);
+    config.regions.retain(|it, _| *it == region("b")); // Alone, it waits for nobody.
     let node = Node::start_in_drill(config, stop.clone(), faults).await.unwrap();
     let running = Running { handle: node.handle(), node, stop };
     running.register("shout").await;

@@ -210,8 +210,25 @@ impl Region {
         }
     }
 
+    /// Lets the agent of a task that was turned down rest. What is known of it here may be out of
+    /// date for long, and would have the task go to and fro as fast as messages travel.
+    pub(crate) fn let_rest(&mut self, id: TaskId) {
+        let worker = self.tasks.get(id).and_then(|task| task.worker.as_ref());
+        if let Some((agent, _)) = worker {
+            self.registry.rest(agent);
+        }
+    }
+
+    /// Offers work again to agents that turned some down.
+    fn offer_to_rested(&mut self) {
+        for agent in self.registry.rested() {
+            self.dispatch_to(&agent);
+        }
+    }
+
     /// Marks the agents as offline that have been silent for too long.
     pub(crate) fn mark_silent_agents(&mut self) {
+        self.offer_to_rested();
         if self.disk == Disk::Full {
             return;
         }

@@ -447,8 +447,13 @@ pub enum Message {
     Agree(Bytes),
     /// Send this back, to measure the round trip (the sender's clock, in microseconds).
     Ping(u64),
-    /// What was sent.
-    Pong(u64),
+    /// What was sent, and what the wall clock shows here (milliseconds since 1970).
+    Pong {
+        /// What was sent.
+        sent: u64,
+        /// What the clock shows.
+        wall_ms: u64,
+    },
 }
 
 /// A worker's token beside the one that is in force.

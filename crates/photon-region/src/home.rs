@@ -198,9 +198,9 @@ impl Region {
         placement: PlacementId,
         avoid: Option<&AgentName>,
     ) -> Option<(AgentName, RegionId)> {
-        let may = |region| self.is_reachable(region) && self.may_hold(region, placement);
+        let may = |region| self.may_work(region) && self.may_hold(region, placement);
         // Whoever is not well is spared while others have room.
-        let is_well = |region| may(region) && self.agree.is_well(region);
+        let is_well = |region| may(region) && !self.is_degraded(region);
         let well = self.registry.pick((target, placement), avoid, is_well);
         well.or_else(|| self.registry.pick((target, placement), avoid, may))
     }
@@ -218,7 +218,7 @@ impl Region {
         while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
             let Some(found) = self.registry.get(agent) else { return };
             let region = found.region;
-            if !self.is_reachable(region) {
+            if !self.may_work(region) {
                 return;
             }
             let its = found.spec.placement;
@@ -301,6 +301,7 @@ impl Region {
             AtHome::Decline(claim) => {
                 self.check_claim(task, *claim)?;
                 self.check_disk()?;
+                self.let_rest(id);
                 self.requeue(id, Requeue::Declined);
                 Ok(())
             }

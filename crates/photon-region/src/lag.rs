@@ -104,6 +104,7 @@ impl Region {
             verdict: self.verdict_on(region),
             verdict_for: self.agree.judged_for(region, self.now.mono),
             shards: self.shards_at(region),
+            clock_apart_ms: self.clock_apart_ms(region),
             round_trip: peer.round_trip,
             lag_ops: placements.iter().map(|it| it.lag_ops).sum(),
             lag: worst(placements.iter().map(|it| it.lag)),

@@ -6,6 +6,7 @@ mod agree;
 mod apply;
 mod ask;
 mod charter;
+mod clocks;
 mod codec;
 mod config;
 mod contract;

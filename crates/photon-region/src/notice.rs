@@ -1,7 +1,7 @@
 //! What the people who operate a region are told, by its log.
 //! Must not name a record.
 
-use photon_state::{Dot, Hlc, PlacementId};
+use photon_state::{Dot, Hlc, PlacementId, RegionId};
 
 use crate::data::{DatasetName, Policy};
 
@@ -14,6 +14,33 @@ pub enum Notice {
     ManyConflicts(ConflictRate),
     /// They no longer are.
     FewConflicts(ConflictRate),
+    /// The clock of a peer is so far from this region's that one does not take the other's ops.
+    ClockApart {
+        /// The peer.
+        region: RegionId,
+        /// How far its clock is ahead; negative is behind.
+        ahead_ms: i64,
+    },
+    /// It is near again.
+    ClockAgrees {
+        /// The peer.
+        region: RegionId,
+    },
+    /// The clock of this region is the one that is off, or what it stamps.
+    OwnClockOff {
+        /// How far it is ahead; negative is behind.
+        ahead_ms: i64,
+    },
+    /// It no longer is.
+    OwnClockAgrees,
+    /// Ops of a region wait until the clock here has come as far as that of their author had. Told
+    /// once a minute.
+    OpsWait {
+        /// Whose ops.
+        origin: RegionId,
+        /// How far the first of them is ahead.
+        ahead_ms: u64,
+    },
 }
 
 /// Two writes of one record that did not know of each other, as the log tells of them.

@@ -119,6 +119,29 @@ pub enum Refusal {
     /// It is about what all regions agree on.
     #[error(transparent)]
     Govern(#[from] GovernRefusal),
+    /// The regions that agree do not know this region.
+    #[error(
+        "the regions that agree on who decides about tasks do not know `{region}` yet; submit in \
+         another region, and make it a member: `photon region add {region}`. A planet that starts \
+         for the first time admits it once most regions are linked: `photon region list`"
+    )]
+    NotAdmitted {
+        /// This region.
+        region: RegionId,
+    },
+    /// Other regions would not hear of it until their clocks have come as far as this one's.
+    #[error(
+        "the clock of `{region}`, or what it stamped with it, is {} s ahead of those of most other \
+         regions: they would take in what it writes that much later; submit in another region, and \
+         mend the clock of this one",
+        ahead_ms / 1_000
+    )]
+    ClockAhead {
+        /// This region.
+        region: RegionId,
+        /// How far it is ahead.
+        ahead_ms: u64,
+    },
     /// It is about datasets and their records.
     #[error(transparent)]
     Data(#[from] DataRefusal),

@@ -54,6 +54,8 @@ pub(crate) struct Registry {
     /// All regions, the nearest first; the place in this list is what ranks.
     near: Vec<RegionId>,
     online: usize,
+    /// Those that turned work down: their regions know more of them than is known here.
+    resting: BTreeSet<AgentName>,
     /// Bytes of all cards and skills.
     bytes: usize,
     /// The least name: where a range of ranks begins.
@@ -77,6 +79,7 @@ impl Registry {
             in_use: FxHashMap::default(),
             near,
             online: 0,
+            resting: BTreeSet::new(),
             bytes: 0,
             least: "".into(),
         }
@@ -90,6 +93,7 @@ impl Registry {
         placements: impl Iterator<Item = &'a PlacementId>,
     ) {
         self.remove(name);
+        self.resting.remove(name);
         let found = placements.filter_map(|placement| {
             let (at, value) = store.dated(&agent_record(*placement, name))?;
             let (spec, region) = decode_agent(value).ok()?;
@@ -148,7 +152,26 @@ impl Registry {
         self.rank(name);
     }
 
+    /// Lets an agent rest that turned work down: it is offered nothing until more is known of it,
+    /// or until it has [`rested`](Self::rested).
+    pub(crate) fn rest(&mut self, name: &AgentName) {
+        if self.agents.contains_key(name) {
+            self.unrank(name);
+            self.resting.insert(name.clone());
+        }
+    }
+
+    /// Ends the rest of all agents; returns who they are.
+    pub(crate) fn rested(&mut self) -> BTreeSet<AgentName> {
+        let rested = std::mem::take(&mut self.resting);
+        rested.iter().for_each(|it| self.rank(it));
+        rested
+    }
+
     fn rank(&mut self, name: &AgentName) {
+        if self.resting.contains(name) {
+            return;
+        }
         let in_use = self.in_use(name);
         let Some(entry) = self.agents.get_mut(name) else { return };
         if !entry.is_online || entry.spec.capacity <= in_use {

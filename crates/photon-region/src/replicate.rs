@@ -32,6 +32,7 @@ impl Region {
         session.reset(false);
         self.forget_grant(peer);
         self.agree.detector.closed(self.now.mono, peer, None);
+        self.forget_clock(peer);
         self.links_changed(Whose::Own);
         self.fail_asks_to(peer);
         self.dismiss_guests_of(peer);
@@ -42,6 +43,24 @@ impl Region {
     pub(crate) fn is_reachable(&self, region: RegionId) -> bool {
         let is_good = || self.is_linked(region) && self.agree.is_usable(region);
         region == self.config.region || is_good()
+    }
+
+    /// Whether a region can be given work: it would hear of it, and this one hears how its agents
+    /// are. A region whose ops wait here would turn work down again and again.
+    pub(crate) fn may_work(&self, region: RegionId) -> bool {
+        let is_off = || self.agree.detector.verdict(region).condition.is_clock_off;
+        let agrees = || self.clock_apart_ms(region).is_none() && !is_off();
+        region == self.config.region
+            || self.is_reachable(region) && self.takes_ours(region) && agrees()
+    }
+
+    /// Whether work is better given elsewhere: another region says that something is wrong with it,
+    /// or this one is to be spared.
+    pub(crate) fn is_degraded(&self, region: RegionId) -> bool {
+        if region == self.config.region {
+            return self.charter.member(region).is_some_and(|it| it.is_draining);
+        }
+        self.agree.detector.verdict(region).condition.is_degraded()
     }
 
     /// Whether there is a link to a region.
@@ -103,15 +122,18 @@ impl Region {
             Message::Beat(beat) => self.on_beat(from, &beat),
             Message::Agree(bytes) => self.on_agree(from, &bytes),
             Message::Ping(sent) => {
-                self.output(Output::Send(from, Message::Pong(sent)));
+                self.output(Output::Send(from, Message::Pong { sent, wall_ms: self.now.wall_ms }));
                 self.send_seen(from);
             }
-            Message::Pong(sent) => {
+            Message::Pong { sent, wall_ms } => {
                 let sent = Duration::from_micros(sent);
                 peer.echoed = Some(sent).max(peer.echoed);
                 let round_trip = now.checked_sub(sent);
                 if round_trip.is_some_and(|it| peer.measured(it)) {
                     self.links_changed(Whose::Others); // Peers hear of it with the next beat.
+                }
+                if let Some(round_trip) = round_trip {
+                    self.clock_shown(from, wall_ms, round_trip);
                 }
             }
         }
@@ -139,7 +161,7 @@ impl Region {
             | Message::Beat(_)
             | Message::Agree(_)
             | Message::Ping(_)
-            | Message::Pong(_) => None,
+            | Message::Pong { .. } => None,
         }
     }
 
@@ -184,7 +206,7 @@ impl Region {
                 return;
             }
             if !self.observe(op.at) {
-                self.counters.skewed += 1;
+                self.held_back(op.stream.origin, op.at);
                 return; // The peer sends them again, until the clocks agree.
             }
             let (stream, seq) = (op.stream, op.seq);
@@ -239,6 +261,7 @@ impl Region {
     }
 
     pub(crate) fn beat_peers(&mut self) {
+        self.judge_clock();
         let sent = u64::try_from(self.now.mono.as_micros()).unwrap_or(u64::MAX);
         let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
         let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();

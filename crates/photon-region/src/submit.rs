@@ -7,7 +7,7 @@ use photon_state::{PlacementId, RegionId};
 
 use crate::ask::{Asker, Asks};
 use crate::contract::{AtHome, Command, Reply, Ticket};
-use crate::desk::{Bell, Held};
+use crate::desk::{Bell, Desk, Held};
 use crate::home::check_size;
 use crate::question::Answer;
 use crate::refusal::{Large, Queue, Refusal};
@@ -19,6 +19,10 @@ impl Region {
     /// How long a majority may take to have a task; the client may ask again.
     const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
+    /// How long a submission waits until this region is known to those that agree: in a planet that
+    /// starts for the first time that takes a few round trips.
+    const ADMITTED_WITHIN: Duration = Duration::from_secs(2);
+
     /// Accepts a task: here, if this region is the home of any of its placement.
     pub(crate) fn submit(&mut self, ticket: Ticket, spec: &Spec, patience: Patience) -> Verdict {
         if let Some(id) = self.asks.arriving.get(&ticket).copied() {
@@ -26,6 +30,7 @@ impl Region {
         }
         match self.check_submission(spec) {
             Ok(Some(id)) => self.submitted(id, None),
+            Ok(None) if !self.is_admitted() => self.await_admission(patience),
             Ok(None) if self.must_go_elsewhere(ticket, spec) => {
                 self.submit_elsewhere(ticket, spec, patience)
             }
@@ -43,6 +48,14 @@ impl Region {
             }
             Err(refusal) => refusal.into(),
         }
+    }
+
+    fn await_admission(&self, patience: Patience) -> Verdict {
+        let until = patience.until(self.now, Self::ADMITTED_WITHIN);
+        if self.now.mono < until && self.desk.parked() < Desk::PARKED_MAX {
+            return Verdict::Wait(Bell::Home, until);
+        }
+        Refusal::NotAdmitted { region: self.config.region }.into()
     }
 
     /// Returns the task that was made for the same idempotency key, if there is one.
@@ -70,6 +83,7 @@ impl Region {
             return Err(Refusal::Confined { placement: spec.placement });
         }
         self.check_disk()?;
+        self.check_clock(spec.placement)?;
         let retry_after = Duration::from_secs(1);
         if limits.open_tasks_max <= self.home.open() {
             let max = limits.open_tasks_max as u64;

@@ -31,6 +31,11 @@ pub struct View {
     pub peers: Vec<PeerView>,
     /// Whether a peer sends its state, because this region was away for too long.
     pub is_taking_state: bool,
+    /// Whether the regions that agree do not know this one: it accepts no tasks.
+    pub is_unknown: bool,
+    /// How far this region's clock, or what it stamps, is ahead of most others; negative is behind,
+    /// and nothing if they agree.
+    pub clock_off_ms: Option<i64>,
     /// Whether the disk refuses writes.
     pub is_disk_full: bool,
     /// Agents known, on the whole planet.
@@ -39,7 +44,7 @@ pub struct View {
     pub agents_online: usize,
     /// Tasks in memory by state: those of every home that this region may hold.
     pub tasks: Vec<(crate::TaskState, usize)>,
-    /// How many shards of tasks this region is the home of.
+    /// How many shards of tasks this region is the home of and has taken over.
     pub shards: usize,
     /// Tasks of this home that wait for an agent.
     pub waiting: usize,
@@ -72,6 +77,8 @@ pub struct PeerView {
     pub verdict_for: Option<Duration>,
     /// How many shards of tasks it is the home of, as far as is known.
     pub shards: usize,
+    /// How far its clock is ahead, if it is too far from this region's; negative is behind.
+    pub clock_apart_ms: Option<i64>,
     /// The last round trip measured over the link.
     pub round_trip: Option<Duration>,
     /// How many ops of this region are not yet durable there, as far as is known.

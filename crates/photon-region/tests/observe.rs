@@ -107,7 +107,13 @@ fn a_sample_of_a_dataset_with_sensitive_keys_has_no_hash_that_can_be_guessed() {
     planet.clash(&of, 1);
     let samples = planet.notices.iter().filter_map(|(_, it)| match it {
         Notice::Conflict(sample) => Some(sample.key_hash),
-        Notice::ManyConflicts(_) | Notice::FewConflicts(_) => None,
+        Notice::ManyConflicts(_)
+        | Notice::FewConflicts(_)
+        | Notice::ClockApart { .. }
+        | Notice::ClockAgrees { .. }
+        | Notice::OwnClockOff { .. }
+        | Notice::OwnClockAgrees
+        | Notice::OpsWait { .. } => None,
     });
     assert_eq!(samples.collect::<std::collections::BTreeSet<_>>(), [None].into());
 }

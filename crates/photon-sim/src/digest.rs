@@ -187,7 +187,11 @@ impl Digest {
                 self.number(beat.granted.unwrap_or(0));
                 self.number(beat.health.bad.len() as u64);
             }
-            Message::Ping(sent) | Message::Pong(sent) => self.number(*sent),
+            Message::Ping(sent) => self.number(*sent),
+            Message::Pong { sent, wall_ms } => {
+                self.number(*sent);
+                self.number(*wall_ms);
+            }
         }
     }
 

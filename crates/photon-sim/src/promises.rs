@@ -429,7 +429,7 @@ pub(crate) fn check_send(
         | Message::Beat(_)
         | Message::Agree(_)
         | Message::Ping(_)
-        | Message::Pong(_) => Ok(()),
+        | Message::Pong { .. } => Ok(()),
     }
 }
 

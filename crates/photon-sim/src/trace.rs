@@ -95,7 +95,7 @@ impl fmt::Display for Brief<'_> {
             Message::Beat(beat) => write!(f, "beat {beat:?}"),
             Message::Agree(body) => write!(f, "agree {} bytes", body.len()),
             Message::Ping(_) => write!(f, "ping"),
-            Message::Pong(_) => write!(f, "pong"),
+            Message::Pong { .. } => write!(f, "pong"),
         }
     }
 }

@@ -107,6 +107,8 @@ impl Crowd {
             | Refusal::Data(_)
             | Refusal::Govern(_)
             | Refusal::TooLarge { .. }
+            | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
         }
     }
@@ -131,6 +133,8 @@ fn is_final(refusal: &Refusal) -> bool {
         | Refusal::NoteGap { .. }
         | Refusal::Data(_)
         | Refusal::Govern(_)
+        | Refusal::NotAdmitted { .. }
+        | Refusal::ClockAhead { .. }
         | Refusal::HomeUnreachable { .. } => false,
     }
 }

@@ -233,6 +233,8 @@ impl Fleet {
             | Refusal::Data(_)
             | Refusal::Govern(_)
             | Refusal::TooLarge { .. }
+            | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::HomeUnreachable { .. } => {}
         }
         stage.later(delay, Turn::Poll(*index));
@@ -419,6 +421,8 @@ impl Fleet {
             | Refusal::Confined { .. }
             | Refusal::OutsidePlacement { .. }
             | Refusal::AttachedElsewhere { .. }
+            | Refusal::NotAdmitted { .. }
+            | Refusal::ClockAhead { .. }
             | Refusal::KeyReused { .. } => self.drop_job(asking.job),
         }
         Ok(())

@@ -257,9 +257,16 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let source = Source { file, text };
         let table = DeTable::parse(text).map_err(|error| {
-            let message = error.message().replace('\n', ", ");
             let end = text.len();
-            source.error(&error.span().unwrap_or(end..end), ConfigProblem::Syntax { message })
+            let span = error.span().unwrap_or(end..end);
+            let mut message = error.message().replace('\n', ", ");
+            if message == "duplicate key" {
+                // The key alone: what follows it may be a secret.
+                let key = text.get(span.clone()).and_then(|it| it.split(['=', '\n']).next());
+                let key = key.unwrap_or_default().trim();
+                message = format!("`{key}` is there twice: remove one of the two");
+            }
+            source.error(&span, ConfigProblem::Syntax { message })
         })?;
         read::config(&Section::root(source, &table))
     }

@@ -319,11 +319,12 @@ impl From<Refusal> for Fault {
             Refusal::Overloaded { retry_after, what: _, max: _ } => {
                 fault(Kind::Busy).with_retry(retry_after)
             }
-            Refusal::DiskFull { region } | Refusal::HomeUnreachable { region } => {
-                fault(Kind::Unavailable)
-                    .with_info("region", region.as_str())
-                    .with_retry(RETRY_AFTER)
-            }
+            Refusal::DiskFull { region }
+            | Refusal::HomeUnreachable { region }
+            | Refusal::NotAdmitted { region }
+            | Refusal::ClockAhead { region, ahead_ms: _ } => fault(Kind::Unavailable)
+                .with_info("region", region.as_str())
+                .with_retry(RETRY_AFTER),
             Refusal::NoSuchAgent(agent) => fault(Kind::NoAgent).with_info("agent", &agent),
             Refusal::NoSuchSkill(_) => {
                 fault(Kind::Params).about("message.metadata.skill", message.clone())

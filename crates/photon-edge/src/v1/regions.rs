@@ -3,7 +3,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use photon_region::{PeerVerdict, PeerView, View};
+use photon_region::{PeerVerdict, PeerView, Refusal, View};
+use photon_state::RegionId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,6 +14,7 @@ use super::types::{Problem, Region, RegionCounts, RegionHealth, RegionVerdict, R
 use crate::body::{Params, Segment};
 use crate::names;
 use crate::problem::{Declined, Kind, Stood};
+use crate::warnings::{clock_off, way};
 use crate::{Front, RegionInfo};
 
 pub(super) fn router() -> OpenApiRouter<Front> {
@@ -91,7 +93,12 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
         privacy: info.privacy.clone(),
         api: info.api.clone(),
         health,
-        verdict: verdict(peer),
+        trouble: match health {
+            RegionHealth::Here => trouble_here(info.name, view),
+            RegionHealth::Linked => peer.and_then(|it| it.clock_apart_ms).map(apart),
+            RegionHealth::Unlinked => front.handle().link_trouble(info.name),
+        },
+        verdict: verdict(peer, view),
         since_ms: millis(peer.and_then(|it| it.verdict_for)),
         shards: peer.map_or(view.shards, |it| it.shards) as u64,
         round_trip_ms: peer.and_then(|it| it.round_trip).map(|it| it.as_secs_f64() * 1e3),
@@ -101,8 +108,21 @@ fn region(front: &Front, view: &View, info: &RegionInfo) -> Region {
     }
 }
 
-fn verdict(peer: Option<&PeerView>) -> RegionVerdict {
-    match peer.map_or(PeerVerdict::Up, |it| it.verdict) {
+/// Says what is wrong with the region that answers, if it is unknown to the others or its clock is
+/// off.
+fn trouble_here(region: RegionId, view: &View) -> Option<String> {
+    let unknown = view.is_unknown.then(|| Refusal::NotAdmitted { region }.to_string());
+    unknown.or_else(|| view.clock_off_ms.map(clock_off))
+}
+
+fn apart(ahead_ms: i64) -> String {
+    let (secs, way) = (ahead_ms.unsigned_abs() as f64 / 1e3, way(ahead_ms));
+    format!("its clock is {secs:.1} s {way} that of the region that answers")
+}
+
+fn verdict(peer: Option<&PeerView>, view: &View) -> RegionVerdict {
+    let own = if view.clock_off_ms.is_some() { PeerVerdict::Degraded } else { PeerVerdict::Up };
+    match peer.map_or(own, |it| it.verdict) {
         PeerVerdict::Up => RegionVerdict::Up,
         PeerVerdict::Degraded => RegionVerdict::Degraded,
         PeerVerdict::PathBad => RegionVerdict::PathBad,

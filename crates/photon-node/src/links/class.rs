@@ -51,7 +51,7 @@ impl Class {
             | Message::Agree(_)
             | Message::Answer(_, Ok(Answer::Standing(..) | Answer::Planet(_)) | Err(_))
             | Message::Ping(_)
-            | Message::Pong(_) => Self::Control,
+            | Message::Pong { .. } => Self::Control,
         }
     }
 

@@ -58,6 +58,7 @@ pub(super) async fn live(shared: &Arc<Shared>, greeted: Greeted, wire: Wire) {
     // not in bulk; what it has not taken by then is passed over, and sent again.
     shared.tell(LinkEvent { peer, link, what: LinkNews::Up(Arc::clone(&outbox)) }).await;
     shared.counters.linked.fetch_add(1, Ordering::Relaxed);
+    shared.counters.troubles.clear(peer);
     info!(%peer, version, "link up");
 
     let over = shared.stop.child_token();

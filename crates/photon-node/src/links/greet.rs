@@ -1,7 +1,6 @@
 //! Makes of a new connection a wire to a known peer: TLS if there is to be any, then the hello.
 //! Must not know how long it may take, nor what is said afterwards.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,16 +27,19 @@ const NOT_SENT_BYTES: u32 = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Greeter {
     pub(super) identity: Identity,
-    pub(super) peers: BTreeSet<RegionId>,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Greeter {
     /// Admits the region that was dialed, or else those that dial this one.
     fn check_expected(&self, dialed: Option<RegionId>, found: RegionId) -> Result<(), HelloError> {
+        let regions = &self.identity.regions;
         let is_expected = match dialed {
             Some(dialed) => found == dialed,
-            None => found < self.identity.region && self.peers.contains(&found),
+            None if !regions.contains(&found) => {
+                return Err(HelloError::Stranger { found, regions: regions.clone() });
+            }
+            None => found < self.identity.region,
         };
         if is_expected { Ok(()) } else { Err(HelloError::Unexpected { found }) }
     }

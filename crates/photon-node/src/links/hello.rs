@@ -10,6 +10,7 @@
 //! highest that both do is spoken. What later versions append to a hello is passed over.
 
 use std::cmp;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -22,12 +23,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::frame::{FrameError, read_frame, write_frame};
 use super::tls::TlsRefusal;
+use crate::log::names;
 use crate::node::Secret;
 
 /// The versions of what regions say to each other that this one speaks. Version 1 was never
 /// released: its frames had no classes, and its hello no range. Version 3 tells round trips and the
-/// topology.
-pub(super) const PROTOCOLS: RangeInclusive<u64> = 4..=4;
+/// topology, version 5 what clocks show.
+pub(super) const PROTOCOLS: RangeInclusive<u64> = 5..=5;
 /// The form of the hello: what follows it in a hello is never changed, only appended to.
 const HELLO_FORM: u64 = 2;
 /// The longest frame of a stranger.
@@ -72,6 +74,8 @@ pub(super) struct Identity {
     pub region: RegionId,
     pub secret: Option<Secret>,
     pub versions: RangeInclusive<u64>,
+    /// All regions of the planet as they are configured here, this one too.
+    pub regions: BTreeSet<RegionId>,
 }
 
 /// Why a peer was refused.
@@ -99,6 +103,12 @@ pub(super) enum HelloError {
     Planet { found: String, expected: String },
     #[error("region `{found}` is not expected here; check the addresses of the links")]
     Unexpected { found: RegionId },
+    #[error(
+        "region `{found}` is not in the configuration of this region, which has {}: name the same \
+         `[regions]` everywhere",
+        names(regions)
+    )]
+    Stranger { found: RegionId, regions: BTreeSet<RegionId> },
     #[error("region `{peer}` has no secret for its links, and this region has one")]
     NoSecretThere { peer: RegionId },
     #[error("region `{peer}` has a secret for its links, and this region has none")]
@@ -135,9 +145,28 @@ impl HelloError {
             | Self::Protocol { .. }
             | Self::Planet { .. }
             | Self::Unexpected { .. }
+            | Self::Stranger { .. }
             | Self::NoSecretThere { .. }
             | Self::NoSecretHere { .. }
             | Self::WrongSecret { .. } => true,
+        }
+    }
+
+    /// Returns the region of the planet that was refused, if its name is known.
+    pub(super) fn peer(&self) -> Option<RegionId> {
+        match self {
+            Self::NoSecretThere { peer }
+            | Self::NoSecretHere { peer }
+            | Self::WrongSecret { peer } => Some(*peer),
+            Self::Frame(_)
+            | Self::Tls(_)
+            | Self::Malformed(_)
+            | Self::TooOld
+            | Self::Protocol { .. }
+            | Self::Refused { .. }
+            | Self::Planet { .. }
+            | Self::Unexpected { .. }
+            | Self::Stranger { .. } => None,
         }
     }
 }
@@ -299,7 +328,8 @@ mod tests {
     fn identity(planet: &str, region: &str, secret: Option<&str>) -> Identity {
         let region = RegionId::try_from(region).unwrap();
         let secret = secret.map(|it| Secret::new(it.into()));
-        Identity { planet: planet.into(), region, secret, versions: PROTOCOLS }
+        let regions = ["a", "b"].map(|it| RegionId::try_from(it).unwrap()).into();
+        Identity { planet: planet.into(), region, secret, versions: PROTOCOLS, regions }
     }
 
     fn only(expected: &'static str) -> impl Fn(RegionId) -> Result<(), HelloError> {

@@ -117,11 +117,9 @@ impl LinkOptions {
             Tls::open(files, planet.clone(), region, Arc::clone(counters)).map(Arc::new)
         };
         let tls = tls.map(open).transpose()?;
-        Ok(Greeter {
-            identity: Identity { planet, region, secret, versions: PROTOCOLS },
-            peers,
-            tls,
-        })
+        let regions = peers.into_iter().chain([region]).collect();
+        let identity = Identity { planet, region, secret, versions: PROTOCOLS, regions };
+        Ok(Greeter { identity, tls })
     }
 }
 
@@ -223,7 +221,10 @@ async fn dial_on(shared: Arc<Shared>, peer: RegionId, address: SocketAddr) {
                     connection::live(&shared, greeted, wire).await;
                     backoff.lived(start.elapsed());
                 }
-                Err(reason) => complaint.say(address, format!("region `{peer}`: {reason}")),
+                Err(reason) => {
+                    shared.counters.troubles.note(peer, reason.clone());
+                    complaint.say(address, format!("region `{peer}`: {reason}"));
+                }
             }
             sleep(backoff.pause(fastrand::f64())).await;
         }
@@ -251,6 +252,9 @@ async fn in_time<T>(
         Ok(Err(HelloError::Frame(error))) => Err(error.to_string()),
         Ok(Err(refusal)) => {
             shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+            if let Some(peer) = refusal.peer() {
+                shared.counters.troubles.note(peer, refusal.to_string());
+            }
             Err(refusal.to_string())
         }
         Err(_) => Err("no introduction".to_owned()),

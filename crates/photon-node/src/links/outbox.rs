@@ -68,7 +68,7 @@ fn ends(message: &Message) -> Option<(&Op, &Op)> {
         | Message::Beat(_)
         | Message::Agree(_)
         | Message::Ping(_)
-        | Message::Pong(_) => None,
+        | Message::Pong { .. } => None,
     }
 }
 
@@ -98,7 +98,9 @@ fn weight(message: &Message) -> usize {
         Message::Ask(_, Question::Had { .. } | Question::Govern(_))
         | Message::Took { .. }
         | Message::Beat(_) => 0,
-        Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong(_) => 0,
+        Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong { .. } => {
+            0
+        }
     }
     .saturating_add(64)
 }

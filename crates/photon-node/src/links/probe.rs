@@ -38,7 +38,13 @@ pub async fn hear(mut said: impl AsyncRead + Unpin) -> (Vec<Vec<u8>>, String) {
 /// Introduces the region `a` of the planet `probe` to a peer that says this; returns who it is.
 pub async fn greet(said: impl AsyncRead + Unpin) -> Result<RegionId, String> {
     let region = RegionId::try_from("a").expect("it is a name");
-    let identity = Identity { planet: "probe".into(), region, secret: None, versions: PROTOCOLS };
+    let identity = Identity {
+        planet: "probe".into(),
+        region,
+        secret: None,
+        versions: PROTOCOLS,
+        regions: [].into(),
+    };
     let mut stream = tokio::io::join(said, tokio::io::sink());
     let greeted = shake_hands(&mut stream, &identity, Role::Listener, |_| Ok(())).await;
     greeted.map(|it| it.peer).map_err(|err| err.to_string())

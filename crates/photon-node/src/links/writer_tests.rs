@@ -32,10 +32,15 @@ fn region(name: &str) -> RegionId {
 }
 
 fn shared(rates: LinkRates) -> Shared {
-    let identity =
-        Identity { planet: "p".into(), region: region("a"), secret: None, versions: PROTOCOLS };
+    let identity = Identity {
+        planet: "p".into(),
+        region: region("a"),
+        secret: None,
+        versions: PROTOCOLS,
+        regions: BTreeSet::new(),
+    };
     Shared {
-        greeter: Greeter { identity, peers: BTreeSet::new(), tls: None },
+        greeter: Greeter { identity, tls: None },
         events: mpsc::channel(1).0,
         bulk: mpsc::channel(1).0,
         tasks: TaskTracker::new(),

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use photon_state::RegionId;
 use photon_state::codec::{DecodeError, VERSION};
 
 /// Why a data folder or its log cannot be used.
@@ -117,6 +118,11 @@ pub enum LogError {
     /// A thread of the log has died.
     #[error("a thread of the log has died; its panic was printed before this")]
     Died,
+}
+
+/// Lists the names of regions.
+pub(crate) fn names<'a>(regions: impl IntoIterator<Item = &'a RegionId>) -> String {
+    regions.into_iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A damaged log.

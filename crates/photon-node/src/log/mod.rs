@@ -33,7 +33,7 @@ use append::Appender;
 use index::Index;
 use read::LogReader;
 
-pub(crate) use error::At;
+pub(crate) use error::{At, names};
 pub use error::{Corrupt, DiskFailed, LogError};
 pub(crate) use folder::{Folder, FolderOptions, mark_halted};
 pub use recover::{Recovered, Torn};

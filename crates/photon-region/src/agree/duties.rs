@@ -78,7 +78,7 @@ impl Region {
         let condition = Condition {
             is_disk_slow: self.disk == Disk::Full,
             is_overloaded: 900 <= used,
-            is_clock_off: false,
+            is_clock_off: self.agree.clocks.off_ms.is_some(),
             is_draining: own.is_some_and(|it| it.is_draining),
         };
         Load { condition, used_permille: u16::try_from(used).unwrap_or(1_000) }
@@ -248,11 +248,6 @@ impl Agree {
     /// Returns for how long a region has been judged as it is.
     pub(crate) fn judged_for(&self, region: RegionId, now: Duration) -> Option<Duration> {
         self.judged.get(&region).map(|at| now.saturating_sub(*at))
-    }
-
-    /// Whether a region has no trouble of its own, as it says.
-    pub(crate) fn is_well(&self, region: RegionId) -> bool {
-        !self.detector.verdict(region).condition.is_degraded()
     }
 
     /// Whether work may be sent to a region: it is not known to be down, nor the way to it bad.

@@ -7,6 +7,7 @@ mod codec;
 mod duties;
 mod enrol;
 mod group;
+mod members;
 mod propose;
 mod store;
 mod takeover;
@@ -25,6 +26,7 @@ use photon_state::{PlacementId, RegionId};
 use raft::eraftpb::Entry;
 
 use crate::charter::{Charter, Decree, Handover};
+use crate::clocks::Clocks;
 use crate::config::Config;
 use crate::contract::{Disk, Message};
 use crate::desk::Held;
@@ -48,6 +50,7 @@ pub(crate) struct Agree {
     /// By which append each region was bound to an incarnation.
     bound_by: BTreeMap<RegionId, u64>,
     pub(crate) detector: Detector,
+    pub(crate) clocks: Clocks,
     /// When a region was judged otherwise than before.
     judged: BTreeMap<RegionId, Duration>,
     allies: BTreeMap<RegionId, Ally>,
@@ -90,6 +93,7 @@ impl Agree {
             append: 0,
             bound_by: BTreeMap::new(),
             detector: Detector::new(here, 0, 1),
+            clocks: Clocks::default(),
             judged: BTreeMap::new(),
             allies: BTreeMap::new(),
             takeovers: BTreeMap::new(),

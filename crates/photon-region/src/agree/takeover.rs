@@ -155,6 +155,16 @@ impl Region {
         self.agree.own = own.filter(|(_, it)| !it.is_empty()).collect();
     }
 
+    /// Returns how many shards it is the home of and has taken over: it decides about those.
+    pub(crate) fn shards_taken(&self) -> usize {
+        let here = self.config.region;
+        let taken = self.charter.homes().map(|(placement, homes)| {
+            let active = self.agree.active(placement);
+            homes.at(here).filter(|it| homes.of(*it).since <= active).count()
+        });
+        taken.sum()
+    }
+
     pub(super) fn go_on_taking_over(&mut self) {
         let (here, now) = (self.config.region, self.now.mono);
         let mut questions = Vec::new();

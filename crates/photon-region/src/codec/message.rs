@@ -86,9 +86,10 @@ pub fn encode_message(message: &Message) -> Bytes {
             writer.tag(7);
             writer.uint(*sent);
         }
-        Message::Pong(sent) => {
+        Message::Pong { sent, wall_ms } => {
             writer.tag(8);
             writer.uint(*sent);
+            writer.uint(*wall_ms);
         }
     }
     writer.into_bytes()
@@ -124,7 +125,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {
         5 => Message::Answer(reader.uint()?, Ok(read_answer(&mut reader)?)),
         6 => Message::Answer(reader.uint()?, Err(read_refusal(&mut reader)?)),
         7 => Message::Ping(reader.uint()?),
-        8 => Message::Pong(reader.uint()?),
+        8 => Message::Pong { sent: reader.uint()?, wall_ms: reader.uint()? },
         9 => {
             Message::State { number: reader.uint()?, index: reader.uint()?, part: reader.owned()? }
         }

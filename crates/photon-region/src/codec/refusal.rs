@@ -123,6 +123,8 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
         | Refusal::NoSuchSkill(_)
         | Refusal::Confined { .. }
         | Refusal::AttachedElsewhere { .. }
+        | Refusal::NotAdmitted { .. }
+        | Refusal::ClockAhead { .. }
         | Refusal::KeyReused { .. } => {
             unreachable!("a home answers none of these to another region: {refusal:?}")
         }

@@ -30,6 +30,8 @@ pub(crate) struct Planet {
     pub(crate) halted: Vec<(&'static str, WentBack)>,
     pub(crate) notices: Vec<(&'static str, Notice)>,
     pub(crate) now: Now,
+    /// How far the wall clocks of some are ahead; negative is behind.
+    pub(crate) skew_ms: BTreeMap<&'static str, i64>,
     /// Ops that links lose.
     pub(crate) drop_ops: fn(&Op) -> bool,
     pub(crate) last_ticket: Ticket,
@@ -55,6 +57,7 @@ impl Planet {
             halted: Vec::new(),
             notices: Vec::new(),
             now,
+            skew_ms: BTreeMap::new(),
             drop_ops: |_| false,
             last_ticket: 0,
         };
@@ -143,8 +146,9 @@ impl Planet {
     /// Feeds inputs in order, and then all that follows from them.
     pub(crate) fn inputs(&mut self, mut inputs: VecDeque<(&'static str, Input)>) {
         while let Some((name, input)) = inputs.pop_front() {
+            let now = self.clock(name);
             let region = self.regions.get_mut(name).unwrap();
-            region.handle(self.now, input);
+            region.handle(now, input);
             let mut appends = 0;
             while let Some(output) = region.poll() {
                 match output {
@@ -188,6 +192,12 @@ impl Planet {
         }
     }
 
+    /// Returns what the clocks of a region show.
+    pub(crate) fn clock(&self, name: &str) -> Now {
+        let skew_ms = self.skew_ms.get(name).copied().unwrap_or(0);
+        Now { wall_ms: self.now.wall_ms.saturating_add_signed(skew_ms), ..self.now }
+    }
+
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now.mono + time;
         while self.now.mono < end {
@@ -200,7 +210,7 @@ impl Planet {
     /// Asks a region; what a look at it would have answered is what it answers.
     pub(crate) fn ask(&mut self, name: &'static str, command: Command) -> Ticket {
         self.last_ticket += 1;
-        let glanced = self.regions[name].glance(self.now, &command);
+        let glanced = self.regions[name].glance(self.clock(name), &command);
         self.input(name, Input::Command(self.last_ticket, command));
         if let Some(glanced) = glanced {
             assert_eq!(self.replies.get(&self.last_ticket), Some(&Ok(glanced)));

@@ -19,6 +19,11 @@ pub(super) async fn run(command: cli::Region, client: &Client, output: Output) -
     match command {
         cli::Region::Ls => {
             let regions = client.regions().await?;
+            for region in &regions.regions {
+                if let Some(trouble) = &region.trouble {
+                    output.remark_as(Tone::Bad, &format!("{}:", region.name), trouble);
+                }
+            }
             show(output, &regions, |it| output.table(&table(it)))
         }
         cli::Region::Drain(leaver) => govern::drain(&leaver, client, output).await,

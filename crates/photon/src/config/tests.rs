@@ -418,6 +418,14 @@ fn certificates_come_with_their_key_and_authority_and_lie_beside_the_file() {
 }
 
 #[test]
+fn a_region_that_is_named_twice_is_told_with_its_name() {
+    let header = "[regions.eu-west-1]\napi = \"127.0.0.1:1\"\nlink = \"127.0.0.1:2\"\n";
+    let error = Config::parse("p.toml", &format!("planet = \"p\"\n{header}{header}")).unwrap_err();
+    let expected = "p.toml:5: `eu-west-1` is there twice: remove one of the two";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn broken_toml_is_told_its_line() {
     for text in ["[tasks", "x = ", "[regions.us-east-1]", "'", "a = 1\u{0}"] {
         let error = Config::parse("p.toml", &format!("{GOOD}{text}")).unwrap_err();

@@ -167,6 +167,7 @@ impl Made {
         let Self { fault, at_ms, failed, whole_ms, moves } = self;
         let whole_ms = *whole_ms.lock().expect("nobody panics");
         let hit = fault.harm.region().and_then(|it| drilled.planet.at(it));
+        let lost = fault.harm.silences().and_then(|it| drilled.planet.at(it));
         FaultReport {
             kind: fault.harm.kind(),
             text: fault.harm.to_string(),
@@ -178,6 +179,7 @@ impl Made {
             detection: detection(drilled, &fault.harm, (at_ms, until_ms)),
             first_success: first_success(drilled, hit, (at_ms, until_ms)),
             rto: fault.harm.silences().map(|_| rto(drilled, &moves, at_ms, known)),
+            homes: lost.map(|it| drilled.shares.moved(it, (at_ms, until_ms))),
         }
     }
 }
@@ -266,6 +268,7 @@ pub(super) fn summarize(faults: &[FaultReport]) -> Vec<Summary> {
         }
         let elsewhere = || all.iter().flat_map(|it| &it.first_success).filter(|it| !it.is_hit);
         let rto = all.iter().filter_map(|it| it.rto.as_ref());
+        let homes = all.iter().filter_map(|it| it.homes).filter(|it| 0 < it.shards);
         Summary {
             kind,
             faults: all.len(),
@@ -276,6 +279,8 @@ pub(super) fn summarize(faults: &[FaultReport]) -> Vec<Summary> {
             never_served: elsewhere().filter(|it| it.accepted_ms.is_none()).count(),
             rto: Spread::of(rto.clone().flat_map(|it| &it.moved_ms).copied().collect()),
             rto_never: rto.map(|it| it.never.count).sum(),
+            homes_moved: Spread::of(homes.clone().filter_map(|it| it.moved_ms).collect()),
+            homes_never: homes.filter(|it| it.moved_ms.is_none()).count(),
         }
     };
     kinds.into_iter().map(of).collect()

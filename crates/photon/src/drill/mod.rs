@@ -6,6 +6,7 @@ mod clients;
 mod crew;
 mod faults;
 mod follow;
+mod homes;
 mod ledger;
 mod planet;
 mod records;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::audit::Audit;
+use self::homes::Shares;
 use self::ledger::{Book, Ledger};
 use self::planet::{At, Planet, soon};
 use self::report::{Followers, Records, Report, Work};
@@ -53,6 +55,7 @@ struct Drilled {
     confined: Option<Confined>,
     ledger: Ledger,
     sightings: Sightings,
+    shares: Shares,
 }
 
 impl Drilled {
@@ -106,9 +109,15 @@ pub(crate) async fn run(options: &cli::Drill, output: Output) -> Result<Exit> {
     let run = format!("{:08x}", fastrand::u32(..));
     let hit = schedule.faults()[0].harm.region().and_then(|it| planet.at(it));
     let confined = Confined::choose(&planet, hit, &run);
-    let (ledger, sightings) = (Ledger::default(), Sightings::default());
-    let drilled =
-        Arc::new(Drilled { planet, run, rate: options.rate, confined, ledger, sightings });
+    let drilled = Arc::new(Drilled {
+        planet,
+        run,
+        rate: options.rate,
+        confined,
+        ledger: Ledger::default(),
+        sightings: Sightings::default(),
+        shares: Shares::default(),
+    });
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let drilling = async {
         prepare(&drilled).await?;

@@ -7,6 +7,7 @@ use std::io;
 use serde::Serialize;
 
 use super::audit::Audit;
+use super::homes::Moved;
 use super::ledger::Evidence;
 use super::residency::Residency;
 use crate::output::{Cell, Format, Output, Table, Tone};
@@ -21,7 +22,8 @@ pub(super) struct Report {
     pub(super) took_ms: u64,
     pub(super) regions: Vec<String>,
     pub(super) rate_per_second: u32,
-    /// How often regions were asked what they think of each other: no detection is finer.
+    /// How often regions were asked what they think of each other, and what they decide about: no
+    /// detection and no move of homes is told finer.
     pub(super) watched_every_ms: u64,
     pub(super) faults: Vec<FaultReport>,
     pub(super) summary: Vec<Summary>,
@@ -59,6 +61,9 @@ pub(super) struct FaultReport {
     pub(super) first_success: Vec<FirstSuccess>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rto: Option<Rto>,
+    /// When others decided for a region that was silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) homes: Option<Moved>,
 }
 
 /// When a region saw that something was wrong.
@@ -129,6 +134,9 @@ pub(super) struct Summary {
     pub(super) never_served: usize,
     pub(super) rto: Spread,
     pub(super) rto_never: u64,
+    /// Until all shards of a lost region had homes elsewhere that decide.
+    pub(super) homes_moved: Spread,
+    pub(super) homes_never: usize,
 }
 
 /// How much work there was.
@@ -318,6 +326,10 @@ fn summary(all: &[Summary]) -> Table {
         let never = summary.never_served as u64;
         row("new work accepted elsewhere".to_owned(), &summary.first_accepted, never);
         row("new work done, of clients elsewhere".to_owned(), &summary.first_completed, 0);
+        if 0 < summary.homes_moved.count || 0 < summary.homes_never {
+            let never = summary.homes_never as u64;
+            row("homes of its shards moved".to_owned(), &summary.homes_moved, never);
+        }
         if 0 < summary.rto.count || 0 < summary.rto_never {
             row("its open tasks move on".to_owned(), &summary.rto, summary.rto_never);
         }

@@ -106,6 +106,7 @@ pub(super) fn start(drilled: &Arc<Drilled>, tasks: &TaskTracker, stop: &Cancella
 
 fn note(drilled: &Drilled, observer: At, told: &Value, opinions: &mut BTreeMap<At, String>) {
     let seen_ms = drilled.planet.now_ms();
+    drilled.shares.note(observer, told, seen_ms);
     for Opinion { target, opinion, is_verdict, since_ms } in opinions_of(told) {
         let target = drilled.planet.sites.iter().position(|it| it.name.as_str() == target);
         let Some(target) = target.filter(|it| *it != observer) else { continue };

@@ -43,6 +43,11 @@ pub struct Region {
     pub api: String,
     /// Whether it can be reached.
     pub health: RegionHealth,
+    /// Why there is no link to it, or how far its clock is off; of the region that answers, what is
+    /// wrong with it. Absent if all is well, or nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub trouble: Option<String>,
     /// What is thought of it.
     pub verdict: RegionVerdict,
     /// For how long; absent if it was never thought otherwise.
@@ -50,6 +55,7 @@ pub struct Region {
     #[schema(nullable = false)]
     pub since_ms: Option<u64>,
     /// How many shards of tasks it is the home of: 1,024 for each placement, shared by its regions.
+    /// Of itself, a region counts those that it has taken over.
     pub shards: u64,
     /// The last round trip measured to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

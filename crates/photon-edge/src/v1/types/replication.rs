@@ -96,6 +96,10 @@ pub enum WarningCode {
     /// Records take more memory than they may: pages find no room on the disk, or what stays in
     /// memory of records on pages is too much.
     DataMemoryFull,
+    /// The regions that agree do not know this one yet, or were founded without it.
+    NotAdmitted,
+    /// The clock of this region, or what was stamped with it, is too far from those of most others.
+    ClockOff,
     /// There is no link to another region.
     LinkDown,
     /// Another region lacks changes of this one for too long.
