@@ -17,7 +17,9 @@ mkdir -p "$out"
 : > "$out/up.log"
 rm -f "$out/report.json"
 up=
+rebalancing=
 finish() {
+  [ -z "$rebalancing" ] || kill "$rebalancing" 2>/dev/null || true
   [ -z "$up" ] || { kill -INT "$up" 2>/dev/null || true; wait "$up" 2>/dev/null || true; }
   rm -rf "$folder"
 }
@@ -49,6 +51,13 @@ until grep -q 'planet ready' "$out/up.log"; do
   [ "$tries" -le 300 ] || { echo "the planet is not ready after 60 s" >&2; exit 1; }
   sleep 0.2
 done
+
+# A region that was lost is the home of nothing until somebody spreads the homes again.
+(
+  sleep 10
+  while sleep "$every"; do "$photon" region rebalance --url "http://127.0.0.1:$port" || true; done
+) > "$out/rebalance.log" 2>&1 &
+rebalancing=$!
 
 echo "$((2 * n)) faults in $at s; the report with its evidence will be in $out/report.json" >&2
 code=0

@@ -46,9 +46,10 @@ async fn the_api_is_what_its_document_says() {
     assert!(passed, "schemathesis found:\n{}\n{}", report.stdout, report.stderr);
     let cases = report.stdout.lines().find(|it| it.contains(" generated, "));
     say(&format!("schemathesis: {}", cases.unwrap_or(&report.stdout).trim()));
-    // It may have found the witness in the list of agents, and asked something of it.
+    // It may have found the witness in the list of agents, and asked something of it; or turned
+    // something down in its name, so that it rests for a second.
     api.register("witness", "test.witness").await;
-    let body = json!({"agent": "witness", "limit": 1, "wait_ms": 0});
+    let body = json!({"agent": "witness", "limit": 1, "wait_ms": 2_000});
     while let Some(lease) = api.post("/v1/leases", &body).await.ok()["leases"].get(0) {
         api.complete(lease).await.ok();
     }

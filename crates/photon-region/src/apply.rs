@@ -71,7 +71,8 @@ impl Region {
         let epoch = self.epoch_of(id, placement);
         let change = Change::Append { epoch, index, entry };
         let op = self.make_op(placement, TASKS, task_key(id), change);
-        assert!(self.tasks.allows(id, &event), "a home writes what the state of its tasks allows");
+        let is_allowed = self.tasks.allows(id, &event);
+        assert!(is_allowed, "`{id}` does not allow {event:?}: {}", self.explain(id));
         self.take_own(&op, Some(Meaning::Task(id, event)))
     }
 

@@ -175,6 +175,11 @@ impl Region {
         }
         let until = patience.until(self.now, Asks::HOME_WITHIN);
         let task = self.name_elsewhere(ticket, spec);
+        // Somebody may have accepted it, and only the answer was lost.
+        if let Some(task) = task.filter(|it| self.tasks.get(*it).is_some()) {
+            self.asks.named.remove(&ticket);
+            return self.submitted(task, Some(spec));
+        }
         let home = task.and_then(|it| self.home_and_epoch(it)).map_or(here, |(home, _)| home);
         // Another region may have accepted it: only who has taken over knows whether it has.
         let is_ready = task.is_some_and(|it| match home == here {

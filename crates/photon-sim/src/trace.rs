@@ -92,7 +92,11 @@ impl fmt::Display for Brief<'_> {
             }
             Message::Compare(body) => write!(f, "compare {} bytes", body.len()),
             Message::Took { number, index } => write!(f, "took {number:x} part {index}"),
-            Message::Beat(beat) => write!(f, "beat {beat:?}"),
+            // Lines have an end: what is looked for most comes first.
+            Message::Beat(beat) => {
+                let (bad, is_judging) = (&beat.health.bad, beat.health.is_judging);
+                write!(f, "beat, judging {is_judging}, bad {bad:?}, {beat:?}")
+            }
             Message::Agree(body) => write!(f, "agree {} bytes", body.len()),
             Message::Ping(_) => write!(f, "ping"),
             Message::Pong { .. } => write!(f, "pong"),

@@ -187,7 +187,9 @@ impl Planet<'_, '_> {
             let silent = hearing.last_words(dead, *by).max(verdicts.joined[*by][dead].0);
             let votes = silent.max(hearing.born(*by)) + Verdicts::TIMEOUT;
             let votes = votes.max(hearing.roused(*by) + Verdicts::GRACE);
-            let passes = hearing.disturbed(*by, here).max(verdicts.joined[here][*by].0);
+            // Votes about whom a region does not count as a member yet say nothing to it.
+            let joined = verdicts.joined[here][*by].0.max(verdicts.joined[here][dead].0);
+            let passes = hearing.disturbed(*by, here).max(joined);
             let passes = if *by == here { 0 } else { passes };
             // To whom it is out already, there is nothing left to vote about.
             let is_judged = verdicts.members[*by] >> dead & 1 == 1;

@@ -157,6 +157,14 @@ impl Group {
         may && self.node.propose_conf_change(change.encode(), change.as_raft()).is_ok()
     }
 
+    /// Lets a member that votes lead in the place of this one.
+    pub(crate) fn hand_over(&mut self) {
+        let id = self.id();
+        if let Some(heir) = self.conf.voters.iter().copied().find(|it| *it != id) {
+            self.node.transfer_leader(heir);
+        }
+    }
+
     /// Returns what is to be done, if anything is.
     pub(crate) fn duty(&mut self) -> Option<Duty> {
         if !self.node.has_ready() {

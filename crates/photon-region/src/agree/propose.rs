@@ -42,6 +42,12 @@ impl Region {
                 ..GroupChange::default()
             },
             Step::Admit(id, decree) => change(vec![*id], vec![], decree),
+            // A leader need not vote. Once it was removed it would be heard for ever, and could
+            // propose nothing.
+            Step::Dismiss(id, _) if self.agree.is_named(*id) => {
+                self.agree.group.as_mut().map(Group::hand_over);
+                return self.drive_group();
+            }
             Step::Dismiss(id, decree) => change(vec![], vec![*id], decree),
         };
         self.agree.group.as_mut().map(|it| it.propose_group(&change));
@@ -74,6 +80,11 @@ impl Agree {
     /// Whether this region leads the group.
     pub(crate) fn is_leading(&self) -> bool {
         self.group.as_ref().is_some_and(Group::is_leader)
+    }
+
+    /// Whether this region has that name in the group.
+    fn is_named(&self, id: u64) -> bool {
+        self.group.as_ref().is_some_and(|it| it.id() == id)
     }
 
     /// Whether something is under way that the charter has not followed.
