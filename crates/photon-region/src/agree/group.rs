@@ -184,6 +184,10 @@ impl Group {
         };
         let agreed = ready.take_committed_entries();
         self.node.mut_store().add(addition.clone());
+        // How far all agreed is not written for its own sake, but with whatever is: a member that
+        // has an entry must know, after a restart too, that those are agreed which had to be before
+        // it. Else it would go back to an earlier group, in which others might follow it.
+        let addition = Addition { hard: Some(self.kept().hard.clone()), ..addition };
         self.node.advance_append_async(ready);
         for message in messages.iter().filter(|it| it.get_msg_type() == MessageType::MsgSnapshot) {
             // Whether it arrives is found out by what comes after it.
