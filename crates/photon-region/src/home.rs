@@ -97,10 +97,9 @@ impl Region {
     /// Bytes of one op: what is larger would fit no frame of a link.
     pub(crate) const OP_BYTES_MAX: usize = 4 << 20;
 
-    /// Returns the home of a task, whose placement is known.
+    /// Returns the home of a task; whoever is no member yet knows none, and shows itself.
     pub(crate) fn home_of_task(&self, id: TaskId, placement: PlacementId) -> RegionId {
-        let home = self.charter.home(placement, id.shard());
-        home.expect("every placement with a task has homes").region
+        self.charter.home(placement, id.shard()).map_or(self.config.region, |it| it.region)
     }
 
     pub(crate) fn epoch_of(&self, id: TaskId, placement: PlacementId) -> u32 {

@@ -157,12 +157,9 @@ impl Group {
         may && self.node.propose_conf_change(change.encode(), change.as_raft()).is_ok()
     }
 
-    /// Lets a member that votes lead in the place of this one.
-    pub(crate) fn hand_over(&mut self) {
-        let id = self.id();
-        if let Some(heir) = self.conf.voters.iter().copied().find(|it| *it != id) {
-            self.node.transfer_leader(heir);
-        }
+    /// Lets another member lead, one that votes.
+    pub(crate) fn hand_over(&mut self, heir: u64) {
+        self.node.transfer_leader(heir);
     }
 
     /// Returns what is to be done, if anything is.

@@ -264,8 +264,7 @@ impl Region {
         if let Some(decree) = decree {
             let before = self.charter.clone();
             self.charter.follow(index, &decree);
-            if matches!(decree, Decree::Add { .. }) {
-                // Whoever begins from nothing is to be given all of it, the members too.
+            if decree.lets_begin_anew() {
                 self.compact_group(Compact::Now);
             }
             self.charter_changed(&before, decree.handover());

@@ -44,8 +44,14 @@ impl Region {
             Step::Admit(id, decree) => change(vec![*id], vec![], decree),
             // A leader need not vote. Once it was removed it would be heard for ever, and could
             // propose nothing.
-            Step::Dismiss(id, _) if self.agree.is_named(*id) => {
-                self.agree.group.as_mut().map(Group::hand_over);
+            Step::Dismiss(own, _) if self.agree.is_named(*own) => {
+                let now = self.now.mono;
+                let heard = |it: &RegionId| self.agree.hears(*it, now);
+                let heir = self.agree.voters(&self.charter).into_iter().find(heard);
+                let heir = heir.as_ref().and_then(id);
+                if let Some((group, heir)) = self.agree.group.as_mut().zip(heir) {
+                    group.hand_over(heir);
+                }
                 return self.drive_group();
             }
             Step::Dismiss(id, decree) => change(vec![], vec![*id], decree),

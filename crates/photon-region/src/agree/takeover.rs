@@ -302,7 +302,8 @@ impl Region {
             let durable = streams.map(|(stream, it)| (*stream, it.durable)).collect();
             return (0, Ok(Answer::State(None, durable)));
         };
-        if self.charter.index < upto {
+        // A life that lost its disk may have forgotten what its word is about.
+        if self.charter.index < upto || self.may_have_lost(placement) {
             return (0, Err(Refusal::HomeUnreachable { region: self.config.region }));
         }
         let seen = self.store.seen().iter().filter(|(stream, _)| stream.placement == placement);

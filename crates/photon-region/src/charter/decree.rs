@@ -53,6 +53,19 @@ impl Decree {
         }
     }
 
+    /// Whether a region may have to begin from nothing after it. It is to be given the charter as a
+    /// whole then: its configuration may not be that of the founding, which decrees build on.
+    pub(crate) fn lets_begin_anew(&self) -> bool {
+        match self {
+            Self::Life { .. } | Self::Add { .. } | Self::Remove { .. } => true,
+            Self::Fail { .. }
+            | Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::Back { .. }
+            | Self::Move { .. } => false,
+        }
+    }
+
     /// Returns how surely those who lose homes by it have let go of them.
     pub(crate) fn handover(&self) -> Handover {
         match self {
