@@ -22,6 +22,8 @@ pub(crate) struct Group {
     conf: ConfState,
     /// What the library waits for, by the append that holds it.
     unsynced: VecDeque<(u64, u64)>,
+    /// Whether a snapshot is to stand for old entries as soon as that can be.
+    owes_snapshot: bool,
     tick_at: Duration,
 }
 
@@ -85,7 +87,13 @@ impl Group {
         };
         let silent = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&config, kept, &silent).expect("the numbers above are in order");
-        let mut group = Self { node, conf, unsynced: VecDeque::new(), tick_at: now + Self::TICK };
+        let mut group = Self {
+            node,
+            conf,
+            unsynced: VecDeque::new(),
+            owes_snapshot: false,
+            tick_at: now + Self::TICK,
+        };
         group.fix_timeout();
         group
     }
@@ -106,11 +114,20 @@ impl Group {
 
     /// Lets time pass. Whoever was stalled does not make up for it: it would only be hasty.
     pub(crate) fn tick(&mut self, now: Duration) {
+        if self.is_restoring() {
+            return self.pass(now + Self::TICK);
+        }
         if self.tick_at <= now {
             self.tick_at = (self.tick_at + Self::TICK).max(now);
             self.node.tick();
             self.fix_timeout();
         }
+    }
+
+    /// Whether a snapshot is on its way to the disk: nobody may ask for what is before it.
+    fn is_restoring(&self) -> bool {
+        let first = self.kept().first_index().unwrap_or(1);
+        self.node.raft.raft_log.applied() + 1 < first
     }
 
     /// Lets time pass in which this member can do nothing: a leader is to be replaced then.
@@ -130,7 +147,8 @@ impl Group {
         let conf = message.get_snapshot().get_metadata().get_conf_state();
         let has_group = message.get_msg_type() != MessageType::MsgSnapshot
             || !conf.voters.is_empty() && conf.voters.iter().all(|it| !conf.learners.contains(it));
-        if is_known && is_run && !is_beyond && has_group {
+        let is_late = message.get_msg_type() == MessageType::MsgTimeoutNow && self.is_restoring();
+        if is_known && is_run && !is_beyond && has_group && !is_late {
             // A message that makes no sense to the library is as good as lost.
             let _ = self.node.step(message);
             self.fix_timeout();
@@ -139,7 +157,7 @@ impl Group {
 
     /// Tries to become the leader, if this member may vote.
     pub(crate) fn campaign(&mut self) {
-        let may_lead = self.conf.voters.contains(&self.id());
+        let may_lead = self.conf.voters.contains(&self.id()) && !self.is_restoring();
         if may_lead && self.node.raft.state != StateRole::Leader {
             let _ = self.node.campaign();
             self.fix_timeout();
@@ -230,12 +248,16 @@ impl Group {
         if log.applied() < index && index <= log.persisted.min(log.committed) {
             self.node.advance_apply_to(index);
         }
+        self.owes_snapshot |= when == Compact::Now;
+        // What the library has not applied it still looks for.
+        let is_applied = index <= self.node.raft.raft_log.applied();
         let store = self.node.mut_store();
         let kept = store.after(0).filter(|it| it.index <= index).count();
         let is_long = 2 * Self::ENTRIES_MAX <= kept;
-        if !is_long && (when == Compact::IfLong || kept == 0) {
+        if !is_applied || kept == 0 || !is_long && !self.owes_snapshot {
             return false;
         }
+        self.owes_snapshot = false;
         store.compact(index, self.conf.clone(), charter());
         true
     }
