@@ -152,6 +152,10 @@ fn data(text: &mut String, view: &View) {
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Questions to homes of tasks that went through a third region: a path is bad.";
+    one("photon_tasks_detoured_total", "counter", help, it.detoured);
+    let help = "Questions to homes of tasks that were asked for a region with a bad path.";
+    one("photon_tasks_passed_on_total", "counter", help, it.passed_on);
     let help = "Times that rights of a bounded counter were given to another region.";
     one("photon_data_rights_given_total", "counter", help, it.rights_given);
     let help = "Quorum reads that found regions with the same ops and another state: damage.";

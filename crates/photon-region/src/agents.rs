@@ -169,7 +169,7 @@ impl Region {
             let may_know = self.registry.may_know_of(it.spec.placement, placement);
             it.region == here && it.is_online && may_know
         });
-        if !takes_it && home != here && self.is_reachable(home) {
+        if !takes_it && home != here && self.way_to(home, placement).is_some() {
             self.ask_home(home, Asker::Nobody, AtHome::Decline(claim));
             return;
         }

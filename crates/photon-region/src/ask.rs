@@ -54,7 +54,7 @@ enum Wanted {
 impl Wanted {
     fn by(question: &Question) -> Self {
         match question {
-            Question::Task(..) => Self::Standing,
+            Question::Task(..) | Question::Pass(..) => Self::Standing,
             Question::Data(command) => Self::Data(command.reply_kind()),
             Question::State { .. } | Question::Had { .. } => Self::State,
             Question::Rights { .. } => Self::Rights,
@@ -85,8 +85,10 @@ pub(crate) enum Asker {
     Nobody,
     /// A command.
     Command(Ticket),
-    /// A command about a task, by what it asks of the home, and until when it may wait.
-    AtHome(Ticket, Box<AtHome>, Duration),
+    /// A command about a task, by what it asks of which home, and until when it may wait.
+    AtHome(Ticket, RegionId, Box<AtHome>, Duration),
+    /// A region for which the home of a task is asked, by the number of its question.
+    Region(RegionId, u64),
     /// A read that gathers the states of several regions, by its ticket.
     Gather(Ticket),
     /// A submission that another region is to accept, and until when it may wait.
@@ -114,7 +116,7 @@ impl Asks {
     /// The same of a peer's command: its region asks again.
     const GUEST_WITHIN: Duration = Duration::from_secs(3);
     /// How long a home may take; the client may ask again.
-    const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+    pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
         Self {
@@ -162,7 +164,7 @@ impl Region {
         };
         let until = patience.until(self.now, Asks::HOME_WITHIN);
         let is_here = home == self.config.region;
-        let is_ready = if is_here { self.is_ready(ask.task()) } else { self.is_reachable(home) };
+        let is_ready = if is_here { self.is_ready(ask.task()) } else { self.has_way(home, ask) };
         // Another region may soon be the home.
         if !is_ready && self.now.mono < until {
             return Verdict::Wait(Bell::Home, until);
@@ -174,7 +176,7 @@ impl Region {
         if !is_ready || patience == Patience::Spent {
             return Refusal::HomeUnreachable { region: home }.into();
         }
-        let asker = Asker::AtHome(ticket, Box::new(ask.clone()), until);
+        let asker = Asker::AtHome(ticket, home, Box::new(ask.clone()), until);
         self.ask_home(home, asker, ask.clone());
         Verdict::Asked
     }
@@ -241,12 +243,6 @@ impl Region {
         home.map(|it| it.region).ok_or(Refusal::NoSuchTask(id))
     }
 
-    /// Asks the home of a task.
-    pub(crate) fn ask_home(&mut self, to: RegionId, asker: Asker, ask: AtHome) {
-        let decree = self.charter.index;
-        self.ask(to, asker, Question::Task(ask, decree), Asks::ANSWER_WITHIN);
-    }
-
     /// Asks a region, and gives up after a while.
     pub(crate) fn ask(
         &mut self,
@@ -284,9 +280,10 @@ impl Region {
         let Some(ask) = self.asks.close(number) else { return };
         match ask.asker {
             Asker::Nobody => {}
-            Asker::AtHome(ticket, asked, until) => {
-                self.home_answered((ticket, asked, until), ask.to, answer);
+            Asker::AtHome(ticket, home, asked, until) => {
+                self.home_answered((ticket, asked, until), home, answer);
             }
+            Asker::Region(from, number) => self.say(0, Held::Answer(from, number, answer)),
             Asker::Command(ticket) => {
                 let mut answer = answer;
                 let data = match &mut answer {
@@ -359,7 +356,17 @@ impl Region {
     /// Gives up a question: whether it was heard is not known.
     fn fail_ask(&mut self, number: u64) {
         let Some(ask) = self.asks.open.get(&number) else { return };
-        let region = ask.to;
+        let region = match ask.asker {
+            Asker::AtHome(_, home, ..) => home,
+            Asker::Nobody
+            | Asker::Region(..)
+            | Asker::Command(_)
+            | Asker::Gather(_)
+            | Asker::Submit(..)
+            | Asker::Govern(..)
+            | Asker::Takeover { .. }
+            | Asker::Search(_) => ask.to,
+        };
         let refusal = match ask.wanted {
             Wanted::Standing | Wanted::Planet => Refusal::HomeUnreachable { region },
             Wanted::Data(_) | Wanted::State | Wanted::Rights => {

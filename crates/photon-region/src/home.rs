@@ -197,9 +197,10 @@ impl Region {
         placement: PlacementId,
         avoid: Option<&AgentName>,
     ) -> Option<(AgentName, RegionId)> {
-        let may = |region| self.may_work(region) && self.may_hold(region, placement);
-        // Whoever is not well is spared while others have room.
-        let is_well = |region| may(region) && !self.is_degraded(region);
+        let may = |region| self.may_hold(region, placement) && self.may_work(region, placement);
+        // Whoever is not well, or not to be reached directly, is spared while others have room.
+        let is_well =
+            |region| self.is_reachable(region) && may(region) && !self.is_degraded(region);
         let well = self.registry.pick((target, placement), avoid, is_well);
         well.or_else(|| self.registry.pick((target, placement), avoid, may))
     }
@@ -217,11 +218,12 @@ impl Region {
         while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
             let Some(found) = self.registry.get(agent) else { return };
             let region = found.region;
-            if !self.may_work(region) {
-                return;
-            }
             let its = found.spec.placement;
-            let fits = |it: &_| self.may_hold(region, *it) && self.registry.may_know_of(its, *it);
+            let fits = |it: &_| {
+                self.may_hold(region, *it)
+                    && self.registry.may_know_of(its, *it)
+                    && self.may_work(region, *it)
+            };
             let fit: Vec<PlacementId> =
                 self.config.placements.keys().copied().filter(fits).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);

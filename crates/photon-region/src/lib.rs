@@ -34,6 +34,7 @@ mod task;
 mod tasks;
 mod verdict;
 mod view;
+mod ways;
 
 pub use agree::Beat;
 pub use codec::{decode_message, encode_message};

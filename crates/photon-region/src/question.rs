@@ -15,6 +15,8 @@ use crate::task::TaskState;
 pub enum Question {
     /// Of the home of a task, as the asker knows it up to a decree.
     Task(AtHome, u64),
+    /// To ask the same of the home of a task, because the path to it is bad from where it comes.
+    Pass(AtHome, u64),
     /// What a client wants that has turned to the wrong region.
     Data(Box<DataCommand>),
     /// The state of a record, to be merged with that of others.

@@ -216,9 +216,11 @@ impl Region {
         map
     }
 
-    /// Returns this region's links, with their round trips as they are told.
+    /// Returns this region's links, with their round trips as they are told. A link over which a
+    /// peer is not heard is none: others carry what would go over it.
     pub(crate) fn own_links(&self) -> BTreeMap<RegionId, Option<Duration>> {
-        let up = self.peers.iter().filter(|(_, peer)| peer.is_linked);
+        let is_good = |region: &RegionId| !self.agree.detector.verdict(*region).is_path_bad;
+        let up = self.peers.iter().filter(|(region, peer)| peer.is_linked && is_good(region));
         up.map(|(region, peer)| (*region, peer.told)).collect()
     }
 

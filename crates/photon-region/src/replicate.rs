@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::{Op, RegionId, Seen, StreamId};
+use photon_state::{Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::contract::{Command, Disk, Message, Output, WentBack};
 use crate::desk::{Bell, Held};
@@ -47,11 +47,11 @@ impl Region {
 
     /// Whether a region can be given work: it would hear of it, and this one hears how its agents
     /// are. A region whose ops wait here would turn work down again and again.
-    pub(crate) fn may_work(&self, region: RegionId) -> bool {
+    pub(crate) fn may_work(&self, region: RegionId, placement: PlacementId) -> bool {
         let is_off = || self.agree.detector.verdict(region).condition.is_clock_off;
         let agrees = || self.clock_apart_ms(region).is_none() && !is_off();
         region == self.config.region
-            || self.is_reachable(region) && self.takes_ours(region) && agrees()
+            || self.takes_ours(region) && agrees() && self.way_to(region, placement).is_some()
     }
 
     /// Whether work is better given elsewhere: another region says that something is wrong with it,
@@ -81,6 +81,7 @@ impl Region {
             Message::Seen { incarnation, seen, linked, topology } => {
                 peer.incarnation = incarnation;
                 let is_first = peer.theirs.is_none();
+                let has_ways = is_first || !linked.keys().eq(peer.linked.keys());
                 let is_changed = is_first || linked != peer.linked || topology != peer.topology;
                 (peer.linked, peer.topology) = (linked, topology);
                 // It was said after the peer had answered our last ping: what it had then is here.
@@ -98,6 +99,10 @@ impl Region {
                 self.pump_all_to(from);
                 self.settle_all();
                 self.ring(&Bell::Peers);
+                if has_ways {
+                    self.dispatch_all();
+                    self.ring(&Bell::Home);
+                }
             }
             Message::Ops(ops) => self.on_ops(from, ops),
             Message::Ack(stream, seq) => {
@@ -168,6 +173,7 @@ impl Region {
     fn on_question(&mut self, from: RegionId, number: u64, question: Question) {
         match question {
             Question::Task(ask, decree) => self.on_task_asked((from, number), ask, decree),
+            Question::Pass(ask, decree) => self.pass_on((from, number), ask, decree),
             Question::Data(command) => self.welcome(from, number, Command::Data(*command)),
             Question::Govern(wanted) => self.welcome(from, number, Command::Govern(wanted)),
             Question::Rights { dataset, placement, key, rights } => {

@@ -184,7 +184,7 @@ impl Region {
         // Another region may have accepted it: only who has taken over knows whether it has.
         let is_ready = task.is_some_and(|it| match home == here {
             true => self.may_decide(it, spec.placement),
-            false => self.is_reachable(home),
+            false => self.way_to(home, spec.placement).is_some(),
         });
         let Some(task) = task.filter(|_| is_ready) else {
             if self.now.mono < until {

@@ -165,6 +165,10 @@ pub struct Counters {
     pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
+    /// Questions to homes of tasks that went through a third region.
+    pub detoured: u64,
+    /// Questions to homes of tasks that were asked for a region with a bad path.
+    pub passed_on: u64,
     /// Times that rights of a bounded counter were given to another region.
     pub rights_given: u64,
     /// Quorum reads that found regions with the same ops and another state: damage.

@@ -197,7 +197,7 @@ impl Digest {
 
     fn question(&mut self, ask: &Question) {
         match ask {
-            Question::Task(ask, decree) => {
+            Question::Task(ask, decree) | Question::Pass(ask, decree) => {
                 self.ask(ask);
                 self.number(*decree);
             }

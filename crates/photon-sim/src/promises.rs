@@ -406,7 +406,7 @@ pub(crate) fn check_send(
             seen.iter().try_for_each(|(stream, seq)| durable(stream, seq))
         }
         Message::Ack(stream, seq) => durable(stream, *seq),
-        Message::Ask(_, Question::Task(ask, _)) => {
+        Message::Ask(_, Question::Task(ask, _) | Question::Pass(ask, _)) => {
             let Some(known) = ledger.task(ask.task()) else { return Ok(()) };
             Promise::Residency.holds(known.members >> to & 1 == 1, || {
                 format!("{} asked {} about task {}", atlas.ids[here], atlas.ids[to], ask.task())

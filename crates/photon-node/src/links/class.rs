@@ -46,7 +46,8 @@ impl Class {
             Message::Seen { .. }
             | Message::Ack(..)
             | Message::Took { .. }
-            | Message::Ask(_, Question::Task(..) | Question::Govern(_) | Question::Had { .. })
+            | Message::Ask(_, Question::Task(..) | Question::Pass(..))
+            | Message::Ask(_, Question::Govern(_) | Question::Had { .. })
             | Message::Beat(_)
             | Message::Agree(_)
             | Message::Answer(_, Ok(Answer::Standing(..) | Answer::Planet(_)) | Err(_))

@@ -82,7 +82,7 @@ fn weight(message: &Message) -> usize {
         Message::Ops(ops) => ops.iter().map(|op| op.weight()).sum(),
         Message::Ask(_, Question::Data(command)) => command.weight(),
         Message::Ask(_, Question::State { key, .. } | Question::Rights { key, .. }) => key.len(),
-        Message::Ask(_, Question::Task(ask, _)) => match ask {
+        Message::Ask(_, Question::Task(ask, _) | Question::Pass(ask, _)) => match ask {
             photon_region::AtHome::Note { notes, .. } => notes.iter().map(note_weight).sum(),
             photon_region::AtHome::Finish { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {

@@ -14,6 +14,7 @@ use crate::charter::{Charter, Decree, Handover, Heirs, Standing};
 use crate::contract::Disk;
 use crate::desk::Bell;
 use crate::detect::{Condition, Load};
+use crate::reach::Whose;
 use crate::region::Region;
 use crate::view::PeerVerdict;
 
@@ -45,6 +46,9 @@ impl Region {
         let changes = self.agree.detector.tick(now);
         self.agree.judged.extend(changes.iter().map(|it| (it.region, now)));
         let is_changed = !changes.is_empty();
+        if changes.iter().any(|it| it.was.is_path_bad != it.is.is_path_bad) {
+            self.links_changed(Whose::Own);
+        }
         let may_write = self.disk == Disk::Ready;
         match self.agree.group.as_mut() {
             Some(group) if may_write => group.tick(now),

@@ -146,6 +146,11 @@ fn write_question(writer: &mut Writer, question: &Question) {
             write_ask(writer, ask);
             writer.uint(*decree);
         }
+        Question::Pass(ask, decree) => {
+            writer.tag(7);
+            write_ask(writer, ask);
+            writer.uint(*decree);
+        }
         Question::Data(command) => {
             writer.tag(2);
             write_command(writer, command);
@@ -178,6 +183,7 @@ fn write_question(writer: &mut Writer, question: &Question) {
 fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
     Ok(match reader.tag()? {
         1 => Question::Task(read_ask(reader)?, reader.uint()?),
+        7 => Question::Pass(read_ask(reader)?, reader.uint()?),
         2 => Question::Data(Box::new(read_command(reader)?)),
         3 => Question::State {
             dataset: read_dataset(reader)?,
