@@ -24,6 +24,8 @@ pub(crate) struct Heard {
     pub(crate) events: Vec<Stamped>,
     /// Where the task stands after them.
     pub(crate) state: TaskState,
+    /// How old this may be, if that is known.
+    pub(crate) staleness: Option<Duration>,
 }
 
 impl Follower {
@@ -84,9 +86,10 @@ impl Heard {
 
     async fn ask(front: &Front, task: TaskId, after: u64, wait: Duration) -> Result<Self, Failure> {
         let command = Command::Events { task, after, wait };
-        let Reply::Events { events, state } = front.submit_as_follower(command).await? else {
+        let Reply::Events { events, state, staleness } = front.submit_as_follower(command).await?
+        else {
             unreachable!("the region answers `Events` with events")
         };
-        Ok(Self { events, state })
+        Ok(Self { events, state, staleness })
     }
 }

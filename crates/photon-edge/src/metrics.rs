@@ -152,6 +152,8 @@ fn data(text: &mut String, view: &View) {
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Looks at tasks that were handed on to a region that has them.";
+    one("photon_tasks_looked_elsewhere_total", "counter", help, it.looked_elsewhere);
     let help = "Questions to homes of tasks that went through a third region: a path is bad.";
     one("photon_tasks_detoured_total", "counter", help, it.detoured);
     let help = "Questions to homes of tasks that were asked for a region with a bad path.";

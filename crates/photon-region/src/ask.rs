@@ -10,6 +10,7 @@ use photon_state::{PlacementId, RegionId};
 use crate::contract::{AtHome, Command, Message, Output, Reply, Ticket};
 use crate::data::{DataRefusal, ReplyKind, is_guest};
 use crate::desk::{Bell, Held};
+use crate::elsewhere::Look;
 use crate::govern::Govern;
 use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
@@ -45,6 +46,8 @@ struct Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Standing,
+    Task,
+    Events,
     Data(ReplyKind),
     State,
     Rights,
@@ -55,6 +58,8 @@ impl Wanted {
     fn by(question: &Question) -> Self {
         match question {
             Question::Task(..) | Question::Pass(..) => Self::Standing,
+            Question::Show(_) => Self::Task,
+            Question::Follow { .. } => Self::Events,
             Question::Data(command) => Self::Data(command.reply_kind()),
             Question::State { .. } | Question::Had { .. } => Self::State,
             Question::Rights { .. } => Self::Rights,
@@ -66,9 +71,16 @@ impl Wanted {
     fn fits(self, answer: &Result<Answer, Refusal>) -> bool {
         match answer {
             Ok(Answer::Standing(..)) => self == Self::Standing,
+            Ok(Answer::Task(_)) => self == Self::Task,
+            Ok(Answer::Events { .. }) => self == Self::Events,
             Ok(Answer::Data(reply)) => match self {
                 Self::Data(kind) => reply.is(kind),
-                Self::Standing | Self::State | Self::Rights | Self::Planet => false,
+                Self::Standing
+                | Self::Task
+                | Self::Events
+                | Self::State
+                | Self::Rights
+                | Self::Planet => false,
             },
             Ok(Answer::State(..)) => self == Self::State,
             Ok(Answer::Rights(_)) => self == Self::Rights,
@@ -87,6 +99,8 @@ pub(crate) enum Asker {
     Command(Ticket),
     /// A command about a task, by what it asks of which home, and until when it may wait.
     AtHome(Ticket, RegionId, Box<AtHome>, Duration),
+    /// A look at a task, and until when it may wait.
+    Look(Ticket, Look, Duration),
     /// A region for which the home of a task is asked, by the number of its question.
     Region(RegionId, u64),
     /// A read that gathers the states of several regions, by its ticket.
@@ -215,17 +229,21 @@ impl Region {
         Verdict::Reply(append, answer.map(standing))
     }
 
-    /// A region outside a task's placement does not even hear whether there is such a task.
-    fn may_ask(&self, from: RegionId, ask: &AtHome) -> bool {
-        let placement = match ask {
-            AtHome::Submit { spec, .. } => Some(spec.placement),
+    /// A region outside a task's placement does not even hear whether there is such a task, unless
+    /// it may hand on what clients ask. They do not work on it, nor submit it.
+    pub(crate) fn may_ask(&self, from: RegionId, ask: &AtHome) -> bool {
+        let placement = self.charter.placement_of(ask.task());
+        let is_open = match ask {
+            AtHome::Cancel { .. } => self.is_open_to_others(),
+            AtHome::Submit { spec, .. } => {
+                return Some(spec.placement) == placement && self.may_hold(from, spec.placement);
+            }
             AtHome::Heartbeat(_)
             | AtHome::Note { .. }
             | AtHome::Finish { .. }
-            | AtHome::Decline(_)
-            | AtHome::Cancel { .. } => self.tasks.get(ask.task()).map(|task| task.placement),
+            | AtHome::Decline(_) => false,
         };
-        placement.is_some_and(|it| self.may_hold(from, it))
+        placement.is_some_and(|it| is_open || self.may_hold(from, it))
     }
 
     fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Result<Answer, Refusal>) {
@@ -283,28 +301,22 @@ impl Region {
             Asker::AtHome(ticket, home, asked, until) => {
                 self.home_answered((ticket, asked, until), home, answer);
             }
+            Asker::Look(ticket, look, until) => {
+                self.looked((ticket, look, until), ask.to, answer);
+            }
             Asker::Region(from, number) => self.say(0, Held::Answer(from, number, answer)),
             Asker::Command(ticket) => {
                 let mut answer = answer;
                 let data = match &mut answer {
                     Ok(Answer::Data(reply)) => Some(&mut **reply),
-                    Ok(
-                        Answer::Standing(..)
-                        | Answer::State(..)
-                        | Answer::Rights(_)
-                        | Answer::Planet(_),
-                    )
-                    | Err(_) => None,
+                    Ok(_) | Err(_) => None,
                 };
                 self.data.give_back_session(ticket, data);
-                let reply = answer.map(|answer| match answer {
-                    Answer::Data(reply) => Reply::Data(reply),
-                    Answer::Standing(..)
-                    | Answer::State(..)
-                    | Answer::Rights(_)
-                    | Answer::Planet(_) => {
+                let reply = answer.map(|answer| {
+                    let Answer::Data(reply) = answer else {
                         unreachable!("no other command asks for it, and answers are checked")
-                    }
+                    };
+                    Reply::Data(reply)
                 });
                 self.counters.refused += u64::from(reply.is_err());
                 self.say(0, Held::Reply(ticket, reply));
@@ -332,9 +344,7 @@ impl Region {
     ) {
         let reply = match answer {
             Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
-            Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_) | Answer::Planet(_)) => {
-                unreachable!("nobody asks a home for it, and answers are checked")
-            }
+            Ok(_) => unreachable!("nobody asks a home for it, and answers are checked"),
             // It has become its home and has not heard of it yet.
             Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
                 Err(Refusal::HomeUnreachable { region: from })
@@ -360,6 +370,7 @@ impl Region {
             Asker::AtHome(_, home, ..) => home,
             Asker::Nobody
             | Asker::Region(..)
+            | Asker::Look(..)
             | Asker::Command(_)
             | Asker::Gather(_)
             | Asker::Submit(..)
@@ -368,7 +379,9 @@ impl Region {
             | Asker::Search(_) => ask.to,
         };
         let refusal = match ask.wanted {
-            Wanted::Standing | Wanted::Planet => Refusal::HomeUnreachable { region },
+            Wanted::Standing | Wanted::Task | Wanted::Events | Wanted::Planet => {
+                Refusal::HomeUnreachable { region }
+            }
             Wanted::Data(_) | Wanted::State | Wanted::Rights => {
                 DataRefusal::DeciderUnreachable { region, was_sent: true }.into()
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
 
-use crate::data::DatasetSpec;
+use crate::data::{DatasetSpec, Outside};
 use crate::routes::Topology;
 
 /// A point on the Earth, in degrees.
@@ -122,6 +122,9 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Bytes of the notes of one attempt; what would exceed it is refused.
     pub task_bytes_max: usize,
+    /// What this region does that is asked for a task that may not live in it, and that is asked by
+    /// a region in which a task may not live.
+    pub tasks_outside: Outside,
     /// How long an ended task is kept in memory at the most.
     pub retention: Duration,
     /// Bytes of ended tasks that are kept in memory; the oldest go first.
@@ -187,6 +190,7 @@ impl Default for Limits {
             agent_bytes_max: 512 << 20,
             message_bytes_max: 1 << 20,
             task_bytes_max: 4 << 20,
+            tasks_outside: Outside::Forward,
             retention: Duration::from_secs(24 * 3600),
             kept_bytes_max: 128 << 20,
             recent_bytes_max: 4 << 20,

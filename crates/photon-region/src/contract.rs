@@ -284,6 +284,8 @@ pub enum Reply {
         events: Vec<Stamped>,
         /// Where the task stands after them.
         state: TaskState,
+        /// How old this may be: nothing is missing that the home wrote earlier, if that is known.
+        staleness: Option<Duration>,
     },
     /// To `Acquire`: none if the wait was over.
     Leases(Vec<Lease>),
@@ -311,6 +313,14 @@ pub struct Stamped {
     pub at: Hlc,
     /// What happened.
     pub event: Event,
+}
+
+impl Stamped {
+    /// Returns about how many bytes it takes on a link.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        64 + self.event.weight()
+    }
 }
 
 /// An agent as its operator announces it.
@@ -399,6 +409,18 @@ pub struct TaskDetail {
     pub artifacts: Vec<Artifact>,
     /// What was said last: an A2A `Message`.
     pub message: Option<Json>,
+    /// How old this may be: nothing is missing that the home wrote earlier, if that is known.
+    pub staleness: Option<Duration>,
+}
+
+impl TaskDetail {
+    /// Returns about how many bytes it takes on a link.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let parts = self.artifacts.iter().flat_map(|it| &it.parts).map(|it| 64 + it.0.len());
+        let said = self.message.as_ref().map_or(0, |it| it.0.len());
+        256 + self.summary.spec.message.0.len() + said + parts.sum::<usize>()
+    }
 }
 
 /// What regions tell each other.

@@ -219,13 +219,11 @@ impl Region {
             let Some(found) = self.registry.get(agent) else { return };
             let region = found.region;
             let its = found.spec.placement;
-            let fits = |it: &_| {
-                self.may_hold(region, *it)
-                    && self.registry.may_know_of(its, *it)
-                    && self.may_work(region, *it)
+            let is_fit = |it: &PlacementId| {
+                let may_know = self.registry.may_know_of(its, *it);
+                may_know && self.may_hold(region, *it) && self.may_work(region, *it)
             };
-            let fit: Vec<PlacementId> =
-                self.config.placements.keys().copied().filter(fits).collect();
+            let fit: Vec<_> = self.config.placements.keys().copied().filter(is_fit).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);
             let targets = skills.chain([Target::Agent(agent.clone())]);
             let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));

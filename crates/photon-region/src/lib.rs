@@ -13,6 +13,7 @@ mod contract;
 pub mod data;
 mod desk;
 pub mod detect;
+mod elsewhere;
 mod govern;
 mod home;
 mod lag;

@@ -1,14 +1,16 @@
 //! What regions ask each other, and answer.
 //! Must not decide anything.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use photon_state::crdt::Value;
 use photon_state::{PlacementId, Seen};
 
-use crate::contract::AtHome;
+use crate::contract::{AtHome, Stamped, TaskDetail};
 use crate::data::{DataCommand, DataReply, DatasetName};
 use crate::govern::{Govern, PlanetView};
-use crate::task::TaskState;
+use crate::task::{TaskId, TaskState};
 
 /// What one region may ask of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,17 @@ pub enum Question {
     Task(AtHome, u64),
     /// To ask the same of the home of a task, because the path to it is bad from where it comes.
     Pass(AtHome, u64),
+    /// To show a task to a client of the asker, which does not have it.
+    Show(TaskId),
+    /// To show its events after a generation, and to wait that long for one.
+    Follow {
+        /// The task.
+        task: TaskId,
+        /// The last generation that the client knows.
+        after: u64,
+        /// How long to wait at most.
+        wait: Duration,
+    },
     /// What a client wants that has turned to the wrong region.
     Data(Box<DataCommand>),
     /// The state of a record, to be merged with that of others.
@@ -55,6 +68,17 @@ pub enum Question {
 pub enum Answer {
     /// Where a task stands: its state and its generation.
     Standing(TaskState, u64),
+    /// The task.
+    Task(Box<TaskDetail>),
+    /// Events of a task.
+    Events {
+        /// The events with their generations, in order.
+        events: Vec<Stamped>,
+        /// Where the task stands.
+        state: TaskState,
+        /// How old this may be, if that is known.
+        staleness: Option<Duration>,
+    },
     /// What the client shall hear.
     Data(Box<DataReply>),
     /// What a record is there, if it is, and what was seen of its placement; to `Had` the latter.
@@ -71,6 +95,8 @@ impl Answer {
     pub fn weight(&self) -> usize {
         match self {
             Self::Standing(..) | Self::State(None, _) | Self::Rights(_) | Self::Planet(_) => 0,
+            Self::Task(detail) => detail.weight(),
+            Self::Events { events, .. } => events.iter().map(Stamped::weight).sum(),
             Self::Data(reply) => reply.weight(),
             Self::State(Some(value), _) => value.weight(),
         }

@@ -6,26 +6,33 @@ use std::time::Duration;
 use photon_state::Entry;
 
 use crate::codec::decode_event;
-use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary};
+use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket};
 use crate::desk::Bell;
-use crate::refusal::Refusal;
+use crate::elsewhere::Look;
 use crate::region::Region;
 use crate::task::{Artifact, Event, Note, Target, TaskId};
 use crate::tasks::{Task, task_record};
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
-    /// How long a task that was born elsewhere may take to arrive here before it counts as unknown.
-    pub(crate) const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
     /// Events in one reply; the client asks for the rest.
     const EVENTS_MAX: usize = 256;
     /// Bytes of events in one reply, short of one event that is larger.
     const EVENT_BYTES_MAX: usize = 1 << 20;
 
-    pub(crate) fn show_task(&self, id: TaskId, patience: Patience) -> Verdict {
-        let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
-        let mut detail =
-            TaskDetail { summary: self.summary(id, task), artifacts: Vec::new(), message: None };
+    pub(crate) fn show_task(&mut self, ticket: Ticket, id: TaskId, patience: Patience) -> Verdict {
+        if let Err(refusal) = self.check_looker(ticket, id) {
+            return refusal.into();
+        }
+        let Some(task) = self.tasks.get(id) else {
+            return self.look_elsewhere(ticket, Look::Show(id), patience);
+        };
+        let mut detail = TaskDetail {
+            summary: self.summary(id, task),
+            artifacts: Vec::new(),
+            message: None,
+            staleness: self.staleness_of_task(id, task.placement),
+        };
         for Stamped { event, .. } in self.events(id, task, 0) {
             match event {
                 Event::Submitted(_) | Event::Requeued { .. } => {}
@@ -41,13 +48,18 @@ impl Region {
     }
 
     pub(crate) fn show_events(
-        &self,
-        id: TaskId,
-        after: u64,
-        wait: Duration,
+        &mut self,
+        ticket: Ticket,
+        (id, after, wait): (TaskId, u64, Duration),
         patience: Patience,
     ) -> Verdict {
-        let Some(task) = self.tasks.get(id) else { return self.absent(id, patience) };
+        if let Err(refusal) = self.check_looker(ticket, id) {
+            return refusal.into();
+        }
+        let Some(task) = self.tasks.get(id) else {
+            let look = Look::Follow { task: id, after, wait };
+            return self.look_elsewhere(ticket, look, patience);
+        };
         let mut bytes = 0;
         let log = self.store.log(&task_record(task.placement, id));
         let fits = |entry: &&Entry| {
@@ -62,17 +74,9 @@ impl Region {
         if events.is_empty() && !task.state.is_terminal() && self.now.mono < until {
             return Verdict::Wait(Bell::Task(id), until);
         }
-        Verdict::Reply(task.append, Ok(Reply::Events { events, state: task.state }))
-    }
-
-    /// A task that is not known here may be on its way, if it was born elsewhere.
-    fn absent(&self, id: TaskId, patience: Patience) -> Verdict {
-        let is_from_elsewhere = self.home_of(id).is_ok_and(|it| it != self.config.region);
-        let until = patience.until(self.now, Self::ARRIVES_WITHIN);
-        if is_from_elsewhere && self.now.mono < until {
-            return Verdict::Wait(Bell::Task(id), until);
-        }
-        Refusal::NoSuchTask(id).into()
+        let staleness = self.staleness_of_task(id, task.placement);
+        let reply = Reply::Events { events, state: task.state, staleness };
+        Verdict::Reply(task.append, Ok(reply))
     }
 
     fn events<'a>(

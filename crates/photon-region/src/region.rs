@@ -352,10 +352,10 @@ impl Region {
                 self.list_agents(skill.as_ref(), *region, after.as_ref(), *limit)
             }
             Command::Submit(spec) => self.submit(ticket, spec, patience),
-            Command::Task(id) => self.show_task(*id, patience),
+            Command::Task(id) => self.show_task(ticket, *id, patience),
             Command::Tasks { filter, before, limit } => self.list_tasks(filter, *before, *limit),
             Command::Events { task, after, wait } => {
-                self.show_events(*task, *after, *wait, patience)
+                self.show_events(ticket, (*task, *after, *wait), patience)
             }
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),

@@ -1,6 +1,7 @@
 //! Replication: peers get the ops that they may have and lack.
 //! Must not know what an op says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,41 @@ impl Region {
         self.peers.get(&region).is_some_and(|peer| peer.is_linked)
     }
 
+    /// Takes in what a peer has, and whom it is linked to in which topology.
+    fn on_seen(
+        &mut self,
+        from: RegionId,
+        (incarnation, seen): (u64, Seen),
+        (linked, topology): (BTreeMap<RegionId, Option<Duration>>, Option<u64>),
+    ) {
+        let now = self.now.mono;
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.incarnation = incarnation;
+        let is_first = peer.theirs.is_none();
+        let has_ways = is_first || !linked.keys().eq(peer.linked.keys());
+        let is_changed = is_first || linked != peer.linked || topology != peer.topology;
+        (peer.linked, peer.topology) = (linked, topology);
+        // It was said after the peer had answered our last ping: what it had then is here.
+        if let Some(sent) = peer.echoed {
+            self.data.peer_had(from, incarnation, &seen, sent);
+            self.data.freshen(self.store.seen());
+        }
+        peer.heard(seen.clone(), now);
+        self.heard_of_removals(from, &seen);
+        self.rejoin_with(from, incarnation, &seen);
+        if is_changed {
+            self.links_changed(Whose::Others);
+        }
+        self.drop_needless_transfer(from);
+        self.pump_all_to(from);
+        self.settle_all();
+        self.ring(&Bell::Peers);
+        if has_ways {
+            self.dispatch_all();
+            self.ring(&Bell::Home);
+        }
+    }
+
     pub(crate) fn on_message(&mut self, from: RegionId, message: Message) {
         if let Some(why) = self.went_back(from, &message) {
             self.is_halted = true;
@@ -79,30 +115,7 @@ impl Region {
         };
         match message {
             Message::Seen { incarnation, seen, linked, topology } => {
-                peer.incarnation = incarnation;
-                let is_first = peer.theirs.is_none();
-                let has_ways = is_first || !linked.keys().eq(peer.linked.keys());
-                let is_changed = is_first || linked != peer.linked || topology != peer.topology;
-                (peer.linked, peer.topology) = (linked, topology);
-                // It was said after the peer had answered our last ping: what it had then is here.
-                if let Some(sent) = peer.echoed {
-                    self.data.peer_had(from, incarnation, &seen, sent);
-                    self.data.freshen(self.store.seen());
-                }
-                peer.heard(seen.clone(), now);
-                self.heard_of_removals(from, &seen);
-                self.rejoin_with(from, incarnation, &seen);
-                if is_changed {
-                    self.links_changed(Whose::Others);
-                }
-                self.drop_needless_transfer(from);
-                self.pump_all_to(from);
-                self.settle_all();
-                self.ring(&Bell::Peers);
-                if has_ways {
-                    self.dispatch_all();
-                    self.ring(&Bell::Home);
-                }
+                self.on_seen(from, (incarnation, seen), (linked, topology));
             }
             Message::Ops(ops) => self.on_ops(from, ops),
             Message::Ack(stream, seq) => {
@@ -173,6 +186,10 @@ impl Region {
     fn on_question(&mut self, from: RegionId, number: u64, question: Question) {
         match question {
             Question::Task(ask, decree) => self.on_task_asked((from, number), ask, decree),
+            Question::Show(task) => self.welcome(from, number, Command::Task(task)),
+            Question::Follow { task, after, wait } => {
+                self.welcome(from, number, Command::Events { task, after, wait });
+            }
             Question::Pass(ask, decree) => self.pass_on((from, number), ask, decree),
             Question::Data(command) => self.welcome(from, number, Command::Data(*command)),
             Question::Govern(wanted) => self.welcome(from, number, Command::Govern(wanted)),

@@ -373,3 +373,17 @@ pub enum Event {
         message: Option<Json>,
     },
 }
+
+impl Event {
+    /// Returns about how many bytes its messages take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Submitted(spec) => spec.message.0.len() + spec.context.len(),
+            Self::Noted { note: Note::Status(message), .. } => message.0.len(),
+            Self::Noted { note: Note::Artifact(chunk), .. } => chunk.parts.0.len(),
+            Self::Ended { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
+            Self::Claimed { .. } | Self::Requeued { .. } => 0,
+        }
+    }
+}

@@ -165,6 +165,8 @@ pub struct Counters {
     pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
+    /// Looks at tasks that were handed on to another region.
+    pub looked_elsewhere: u64,
     /// Questions to homes of tasks that went through a third region.
     pub detoured: u64,
     /// Questions to homes of tasks that were asked for a region with a bad path.

@@ -81,8 +81,7 @@ impl Region {
     fn may_pass_on(&self, from: RegionId, home: RegionId, ask: &AtHome) -> Result<(), Refusal> {
         let task = ask.task();
         let placement = self.charter.placement_of(task).ok_or(Refusal::NoSuchTask(task))?;
-        // A task that is being submitted has a placement by its name alone.
-        if !self.may_hold(from, placement) || !self.may_hold(self.config.region, placement) {
+        if !self.may_ask(from, ask) || !self.may_hold(self.config.region, placement) {
             return Err(Refusal::NoSuchTask(task));
         }
         if !self.is_reachable(home) {

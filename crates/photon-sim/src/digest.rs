@@ -3,7 +3,7 @@
 
 use photon_region::{
     Agent, Answer, AtHome, Claim, Command, Event, Input, Message, Note, Output, Question, Refusal,
-    Reply, Stamped, TaskSummary, WentBack,
+    Reply, Stamped, TaskDetail, TaskSummary, WentBack,
 };
 use photon_state::{Change, Hlc, Op, Seen, StreamId};
 
@@ -161,6 +161,8 @@ impl Digest {
                         self.number(*state as u64);
                         self.number(*generation);
                     }
+                    Answer::Task(detail) => self.detail(detail),
+                    Answer::Events { events, .. } => events.iter().for_each(|it| self.stamped(it)),
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
                     Answer::Rights(rights) => self.number(*rights),
@@ -200,6 +202,11 @@ impl Digest {
             Question::Task(ask, decree) | Question::Pass(ask, decree) => {
                 self.ask(ask);
                 self.number(*decree);
+            }
+            Question::Show(task) => self.bytes(&task.to_bytes()),
+            Question::Follow { task, after, .. } => {
+                self.bytes(&task.to_bytes());
+                self.number(*after);
             }
             Question::Govern(wanted) => self.words(wanted),
             Question::Data(command) => self.words(command),
@@ -311,13 +318,7 @@ impl Digest {
                 self.summary(task);
                 self.number(u64::from(*repeated));
             }
-            Reply::Task(detail) => {
-                self.summary(&detail.summary);
-                for artifact in &detail.artifacts {
-                    artifact.parts.iter().for_each(|part| self.bytes(&part.0));
-                }
-                self.bytes(detail.message.as_ref().map_or(&[][..], |it| &it.0));
-            }
+            Reply::Task(detail) => self.detail(detail),
             Reply::Tasks { tasks, .. } => tasks.iter().for_each(|it| self.summary(it)),
             Reply::Events { events, .. } => events.iter().for_each(|it| self.stamped(it)),
             Reply::Leases(leases) => leases.iter().for_each(|it| self.claim(it.claim)),
@@ -328,6 +329,15 @@ impl Digest {
             Reply::Data(reply) => self.words(reply),
             Reply::Topology(view) => self.words(view),
         }
+    }
+
+    fn detail(&mut self, detail: &TaskDetail) {
+        self.summary(&detail.summary);
+        for artifact in &detail.artifacts {
+            artifact.parts.iter().for_each(|part| self.bytes(&part.0));
+        }
+        self.bytes(detail.message.as_ref().map_or(&[][..], |it| &it.0));
+        self.number(detail.staleness.map_or(0, |it| it.as_micros() as u64 + 1));
     }
 
     fn agent(&mut self, agent: &Agent) {

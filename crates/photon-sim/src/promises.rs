@@ -248,6 +248,12 @@ impl Ledger {
         Promise::Residency.holds(members >> here & 1 == 1, || {
             format!("{} showed task {} of {}", atlas.ids[here], task.id, task.spec.placement)
         })?;
+        self.shown(atlas, sites, task)
+    }
+
+    /// Checks a task that a region showed, whether it has it or has asked another one.
+    fn shown(&mut self, atlas: &Atlas, sites: &[Site], task: &TaskSummary) -> Result<(), Broken> {
+        let members = atlas.members(task.spec.placement);
         let worker = task.worker.as_ref().map(|(agent, _)| agent);
         let known = worker.and_then(|it| self.agents.get(it)).copied().unwrap_or(u32::MAX);
         Promise::Residency.holds(members & !known == 0, || {
@@ -292,10 +298,9 @@ impl Ledger {
         &mut self,
         atlas: &Atlas,
         sites: &[Site],
-        here: usize,
         detail: &TaskDetail,
     ) -> Result<(), Broken> {
-        self.summary(atlas, sites, here, &detail.summary)?;
+        self.shown(atlas, sites, &detail.summary)?;
         let mut digest = Digest::default();
         for artifact in &detail.artifacts {
             digest.bytes(artifact.id.as_bytes());

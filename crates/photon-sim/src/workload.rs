@@ -349,7 +349,7 @@ impl Crowd {
                 self.submitted(stage, here, (index, body), (task.id, repeated))
             }
             (Asked::Look, Reply::Task(detail)) => {
-                stage.ledger.detail(stage.atlas, stage.sites, here, &detail)
+                stage.ledger.detail(stage.atlas, stage.sites, &detail)
             }
             (Asked::LookAround, Reply::Agents { agents, .. }) => {
                 agents.iter().try_for_each(|it| check_agent(stage, here, it.spec.placement))
@@ -361,7 +361,7 @@ impl Crowd {
             (Asked::List(index), Reply::Tasks { tasks, more }) => {
                 self.listed(stage, (here, index), &tasks, more)
             }
-            (Asked::Follow(index), Reply::Events { events, state }) => {
+            (Asked::Follow(index), Reply::Events { events, state, .. }) => {
                 self.followed(stage, index, events, state)
             }
             (Asked::Cancel(task), Reply::Standing { state, generation }) => {

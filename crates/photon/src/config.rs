@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use photon_edge::TokenHash;
-use photon_region::data::DatasetSpec;
+use photon_region::data::{DatasetSpec, Outside};
 use photon_region::{Place, Topology};
 use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
@@ -67,6 +67,8 @@ pub struct Config {
     pub regions: BTreeMap<RegionId, Site>,
     /// The regions that vote when the planet is founded; if there is none, they are chosen.
     pub voters: BTreeSet<RegionId>,
+    /// What a region does that is asked for a task that may not live in it.
+    pub outside: Outside,
     /// The regions of each placement; `global` is all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that are declared here, by name.
@@ -226,6 +228,7 @@ impl Config {
             planet,
             regions,
             voters: BTreeSet::new(),
+            outside: Outside::Forward,
             placements,
             datasets: Vec::new(),
             data: None,

@@ -64,6 +64,7 @@ fn limits(config: &Config) -> Limits {
         agents_max: agents.registered_max,
         message_bytes_max: tasks.input_bytes_max.as_usize(),
         task_bytes_max: tasks.artifact_bytes_max.as_usize(),
+        tasks_outside: config.outside,
         retention: tasks.retention,
         kept_bytes_max: tasks.kept_bytes_max.as_usize(),
         compact_after_bytes: config.log.compact_after.as_usize(),

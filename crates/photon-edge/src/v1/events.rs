@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::errors::{Absent, Always};
-use super::tasks::parse_id;
+use super::tasks::{millis, parse_id};
 use super::types::{
     ArtifactChunk, EventKind, Raw, RequeueReason, TaskEvent, TaskEvents, TaskState, WAIT_MS_MAX,
     Worker,
@@ -144,6 +144,7 @@ fn encode_all(heard: &Heard, after: u64) -> TaskEvents {
     TaskEvents {
         next_after: heard.events.last().map_or(after, |it| it.generation),
         state: heard.state.into(),
+        staleness_ms: heard.staleness.map(millis),
         events: heard.events.iter().map(encode).collect(),
     }
 }

@@ -266,7 +266,13 @@ fn encode(task: TaskSummary) -> Task {
         message: Raw::from_kept(&task.spec.message),
         last_message: None,
         artifacts: None,
+        staleness_ms: None,
     }
+}
+
+/// Returns a time in whole milliseconds.
+pub(super) fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn encode_detail(detail: TaskDetail) -> Task {
@@ -279,6 +285,7 @@ fn encode_detail(detail: TaskDetail) -> Task {
     Task {
         last_message: detail.message.as_ref().map(Raw::from_kept),
         artifacts: Some(artifacts.collect()),
+        staleness_ms: detail.staleness.map(millis),
         ..encode(detail.summary)
     }
 }

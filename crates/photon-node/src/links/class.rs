@@ -37,11 +37,14 @@ impl Class {
             // What clients write and read elsewhere may be large.
             Message::Ask(
                 _,
-                Question::Data(_) | Question::State { .. } | Question::Rights { .. },
+                Question::Data(_)
+                | Question::State { .. }
+                | Question::Rights { .. }
+                | Question::Show(_)
+                | Question::Follow { .. },
             )
-            | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_))) => {
-                Self::Interactive
-            }
+            | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_)))
+            | Message::Answer(_, Ok(Answer::Task(_) | Answer::Events { .. })) => Self::Interactive,
             Message::State { .. } | Message::Compare(_) => Self::Bulk,
             Message::Seen { .. }
             | Message::Ack(..)

@@ -96,6 +96,7 @@ fn weight(message: &Message) -> usize {
         Message::State { part, .. } => part.len(),
         Message::Compare(body) | Message::Agree(body) => body.len(),
         Message::Ask(_, Question::Had { .. } | Question::Govern(_))
+        | Message::Ask(_, Question::Show(_) | Question::Follow { .. })
         | Message::Took { .. }
         | Message::Beat(_) => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong { .. } => {

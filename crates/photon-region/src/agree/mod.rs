@@ -140,14 +140,15 @@ pub(crate) fn founded(config: &Config) -> Charter {
 impl Region {
     /// Begins to take part where the log left this region.
     pub(crate) fn start_agreeing(&mut self) {
-        let now = self.now.mono;
-        let members: BTreeSet<RegionId> = self.config.regions.keys().copied().collect();
-        self.agree.detector.observers(now, &members);
         let charter = Charter::decode(&self.agree.kept.snapshot.data);
         if let Ok(mut charter) = charter {
             charter.add_placements(&self.charter);
             self.charter = charter;
         }
+        // Who was agreed to be out before this life began neither judges nor is judged.
+        let mut members: BTreeSet<RegionId> = self.members().map(|(region, _)| region).collect();
+        members.insert(self.config.region);
+        self.agree.detector.observers(self.now.mono, &members);
         self.agree.append = self.appended();
         self.enrol();
         self.drive_group();

@@ -11,6 +11,7 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::data::{read_command, read_reply, write_command, write_reply};
 use super::govern::{read_govern, read_planet, write_govern, write_planet};
+use super::look::{read_detail, read_events, write_detail, write_events};
 use super::record::{read_note, read_spec, write_note, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
@@ -151,6 +152,16 @@ fn write_question(writer: &mut Writer, question: &Question) {
             write_ask(writer, ask);
             writer.uint(*decree);
         }
+        Question::Show(task) => {
+            writer.tag(8);
+            writer.fixed(&task.to_bytes());
+        }
+        Question::Follow { task, after, wait } => {
+            writer.tag(9);
+            writer.fixed(&task.to_bytes());
+            writer.uint(*after);
+            write_duration(writer, *wait);
+        }
         Question::Data(command) => {
             writer.tag(2);
             write_command(writer, command);
@@ -183,6 +194,12 @@ fn write_question(writer: &mut Writer, question: &Question) {
 fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
     Ok(match reader.tag()? {
         1 => Question::Task(read_ask(reader)?, reader.uint()?),
+        8 => Question::Show(read_task(reader)?),
+        9 => Question::Follow {
+            task: read_task(reader)?,
+            after: reader.uint()?,
+            wait: read_duration(reader)?,
+        },
         7 => Question::Pass(read_ask(reader)?, reader.uint()?),
         2 => Question::Data(Box::new(read_command(reader)?)),
         3 => Question::State {
@@ -208,6 +225,14 @@ fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.tag(1);
             write_of(writer, &STATES, state);
             writer.uint(*generation);
+        }
+        Answer::Task(detail) => {
+            writer.tag(6);
+            write_detail(writer, detail);
+        }
+        Answer::Events { events, state, staleness } => {
+            writer.tag(7);
+            write_events(writer, events, *state, *staleness);
         }
         Answer::Data(reply) => {
             writer.tag(2);
@@ -236,6 +261,11 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         3 => Answer::State(reader.option(Reader::value)?, reader.seen()?),
         4 => Answer::Rights(reader.uint()?),
         5 => Answer::Planet(read_planet(reader)?),
+        6 => Answer::Task(Box::new(read_detail(reader)?)),
+        7 => {
+            let (events, state, staleness) = read_events(reader)?;
+            Answer::Events { events, state, staleness }
+        }
         _ => return Err(reader.malformed("answer")),
     })
 }

@@ -3,6 +3,7 @@
 
 mod data;
 mod govern;
+mod look;
 mod message;
 mod moved;
 mod record;

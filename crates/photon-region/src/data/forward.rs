@@ -57,13 +57,13 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         Reply::Data(reply) => Answer::Data(reply),
         Reply::Planet(view) => Answer::Planet(view),
         Reply::Standing { state, generation } => Answer::Standing(state, generation),
+        Reply::Task(detail) => Answer::Task(detail),
+        Reply::Events { events, state, staleness } => Answer::Events { events, state, staleness },
         Reply::Done
         | Reply::Agent(_)
         | Reply::Agents { .. }
         | Reply::Submitted { .. }
-        | Reply::Task(_)
         | Reply::Tasks { .. }
-        | Reply::Events { .. }
         | Reply::Leases(_)
         | Reply::Topology(_) => unreachable!("guests do not ask for it"),
     }

@@ -135,9 +135,7 @@ impl Region {
                 }
             }
             // Nobody asked for these.
-            Ok(
-                Answer::Standing(..) | Answer::State(..) | Answer::Rights(_) | Answer::Planet(_),
-            ) => {}
+            Ok(_) => {}
             Err(refusal) => search.failed = Some(refusal),
         }
         if 0 < search.open {

@@ -8,7 +8,7 @@ use photon_edge::v1::types::{
     ConflictPolicy, Dataset, DatasetMode, DatasetType, Elsewhere, ReadConsistency, TTL_MS_MAX,
     WriteConsistency,
 };
-use photon_region::data::{DatasetName, DatasetSpec, Kind, PlacementRule, Policy};
+use photon_region::data::{DatasetName, DatasetSpec, Kind, Outside, PlacementRule, Policy};
 use photon_state::{PlacementId, RegionId};
 
 use super::measure::Measure as _;
@@ -116,6 +116,24 @@ const MODES: &str = "\"multi-master\", \"single-master\" or \"async-master\"";
 const POLICIES: &str = "\"last-writer\", \"keep-all\", \"highest\", \"lowest\" or \"prefer\"";
 const WRITE_LEVELS: &str = "\"eventual\", \"quorum\" or \"strong\"";
 const READ_LEVELS: &str = "\"eventual\", \"session\", \"causal\", \"quorum\" or \"linearizable\"";
+
+/// Reads what a region does that is asked for what may not live in it.
+pub(super) fn outside(value: &Value<'_>) -> Result<Outside, ConfigError> {
+    let asked = chosen(value, Elsewhere::named, ELSEWHERE)?;
+    Ok(match asked {
+        Elsewhere::Forward => Outside::Forward,
+        Elsewhere::Refuse => Outside::Refuse,
+    })
+}
+
+/// Writes the same.
+pub(super) fn render_outside(outside: Outside) -> String {
+    let asked = match outside {
+        Outside::Forward => Elsewhere::Forward,
+        Outside::Refuse => Elsewhere::Refuse,
+    };
+    format!("outside = {}\n", quoted(asked.as_str()))
+}
 
 fn choice<T>(
     section: &Section<'_>,

@@ -20,9 +20,10 @@ use super::{
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 13] = [
+const ROOT: [&str; 14] = [
     "planet",
     "voters",
+    "outside",
     "regions",
     "placements",
     "datasets",
@@ -49,6 +50,9 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
         Config::new(planet, sites.iter().map(|(id, it, _)| (*id, it.clone())).collect());
     if let Some(value) = root.find("voters") {
         config.voters = voters(&value, &config.regions)?;
+    }
+    if let Some(value) = root.find("outside") {
+        config.outside = super::dataset::outside(&value)?;
     }
     let global = PlacementId::global();
     let mut tags = BTreeMap::from([(placement_tag(global), global)]);

@@ -22,6 +22,7 @@ impl Config {
         if !self.voters.is_empty() {
             text += &format!("voters = {}\n", list(&self.voters));
         }
+        text += &super::dataset::render_outside(self.outside);
         for (name, site) in &self.regions {
             text += &format!("\n[regions.{name}]\n{}", render_site(site));
         }

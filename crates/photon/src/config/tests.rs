@@ -14,6 +14,7 @@ link = "127.0.0.1:7411"
 const EVERYTHING: &str = r#"
 planet = "prod-2"
 voters = ["moon"]
+outside = "refuse"
 [regions.eu-west-1]
 api = "0.0.0.0:7400"
 url = "https://eu.photon.example"

@@ -104,6 +104,11 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub artifacts: Option<Vec<Artifact>>,
+    /// How old this may be: no event is missing that was written earlier. 0 from the task's home;
+    /// absent if it is not known, as while homes change. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub staleness_ms: Option<u64>,
 }
 
 /// Where a task stands. The last four are terminal.
@@ -308,4 +313,9 @@ pub struct TaskEvents {
     pub state: TaskState,
     /// Give it back as `after` for those that follow.
     pub next_after: u64,
+    /// How old this may be: no event is missing that was written earlier. 0 from the task's home;
+    /// absent if it is not known, as while homes change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub staleness_ms: Option<u64>,
 }
