@@ -96,6 +96,8 @@ fn gauges(text: &mut String, view: &View) {
     gauge("photon_tasks_kept_bytes", "Bytes of ended tasks that are kept.", view.kept_bytes);
     let full = usize::from(view.is_disk_full);
     gauge("photon_disk_full", "1 while the disk refuses writes.", full);
+    let slow = usize::from(view.is_disk_slow);
+    gauge("photon_disk_slow", "1 while the disk takes half a second and more to sync.", slow);
     let help = "Tasks in memory, of every home that this region may hold, by state.";
     let mut family = Family::new(text, "photon_tasks", "gauge", help);
     for (state, count) in &view.tasks {
@@ -152,6 +154,8 @@ fn data(text: &mut String, view: &View) {
     one("photon_data_writes_total", "counter", "Records written by clients.", it.written);
     let help = "Requests about data that were handed on to another region.";
     one("photon_data_forwarded_total", "counter", help, it.forwarded);
+    let help = "Tasks that gave way to another one of the same idempotency key.";
+    one("photon_tasks_gave_way_total", "counter", help, it.gave_way);
     let help = "Looks at tasks that were handed on to a region that has them.";
     one("photon_tasks_looked_elsewhere_total", "counter", help, it.looked_elsewhere);
     let help = "Questions to homes of tasks that went through a third region: a path is bad.";

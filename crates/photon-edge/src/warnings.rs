@@ -32,6 +32,11 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
     if view.is_disk_full {
         warn(WarningCode::DiskFull, "the disk is full: writes are refused".to_owned());
     }
+    if view.is_disk_slow && !view.is_disk_full {
+        let text =
+            "the disk takes half a second and more to sync: other regions are given the work";
+        warn(WarningCode::DiskSlow, text.to_owned());
+    }
     if view.room.bytes_max / 10 * 9 < view.room.bytes {
         let (bytes, max) = (view.room.bytes, view.room.bytes_max);
         let text = format!("records take {bytes} of {max} bytes (`data.bytes_max`)");

@@ -115,6 +115,7 @@ impl Region {
         self.appended += 1;
         self.counters.appended += 1;
         self.outputs.push_back(Output::Append(op.clone()));
+        self.syncing.appended(self.appended, self.now.mono);
         self.compaction.logged(op);
         self.streams.appended(self.appended, op.clone(), self.now);
         self.index(op, meaning, applied, self.appended);
@@ -288,6 +289,7 @@ impl Region {
         }
         if append != 0 {
             self.ring(&Bell::Task(id));
+            self.meet_twins(id);
         }
     }
 
@@ -323,6 +325,7 @@ impl Region {
             self.dispatch_if_waiting(id);
             former.iter().for_each(|agent| self.dispatch_to(agent));
             self.ring(&Bell::Task(id));
+            self.meet_twins(id);
         }
     }
 

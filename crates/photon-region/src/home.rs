@@ -96,6 +96,8 @@ impl Home {
 impl Region {
     /// Bytes of one op: what is larger would fit no frame of a link.
     pub(crate) const OP_BYTES_MAX: usize = 4 << 20;
+    /// What a note takes as an op beside its texts.
+    const NOTE_OVERHEAD: usize = 160;
 
     /// Returns the home of a task; whoever is no member yet knows none, and shows itself.
     pub(crate) fn home_of_task(&self, id: TaskId, placement: PlacementId) -> RegionId {
@@ -170,7 +172,7 @@ impl Region {
         if self.disk == Disk::Full || !self.may_decide(id, placement) {
             return false;
         }
-        if self.adopt_end(id) {
+        if self.adopt_end(id) || self.give_way(id) {
             return true;
         }
         let task = self.tasks.get(id).expect("it is there: looked up above");
@@ -229,7 +231,9 @@ impl Region {
             let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
             let first = |queued| self.home.waiting.get(&queued)?.first().copied();
             let Some(oldest) = queues.filter_map(first).min() else { return };
-            self.claim(oldest, agent.clone(), region);
+            if !self.give_way(oldest) {
+                self.claim(oldest, agent.clone(), region);
+            }
         }
     }
 
@@ -355,7 +359,7 @@ impl Region {
         let fresh = &notes[known..];
         let mut bytes = task.attempt_bytes;
         for note in fresh {
-            let weight = weight(note);
+            let weight = Self::NOTE_OVERHEAD + note.weight();
             check_size(Large::Note, weight, Self::OP_BYTES_MAX)?;
             bytes += weight;
         }
@@ -483,17 +487,4 @@ pub(crate) fn check_size(what: Large, bytes: usize, max: usize) -> Result<(), Re
     }
     let (bytes, max) = (bytes as u64, max as u64);
     Err(Refusal::TooLarge { what, bytes, max })
-}
-
-/// Returns about how many bytes a note takes as an op.
-fn weight(note: &Note) -> usize {
-    const OVERHEAD: usize = 160;
-    OVERHEAD
-        + match note {
-            Note::Status(message) => message.0.len(),
-            Note::Artifact(chunk) => {
-                let name = chunk.name.as_ref().map_or(0, |it| it.len());
-                chunk.parts.0.len() + chunk.artifact.len() + name
-            }
-        }
 }

@@ -25,6 +25,7 @@ use crate::registry::Registry;
 use crate::repair::Repair;
 use crate::snapshot::{Compaction, Covers, Incoming, Logged};
 use crate::streams::Streams;
+use crate::syncing::Syncing;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
 use crate::verdict::{Patience, Verdict};
@@ -69,6 +70,7 @@ pub struct Region {
     pub(crate) now: Now,
     pub(crate) rng: fastrand::Rng,
     pub(crate) disk: Disk,
+    pub(crate) syncing: Syncing,
     pub(crate) clock: Hlc,
     pub(crate) store: Store,
     pub(crate) streams: Streams,
@@ -129,6 +131,7 @@ impl Region {
             now: Now { mono: Duration::ZERO, wall_ms: 0 },
             rng,
             disk: Disk::Ready,
+            syncing: Syncing::default(),
             clock: Hlc::default(),
             store: Store::default(),
             streams: Streams::new(here, config.limits.recent_bytes_max),
@@ -256,6 +259,7 @@ impl Region {
             is_unknown: !self.is_admitted(),
             clock_off_ms: self.agree.clocks.off_ms,
             is_disk_full: self.disk == Disk::Full,
+            is_disk_slow: self.syncing.is_slow(self.now.mono),
             agents: self.registry.len(),
             agents_online: self.registry.online(),
             tasks: self.tasks.counts().collect(),
@@ -436,6 +440,7 @@ impl Region {
     fn on_durable(&mut self, number: u64) {
         assert!(number <= self.appended, "the log claims more than was appended");
         self.durable = number.max(self.durable);
+        self.syncing.durable(self.durable, self.appended, self.now.mono);
         for held in self.desk.release(self.durable) {
             self.speak(held);
         }

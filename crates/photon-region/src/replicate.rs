@@ -59,7 +59,8 @@ impl Region {
     /// or this one is to be spared.
     pub(crate) fn is_degraded(&self, region: RegionId) -> bool {
         if region == self.config.region {
-            return self.charter.member(region).is_some_and(|it| it.is_draining);
+            let is_draining = self.charter.member(region).is_some_and(|it| it.is_draining);
+            return is_draining || self.syncing.is_slow(self.now.mono);
         }
         self.agree.detector.verdict(region).condition.is_degraded()
     }

@@ -374,14 +374,27 @@ pub enum Event {
     },
 }
 
+impl Note {
+    /// Returns how many bytes its texts take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Status(message) => message.0.len(),
+            Self::Artifact(chunk) => {
+                let name = chunk.name.as_ref().map_or(0, |it| it.len());
+                chunk.parts.0.len() + chunk.artifact.len() + name
+            }
+        }
+    }
+}
+
 impl Event {
     /// Returns about how many bytes its messages take.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
             Self::Submitted(spec) => spec.message.0.len() + spec.context.len(),
-            Self::Noted { note: Note::Status(message), .. } => message.0.len(),
-            Self::Noted { note: Note::Artifact(chunk), .. } => chunk.parts.0.len(),
+            Self::Noted { note, .. } => note.weight(),
             Self::Ended { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
             Self::Claimed { .. } | Self::Requeued { .. } => 0,
         }

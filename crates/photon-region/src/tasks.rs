@@ -92,6 +92,8 @@ pub(crate) struct Tasks {
     tasks: BTreeMap<TaskId, Box<Task>>,
     by_context: BTreeSet<(Arc<str>, TaskId)>,
     keys: FxHashMap<Arc<str>, TaskId>,
+    /// All tasks of a key that has several.
+    twins: BTreeMap<Arc<str>, BTreeSet<TaskId>>,
     /// Ended tasks in the order of their ends.
     ended: BTreeSet<(u64, TaskId)>,
     kept_bytes: usize,
@@ -176,9 +178,11 @@ impl Tasks {
     fn born(&mut self, id: TaskId, spec: Spec, from: Origin) {
         let key = spec.idempotency.map(|it| it.key);
         if let Some(key) = &key {
-            // Two regions may have taken a key before they heard of each other: the elder stays.
-            let holder = self.keys.entry(key.clone()).or_insert(id);
-            *holder = id.min(*holder);
+            // Two regions may have taken a key before they heard of each other.
+            let holder = *self.keys.entry(key.clone()).or_insert(id);
+            if holder != id {
+                self.twins.entry(key.clone()).or_default().extend([holder, id]);
+            }
         }
         self.by_context.insert((spec.context.clone(), id));
         *self.counts.entry(TaskState::Submitted).or_default() += 1;
@@ -223,7 +227,17 @@ impl Tasks {
     fn unlist(&mut self, id: TaskId, task: &Task) {
         self.by_context.remove(&(task.context.clone(), id));
         *self.counts.entry(task.state).or_default() -= 1;
-        if let Some(key) = task.key.as_ref().filter(|key| self.keys.get(*key) == Some(&id)) {
+        let Some(key) = &task.key else { return };
+        if let Some(twins) = self.twins.get_mut(key) {
+            twins.remove(&id);
+            let (first, count) = (twins.first().copied(), twins.len());
+            if let Some(first) = first {
+                self.keys.insert(key.clone(), first);
+            }
+            if count < 2 {
+                self.twins.remove(key);
+            }
+        } else if self.keys.get(key) == Some(&id) {
             self.keys.remove(key);
         }
     }
@@ -271,9 +285,24 @@ impl Tasks {
         Box::new(ids.map(|(_, id)| (*id, &*self.tasks[id])))
     }
 
-    /// Returns the task that holds an idempotency key.
+    /// Returns the task that holds an idempotency key: of several, one that did not give way.
     pub(crate) fn by_key(&self, key: &str) -> Option<TaskId> {
-        self.keys.get(key).copied()
+        let holder = self.keys.get(key).copied()?;
+        let Some(twins) = self.twins.get(key) else { return Some(holder) };
+        let stays = |it: &&TaskId| self.get(**it).is_some_and(|task| !task.is_twin());
+        let claimed = |it: &TaskId| self.get(*it).is_some_and(|task| task.token.is_some());
+        let best = twins.iter().filter(stays).min_by_key(|it| (!claimed(it), **it));
+        best.copied().or(Some(holder))
+    }
+
+    /// Whether any key has several tasks; mostly none has.
+    pub(crate) fn has_twins(&self) -> bool {
+        !self.twins.is_empty()
+    }
+
+    /// Iterates over the tasks of a key that has several.
+    pub(crate) fn twins(&self, key: &str) -> impl Iterator<Item = TaskId> + '_ {
+        self.twins.get(key).into_iter().flatten().copied()
     }
 
     pub(crate) fn counts(&self) -> impl Iterator<Item = (TaskState, usize)> {

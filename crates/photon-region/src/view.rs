@@ -38,6 +38,8 @@ pub struct View {
     pub clock_off_ms: Option<i64>,
     /// Whether the disk refuses writes.
     pub is_disk_full: bool,
+    /// Whether the disk takes long to sync.
+    pub is_disk_slow: bool,
     /// Agents known, on the whole planet.
     pub agents: usize,
     /// Agents known that are online.
@@ -165,6 +167,8 @@ pub struct Counters {
     pub transfers: u64,
     /// Requests for data that were handed on to another region.
     pub forwarded: u64,
+    /// Tasks that gave way to another one of the same idempotency key.
+    pub gave_way: u64,
     /// Looks at tasks that were handed on to another region.
     pub looked_elsewhere: u64,
     /// Questions to homes of tasks that went through a third region.

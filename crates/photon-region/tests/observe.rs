@@ -9,7 +9,7 @@ mod records;
 use std::time::Duration;
 
 use photon_region::data::{DatasetName, Kind};
-use photon_region::{ConflictRate, Notice, PeerView};
+use photon_region::{ConflictRate, Notice, PeerVerdict, PeerView};
 use planet::{Planet, id};
 use records::*;
 
@@ -149,4 +149,23 @@ fn conflicts_are_sampled_without_their_keys_and_alarmed_above_a_rate() {
     let said = at(&planet);
     assert!(matches!(&said[3..], [Notice::FewConflicts(it)] if it.per_second < 5), "{said:?}");
     assert!(!planet.regions["ap"].view().conflicts[0].is_alarming);
+}
+
+#[test]
+fn a_region_whose_disk_is_slow_says_so_before_anything_breaks() {
+    let mut planet = Planet::new();
+    let of = planet.declare("eu", dataset(Kind::Register));
+    planet.pass(5 * SECOND);
+    assert_eq!(planet.peer("us", "eu").verdict, PeerVerdict::Up);
+    planet.stuck.insert("eu");
+    planet.ask_write("eu", &of, put("k", "v"));
+    planet.pass(SECOND);
+    assert_eq!(planet.peer("us", "eu").verdict, PeerVerdict::Degraded);
+    assert!(planet.regions["eu"].view().is_disk_slow);
+    planet.unstick("eu");
+    planet.pass(SECOND);
+    assert_eq!(planet.peer("us", "eu").verdict, PeerVerdict::Degraded, "it may be so again");
+    planet.pass(5 * SECOND);
+    assert_eq!(planet.peer("us", "eu").verdict, PeerVerdict::Up);
+    assert!(!planet.regions["eu"].view().is_disk_slow);
 }

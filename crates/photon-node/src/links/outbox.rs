@@ -83,7 +83,9 @@ fn weight(message: &Message) -> usize {
         Message::Ask(_, Question::Data(command)) => command.weight(),
         Message::Ask(_, Question::State { key, .. } | Question::Rights { key, .. }) => key.len(),
         Message::Ask(_, Question::Task(ask, _) | Question::Pass(ask, _)) => match ask {
-            photon_region::AtHome::Note { notes, .. } => notes.iter().map(note_weight).sum(),
+            photon_region::AtHome::Note { notes, .. } => {
+                notes.iter().map(|it| 64 + it.weight()).sum()
+            }
             photon_region::AtHome::Finish { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {
                 message.as_ref().map_or(0, |it| it.0.len())
@@ -104,13 +106,6 @@ fn weight(message: &Message) -> usize {
         }
     }
     .saturating_add(64)
-}
-
-fn note_weight(note: &photon_region::Note) -> usize {
-    match note {
-        photon_region::Note::Status(json) => json.0.len(),
-        photon_region::Note::Artifact(chunk) => 64 + chunk.parts.0.len(),
-    }
 }
 
 impl Outbox {

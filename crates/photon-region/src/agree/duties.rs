@@ -80,7 +80,7 @@ impl Region {
         let used = tasks.max(share(self.in_flight(), limits.in_flight_max)).min(1_000);
         let own = self.charter.member(self.config.region);
         let condition = Condition {
-            is_disk_slow: self.disk == Disk::Full,
+            is_disk_slow: self.disk == Disk::Full || self.syncing.is_slow(self.now.mono),
             is_overloaded: 900 <= used,
             is_clock_off: self.agree.clocks.off_ms.is_some(),
             is_draining: own.is_some_and(|it| it.is_draining),

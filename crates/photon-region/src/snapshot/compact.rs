@@ -82,6 +82,7 @@ impl Region {
         if part.from.is_none() && matches!(part.step, Step::Range(_) | Step::End { .. }) {
             self.compaction.state_bytes += op.weight(); // Without what clients write meanwhile.
         }
+        self.syncing.appended(self.appended, self.now.mono);
         self.outputs.push_back(Output::Append(std::sync::Arc::new(op)));
         self.appended
     }

@@ -35,6 +35,8 @@ pub(crate) struct Planet {
     /// Ops that links lose.
     pub(crate) drop_ops: fn(&Op) -> bool,
     pub(crate) last_ticket: Ticket,
+    /// Whose disks do not get further.
+    pub(crate) stuck: BTreeSet<&'static str>,
 }
 
 pub(crate) const NAMES: [&str; 3] = ["ap", "eu", "us"];
@@ -60,11 +62,18 @@ impl Planet {
             skew_ms: BTreeMap::new(),
             drop_ops: |_| false,
             last_ticket: 0,
+            stuck: BTreeSet::new(),
         };
         planet.regions.values_mut().for_each(|region| region.start(now));
         NAMES.iter().for_each(|name| planet.link(name));
         planet.pass(Duration::from_secs(1)); // They come to stand by each other.
         planet
+    }
+
+    /// Lets the disk of a region get further again.
+    pub(crate) fn unstick(&mut self, name: &'static str) {
+        self.stuck.remove(name);
+        self.input(name, Input::Durable(self.appended[name]));
     }
 
     pub(crate) fn link(&mut self, name: &'static str) {
@@ -187,7 +196,9 @@ impl Planet {
             if 0 < appends {
                 let appended = self.appended.entry(name).or_default();
                 *appended += appends;
-                inputs.push_front((name, Input::Durable(*appended)));
+                if !self.stuck.contains(name) {
+                    inputs.push_front((name, Input::Durable(*appended)));
+                }
             }
         }
     }

@@ -91,6 +91,8 @@ pub struct Warning {
 pub enum WarningCode {
     /// The disk refuses writes.
     DiskFull,
+    /// The disk takes long to sync.
+    DiskSlow,
     /// Records take nearly all the room that they may.
     DataNearlyFull,
     /// Records take more memory than they may: pages find no room on the disk, or what stays in
