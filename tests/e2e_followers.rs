@@ -33,8 +33,8 @@ async fn followers_are_carried_over_to_the_new_home_without_a_gap_or_a_repeat() 
     let id = text(&task["id"]).to_owned();
     let lease = worker.lease("scribe").await;
 
-    let witness = follow(planet.api(WITNESS), &id, 0);
-    let beside = follow(planet.api(HOME), &id, 0);
+    let witness = follow(&planet.api(WITNESS), &id, 0);
+    let beside = follow(&planet.api(HOME), &id, 0);
     for number in 1..=NOTES {
         note(&worker, &lease, number).await;
     }
@@ -50,7 +50,7 @@ async fn followers_are_carried_over_to_the_new_home_without_a_gap_or_a_repeat() 
 
     // A client that followed the lost home goes on elsewhere, after the last that it heard.
     let last = carried.last().map_or(0, generation);
-    let elsewhere = follow(planet.api(WORKER), &id, last);
+    let elsewhere = follow(&planet.api(WORKER), &id, last);
     for number in NOTES + 1..=2 * NOTES {
         note(&worker, &lease, number).await;
     }
@@ -105,7 +105,7 @@ async fn note(worker: &Api, lease: &Value, number: u64) {
 }
 
 /// Follows a task after a generation, until its stream ends.
-fn follow(api: Api, id: &str, after: u64) -> JoinHandle<Vec<ServerEvent>> {
+fn follow(api: &Api, id: &str, after: u64) -> JoinHandle<Vec<ServerEvent>> {
     let request = api.request(Method::GET, &format!("/v1/tasks/{id}/events"));
     let request = request.header("accept", "text/event-stream");
     let request = request.header("last-event-id", after.to_string());

@@ -54,6 +54,14 @@ pub(crate) fn warnings(view: &View) -> Vec<Warning> {
         let text = "the regions that agree do not know this region: it accepts no tasks";
         warn(WarningCode::NotAdmitted, text.to_owned());
     }
+    for placement in &view.placed_otherwise {
+        let text = format!(
+            "placement `{placement}` is configured here with other regions than all have agreed \
+             on (`photon planet show`): this region decides about none of its tasks; mend the \
+             configuration, or agree on it by `photon planet adopt`"
+        );
+        warn(WarningCode::PlacementDiffers, text);
+    }
     if let Some(ahead_ms) = view.clock_off_ms {
         warn(WarningCode::ClockOff, clock_off(ahead_ms));
     }

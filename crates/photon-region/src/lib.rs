@@ -46,7 +46,7 @@ pub use contract::{
     Agent, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply, Stamped,
     TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
-pub use govern::{Govern, GovernRefusal, MemberView, PlanetView};
+pub use govern::{Govern, GovernRefusal, MemberView, PlacementView, PlanetView};
 pub use notice::{ConflictRate, ConflictSample, Notice};
 pub use question::{Answer, Question};
 pub use refusal::{Large, Queue, Refusal};

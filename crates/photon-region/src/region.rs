@@ -257,6 +257,7 @@ impl Region {
             peers: self.peers.iter().map(|(region, peer)| self.show_peer(*region, peer)).collect(),
             is_taking_state: self.is_taking_state(self.now),
             is_unknown: !self.is_admitted(),
+            placed_otherwise: self.placed_otherwise().collect(),
             clock_off_ms: self.agree.clocks.off_ms,
             is_disk_full: self.disk == Disk::Full,
             is_disk_slow: self.syncing.is_slow(self.now.mono),

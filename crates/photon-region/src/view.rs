@@ -36,6 +36,9 @@ pub struct View {
     /// How far this region's clock, or what it stamps, is ahead of most others; negative is behind,
     /// and nothing if they agree.
     pub clock_off_ms: Option<i64>,
+    /// Placements of which all have agreed on other regions than are configured here: it decides
+    /// about none of their tasks.
+    pub placed_otherwise: Vec<PlacementId>,
     /// Whether the disk refuses writes.
     pub is_disk_full: bool,
     /// Whether the disk takes long to sync.

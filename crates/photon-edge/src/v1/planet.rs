@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use photon_region::{Command, Govern, MemberView, PlanetView, Reply};
+use photon_region::{Command, Govern, MemberView, PlacementView, PlanetView, Reply};
 use photon_state::RegionId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::errors::{Absent, Always, Body, Conflict};
 use super::regions::NoParams;
-use super::types::{MemberPost, Planet, PlanetMember, VotersPut};
+use super::types::{MemberPost, Planet, PlanetMember, PlanetPlacement, VotersPut};
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
@@ -24,6 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Front> {
         .routes(routes!(add))
         .routes(routes!(remove))
         .routes(routes!(drain, undrain))
+        .routes(routes!(adopt))
         .routes(routes!(rebalance))
         .routes(routes!(vote))
 }
@@ -150,6 +151,20 @@ async fn rebalance(
     govern(&front, Govern::Rebalance).await
 }
 
+/// Agree on placements as the region that leads has them in its configuration.
+///
+/// Whoever has a placement configured otherwise decides about none of its tasks.
+#[utoipa::path(
+    post, path = "/v1/planet/adopt", tag = "regions", operation_id = "adopt_placements",
+    responses(
+        (status = 200, description = "The planet as it has become", body = Planet),
+        Always, Absent,
+    ),
+)]
+async fn adopt(State(front): State<Front>, _: Params<NoParams>) -> Result<Json<Planet>, Declined> {
+    govern(&front, Govern::Adopt).await
+}
+
 /// Say which regions vote on what all agree on.
 #[utoipa::path(
     put, path = "/v1/planet/voters", tag = "regions", operation_id = "put_voters",
@@ -190,10 +205,16 @@ fn encode(here: RegionId, view: &PlanetView) -> Planet {
         is_settled: it.is_settled,
         shards: it.shards as u64,
     };
+    let placement = |it: &PlacementView| PlanetPlacement {
+        placement: it.placement.to_string(),
+        regions: it.regions.iter().map(ToString::to_string).collect(),
+        is_configured: it.is_configured,
+    };
     Planet {
         here: here.to_string(),
         decree: view.decree,
         leader: view.leader.map(|it| it.to_string()),
         members: view.members.iter().map(member).collect(),
+        placements: view.placements.iter().map(placement).collect(),
     }
 }

@@ -37,7 +37,7 @@ pub use message::{Message, Part, Role};
 pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
 pub(crate) use object::Object;
 pub(crate) use placing::{RESIDENCY_BYTES_MAX, is_residency};
-pub use planet::{MemberPost, Planet, PlanetMember, VotersPut};
+pub use planet::{MemberPost, Planet, PlanetMember, PlanetPlacement, VotersPut};
 pub use problem::Problem;
 pub use raw::Raw;
 pub use record::{

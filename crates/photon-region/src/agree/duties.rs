@@ -146,6 +146,10 @@ impl Region {
     }
 
     fn decree_is_due(&self) -> Option<Decree> {
+        let placements = self.charter.unknown_of(&self.config.placements);
+        if !placements.is_empty() {
+            return Some(Decree::Place { placements });
+        }
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
         self.charter.members().find_map(|(region, member)| match member.standing {

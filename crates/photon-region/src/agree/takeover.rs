@@ -85,11 +85,12 @@ impl Region {
     /// and begins to take over what it has become the home of.
     pub(super) fn homes_changed(&mut self, before: &Charter, handover: Handover) {
         let here = self.config.region;
+        let agrees = |placement: &PlacementId| self.agrees_on(&self.charter, *placement);
         let is_lost = |(placement, shard): &(PlacementId, Shard)| {
             let is_here = |it: &Home| it.region == here;
             let was = before.home(*placement, *shard);
             let is = self.charter.home(*placement, *shard);
-            was.filter(is_here).is_some() && was != is
+            was.filter(is_here).is_some() && (was != is || !agrees(placement))
         };
         let all = self.charter.homes().map(|(placement, _)| placement);
         let all = all.flat_map(|it| (0..Shard::COUNT).map(move |shard| (it, Shard(shard))));
@@ -100,12 +101,22 @@ impl Region {
         self.begin_to_take_over(Some(before).filter(|_| handover == Handover::ByWord));
         // A life before this one may have taken them over already.
         let (charter, active) = (self.charter.clone(), self.agree.kept().active.clone());
+        let newly: BTreeSet<PlacementId> = self
+            .config
+            .placements
+            .keys()
+            .copied()
+            .filter(|it| self.agrees_on(&charter, *it) && !self.agrees_on(before, *it))
+            .collect();
         self.resume_tasks(|(placement, shard)| {
             let is = charter.home(placement, shard).filter(|it| it.region == here);
             let upto = active.get(&placement).copied().unwrap_or(0);
             let is_taken = is.is_some_and(|it| it.since <= upto);
-            is_taken && is != before.home(placement, shard)
+            is_taken && (is != before.home(placement, shard) || newly.contains(&placement))
         });
+        if !newly.is_empty() {
+            self.dispatch_all();
+        }
         self.ring(&Bell::Home);
     }
 
@@ -160,7 +171,8 @@ impl Region {
         let here = self.config.region;
         let taken = self.charter.homes().map(|(placement, homes)| {
             let active = self.agree.active(placement);
-            homes.at(here).filter(|it| homes.of(*it).since <= active).count()
+            let is_agreed = self.agrees_on(&self.charter, placement);
+            homes.at(here).filter(|it| is_agreed && homes.of(*it).since <= active).count()
         });
         taken.sum()
     }

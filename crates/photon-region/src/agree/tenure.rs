@@ -14,7 +14,7 @@ use photon_state::RegionId;
 
 use super::group::{Group, GroupChange, is_group_change};
 use super::{Agree, Beat};
-use crate::charter::Decree;
+use crate::charter::{Charter, Decree};
 use crate::contract::Message;
 use crate::desk::Bell;
 use crate::region::Region;
@@ -138,10 +138,24 @@ impl Region {
         holds
     }
 
-    /// Whether this region has taken over the shard of a task.
+    /// Whether this region has taken over the shard of a task, and has its placement configured as
+    /// all have agreed.
     pub(crate) fn is_active(&self, id: TaskId, placement: PlacementId) -> bool {
         let home = self.charter.home(placement, id.shard());
-        home.is_some_and(|home| home.since <= self.agree.active(placement))
+        let is_taken = home.is_some_and(|home| home.since <= self.agree.active(placement));
+        is_taken && self.agrees_on(&self.charter, placement)
+    }
+
+    /// Whether a placement is configured here as a charter has it.
+    pub(crate) fn agrees_on(&self, charter: &Charter, placement: PlacementId) -> bool {
+        let configured = self.config.placements.get(&placement);
+        configured.is_some_and(|it| charter.agrees_on(placement, it))
+    }
+
+    /// Returns the placements of which all have agreed on other regions than are configured here.
+    pub(crate) fn placed_otherwise(&self) -> impl Iterator<Item = PlacementId> + '_ {
+        let agreed = self.charter.placements().map(|(placement, _)| placement);
+        agreed.filter(|it| !self.agrees_on(&self.charter, *it))
     }
 
     /// Looks whether the tenure has come or gone; goes on with what waited for it.

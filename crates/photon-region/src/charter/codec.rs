@@ -7,7 +7,7 @@ use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::{PlacementId, RegionId};
 
-use super::{Charter, Decree, Handover, Heirs, Home, Homes, Member, Standing};
+use super::{Charter, Decree, Handover, Heirs, Home, Homes, Member, Placements, Standing};
 use crate::codec::{read_of, write_of};
 use crate::task::Shard;
 
@@ -41,6 +41,7 @@ impl Charter {
                 writer.uint(run[0].since);
             }
         }
+        write_placements(&mut writer, &self.placements);
         writer.into_bytes()
     }
 
@@ -75,8 +76,9 @@ impl Charter {
             }
             homes.insert(placement, Homes(all));
         }
+        let placements = read_placements(&mut reader)?;
         reader.end()?;
-        Ok(Self { index, group_changed, members, homes })
+        Ok(Self { index, group_changed, members, homes, placements })
     }
 }
 
@@ -116,10 +118,15 @@ impl Decree {
                 writer.text(to.as_str());
                 write_of(&mut writer, &HANDOVERS, handover);
             }
-            Self::Add { region, id } => {
+            Self::Add { region, id, placements } => {
                 writer.tag(7);
                 writer.text(region.as_str());
                 writer.uint(*id);
+                write_placements(&mut writer, placements);
+            }
+            Self::Place { placements } => {
+                writer.tag(9);
+                write_placements(&mut writer, placements);
             }
             Self::Remove { region, heirs } => {
                 writer.tag(8);
@@ -153,13 +160,36 @@ impl Decree {
                 Self::Move { placement, shards, to, handover }
             }
             6 => Self::Undrain { region: reader.region()? },
-            7 => Self::Add { region: reader.region()?, id: reader.uint()? },
+            7 => Self::Add {
+                region: reader.region()?,
+                id: reader.uint()?,
+                placements: read_placements(&mut reader)?,
+            },
             8 => Self::Remove { region: reader.region()?, heirs: read_heirs(&mut reader)? },
+            9 => Self::Place { placements: read_placements(&mut reader)? },
             _ => return Err(reader.malformed("decree")),
         };
         reader.end()?;
         Ok(decree)
     }
+}
+
+fn write_placements(writer: &mut Writer, placements: &Placements) {
+    writer.uint(placements.len() as u64);
+    for (placement, members) in placements {
+        writer.text(placement.as_str());
+        writer.uint(members.len() as u64);
+        members.iter().for_each(|it| writer.text(it.as_str()));
+    }
+}
+
+fn read_placements(reader: &mut Reader<'_>) -> Result<Placements, DecodeError> {
+    let placements = (0..reader.count()?).map(|_| {
+        let placement = reader.placement()?;
+        let members = (0..reader.count()?).map(|_| reader.region());
+        Ok((placement, members.collect::<Result<_, DecodeError>>()?))
+    });
+    placements.collect()
 }
 
 fn write_heirs(writer: &mut Writer, heirs: &BTreeMap<PlacementId, Heirs>) {
@@ -197,6 +227,7 @@ mod tests {
     fn charters_and_decrees_come_back_and_every_truncation_is_refused() {
         let region = |name: &str| RegionId::try_from(name).unwrap();
         let (a, b, global) = (region("a"), region("b"), PlacementId::global());
+        let solo = PlacementId::try_from("solo").unwrap();
         let placements = BTreeMap::from([(global, BTreeSet::from([a, b]))]);
         let mut charter = Charter::founded([(a, 1), (b, 2)].into_iter(), &placements);
         let heirs = BTreeMap::from([(global, Heirs::from([(a, 3), (b, 9)]))]);
@@ -212,8 +243,13 @@ mod tests {
                 to: b,
                 handover: Handover::ByTenure,
             },
+            Decree::Place { placements: BTreeMap::from([(solo, BTreeSet::from([a]))]) },
             Decree::Remove { region: a, heirs },
-            Decree::Add { region: a, id: 9 },
+            Decree::Add {
+                region: a,
+                id: 9,
+                placements: BTreeMap::from([(solo, BTreeSet::from([a, b]))]),
+            },
         ];
         for (index, decree) in (1..).zip(&decrees) {
             let bytes = decree.encode();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use photon_state::{PlacementId, RegionId};
 
+use super::Placements;
 use crate::task::Shard;
 
 /// Who gets what a region is the home of, each with its share.
@@ -25,8 +26,10 @@ pub(crate) enum Decree {
     Life { region: RegionId, id: u64 },
     /// Shards get another home.
     Move { placement: PlacementId, shards: Vec<Shard>, to: RegionId, handover: Handover },
-    /// A region becomes a member of the planet, under this name in the group.
-    Add { region: RegionId, id: u64 },
+    /// A region becomes a member of the planet, under this name in the group, and of placements.
+    Add { region: RegionId, id: u64, placements: Placements },
+    /// Placements have these regions.
+    Place { placements: Placements },
     /// A region is a member no more: others get what it is still the home of.
     Remove { region: RegionId, heirs: BTreeMap<PlacementId, Heirs> },
 }
@@ -49,7 +52,7 @@ impl Decree {
             | Self::Life { region: it, .. }
             | Self::Remove { region: it, .. } => *it == region,
             Self::Back { .. } | Self::Undrain { .. } | Self::Add { .. } => false,
-            Self::Move { .. } => true,
+            Self::Move { .. } | Self::Place { .. } => true,
         }
     }
 
@@ -62,6 +65,7 @@ impl Decree {
             | Self::Drain { .. }
             | Self::Undrain { .. }
             | Self::Back { .. }
+            | Self::Place { .. }
             | Self::Move { .. } => false,
         }
     }
@@ -75,6 +79,7 @@ impl Decree {
             | Self::Back { .. }
             | Self::Life { .. }
             | Self::Add { .. }
+            | Self::Place { .. }
             | Self::Remove { .. } => Handover::ByTenure,
         }
     }

@@ -41,6 +41,16 @@ impl Homes {
         all.filter(move |(_, home)| home.region == region).map(|(shard, _)| shard)
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Home> {
+        self.0.iter()
+    }
+
+    /// Begins as others have begun, wherever no decree has said otherwise.
+    pub(crate) fn begin_as(&mut self, other: &Self) {
+        let both = self.0.iter_mut().zip(&other.0).filter(|(own, _)| own.since == 0);
+        both.for_each(|(own, other)| *own = *other);
+    }
+
     /// Gives a shard to a region; returns its home until then.
     pub(crate) fn give(&mut self, since: u64, shard: Shard, to: RegionId) -> RegionId {
         let home = &mut self.0[usize::from(shard.0)];

@@ -15,6 +15,9 @@ use photon_state::{PlacementId, RegionId};
 
 use crate::task::{Shard, TaskId, placement_tag};
 
+/// The regions of each placement.
+pub(crate) type Placements = BTreeMap<PlacementId, BTreeSet<RegionId>>;
+
 /// What all regions agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charter {
@@ -25,6 +28,9 @@ pub(crate) struct Charter {
     members: BTreeMap<RegionId, Member>,
     /// The homes of the shards of each placement.
     homes: BTreeMap<PlacementId, Homes>,
+    /// The regions of each placement but `global`, which is all members. Regions that were removed
+    /// since may be among them.
+    placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
 }
 
 /// A region of the planet.
@@ -78,6 +84,7 @@ impl Charter {
             group_changed: 0,
             members: ids.map(|(region, id)| (region, Member::new(id))).collect(),
             homes: all.map(|(id, members)| (*id, Homes::even(members))).collect(),
+            placements: BTreeMap::new(),
         }
     }
 
@@ -90,6 +97,32 @@ impl Charter {
         for (placement, homes) in &other.homes {
             self.homes.entry(*placement).or_insert_with(|| homes.clone());
         }
+    }
+
+    /// Whether a placement is as a region has it configured: it decides about its tasks only then.
+    pub(crate) fn agrees_on(&self, id: PlacementId, configured: &BTreeSet<RegionId>) -> bool {
+        let is_member = |it: &&RegionId| self.members.contains_key(*it);
+        let agreed = self.placements.get(&id);
+        let is_same = |it: &BTreeSet<RegionId>| {
+            it.iter().filter(is_member).eq(configured.iter().filter(is_member))
+        };
+        id == PlacementId::global() || agreed.is_some_and(is_same)
+    }
+
+    /// Returns the placements of a configuration of which nothing is agreed yet, as far as all of
+    /// their regions are members.
+    pub(crate) fn unknown_of(&self, configured: &Placements) -> Placements {
+        let is_member = |it: &RegionId| self.members.contains_key(it);
+        let new = configured.iter().filter(|(id, members)| {
+            let is_known = **id == PlacementId::global() || self.placements.contains_key(id);
+            !is_known && !members.is_empty() && members.iter().all(is_member)
+        });
+        new.map(|(id, members)| (*id, members.clone())).collect()
+    }
+
+    /// Iterates over the placements that are agreed on.
+    pub(crate) fn placements(&self) -> impl Iterator<Item = (PlacementId, &BTreeSet<RegionId>)> {
+        self.placements.iter().map(|(id, members)| (*id, members))
     }
 
     /// Returns the placement that a task lives in, by its name.
@@ -164,9 +197,13 @@ impl Charter {
             Decree::Move { placement, shards, to, .. } => {
                 self.give(index, (*placement, shards), *to);
             }
-            Decree::Add { region, id } => {
+            Decree::Add { region, id, placements } => {
                 let member = self.members.entry(*region).or_insert_with(|| Member::new(*id));
                 member.bereft = index;
+                placements.iter().for_each(|(id, members)| self.place(index, *id, members));
+            }
+            Decree::Place { placements } => {
+                placements.iter().for_each(|(id, members)| self.place(index, *id, members));
             }
             Decree::Remove { region, heirs } => {
                 self.inherit(index, *region, heirs);
@@ -183,6 +220,26 @@ impl Charter {
             if let Some(member) = self.members.get_mut(&former) {
                 member.bereft = index;
             }
+        }
+    }
+
+    /// Takes in where tasks of a placement may live. Regions that are none of its members are not
+    /// the home of its tasks.
+    fn place(&mut self, index: u64, id: PlacementId, members: &BTreeSet<RegionId>) {
+        if id == PlacementId::global() || members.is_empty() {
+            return;
+        }
+        let even = Homes::even(members);
+        let homes = self.homes.entry(id).or_insert_with(|| even.clone());
+        if self.placements.insert(id, members.clone()).is_none() {
+            // Nobody has decided anything: by then each region had what it was configured with.
+            homes.begin_as(&even);
+        }
+        let strangers: BTreeSet<RegionId> =
+            homes.all().map(|it| it.region).filter(|it| !members.contains(it)).collect();
+        let heirs: Heirs = members.iter().map(|it| (*it, 1)).collect();
+        for region in strangers {
+            self.inherit(index, region, &BTreeMap::from([(id, heirs.clone())]));
         }
     }
 

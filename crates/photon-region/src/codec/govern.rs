@@ -4,7 +4,7 @@
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::{PlacementId, RegionId};
 
-use crate::govern::{Govern, GovernRefusal, MemberView, PlanetView};
+use crate::govern::{Govern, GovernRefusal, MemberView, PlacementView, PlanetView};
 
 pub(super) fn write_govern(writer: &mut Writer, wanted: &Govern) {
     let mut of = |tag: u8, region: &RegionId, is_forced: bool| {
@@ -19,6 +19,7 @@ pub(super) fn write_govern(writer: &mut Writer, wanted: &Govern) {
         Govern::Undrain { region } => of(4, region, false),
         Govern::Remove { region, is_forced } => of(5, region, *is_forced),
         Govern::Rebalance => writer.tag(6),
+        Govern::Adopt => writer.tag(8),
         Govern::Voters { voters, is_forced } => {
             writer.tag(7);
             writer.uint((*is_forced).into());
@@ -44,6 +45,7 @@ pub(super) fn read_govern(reader: &mut Reader<'_>) -> Result<Govern, DecodeError
             Govern::Remove { region, is_forced }
         }
         6 => Govern::Rebalance,
+        8 => Govern::Adopt,
         7 => {
             let is_forced = reader.uint()? != 0;
             let voters = (0..reader.count()?).map(|_| reader.region());
@@ -63,6 +65,13 @@ pub(super) fn write_planet(writer: &mut Writer, view: &PlanetView) {
         writer.uint(bits.iter().rev().fold(0, |sum, bit| sum << 1 | u64::from(*bit)));
         writer.uint(it.shards as u64);
     }
+    writer.uint(view.placements.len() as u64);
+    for PlacementView { placement, regions, is_configured } in &view.placements {
+        writer.text(placement.as_str());
+        writer.uint(regions.len() as u64);
+        regions.iter().for_each(|it| writer.text(it.as_str()));
+        writer.uint((*is_configured).into());
+    }
 }
 
 pub(super) fn read_planet(reader: &mut Reader<'_>) -> Result<PlanetView, DecodeError> {
@@ -81,7 +90,15 @@ pub(super) fn read_planet(reader: &mut Reader<'_>) -> Result<PlanetView, DecodeE
     };
     let members = (0..reader.count()?).map(|_| member(reader));
     let members = members.collect::<Result<Vec<MemberView>, DecodeError>>()?;
-    Ok(PlanetView { decree, leader, members })
+    let placement = |reader: &mut Reader<'_>| {
+        let placement = reader.placement()?;
+        let regions = (0..reader.count()?).map(|_| reader.region());
+        let regions = regions.collect::<Result<_, DecodeError>>()?;
+        Ok(PlacementView { placement, regions, is_configured: reader.uint()? != 0 })
+    };
+    let placements = (0..reader.count()?).map(|_| placement(reader));
+    let placements = placements.collect::<Result<_, DecodeError>>()?;
+    Ok(PlanetView { decree, leader, members, placements })
 }
 
 pub(super) fn write_govern_refusal(writer: &mut Writer, refusal: &GovernRefusal) {

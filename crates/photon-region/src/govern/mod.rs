@@ -45,6 +45,8 @@ pub enum Govern {
         /// Even if it is not drained, or the only one that some placement has.
         is_forced: bool,
     },
+    /// Placements have the regions that the leader has them configured with.
+    Adopt,
     /// Every region is the home of as many shards as any other.
     Rebalance,
     /// These regions vote, and no others.
@@ -65,6 +67,20 @@ pub struct PlanetView {
     pub leader: Option<RegionId>,
     /// The members of the planet, by name.
     pub members: Vec<MemberView>,
+    /// The placements that are agreed on, by name; `global` is all members.
+    pub placements: Vec<PlacementView>,
+}
+
+/// A placement as all have agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacementView {
+    /// Its name.
+    pub placement: PlacementId,
+    /// Its regions.
+    pub regions: Vec<RegionId>,
+    /// Whether the region that shows it has it configured so: else it decides about none of its
+    /// tasks.
+    pub is_configured: bool,
 }
 
 /// A member of the planet.

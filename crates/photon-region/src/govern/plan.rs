@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use photon_state::{PlacementId, RegionId};
 
 use super::{Govern, GovernRefusal};
-use crate::charter::{Charter, Decree, Handover, Heirs};
+use crate::charter::{Charter, Decree, Handover, Heirs, Placements};
 use crate::task::Shard;
 
 /// How many regions may vote.
@@ -60,6 +60,7 @@ pub(crate) fn plan(known: &Knowledge<'_>, wanted: &Govern) -> Result<Step, Gover
             })
         }
         Govern::Remove { region, is_forced } => known.remove(*region, *is_forced),
+        Govern::Adopt => known.adopt(),
         Govern::Rebalance => Ok(known.rebalance()),
         Govern::Voters { voters, is_forced } => known.vote(voters, *is_forced),
     }
@@ -78,7 +79,14 @@ impl Knowledge<'_> {
         }
         let id = self.configured.get(&region).ok_or(GovernRefusal::NotConfigured(region))?;
         let id = id.ok_or(GovernRefusal::NotHeard(region))?;
-        Ok(Step::Admit(id, Decree::Add { region, id }))
+        let its = self.placements.iter().filter(|(placement, members)| {
+            let fit = |it: &RegionId| *it == region || self.charter.member(*it).is_some();
+            **placement != PlacementId::global()
+                && members.contains(&region)
+                && members.iter().all(fit)
+        });
+        let placements = its.map(|(placement, members)| (*placement, members.clone())).collect();
+        Ok(Step::Admit(id, Decree::Add { region, id, placements }))
     }
 
     fn drain(&self, region: RegionId, is_forced: bool) -> Result<Step, GovernRefusal> {
@@ -94,6 +102,22 @@ impl Knowledge<'_> {
         Ok(match self.handover([region]) {
             Some(handover) => Step::Decree(Decree::Drain { region, heirs, handover }),
             None => Step::Wait,
+        })
+    }
+
+    /// Agrees on the placements as the leader has them configured.
+    fn adopt(&self) -> Result<Step, GovernRefusal> {
+        let configured = self.placements.iter();
+        let new = configured.filter(|(id, it)| !self.charter.agrees_on(**id, it) && !it.is_empty());
+        let placements: Placements = new.map(|(id, members)| (*id, members.clone())).collect();
+        let mut regions = placements.values().flatten();
+        if let Some(stranger) = regions.find(|it| self.charter.member(**it).is_none()) {
+            return Err(GovernRefusal::NotMember(*stranger));
+        }
+        Ok(if placements.is_empty() {
+            Step::Done
+        } else {
+            Step::Decree(Decree::Place { placements })
         })
     }
 

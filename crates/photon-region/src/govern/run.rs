@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 
-use super::{Govern, GovernRefusal, Knowledge, MemberView, PlanetView, Step, plan};
+use super::{Govern, GovernRefusal, Knowledge, MemberView, PlacementView, PlanetView, Step, plan};
 use crate::ask::Asker;
 use crate::charter::Standing;
 use crate::contract::{Command, Reply, Ticket};
@@ -160,10 +160,16 @@ impl Region {
             is_settled: settled.contains(&region),
             shards: self.shards_at(region),
         };
+        let placement = |(placement, regions): (PlacementId, &BTreeSet<RegionId>)| PlacementView {
+            placement,
+            regions: regions.iter().copied().collect(),
+            is_configured: self.agrees_on(&self.charter, placement),
+        };
         PlanetView {
             decree: self.charter.index,
             leader: self.leader(),
             members: self.charter.members().map(member).collect(),
+            placements: self.charter.placements().map(placement).collect(),
         }
     }
 }

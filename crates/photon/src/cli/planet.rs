@@ -27,6 +27,9 @@ pub enum Planet {
     /// Say which regions vote on what all agree on
     #[command(after_help = VOTER_EXAMPLES)]
     Voters(Voters),
+    /// Agree on placements as the region that leads has them in its configuration
+    #[command(after_help = ADOPT_EXAMPLES)]
+    Adopt,
     /// Let bytes between regions of `photon up` vanish without a word
     #[command(after_help = PATH_EXAMPLES)]
     Cut(CutPaths),
@@ -51,6 +54,15 @@ A majority of the voters has to live for anything to be decided about tasks: thr
 loss of one, five the loss of two. With --force, where no majority is left, the region that is
 asked (--region, --url) goes on alone. What only the lost voters had agreed on is lost then, and
 none of them may be started with its old folder again.";
+
+const ADOPT_EXAMPLES: &str = "\
+Examples:
+  photon planet show       # which placements are agreed on, and whether this region has them so
+  photon planet adopt
+
+All agree by themselves on a placement that is new. To give one other regions, change the
+configuration of every region and start them again one by one, then adopt it. Meanwhile a region
+that has it configured otherwise than was agreed decides about none of its tasks: they wait.";
 
 /// What `photon planet voters` may be told.
 #[derive(Clone, Debug, Args)]

@@ -38,6 +38,11 @@ impl Client {
         self.call(self.request(Method::DELETE, &path), Duration::ZERO).await
     }
 
+    /// Agrees on the placements as the region that leads has them configured.
+    pub async fn adopt(&self) -> Result<Planet, ClientError> {
+        self.call(self.request(Method::POST, &["v1", "planet", "adopt"]), Duration::ZERO).await
+    }
+
     /// Spreads the homes evenly.
     pub async fn rebalance(&self) -> Result<Planet, ClientError> {
         self.call(self.request(Method::POST, &["v1", "planet", "rebalance"]), Duration::ZERO).await

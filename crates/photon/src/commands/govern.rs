@@ -50,6 +50,11 @@ pub(super) async fn undrain(it: &RegionMember, client: &Client, output: Output) 
     print(&client.undrain(it.region.as_str()).await?, output)
 }
 
+pub(super) async fn adopt(client: &Client, output: Output) -> Result<Exit> {
+    let planet = client.adopt().await?;
+    print(&settle(planet, client, output).await?, output)
+}
+
 pub(super) async fn rebalance(client: &Client, output: Output) -> Result<Exit> {
     let planet = client.rebalance().await?;
     print(&settle(planet, client, output).await?, output)
@@ -107,7 +112,8 @@ async fn settle(mut planet: Planet, client: &Client, output: Output) -> Result<P
 fn print(planet: &Planet, output: Output) -> Result<Exit> {
     show(output, planet, |it| {
         output.line(&headline(it))?;
-        output.table(&table(it))
+        output.table(&table(it))?;
+        if it.placements.is_empty() { Ok(()) } else { output.table(&placements(it)) }
     })
 }
 
@@ -117,6 +123,22 @@ fn headline(planet: &Planet) -> String {
         |it| format!("{it} leads"),
     );
     format!("decree {}, as {} has it; {leader}", planet.decree, planet.here)
+}
+
+fn placements(planet: &Planet) -> Table {
+    let mut table = Table::new(&["PLACEMENT", "HERE", "REGIONS"]);
+    for it in &planet.placements {
+        let (tone, here) = match it.is_configured {
+            true => (Tone::Good, "the same"),
+            false => (Tone::Bad, "differs"),
+        };
+        table.row([
+            Cell::toned(Tone::Strong, &it.placement),
+            Cell::toned(tone, here),
+            it.regions.join(", ").into(),
+        ]);
+    }
+    table
 }
 
 fn table(planet: &Planet) -> Table {
@@ -146,6 +168,8 @@ fn table(planet: &Planet) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use photon_edge::v1::types::PlanetPlacement;
+
     use super::*;
     use crate::output::Colour;
 
@@ -166,12 +190,19 @@ mod tests {
             member("c", [false, true, false], 0),
         ];
         let (here, leader) = ("a".to_owned(), Some("b".to_owned()));
-        let planet = Planet { here, decree: 7, leader, members };
+        let eu = PlanetPlacement {
+            placement: "eu".to_owned(),
+            regions: vec!["a".to_owned(), "b".to_owned()],
+            is_configured: false,
+        };
+        let planet = Planet { here, decree: 7, leader, members, placements: vec![eu] };
         assert_eq!(headline(&planet), "decree 7, as a has it; b leads");
         let expected = "REGION  STANDING        VOTES  SHARDS  HOMES\n\
                         a       up              yes       512  taking over\n\
                         b       up              yes       512  taken over\n\
                         c       down, draining  -           0  -\n";
         assert_eq!(table(&planet).render(Colour::Off), expected);
+        let expected = "PLACEMENT  HERE     REGIONS\neu         differs  a, b\n";
+        assert_eq!(placements(&planet).render(Colour::Off), expected);
     }
 }

@@ -61,6 +61,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Planet(cli::Planet::Show) => {
             one_thread()?.block_on(govern::planet(&client(global), output))
         }
+        Command::Planet(cli::Planet::Adopt) => {
+            one_thread()?.block_on(govern::adopt(&client(global), output))
+        }
         Command::Planet(cli::Planet::Voters(options)) => {
             one_thread()?.block_on(govern::voters(&options, &client(global), output))
         }

@@ -14,7 +14,9 @@ use crate::up::folder::Folder;
 pub(super) async fn run(command: Planet, output: Output) -> Result<Exit> {
     match command {
         Planet::Ca(command) => planet::run(&command, output),
-        Planet::Show | Planet::Voters(_) => unreachable!("the regions are asked for it"),
+        Planet::Show | Planet::Adopt | Planet::Voters(_) => {
+            unreachable!("the regions are asked for it")
+        }
         Planet::Cut(cut) => {
             let order = Order::Cut { paths: ways(&cut), for_ms: millis(cut.lasts) };
             give(order, cut.target.data.as_deref(), output).await

@@ -18,6 +18,21 @@ pub struct Planet {
     pub leader: Option<String>,
     /// The members of the planet, by name.
     pub members: Vec<PlanetMember>,
+    /// The placements that are agreed on, by name; `global` is all members.
+    pub placements: Vec<PlanetPlacement>,
+}
+
+/// A placement as all have agreed on it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanetPlacement {
+    /// Its name.
+    #[schema(example = "eu")]
+    pub placement: String,
+    /// Its regions.
+    pub regions: Vec<String>,
+    /// Whether the region that answers has it configured so: else it decides about none of its
+    /// tasks.
+    pub is_configured: bool,
 }
 
 /// A member of the planet.

@@ -98,6 +98,8 @@ pub enum WarningCode {
     /// Records take more memory than they may: pages find no room on the disk, or what stays in
     /// memory of records on pages is too much.
     DataMemoryFull,
+    /// A placement is configured otherwise than all have agreed on.
+    PlacementDiffers,
     /// The regions that agree do not know this one yet, or were founded without it.
     NotAdmitted,
     /// The clock of this region, or what was stamped with it, is too far from those of most others.
