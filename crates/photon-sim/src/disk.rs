@@ -184,6 +184,11 @@ impl Disk {
         Some(self.log[*at as usize].stream.origin)
     }
 
+    /// Iterates over the generations of a task that were written, each with the epoch of its home.
+    pub(crate) fn places(&self, task: TaskId) -> impl Iterator<Item = (u64, u32)> {
+        self.events.get(&task).into_iter().flatten().map(|(place, _)| *place)
+    }
+
     /// Iterates over the epochs under which events of a task were written.
     pub(crate) fn epochs(&self, task: TaskId) -> impl Iterator<Item = u32> {
         self.events.get(&task).into_iter().flatten().map(|((_, epoch), _)| *epoch)

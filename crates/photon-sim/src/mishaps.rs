@@ -231,6 +231,7 @@ impl Planet<'_, '_> {
         let Some(here) = self.some_site() else { return Ok(()) };
         self.crash(here)?;
         self.sites[here].disk.lose();
+        self.histories.lost_disk(self.now, here, self.atlas.ids[here]);
         self.sites[here].config.incarnation = self.rng.u64(..);
         self.trace.line(self.now, format_args!("{} loses its disk", self.atlas.ids[here]));
         Ok(())

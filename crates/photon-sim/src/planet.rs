@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
 use crate::hearing::Hearing;
+use crate::histories::Histories;
 use crate::leaves::Leaves;
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
@@ -74,6 +75,7 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) weather: Weather,
     pub(crate) crowd: Crowd,
     pub(crate) ledger: Ledger,
+    pub(crate) histories: Histories,
     pub(crate) is_calm: bool,
     pub(crate) report: Report,
     pub(crate) trace: &'a mut Trace<'s>,
@@ -147,6 +149,7 @@ impl<'a, 's> Planet<'a, 's> {
             weather,
             crowd,
             ledger,
+            histories: Histories::default(),
             is_calm: false,
             report: Report { seed, ..Report::default() },
             trace,
@@ -190,6 +193,7 @@ impl<'a, 's> Planet<'a, 's> {
         self.calm_down()?;
         self.come_to_rest()?;
         self.audit()?;
+        self.histories.check(&self.sites, &mut self.report)?;
         (0..self.sites.len()).try_for_each(|here| self.retire_counters(here))?;
         self.report.virtual_time = Duration::from_micros(self.now);
         self.report.digest = self.digest.value();
@@ -318,6 +322,7 @@ impl<'a, 's> Planet<'a, 's> {
             let patience = self.rng.u64(0..SECOND);
             self.queue.put(self.now + patience, Event::Abandon(ticket));
         }
+        self.histories.asked(self.now, &self.atlas, (ticket, site), &command);
         self.pending.insert(ticket, Pending { site, asked });
         self.submit(site, ticket, command)
     }
@@ -398,6 +403,7 @@ impl<'a, 's> Planet<'a, 's> {
                 };
                 assert_eq!(pending.site, here, "a ticket is known to one region only");
                 self.compare_with_glance(here, ticket, &reply)?;
+                self.histories.answered(self.now, ticket, &reply)?;
                 self.report.replies += 1;
                 self.report.records += u64::from(matches!(reply, Ok(Reply::Data(_))));
                 let (crowd, mut stage) = self.stage();

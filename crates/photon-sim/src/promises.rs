@@ -33,7 +33,7 @@ pub enum Promise {
     Detection,
     /// A quota is never overspent.
     Quota,
-    /// Of conditional writes of one record, each has seen all that were done before.
+    /// What the home of a thing answers is as if all was asked one after the other.
     Linearizable,
     /// 10: the same seed gives the same run.
     SameSeed,
@@ -59,7 +59,7 @@ impl fmt::Display for Promise {
                 "promise 6: a lost region is noticed in time, a healthy one is not judged down"
             }
             Self::Quota => "a quota is never overspent",
-            Self::Linearizable => "conditional writes of a record are done one after the other",
+            Self::Linearizable => "a home answers as if all was asked one after the other",
             Self::SameSeed => "promise 10: the same seed gives the same run",
             Self::Calm => "calm: without faults every task ends and all regions agree",
             Self::Contract => "contract: a region keeps to its contract with the shell",
