@@ -37,7 +37,8 @@ impl Planet<'_, '_> {
             crowd.lost(&mut stage, &pending.asked);
         }
         let delay = self.rng.u64(20 * MS..4 * SECOND);
-        self.queue.put(self.now + delay, Event::Restart(here));
+        let at = (self.now + delay).max(self.sites[here].down_until);
+        self.queue.put(at, Event::Restart(here));
         Ok(())
     }
 
@@ -69,7 +70,7 @@ impl Planet<'_, '_> {
 
     /// Lets a region live again, from its log.
     pub(crate) fn restart(&mut self, here: usize) -> Result<(), Broken> {
-        if self.sites[here].machine.is_some() {
+        if self.sites[here].machine.is_some() || self.now < self.sites[here].down_until {
             return Ok(());
         }
         let (mono, seed) = (self.rng.u64(0..SECOND << 20), self.rng.u64(..));
@@ -93,7 +94,8 @@ impl Planet<'_, '_> {
         let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
         let incarnation = site.config.incarnation;
         self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));
-        self.feed(here, Input::Tick)
+        self.feed(here, Input::Tick)?;
+        self.tell_room(here)
     }
 
     /// Ends all faults.

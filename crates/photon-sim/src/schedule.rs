@@ -119,6 +119,14 @@ pub enum ScheduleProblem {
     NobodyLeft,
 }
 
+impl ScheduleProblem {
+    /// Whether it is a name that nothing has.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::UnknownRegion { .. })
+    }
+}
+
 impl Harm {
     /// Returns the name of its kind, as files and commands have it.
     #[must_use]
@@ -145,6 +153,13 @@ impl Harm {
             | Self::SlowLink(Paths::Of(region), ..) => Some(*region),
             Self::Partition(Paths::Between(_), _) | Self::SlowLink(Paths::Between(_), ..) => None,
         }
+    }
+
+    /// Returns all regions that it names.
+    #[must_use]
+    pub fn regions(&self) -> BTreeSet<RegionId> {
+        let named = self.pairs().iter().flat_map(|(a, b)| [*a, *b]);
+        named.chain(self.region()).collect()
     }
 
     fn pairs(&self) -> &[(RegionId, RegionId)] {
@@ -208,8 +223,7 @@ impl Harm {
         if pairs.is_empty() && self.region().is_none() {
             return Err(ScheduleProblem::NoPath);
         }
-        let named = pairs.iter().flat_map(|(a, b)| [*a, *b]);
-        if let Some(region) = named.chain(self.region()).find(|it| !regions.contains(it)) {
+        if let Some(region) = self.regions().into_iter().find(|it| !regions.contains(it)) {
             let known: Vec<_> = regions.iter().map(RegionId::as_str).collect();
             return Err(ScheduleProblem::UnknownRegion { region, known: known.join(", ") });
         }

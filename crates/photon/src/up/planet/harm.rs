@@ -308,16 +308,7 @@ impl Planet {
 /// Answers that a fault cannot be; of a region that is not there, that it was not found.
 fn cannot_be(problem: &ScheduleProblem) -> Answer {
     let text = problem.to_string();
-    match problem {
-        ScheduleProblem::UnknownRegion { .. } => Answer::NotFound(text),
-        ScheduleProblem::Count { .. }
-        | ScheduleProblem::Loop(_)
-        | ScheduleProblem::NoPath
-        | ScheduleProblem::OutOfBounds { .. }
-        | ScheduleProblem::Jump
-        | ScheduleProblem::StillDown { .. }
-        | ScheduleProblem::NobodyLeft => Answer::Refused(text),
-    }
+    if problem.is_unknown() { Answer::NotFound(text) } else { Answer::Refused(text) }
 }
 
 /// Reads names of regions; a name that cannot be one is not found.
