@@ -135,6 +135,8 @@ impl Planet<'_, '_> {
             Promise::Calm.holds(self.now < deadline, || "events are not answered".into())?;
         }
         if !self.ledger.is_strict() {
+            self.ledger.audit_after_loss(&self.atlas, &self.sites)?;
+            self.crowd.scribes.audit_after_loss(&self.atlas, &self.sites, &self.ledger)?;
             return self.crowd.movers.audit_after_loss(&self.atlas, &self.sites);
         }
         self.crowd.scribes.audit(&self.atlas, &self.sites)?;

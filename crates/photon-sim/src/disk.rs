@@ -130,9 +130,9 @@ impl Disk {
         self.is_full = false;
     }
 
-    /// Loses everything.
-    pub(crate) fn lose(&mut self) {
-        *self = Self::default();
+    /// Loses everything; returns what there was.
+    pub(crate) fn lose(&mut self) -> Self {
+        std::mem::take(self)
     }
 
     /// Lets go of the log before an op.
@@ -176,6 +176,19 @@ impl Disk {
         let events = self.events.get(&task).into_iter();
         let mut there = events.flat_map(|it| it.range((generation, 0)..(generation + 1, 0)));
         generation == 0 || there.any(|(_, at)| (*at as usize) < self.synced)
+    }
+
+    /// Whether a region has written events of a task, as the log tells.
+    pub(crate) fn has_written(&self, task: TaskId, region: RegionId) -> bool {
+        let events = self.events.get(&task).into_iter().flatten();
+        events.into_iter().any(|(_, at)| self.log[*at as usize].stream.origin == region)
+    }
+
+    /// Returns the op that submitted a task, if the log has it.
+    pub(crate) fn submission(&self, task: TaskId) -> Option<(StreamId, u64)> {
+        let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
+        let op = &self.log[*at as usize];
+        Some((op.stream, op.seq))
     }
 
     /// Returns the region that accepted a task, if the log tells it.

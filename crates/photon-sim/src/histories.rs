@@ -9,8 +9,9 @@
 //!
 //! * A task is set back when its home is lost and had not passed on what it answered: once for each
 //!   home that wrote over what an earlier one had written.
-//! * A region that loses its disk may set back every task once more, and the records whose home it
-//!   is to what a majority has acknowledged ([`Record`]); its keys may be taken anew.
+//! * A region that loses its disk may set back the tasks of which it was a home once more, and the
+//!   records of which it is one to what a majority has acknowledged ([`Record`]); its keys may be
+//!   taken anew.
 //! * A key counts in one region, so that those with which clients turned to another one are left
 //!   out, and those whose task another region has accepted.
 
@@ -30,7 +31,7 @@ use crate::lin::{
     Expected, History, Key, Model, Record, RecordAsk, RecordSaid, STEPS_MAX, Searched,
     Shown as Lines, Submit, Taken, Task, TaskAsk, TaskSaid, Version, search,
 };
-use crate::promises::{Broken, Promise};
+use crate::promises::{Broken, Ledger, Promise};
 use crate::records::spec_of;
 use crate::run::Report;
 use crate::site::{Atlas, Site};
@@ -158,12 +159,17 @@ impl Histories {
     }
 
     /// Looks for an order in each history, and counts.
-    pub(crate) fn check(&self, sites: &[Site], report: &mut Report) -> Result<(), Broken> {
+    pub(crate) fn check(
+        &self,
+        sites: &[Site],
+        ledger: &Ledger,
+        report: &mut Report,
+    ) -> Result<(), Broken> {
         for (name, of) in &self.records {
             count(report, check_record(name, of)?, of.history.len(), Terms::Strict);
         }
         for (task, history) in &self.tasks {
-            let setbacks = self.setbacks(sites, *task);
+            let setbacks = setbacks(sites, *task) + ledger.lost_homes(sites, *task);
             let found = check(&Task { setbacks }, history, || format!("of task {task}"))?;
             let terms = if setbacks == 0 { Terms::Strict } else { Terms::Loose };
             count(report, found, history.len(), terms);
@@ -180,23 +186,23 @@ impl Histories {
         }
         Ok(())
     }
+}
 
-    /// Returns how often a task was set back: how many of its homes went on from before something
-    /// that an earlier one had written.
-    fn setbacks(&self, sites: &[Site], task: TaskId) -> u32 {
-        // By epoch: the first generation that was written under it, and the last.
-        let mut runs: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        for (generation, epoch) in sites.iter().flat_map(|it| it.disk.places(task)) {
-            let run = runs.entry(epoch).or_insert((generation, generation));
-            *run = (run.0.min(generation), run.1.max(generation));
-        }
-        let (mut setbacks, mut last) = (0, 0);
-        for (first, end) in runs.into_values() {
-            setbacks += u32::from(first <= last);
-            last = last.max(end);
-        }
-        setbacks + self.lost.count_ones()
+/// Returns how often a task was set back: how many of its homes went on from before something
+/// that an earlier one had written.
+fn setbacks(sites: &[Site], task: TaskId) -> u32 {
+    // By epoch: the first generation that was written under it, and the last.
+    let mut runs: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for (generation, epoch) in sites.iter().flat_map(|it| it.disk.places(task)) {
+        let run = runs.entry(epoch).or_insert((generation, generation));
+        *run = (run.0.min(generation), run.1.max(generation));
     }
+    let (mut setbacks, mut last) = (0, 0);
+    for (first, end) in runs.into_values() {
+        setbacks += u32::from(first <= last);
+        last = last.max(end);
+    }
+    setbacks
 }
 
 /// What an answer says about an operation.

@@ -23,6 +23,7 @@ mod leaves;
 mod lin;
 mod links;
 mod lives;
+mod losses;
 mod mishaps;
 mod moved;
 mod movers;

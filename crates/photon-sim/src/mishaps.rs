@@ -228,7 +228,8 @@ impl Planet<'_, '_> {
     fn lose_disk(&mut self) -> Result<(), Broken> {
         let Some(here) = self.some_site() else { return Ok(()) };
         self.crash(here)?;
-        self.sites[here].disk.lose();
+        let lost = self.sites[here].disk.lose();
+        self.ledger.lost_disk(here, lost);
         self.histories.lost_disk(self.now, here, self.atlas.ids[here]);
         self.sites[here].config.incarnation = self.rng.u64(..);
         self.trace.line(self.now, format_args!("{} loses its disk", self.atlas.ids[here]));

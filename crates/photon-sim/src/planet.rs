@@ -190,7 +190,7 @@ impl<'a, 's> Planet<'a, 's> {
         self.calm_down()?;
         self.come_to_rest()?;
         self.audit()?;
-        self.histories.check(&self.sites, &mut self.report)?;
+        self.histories.check(&self.sites, &self.ledger, &mut self.report)?;
         (0..self.sites.len()).try_for_each(|here| self.retire_counters(here))?;
         self.report.virtual_time = Duration::from_micros(self.now);
         self.report.digest = self.digest.value();

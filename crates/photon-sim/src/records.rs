@@ -165,6 +165,8 @@ pub(crate) struct Scribes {
     pub(crate) elements: Vec<Element>,
     /// The ops that were acknowledged.
     pub(crate) acked: BTreeSet<(StreamId, u64)>,
+    /// Those of them that were to be in a majority at least.
+    pub(crate) at_quorum: BTreeSet<(StreamId, u64)>,
 }
 
 pub(crate) fn spec_of<'a>(atlas: &'a Atlas, name: &str) -> &'a DatasetSpec {

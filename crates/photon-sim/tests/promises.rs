@@ -22,8 +22,10 @@ const ONCE_BROKEN: [(u64, &str); 13] = [
 ];
 
 /// The same for planets that lose disks.
-const ONCE_BROKEN_BY_LOSS: [(u64, &str); 1] =
-    [(191, "a peer that lacked what came first was taken for a slow one")];
+const ONCE_BROKEN_BY_LOSS: [(u64, &str); 2] = [
+    (191, "a peer that lacked what came first was taken for a slow one"),
+    (78, "a disk that was lost after it had been counted was held against the quorum"),
+];
 
 /// What is broken when homes do not follow each other in good order.
 const FAILOVER: [Promise; 5] =
