@@ -21,6 +21,10 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         self.report.crashes += 1;
+        if 0 < self.sites[here].disk.untrue() {
+            self.find_out(here);
+        }
+        let site = &mut self.sites[here];
         let is_torn = 0.0 < self.weather.strength(Fault::TornWrite);
         let kept = if is_torn { self.rng.usize(0..=site.disk.unsynced()) } else { 0 };
         let lost = site.disk.unsynced() - kept;

@@ -5,12 +5,14 @@ use photon_region::TaskId;
 use photon_state::StreamId;
 
 use crate::disk::Disk;
+use crate::faults::Disks;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::site::{Atlas, Site};
 
 impl Ledger {
     /// Takes note that a disk was lost, with all that was on it.
     pub(crate) fn lost_disk(&mut self, site: usize, disk: Disk) {
+        self.disks = Disks::MayBeLost;
         self.lost.push((site, disk));
     }
 

@@ -227,6 +227,11 @@ impl Planet<'_, '_> {
 
     fn lose_disk(&mut self) -> Result<(), Broken> {
         let Some(here) = self.some_site() else { return Ok(()) };
+        self.lose_disk_of(here)
+    }
+
+    /// Lets a region die, and live again with an empty disk.
+    pub(crate) fn lose_disk_of(&mut self, here: usize) -> Result<(), Broken> {
         self.crash(here)?;
         let lost = self.sites[here].disk.lose();
         self.ledger.lost_disk(here, lost);

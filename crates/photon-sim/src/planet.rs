@@ -394,10 +394,7 @@ impl<'a, 's> Planet<'a, 's> {
                 Ok(())
             }
             Output::Notice(_) => Ok(()),
-            // The disks of this planet keep what they have synced.
-            Output::Halt(why) => {
-                Err(Promise::Acknowledged.broken(format!("{}: {why}", self.atlas.ids[here])))
-            }
+            Output::Halt(why) => self.halt(here, &why),
             Output::Reply(ticket, reply) => {
                 let Some(pending) = self.pending.remove(&ticket) else {
                     return Promise::Contract.holds(self.abandoned.remove(&ticket), || {

@@ -41,6 +41,9 @@ pub enum Harm {
     ClockJump(RegionId, i64),
     /// The disk of a region has no room.
     DiskFull(RegionId),
+    /// The disk of a region says that it has written what it has not: a power cut takes it back.
+    /// Only an imagined disk can be made to.
+    LyingDisk(RegionId),
 }
 
 /// A fault with its time.
@@ -138,6 +141,7 @@ impl Harm {
             Self::SlowLink(..) => "slow-link",
             Self::ClockJump(..) => "clock-jump",
             Self::DiskFull(_) => "disk-full",
+            Self::LyingDisk(_) => "lying-disk",
         }
     }
 
@@ -149,6 +153,7 @@ impl Harm {
             | Self::StallRegion(region)
             | Self::ClockJump(region, _)
             | Self::DiskFull(region)
+            | Self::LyingDisk(region)
             | Self::Partition(Paths::Of(region), _)
             | Self::SlowLink(Paths::Of(region), ..) => Some(*region),
             Self::Partition(Paths::Between(_), _) | Self::SlowLink(Paths::Between(_), ..) => None,
@@ -171,8 +176,15 @@ impl Harm {
             | Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => &[],
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => &[],
         }
+    }
+
+    /// Whether processes can suffer it: what cannot be made on purpose is for the simulator only.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        !matches!(self, Self::LyingDisk(_))
     }
 
     /// Returns the region that does nothing while it lasts.
@@ -180,9 +192,11 @@ impl Harm {
     pub fn downs(&self) -> Option<RegionId> {
         match self {
             Self::KillRegion(region) | Self::StallRegion(region) => Some(*region),
-            Self::Partition(..) | Self::SlowLink(..) | Self::ClockJump(..) | Self::DiskFull(_) => {
-                None
-            }
+            Self::Partition(..)
+            | Self::SlowLink(..)
+            | Self::ClockJump(..)
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => None,
         }
     }
 
@@ -196,7 +210,8 @@ impl Harm {
             Self::Partition(Paths::Between(_), _)
             | Self::SlowLink(..)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => None,
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => None,
         }
     }
 
@@ -210,7 +225,8 @@ impl Harm {
             Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => BTreeSet::new(),
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => BTreeSet::new(),
         }
     }
 
@@ -236,7 +252,8 @@ impl Harm {
             Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::Partition(..)
-            | Self::DiskFull(_) => Ok(()),
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => Ok(()),
         }
     }
 }
@@ -283,6 +300,7 @@ impl fmt::Display for Harm {
                 write!(f, "the clock of {region} is {by_ms:+} ms off")
             }
             Self::DiskFull(region) => write!(f, "the disk of {region} is full"),
+            Self::LyingDisk(region) => write!(f, "the disk of {region} lies"),
         }
     }
 }

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use photon_region::{Disk as Room, region_tag};
+use photon_region::{Disk as Room, WentBack, region_tag};
 use photon_state::RegionId;
 
 use crate::clock::{Micros, SECOND};
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::planet::{Event, Planet};
-use crate::promises::Broken;
+use crate::promises::{Broken, Promise};
 use crate::schedule::{Harm, Schedule, ScheduleError, Scheduled};
 use crate::site::Atlas;
 
@@ -112,7 +112,8 @@ impl Planned {
             | Harm::StallRegion(_)
             | Harm::Partition(..)
             | Harm::SlowLink(..)
-            | Harm::DiskFull(_) => 0,
+            | Harm::DiskFull(_)
+            | Harm::LyingDisk(_) => 0,
         };
         let all = self.schedule.faults().iter().map(|it| jump(&it.harm));
         all.sum::<u64>().saturating_mul(1_000)
@@ -200,6 +201,13 @@ impl Planet<'_, '_> {
                 // Who stands still hears of it when it goes on.
                 self.queue.put(self.now, Event::Mishap(Mishap::Room(here)));
             }
+            (Harm::LyingDisk(region), _) => {
+                let disk = &mut self.sites[self.atlas.site(region)].disk;
+                match edge {
+                    Edge::Begins => disk.lies += 1,
+                    Edge::IsOver => disk.lies -= 1,
+                }
+            }
             // Their ends are known from the beginning.
             (Harm::KillRegion(_) | Harm::StallRegion(_) | Harm::Partition(..), Edge::IsOver) => {}
         }
@@ -224,6 +232,26 @@ impl Planet<'_, '_> {
         let down = |here, peer| Event::Link(LinkEvent::Down { here, peer, session });
         self.queue.put(at, down(to, from));
         self.queue.put(at + self.net.delay(to, from), down(from, to));
+    }
+
+    /// A crash shows what a disk that lied has really written: its region may have lost what it
+    /// acknowledged alone, as with a disk that is lost.
+    pub(crate) fn find_out(&mut self, here: usize) {
+        let name = self.atlas.ids[here];
+        let lost = self.sites[here].disk.untrue();
+        self.trace.line(self.now, format_args!("{name} loses {lost} ops that its disk had"));
+        self.report.untrue += lost as u64;
+        let said = self.sites[here].disk.confess();
+        self.ledger.lost_disk(here, said);
+        self.histories.lost_disk(self.now, here, name);
+    }
+
+    /// A region has found that its log went back. Whoever operates it empties its folder.
+    pub(crate) fn halt(&mut self, here: usize, why: &WentBack) -> Result<(), Broken> {
+        let is_explained = self.ledger.has_lost(here);
+        Promise::Acknowledged.holds(is_explained, || format!("{}: {why}", self.atlas.ids[here]))?;
+        self.report.halts += 1;
+        self.lose_disk_of(here)
     }
 
     /// Tells a region whether its disk has room, as the schedule has it.

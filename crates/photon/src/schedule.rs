@@ -75,6 +75,7 @@ impl Line {
             "kill-region" => Ok(Harm::KillRegion(self.region()?)),
             "stall-region" => Ok(Harm::StallRegion(self.region()?)),
             "disk-full" => Ok(Harm::DiskFull(self.region()?)),
+            "lying-disk" => Ok(Harm::LyingDisk(self.region()?)),
             "clock-jump" => Ok(Harm::ClockJump(self.region()?, self.by_ms()?)),
             "partition" => Ok(Harm::Partition(self.paths()?, way)),
             "slow-link" => {
@@ -84,7 +85,7 @@ impl Line {
             }
             other => Err(format!(
                 "`kind` is `{other}`: say kill-region, stall-region, partition, slow-link, \
-                 clock-jump or disk-full"
+                 clock-jump, disk-full or lying-disk"
             )),
         }
     }
@@ -176,7 +177,7 @@ mod tests {
         let by = "f.toml, fault 1: `by` means nothing to `kill-region`: leave it out";
         check(&kill("region = \"a\"\nby = \"1s\""), by);
         let kind = "f.toml, fault 1: `kind` is `kil`: say kill-region, stall-region, partition, \
-                    slow-link, clock-jump or disk-full";
+                    slow-link, clock-jump, disk-full or lying-disk";
         check(&line("kind = \"kil\""), kind);
         let time = "[[fault]]\nat = \"soon\"\nfor = \"1s\"\nkind = \"disk-full\"\nregion = \"a\"";
         check(time, "f.toml, fault 1: `at` is `soon`: write it as 500ms, 30s, 5m or 2h");

@@ -42,6 +42,14 @@ fn of_file(
     faults: Vec<Scheduled>,
     regions: &BTreeSet<RegionId>,
 ) -> Result<Schedule, String> {
+    if let Some(at) = faults.iter().position(|it| !it.harm.is_real()) {
+        let kind = faults[at].harm.kind();
+        return Err(format!(
+            "{file}, fault {}: `{kind}` is for `photon simulate` only, because no process can make \
+             its disk lie: leave it out",
+            at + 1
+        ));
+    }
     Schedule::new(faults, regions).map_err(|error| format!("{file}, {error}"))
 }
 
@@ -106,6 +114,7 @@ pub(super) fn order(fault: &Scheduled) -> Order {
             Order::Clock { region: region.to_string(), by_ms: *by_ms, for_ms }
         }
         Harm::DiskFull(region) => Order::Fill { region: region.to_string(), for_ms },
+        Harm::LyingDisk(_) => unreachable!("drills refuse it"),
     }
 }
 
@@ -122,6 +131,10 @@ mod tests {
         };
         check("", "f.toml, fault 0: a schedule has 1 to 1000 faults, and this one has 0");
         let kill = "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"kill-region\"\nregion = \"x\"";
+        let lie = "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"lying-disk\"\nregion = \"a\"";
+        let only = "f.toml, fault 1: `lying-disk` is for `photon simulate` only, because no \
+                    process can make its disk lie: leave it out";
+        check(lie, only);
         check(kill, "f.toml, fault 1: the planet has no region `x`; it has: a, b, c");
     }
 }
