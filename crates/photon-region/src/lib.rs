@@ -102,4 +102,8 @@ pub enum PlantedBug {
     JudgeAlone,
     /// Lets what was written under an older epoch end a task that others have claimed since.
     IgnoreEpoch,
+    /// Does conditional writes whatever is there.
+    CompareNothing,
+    /// Answers reads at `linearizable` in whatever region they are asked.
+    ReadAnywhere,
 }

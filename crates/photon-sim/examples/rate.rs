@@ -24,7 +24,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 15];
+    let mut sums = [0; 18];
     let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
@@ -49,6 +49,9 @@ fn main() {
                     it.laid_away,
                     it.noticed,
                     it.stalls,
+                    it.ordered,
+                    it.loosely,
+                    it.unjudged,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -60,7 +63,8 @@ fn main() {
     }
     println!(
         "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared, \
-         moved, purged, pages written, noticed, stalls: {sums:?}"
+         moved, purged, pages written, noticed, stalls, answers in order, loosely, unjudged: \
+         {sums:?}"
     );
     for (topology, [seeds, received, repeated, helped]) in repeats {
         let share = 100.0 * repeated as f64 / received.max(1) as f64;

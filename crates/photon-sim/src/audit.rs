@@ -26,12 +26,13 @@ impl Planet<'_, '_> {
 
     /// Runs on until nothing is left to do, within a bounded time.
     pub(crate) fn come_to_rest(&mut self) -> Result<(), Broken> {
-        let deadline = self.now + Self::REST_MAX;
+        let rest_max = Self::REST_MAX + self.jumps();
+        let deadline = self.now + rest_max;
         loop {
             self.run_until(self.now + Self::LOOK_EVERY)?;
             let Some(what) = self.unrest() else { return Ok(()) };
             Promise::Calm.holds(self.now < deadline, || {
-                format!("{} s after the last fault {what}", Self::REST_MAX / SECOND)
+                format!("{} s after the last fault {what}", rest_max / SECOND)
             })?;
         }
     }
@@ -134,6 +135,8 @@ impl Planet<'_, '_> {
             Promise::Calm.holds(self.now < deadline, || "events are not answered".into())?;
         }
         if !self.ledger.is_strict() {
+            self.ledger.audit_after_loss(&self.atlas, &self.sites)?;
+            self.crowd.scribes.audit_after_loss(&self.atlas, &self.sites, &self.ledger)?;
             return self.crowd.movers.audit_after_loss(&self.atlas, &self.sites);
         }
         self.crowd.scribes.audit(&self.atlas, &self.sites)?;

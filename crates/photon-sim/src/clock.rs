@@ -28,6 +28,8 @@ pub(crate) struct Clock {
     pub(crate) drift_ppm: i64,
     /// How far the wall clock is ahead; negative is behind.
     pub(crate) skew_ms: i64,
+    /// How much farther the schedule has set it ahead.
+    pub(crate) jump_ms: i64,
 }
 
 impl Clock {
@@ -40,8 +42,8 @@ impl Clock {
     /// Returns what the region reads at a moment of the world.
     pub(crate) fn read(&self, at: Micros) -> Now {
         let mono = self.mono_then + drifted(at - self.born, self.drift_ppm);
-        let wall_ms =
-            (EPOCH_MS + drifted(at, self.drift_ppm) / MS).saturating_add_signed(self.skew_ms);
+        let wall_ms = (EPOCH_MS + drifted(at, self.drift_ppm) / MS)
+            .saturating_add_signed(self.skew_ms + self.jump_ms);
         Now { mono: Duration::from_micros(mono), wall_ms }
     }
 

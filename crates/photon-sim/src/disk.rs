@@ -24,6 +24,11 @@ pub(crate) struct Disk {
     syncing: Option<usize>,
     /// Where the log begins: older ops are let go of.
     start: usize,
+    /// How many faults let it say that all is synced, and sync nothing.
+    pub(crate) lies: u32,
+    /// While it lies, and until the next sync after that: how many ops were synced when it began,
+    /// and where the log began.
+    truth: Option<(usize, usize)>,
     /// Whether the region was told that there is no room.
     pub(crate) is_full: bool,
 }
@@ -107,6 +112,11 @@ impl Disk {
 
     /// Ends the sync and returns up to which number the appends of this life are durable.
     pub(crate) fn end_sync(&mut self) -> u64 {
+        if self.lies == 0 {
+            self.truth = None;
+        } else if self.truth.is_none() {
+            self.truth = Some((self.synced, self.start));
+        }
         self.synced = self.syncing.take().expect("only a sync that began can end");
         (self.synced - self.base) as u64
     }
@@ -116,23 +126,44 @@ impl Disk {
         self.log.len() - self.synced
     }
 
+    /// Returns how many ops a crash would take that were said to be synced.
+    pub(crate) fn untrue(&self) -> usize {
+        self.truth.map_or(0, |(synced, _)| self.synced - synced)
+    }
+
+    /// Becomes what it really is: returns what it said to be.
+    pub(crate) fn confess(&mut self) -> Self {
+        let (synced, start) = self.truth.take().expect("it has lied: seen before");
+        let said = Self { log: self.log.clone(), synced: self.synced, ..Self::default() };
+        let said = said.noted();
+        (self.synced, self.start) = (synced, start);
+        said
+    }
+
     /// Loses what was not synced, but for the first `kept` ops of it; they now count as synced.
     pub(crate) fn crash(&mut self, kept: usize) {
         let len = self.synced + kept.min(self.unsynced());
         self.log.truncate(len);
+        *self = std::mem::take(self).noted();
+        self.synced = len;
+        self.base = len;
+        (self.syncing, self.truth) = (None, None);
+        self.is_full = false;
+    }
+
+    /// Makes the indexes anew.
+    fn noted(mut self) -> Self {
         (self.streams, self.events) = (BTreeMap::new(), FxHashMap::default());
         for (at, op) in (0..).zip(self.log.clone()) {
             self.note(&op, at).expect("it was noted before");
         }
-        self.synced = len;
-        self.base = len;
-        self.syncing = None;
-        self.is_full = false;
+        self
     }
 
-    /// Loses everything.
-    pub(crate) fn lose(&mut self) {
-        *self = Self::default();
+    /// Loses everything; returns what there was. What comes in its place is as honest.
+    pub(crate) fn lose(&mut self) -> Self {
+        let empty = Self { lies: self.lies, ..Self::default() };
+        std::mem::replace(self, empty)
     }
 
     /// Lets go of the log before an op.
@@ -178,10 +209,28 @@ impl Disk {
         generation == 0 || there.any(|(_, at)| (*at as usize) < self.synced)
     }
 
+    /// Whether a region has written events of a task, as the log tells.
+    pub(crate) fn has_written(&self, task: TaskId, region: RegionId) -> bool {
+        let events = self.events.get(&task).into_iter().flatten();
+        events.into_iter().any(|(_, at)| self.log[*at as usize].stream.origin == region)
+    }
+
+    /// Returns the op that submitted a task, if the log has it.
+    pub(crate) fn submission(&self, task: TaskId) -> Option<(StreamId, u64)> {
+        let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
+        let op = &self.log[*at as usize];
+        Some((op.stream, op.seq))
+    }
+
     /// Returns the region that accepted a task, if the log tells it.
     pub(crate) fn birthplace(&self, task: TaskId) -> Option<RegionId> {
         let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
         Some(self.log[*at as usize].stream.origin)
+    }
+
+    /// Iterates over the generations of a task that were written, each with the epoch of its home.
+    pub(crate) fn places(&self, task: TaskId) -> impl Iterator<Item = (u64, u32)> {
+        self.events.get(&task).into_iter().flatten().map(|(place, _)| *place)
     }
 
     /// Iterates over the epochs under which events of a task were written.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use photon_region::Region;
 
 use crate::net::Conditions;
+use crate::scheduled::Planned;
 
 /// Something that can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,9 @@ pub struct Profile {
     pub tasks: RangeInclusive<u32>,
     /// Whether crashes may take a disk with them.
     pub disks: Disks,
+    /// What goes wrong when, instead of what a seed draws; it says how many regions there are and
+    /// how long faults go on.
+    pub planned: Option<Planned>,
     /// Done to each region whenever it begins to live: lets a test plant a bug.
     pub prepare: fn(&mut Region),
 }
@@ -124,6 +128,7 @@ impl Default for Profile {
             chaos: Duration::from_secs(6)..=Duration::from_secs(24),
             tasks: 20..=160,
             disks: Disks::Survive,
+            planned: None,
             prepare: |_| {},
         }
     }
@@ -134,6 +139,12 @@ impl Profile {
     #[must_use]
     pub fn lost_disks() -> Self {
         Self { disks: Disks::MayBeLost, ..Self::default() }
+    }
+
+    /// The profile in which a schedule says what goes wrong.
+    #[must_use]
+    pub fn of(planned: Planned) -> Self {
+        Self { planned: Some(planned), ..Self::default() }
     }
 }
 
@@ -158,6 +169,11 @@ impl Weather {
         let is_bulky = rng.u32(0..10) == 0 && !is_tight;
         strengths[Fault::Bulk as usize] = if is_bulky { 0.5 + rng.f64() / 2.0 } else { 0.0 };
         Self { strengths }
+    }
+
+    /// The weather without any fault.
+    pub(crate) fn calm() -> Self {
+        Self { strengths: [0.0; Fault::ALL.len()] }
     }
 
     /// Returns how strong a fault is; 0 if it is absent.

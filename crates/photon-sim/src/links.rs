@@ -53,7 +53,7 @@ impl Planet<'_, '_> {
     fn dial(&mut self, a: usize, b: usize) {
         let both_live = self.sites[a].machine.is_some() && self.sites[b].machine.is_some();
         let is_still = self.is_still(a) || self.is_still(b);
-        if !both_live || is_still || !self.net.passes(a, b) {
+        if !both_live || is_still || !self.net.passes(self.now, a, b) {
             let delay = self.rng.u64(150 * MS..800 * MS);
             self.queue.put(self.now + delay, Event::Link(LinkEvent::Dial(a, b)));
             return;

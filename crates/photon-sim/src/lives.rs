@@ -21,6 +21,10 @@ impl Planet<'_, '_> {
             return Ok(());
         }
         self.report.crashes += 1;
+        if 0 < self.sites[here].disk.untrue() {
+            self.find_out(here);
+        }
+        let site = &mut self.sites[here];
         let is_torn = 0.0 < self.weather.strength(Fault::TornWrite);
         let kept = if is_torn { self.rng.usize(0..=site.disk.unsynced()) } else { 0 };
         let lost = site.disk.unsynced() - kept;
@@ -37,7 +41,8 @@ impl Planet<'_, '_> {
             crowd.lost(&mut stage, &pending.asked);
         }
         let delay = self.rng.u64(20 * MS..4 * SECOND);
-        self.queue.put(self.now + delay, Event::Restart(here));
+        let at = (self.now + delay).max(self.sites[here].down_until);
+        self.queue.put(at, Event::Restart(here));
         Ok(())
     }
 
@@ -69,7 +74,7 @@ impl Planet<'_, '_> {
 
     /// Lets a region live again, from its log.
     pub(crate) fn restart(&mut self, here: usize) -> Result<(), Broken> {
-        if self.sites[here].machine.is_some() {
+        if self.sites[here].machine.is_some() || self.now < self.sites[here].down_until {
             return Ok(());
         }
         let (mono, seed) = (self.rng.u64(0..SECOND << 20), self.rng.u64(..));
@@ -93,7 +98,8 @@ impl Planet<'_, '_> {
         let (name, ops) = (self.atlas.ids[here], site.disk.ops().len());
         let incarnation = site.config.incarnation;
         self.trace.line(self.now, format_args!("{name}#{incarnation:x} starts with {ops} ops"));
-        self.feed(here, Input::Tick)
+        self.feed(here, Input::Tick)?;
+        self.tell_room(here)
     }
 
     /// Ends all faults.

@@ -7,6 +7,7 @@ use crate::clock::{MS, Micros, SECOND};
 use crate::faults::{Disks, Fault};
 use crate::planet::{Event, Planet};
 use crate::promises::Broken;
+use crate::scheduled::Edge;
 
 /// Something that goes wrong, or right again.
 #[derive(Clone, Debug)]
@@ -19,10 +20,12 @@ pub(crate) enum Mishap {
     Flicker { lines: Vec<(usize, usize)>, left: u32 },
     /// A process goes on that stood still.
     GoOn { site: usize, life: u32 },
-    /// A disk has room again.
+    /// A disk has room again, or has none any more.
     Room(usize),
     /// A region dies together with its disk.
     LoseDisk,
+    /// A fault of the schedule begins, or is over.
+    Scheduled { index: usize, edge: Edge },
 }
 
 impl Planet<'_, '_> {
@@ -86,13 +89,8 @@ impl Planet<'_, '_> {
                 self.go_on(site, life);
                 Ok(())
             }
-            Mishap::Room(site) => {
-                if self.sites[site].disk.is_full {
-                    self.sites[site].disk.is_full = false;
-                    self.set_room(site, Room::Ready)?;
-                }
-                Ok(())
-            }
+            Mishap::Room(site) => self.tell_room(site),
+            Mishap::Scheduled { index, edge } => self.on_schedule(index, edge),
             Mishap::LoseDisk => self.lose_disk(),
         }
     }
@@ -229,8 +227,15 @@ impl Planet<'_, '_> {
 
     fn lose_disk(&mut self) -> Result<(), Broken> {
         let Some(here) = self.some_site() else { return Ok(()) };
+        self.lose_disk_of(here)
+    }
+
+    /// Lets a region die, and live again with an empty disk.
+    pub(crate) fn lose_disk_of(&mut self, here: usize) -> Result<(), Broken> {
         self.crash(here)?;
-        self.sites[here].disk.lose();
+        let lost = self.sites[here].disk.lose();
+        self.ledger.lost_disk(here, lost);
+        self.histories.lost_disk(self.now, here, self.atlas.ids[here]);
         self.sites[here].config.incarnation = self.rng.u64(..);
         self.trace.line(self.now, format_args!("{} loses its disk", self.atlas.ids[here]));
         Ok(())

@@ -26,6 +26,10 @@ struct Line {
     last: Micros,
     /// Whether nothing passes.
     is_cut: bool,
+    /// Until when what arrives is held back.
+    held_until: Micros,
+    /// By how much it is slower than the distance asks for.
+    extra: Micros,
 }
 
 /// The link between two regions, as each of them believes.
@@ -74,7 +78,8 @@ impl Net {
         if line.is_cut || (0.0 < loss && rng.f64() < loss) {
             return [None, None];
         }
-        let mut straggle = || now + line.delay + if jitter == 0 { 0 } else { rng.u64(0..jitter) };
+        let trip = line.delay + line.extra;
+        let mut straggle = || now + trip + if jitter == 0 { 0 } else { rng.u64(0..jitter) };
         let arrival = straggle();
         let copy = straggle();
         let copy = (0.0 < duplicate && self.rng.f64() < duplicate).then_some(copy);
@@ -90,9 +95,25 @@ impl Net {
         self.lines[from * self.count + to].is_cut = is_cut;
     }
 
+    /// Lets a direction hold back what arrives, until then.
+    pub(crate) fn hold(&mut self, from: usize, to: usize, until: Micros) {
+        let line = &mut self.lines[from * self.count + to];
+        line.held_until = line.held_until.max(until);
+    }
+
+    /// Returns until when a direction holds back what arrives, if it does.
+    pub(crate) fn held_until(&self, now: Micros, from: usize, to: usize) -> Option<Micros> {
+        Some(self.lines[from * self.count + to].held_until).filter(|it| now < *it)
+    }
+
+    /// Returns by how much a direction is slower than its distance asks for.
+    pub(crate) fn extra(&mut self, from: usize, to: usize) -> &mut Micros {
+        &mut self.lines[from * self.count + to].extra
+    }
+
     /// Whether a direction is cut.
-    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.lines[from * self.count + to].is_cut
+    pub(crate) fn is_cut(&self, now: Micros, from: usize, to: usize) -> bool {
+        self.lines[from * self.count + to].is_cut || self.held_until(now, from, to).is_some()
     }
 
     /// Mends every line.
@@ -101,13 +122,14 @@ impl Net {
     }
 
     /// Whether something passes both ways.
-    pub(crate) fn passes(&self, a: usize, b: usize) -> bool {
-        !self.lines[a * self.count + b].is_cut && !self.lines[b * self.count + a].is_cut
+    pub(crate) fn passes(&self, now: Micros, a: usize, b: usize) -> bool {
+        !self.is_cut(now, a, b) && !self.is_cut(now, b, a)
     }
 
     /// Returns how long a message takes at the least.
     pub(crate) fn delay(&self, from: usize, to: usize) -> Micros {
-        self.lines[from * self.count + to].delay
+        let line = &self.lines[from * self.count + to];
+        line.delay + line.extra
     }
 
     /// Returns the link between two sites.
@@ -134,6 +156,19 @@ mod tests {
     const SINGAPORE: Place = Place { latitude: 1.35, longitude: 103.82 };
 
     #[test]
+    fn a_line_holds_back_for_a_while_and_a_slow_one_takes_longer() {
+        let mut net = Net::new(&[DUBLIN, SINGAPORE], fastrand::Rng::with_seed(1));
+        let delay = net.delay(0, 1);
+        net.hold(0, 1, 500);
+        net.hold(0, 1, 300);
+        assert_eq!(net.held_until(499, 0, 1), Some(500));
+        assert_eq!((net.held_until(500, 0, 1), net.held_until(1, 1, 0)), (None, None));
+        assert!(net.is_cut(499, 0, 1) && !net.passes(499, 1, 0) && net.passes(500, 1, 0));
+        *net.extra(0, 1) += 7;
+        assert_eq!(net.carry(1_000, 0, 1), [Some(1_007 + delay), None]);
+    }
+
+    #[test]
     fn a_line_is_as_slow_as_its_distance_and_keeps_the_order() {
         let mut net = Net::new(&[DUBLIN, SINGAPORE], fastrand::Rng::with_seed(1));
         let delay = net.delay(0, 1);
@@ -148,6 +183,6 @@ mod tests {
         }
         net.set_cut(0, 1, true);
         assert_eq!(net.carry(0, 0, 1), [None, None]);
-        assert!(net.carry(0, 1, 0)[0].is_some() && !net.passes(0, 1));
+        assert!(net.carry(0, 1, 0)[0].is_some() && !net.passes(0, 0, 1));
     }
 }

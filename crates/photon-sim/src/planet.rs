@@ -7,18 +7,18 @@ use std::time::Duration;
 use photon_region::{Input, Message, Output, Region, Reply, Ticket};
 use photon_state::StreamId;
 
-use crate::clock::{Clock, MS, Micros, SECOND};
+use crate::clock::{MS, Micros, SECOND};
 use crate::digest::Digest;
-use crate::disk::Disk;
 use crate::faults::{Disks, Fault, Profile, Weather};
 use crate::hearing::Hearing;
-use crate::leaves::Leaves;
+use crate::histories::Histories;
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::net::Net;
 use crate::promises::{Broken, Ledger, Promise, check_append};
 use crate::queue::Queue;
 use crate::run::Report;
+use crate::scheduled::{Besides, Planned};
 use crate::site::{Atlas, Site, pick};
 use crate::trace::{Trace, trace_input, trace_output};
 use crate::verdicts::Verdicts;
@@ -74,6 +74,7 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) weather: Weather,
     pub(crate) crowd: Crowd,
     pub(crate) ledger: Ledger,
+    pub(crate) histories: Histories,
     pub(crate) is_calm: bool,
     pub(crate) report: Report,
     pub(crate) trace: &'a mut Trace<'s>,
@@ -85,41 +86,34 @@ pub(crate) struct Planet<'a, 's> {
     pub(crate) glanced: Option<(Ticket, Reply)>,
     next_ticket: Ticket,
     pub(crate) chaos_ends: Micros,
+    pub(crate) planned: Option<Planned>,
 }
 
 impl<'a, 's> Planet<'a, 's> {
     /// Outputs that one input may cause; a region that gives more never stops.
     const OUTPUTS_MAX: usize = 100_000;
-    /// Inputs of one run; a planet that needs more never comes to rest.
+    /// Inputs of a run of a minute; a planet that needs more never comes to rest.
     const EVENTS_MAX: u64 = 20_000_000;
 
     /// Draws a planet from a seed.
     pub(crate) fn draw(seed: u64, profile: &Profile, trace: &'a mut Trace<'s>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let weather = Weather::draw(&mut rng);
+        let planned = profile.planned.clone();
+        let is_quiet = planned.as_ref().is_some_and(|it| it.besides() == Besides::Nothing);
+        let weather = if is_quiet { Weather::calm() } else { weather };
         let most = (*profile.regions.end()).clamp(2, Atlas::SITES_MAX);
         let least = (*profile.regions.start()).clamp(2, most);
         let spare = (rng.f64().powi(3) * (most - least + 1) as f64) as usize;
-        let atlas = Atlas::draw((least + spare).min(most), &weather, &mut rng);
+        let names = || Atlas::names((least + spare).min(most));
+        let ids = planned.as_ref().map_or_else(names, Planned::regions);
+        let atlas = Atlas::draw(ids, &weather, &mut rng);
         let net = Net::new(&atlas.places, rng.fork());
         let (shortest, longest) = (profile.chaos.start(), profile.chaos.end());
         let chaos = shortest.as_micros() as u64..=longest.as_micros() as u64;
         let chaos_ends = rng.u64(chaos);
-        let site = |site| {
-            let config = atlas.config(site, rng.u64(..), 0);
-            Site {
-                config,
-                machine: None,
-                life: 0,
-                disk: Disk::default(),
-                pages: Leaves::default(),
-                clock: Clock::default(),
-                wanted: Micros::MAX,
-                queued: Micros::MAX,
-                doomed: None,
-                still_until: None,
-            }
-        };
+        let chaos_ends = planned.as_ref().map_or(chaos_ends, Planned::ends);
+        let site = |site| Site::new(atlas.config(site, rng.u64(..), 0));
         let sites: Vec<Site> = (0..atlas.ids.len()).map(site).collect();
         let (mut queue, mut ledger) = (Queue::new(), Ledger::new(profile.disks));
         let mut stage = Stage {
@@ -134,6 +128,9 @@ impl<'a, 's> Planet<'a, 's> {
         };
         let tasks = rng.u32(profile.tasks.clone());
         let crowd = Crowd::draw(&mut stage, tasks, chaos_ends, rng.fork());
+        if !is_quiet {
+            stage.later(2 * SECOND, Turn::Operate(0));
+        }
         let count = sites.len();
         let mut planet = Self {
             now: 0,
@@ -147,6 +144,7 @@ impl<'a, 's> Planet<'a, 's> {
             weather,
             crowd,
             ledger,
+            histories: Histories::default(),
             is_calm: false,
             report: Report { seed, ..Report::default() },
             trace,
@@ -157,6 +155,7 @@ impl<'a, 's> Planet<'a, 's> {
             glanced: None,
             next_ticket: 1,
             chaos_ends,
+            planned,
         };
         planet.net.conditions = planet.weather.conditions();
         planet.begin(profile.disks);
@@ -178,6 +177,7 @@ impl<'a, 's> Planet<'a, 's> {
         }
         self.begin_links();
         self.begin_mishaps(disks);
+        self.begin_schedule();
         self.begin_watching();
     }
 
@@ -190,6 +190,7 @@ impl<'a, 's> Planet<'a, 's> {
         self.calm_down()?;
         self.come_to_rest()?;
         self.audit()?;
+        self.histories.check(&self.sites, &self.ledger, &mut self.report)?;
         (0..self.sites.len()).try_for_each(|here| self.retire_counters(here))?;
         self.report.virtual_time = Duration::from_micros(self.now);
         self.report.digest = self.digest.value();
@@ -199,6 +200,12 @@ impl<'a, 's> Planet<'a, 's> {
         self.report.topology = are_alike.then(|| first.name());
         self.report.tasks = self.crowd.promised();
         Ok(self.report)
+    }
+
+    /// How many inputs there may be: schedules may go on for long.
+    fn events_max(&self) -> u64 {
+        let planned = self.chaos_ends + self.jumps();
+        Self::EVENTS_MAX.saturating_mul(1 + planned / (60 * SECOND))
     }
 
     /// Lets everything happen that is due until a moment.
@@ -211,7 +218,7 @@ impl<'a, 's> Planet<'a, 's> {
             assert!(self.now <= at, "time went back");
             self.now = at;
             self.happen(event)?;
-            Promise::Calm.holds(self.report.events < Self::EVENTS_MAX, || {
+            Promise::Calm.holds(self.report.events < self.events_max(), || {
                 "the run has too many events".to_owned()
             })?;
         }
@@ -318,6 +325,7 @@ impl<'a, 's> Planet<'a, 's> {
             let patience = self.rng.u64(0..SECOND);
             self.queue.put(self.now + patience, Event::Abandon(ticket));
         }
+        self.histories.asked(self.now, &self.atlas, (ticket, site), &command);
         self.pending.insert(ticket, Pending { site, asked });
         self.submit(site, ticket, command)
     }
@@ -386,10 +394,7 @@ impl<'a, 's> Planet<'a, 's> {
                 Ok(())
             }
             Output::Notice(_) => Ok(()),
-            // The disks of this planet keep what they have synced.
-            Output::Halt(why) => {
-                Err(Promise::Acknowledged.broken(format!("{}: {why}", self.atlas.ids[here])))
-            }
+            Output::Halt(why) => self.halt(here, &why),
             Output::Reply(ticket, reply) => {
                 let Some(pending) = self.pending.remove(&ticket) else {
                     return Promise::Contract.holds(self.abandoned.remove(&ticket), || {
@@ -398,6 +403,7 @@ impl<'a, 's> Planet<'a, 's> {
                 };
                 assert_eq!(pending.site, here, "a ticket is known to one region only");
                 self.compare_with_glance(here, ticket, &reply)?;
+                self.histories.answered(self.now, ticket, &reply)?;
                 self.report.replies += 1;
                 self.report.records += u64::from(matches!(reply, Ok(Reply::Data(_))));
                 let (crowd, mut stage) = self.stage();

@@ -49,6 +49,12 @@ impl Planet<'_, '_> {
         session: u32,
         message: Message,
     ) -> Result<(), Broken> {
+        if let Some(until) = self.net.held_until(self.now, from, to) {
+            self.hearing.sent((self.now, until), from, to);
+            self.hearing.disturb(until, from, to);
+            self.queue.put(until, Event::Deliver { from, to, session, message });
+            return Ok(());
+        }
         let is_late = self.net.pair(from, to).session != session;
         let is_beat = matches!(message, Message::Beat(_));
         if !*self.net.linked(to, from) || is_late && self.rng.bool() {

@@ -1,7 +1,7 @@
 //! The promises, and what has been seen that must stay true.
 //! Must not change the world: it looks, remembers and complains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use photon_region::{
 use photon_state::{Op, StreamId};
 
 use crate::digest::Digest;
+use crate::disk::Disk;
 use crate::faults::Disks;
 use crate::records::{CANARY, placement_of};
 use crate::site::{Atlas, Site};
@@ -33,7 +34,7 @@ pub enum Promise {
     Detection,
     /// A quota is never overspent.
     Quota,
-    /// Of conditional writes of one record, each has seen all that were done before.
+    /// What the home of a thing answers is as if all was asked one after the other.
     Linearizable,
     /// 10: the same seed gives the same run.
     SameSeed,
@@ -59,7 +60,7 @@ impl fmt::Display for Promise {
                 "promise 6: a lost region is noticed in time, a healthy one is not judged down"
             }
             Self::Quota => "a quota is never overspent",
-            Self::Linearizable => "conditional writes of a record are done one after the other",
+            Self::Linearizable => "a home answers as if all was asked one after the other",
             Self::SameSeed => "promise 10: the same seed gives the same run",
             Self::Calm => "calm: without faults every task ends and all regions agree",
             Self::Contract => "contract: a region keeps to its contract with the shell",
@@ -108,15 +109,20 @@ pub(crate) struct Known {
 /// What has been seen and must stay true.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    disks: Disks,
+    pub(crate) disks: Disks,
     tasks: BTreeMap<TaskId, Known>,
+    /// Tasks that were acknowledged at quorum.
+    pub(crate) at_quorum: BTreeSet<TaskId>,
     /// Where each agent may be known, one bit for each site.
     agents: BTreeMap<AgentName, u32>,
+    /// The disks that were lost, each with its site.
+    pub(crate) lost: Vec<(usize, Disk)>,
 }
 
 impl Ledger {
     pub(crate) fn new(disks: Disks) -> Self {
-        Self { disks, tasks: BTreeMap::new(), agents: BTreeMap::new() }
+        let (tasks, agents) = (BTreeMap::new(), BTreeMap::new());
+        Self { disks, tasks, at_quorum: BTreeSet::new(), agents, lost: Vec::new() }
     }
 
     /// Takes note of where an agent may be known.
@@ -154,15 +160,20 @@ impl Ledger {
         known.acked_by.get_or_insert(here);
     }
 
-    /// Checks that a task would survive the loss of any one region.
-    pub(crate) fn is_at_quorum(&self, sites: &[Site], task: TaskId) -> Result<(), Broken> {
+    /// Checks that a task would survive the loss of any one region. A region whose disk was lost
+    /// counts if it had the task: it said so, and nobody can know yet that it has it no more.
+    pub(crate) fn is_at_quorum(&mut self, sites: &[Site], task: TaskId) -> Result<(), Broken> {
         let members = self.tasks.get(&task).map_or(0, |known| known.members);
         let is_member = |(site, _): &(usize, &Site)| members >> site & 1 == 1;
         let all = sites.iter().enumerate().filter(is_member);
         // It may have come in a peer's state rather than as an op.
         let knows = |it: &Site| it.machine.as_ref().is_none_or(|it| it.knows_task(task));
         let has = |it: &Site| it.disk.has_synced_event(task, 1) || knows(it);
-        let held = all.filter(|(_, it)| has(it)).count();
+        let disks = sites.iter().map(|it| &it.disk).chain(self.lost.iter().map(|(_, it)| it));
+        let op = disks.into_iter().find_map(|it| it.submission(task));
+        let had = |site| op.is_some_and(|(stream, seq)| self.had_synced(site, &stream, seq));
+        let held = all.filter(|(site, it)| has(it) || had(*site)).count();
+        self.at_quorum.insert(task);
         Promise::Acknowledged.holds(members.count_ones() as usize / 2 < held, || {
             format!("task {task} was acknowledged at quorum, and only {held} regions have it")
         })

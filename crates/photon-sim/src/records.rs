@@ -99,8 +99,6 @@ pub(crate) enum Step {
     /// Reads a seat, and takes it if nobody else has meanwhile.
     ReadSeat {
         key: u8,
-        /// The highest number that was taken before the read began.
-        taken: u64,
     },
     TakeSeat {
         key: u8,
@@ -165,10 +163,10 @@ pub(crate) struct Scribes {
     pub(crate) generations: BTreeMap<u32, u32>,
     pub(crate) quotas: BTreeMap<u8, Quota>,
     pub(crate) elements: Vec<Element>,
-    /// The numbers as which each seat was taken.
-    pub(crate) seats: BTreeMap<u8, BTreeSet<u64>>,
     /// The ops that were acknowledged.
     pub(crate) acked: BTreeSet<(StreamId, u64)>,
+    /// Those of them that were to be in a majority at least.
+    pub(crate) at_quorum: BTreeSet<(StreamId, u64)>,
 }
 
 pub(crate) fn spec_of<'a>(atlas: &'a Atlas, name: &str) -> &'a DatasetSpec {
@@ -339,12 +337,7 @@ impl Scribes {
             }
             Role::Sitter { seat } => match seat {
                 Some((key, number, _)) => Step::TakeSeat { key: *key, number: *number + 1 },
-                None => {
-                    let key = rng.u8(0..2);
-                    let taken = self.seats.get(&key).and_then(|it| it.last().copied());
-                    let taken = taken.unwrap_or(0);
-                    Step::ReadSeat { key, taken }
-                }
+                None => Step::ReadSeat { key: rng.u8(0..2) },
             },
             Role::Keeper => [Step::PutSecret, Step::ReadSecret][rng.usize(0..2)].clone(),
             Role::Watcher { .. } => Step::Watch,
@@ -430,7 +423,7 @@ impl Scribes {
                 level = ReadLevel::Causal;
                 ("notes", format!("x{author}.{generation}"))
             }
-            (Step::ReadSeat { key, .. }, _) => {
+            (Step::ReadSeat { key }, _) => {
                 level = ReadLevel::Linearizable;
                 ("seats", format!("s{key}"))
             }

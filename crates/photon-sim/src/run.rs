@@ -75,6 +75,16 @@ pub struct Report {
     pub purged: u64,
     /// Pages of records that had no room in memory.
     pub laid_away: u64,
+    /// Answers of homes that fit one order, as if each thing was asked one after the other.
+    pub ordered: u64,
+    /// Those of them about tasks that may have been set back, as a home was lost.
+    pub loosely: u64,
+    /// Histories for which no order was found, and none ruled out, within a bounded time.
+    pub unjudged: u64,
+    /// Ops that disks had said to be durable, and lost.
+    pub untrue: u64,
+    /// Regions that found that their logs had gone back, and stopped.
+    pub halts: u64,
     /// Reads from the log, for peers that were far behind.
     pub fetched: u64,
     /// Leases that lapsed.
@@ -91,6 +101,7 @@ impl fmt::Display for Report {
         let Self { lapsed, stale, records, truncated, transfers, compared, .. } = self;
         let Self { received, repeated, helped, moved, purged, laid_away, noticed, stalls, .. } =
             self;
+        let Self { ordered, loosely, unjudged, untrue, halts, .. } = self;
         let topology = self.topology.unwrap_or("mixed topologies");
         let seconds = self.virtual_time.as_secs_f64();
         write!(
@@ -102,6 +113,8 @@ impl fmt::Display for Report {
              {compared} times compared, \
              {lapsed} leases lapsed, {stale} stale, {lost} messages lost, {received} ops received, \
              {repeated} of them twice, {helped} times helped, {laid_away} pages written, \
+             {ordered} answers of homes in order ({loosely} loosely), \
+             {unjudged} histories unjudged, {untrue} ops untrue, {halts} halts, \
              digest {digest:016x}"
         )
     }

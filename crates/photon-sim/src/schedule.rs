@@ -41,6 +41,9 @@ pub enum Harm {
     ClockJump(RegionId, i64),
     /// The disk of a region has no room.
     DiskFull(RegionId),
+    /// The disk of a region says that it has written what it has not: a power cut takes it back.
+    /// Only an imagined disk can be made to.
+    LyingDisk(RegionId),
 }
 
 /// A fault with its time.
@@ -119,6 +122,14 @@ pub enum ScheduleProblem {
     NobodyLeft,
 }
 
+impl ScheduleProblem {
+    /// Whether it is a name that nothing has.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::UnknownRegion { .. })
+    }
+}
+
 impl Harm {
     /// Returns the name of its kind, as files and commands have it.
     #[must_use]
@@ -130,6 +141,7 @@ impl Harm {
             Self::SlowLink(..) => "slow-link",
             Self::ClockJump(..) => "clock-jump",
             Self::DiskFull(_) => "disk-full",
+            Self::LyingDisk(_) => "lying-disk",
         }
     }
 
@@ -141,10 +153,18 @@ impl Harm {
             | Self::StallRegion(region)
             | Self::ClockJump(region, _)
             | Self::DiskFull(region)
+            | Self::LyingDisk(region)
             | Self::Partition(Paths::Of(region), _)
             | Self::SlowLink(Paths::Of(region), ..) => Some(*region),
             Self::Partition(Paths::Between(_), _) | Self::SlowLink(Paths::Between(_), ..) => None,
         }
+    }
+
+    /// Returns all regions that it names.
+    #[must_use]
+    pub fn regions(&self) -> BTreeSet<RegionId> {
+        let named = self.pairs().iter().flat_map(|(a, b)| [*a, *b]);
+        named.chain(self.region()).collect()
     }
 
     fn pairs(&self) -> &[(RegionId, RegionId)] {
@@ -156,8 +176,15 @@ impl Harm {
             | Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => &[],
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => &[],
         }
+    }
+
+    /// Whether processes can suffer it: what cannot be made on purpose is for the simulator only.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        !matches!(self, Self::LyingDisk(_))
     }
 
     /// Returns the region that does nothing while it lasts.
@@ -165,9 +192,11 @@ impl Harm {
     pub fn downs(&self) -> Option<RegionId> {
         match self {
             Self::KillRegion(region) | Self::StallRegion(region) => Some(*region),
-            Self::Partition(..) | Self::SlowLink(..) | Self::ClockJump(..) | Self::DiskFull(_) => {
-                None
-            }
+            Self::Partition(..)
+            | Self::SlowLink(..)
+            | Self::ClockJump(..)
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => None,
         }
     }
 
@@ -181,7 +210,8 @@ impl Harm {
             Self::Partition(Paths::Between(_), _)
             | Self::SlowLink(..)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => None,
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => None,
         }
     }
 
@@ -195,7 +225,8 @@ impl Harm {
             Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::ClockJump(..)
-            | Self::DiskFull(_) => BTreeSet::new(),
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => BTreeSet::new(),
         }
     }
 
@@ -208,8 +239,7 @@ impl Harm {
         if pairs.is_empty() && self.region().is_none() {
             return Err(ScheduleProblem::NoPath);
         }
-        let named = pairs.iter().flat_map(|(a, b)| [*a, *b]);
-        if let Some(region) = named.chain(self.region()).find(|it| !regions.contains(it)) {
+        if let Some(region) = self.regions().into_iter().find(|it| !regions.contains(it)) {
             let known: Vec<_> = regions.iter().map(RegionId::as_str).collect();
             return Err(ScheduleProblem::UnknownRegion { region, known: known.join(", ") });
         }
@@ -222,7 +252,8 @@ impl Harm {
             Self::KillRegion(_)
             | Self::StallRegion(_)
             | Self::Partition(..)
-            | Self::DiskFull(_) => Ok(()),
+            | Self::DiskFull(_)
+            | Self::LyingDisk(_) => Ok(()),
         }
     }
 }
@@ -269,6 +300,7 @@ impl fmt::Display for Harm {
                 write!(f, "the clock of {region} is {by_ms:+} ms off")
             }
             Self::DiskFull(region) => write!(f, "the disk of {region} is full"),
+            Self::LyingDisk(region) => write!(f, "the disk of {region} lies"),
         }
     }
 }

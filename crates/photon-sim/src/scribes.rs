@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use photon_region::Refusal;
 use photon_region::data::{Content, DataRefusal, DataReply, Shown, WriteLevel, Written};
 use photon_state::crdt::{Shape, Value};
-use photon_state::{Dataset, Key, PlacementId, Record, Seen};
+use photon_state::{Dataset, Key, PlacementId, Record, Seen, StreamId};
 
 use crate::clock::{MS, SECOND};
-use crate::promises::{Broken, Promise};
+use crate::promises::{Broken, Ledger, Promise};
 use crate::records::{Role, Scribes, Step, number_of, placement_of, turn};
 use crate::site::{Atlas, Site};
 use crate::workload::Stage;
@@ -116,14 +116,19 @@ impl Scribes {
         let marks = written.session.iter().filter(|(stream, seq)| old.of(stream) < *seq);
         for (stream, seq) in marks {
             self.acked.insert((*stream, seq));
+            if level != WriteLevel::Eventual {
+                self.at_quorum.insert((*stream, seq));
+            }
             let members = stage.atlas.members(stream.placement);
             let has = |site: &usize| {
-                members >> site & 1 == 1 && stage.sites[*site].disk.has_synced(stream, seq)
+                let disk = &stage.sites[*site].disk;
+                let is_there =
+                    disk.has_synced(stream, seq) || stage.ledger.had_synced(*site, stream, seq);
+                members >> site & 1 == 1 && is_there
             };
             let durable_in = (0..stage.sites.len()).filter(has).count();
             let needed = level.needs(members.count_ones() as usize);
-            let is_kept = needed <= durable_in || !stage.ledger.is_strict();
-            Promise::Acknowledged.holds(is_kept, || {
+            Promise::Acknowledged.holds(needed <= durable_in, || {
                 format!(
                     "{stream:?} {seq} was acknowledged at {}, and is durable in {durable_in}",
                     level.as_str()
@@ -150,12 +155,6 @@ impl Scribes {
                 self.elements[*it as usize].added = true;
             }
             (Step::RemoveElement(it), _) => self.elements[*it as usize].removed = true,
-            (Step::TakeSeat { key, number }, _) => {
-                let is_first = self.seats.entry(*key).or_default().insert(*number);
-                Promise::Linearizable.holds(is_first || !stage.ledger.is_strict(), || {
-                    format!("seat {key} was taken as {number} twice")
-                })?;
-            }
             _ => {}
         }
         Ok(())
@@ -198,11 +197,8 @@ impl Scribes {
                 })?;
                 floor[0] = found;
             }
-            (Step::ReadSeat { key, taken }, Role::Sitter { seat }) => {
+            (Step::ReadSeat { key }, Role::Sitter { seat }) => {
                 let (found, print) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
-                Promise::Linearizable.holds(*taken <= found, || {
-                    format!("{name} read {found} of seat {key}, which was taken as {taken} before")
-                })?;
                 *seat = Some((*key, found, print));
             }
             (Step::ReadSecret, _) => {
@@ -263,14 +259,7 @@ impl Scribes {
 
     /// Compares what the regions hold at the end with what was promised.
     pub(crate) fn audit(&self, atlas: &Atlas, sites: &[Site]) -> Result<(), Broken> {
-        for (stream, seq) in &self.acked {
-            for here in members(atlas, stream.placement) {
-                let seen = sites[here].machine.as_ref().map(|it| it.store().seen().of(stream));
-                Promise::Acknowledged.holds(seen.is_some_and(|it| *seq <= it), || {
-                    format!("{} lacks {stream:?} {seq}, which was promised", atlas.ids[here])
-                })?;
-            }
-        }
+        self.acked.iter().try_for_each(|it| is_everywhere(atlas, sites, it))?;
         for (key, quota) in &self.quotas {
             let least = i128::from(quota.granted) - i128::from(quota.spent_tried);
             let most = i128::from(quota.granted_tried) - i128::from(quota.spent);
@@ -304,6 +293,22 @@ impl Scribes {
             }
         }
         self.audit_watchers(atlas, sites)
+    }
+
+    /// All have what no lost disk may have taken along: what was acknowledged at quorum in several
+    /// regions, or by one that has lost nothing.
+    pub(crate) fn audit_after_loss(
+        &self,
+        atlas: &Atlas,
+        sites: &[Site],
+        ledger: &Ledger,
+    ) -> Result<(), Broken> {
+        let is_lost = |it: &StreamId| ledger.has_lost(atlas.site(it.origin));
+        let is_shared = |it: &StreamId| 1 < atlas.members(it.placement).count_ones();
+        let safe = |it: &&(StreamId, u64)| {
+            !is_lost(&it.0) || is_shared(&it.0) && self.at_quorum.contains(*it)
+        };
+        self.acked.iter().filter(safe).try_for_each(|it| is_everywhere(atlas, sites, it))
     }
 
     /// Watchers have heard of every change after their start, of each once.
@@ -340,6 +345,20 @@ impl Scribes {
         }
         Ok(())
     }
+}
+
+/// Every member of a placement has seen an op of it.
+fn is_everywhere(
+    atlas: &Atlas,
+    sites: &[Site],
+    (stream, seq): &(StreamId, u64),
+) -> Result<(), Broken> {
+    members(atlas, stream.placement).try_for_each(|here| {
+        let seen = sites[here].machine.as_ref().map(|it| it.store().seen().of(stream));
+        Promise::Acknowledged.holds(seen.is_some_and(|it| *seq <= it), || {
+            format!("{} lacks {stream:?} {seq}, which was promised", atlas.ids[here])
+        })
+    })
 }
 
 /// What is shown is durable somewhere, so that no crash takes it back.

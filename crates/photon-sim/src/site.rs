@@ -34,6 +34,30 @@ pub(crate) struct Site {
     pub(crate) doomed: Option<u32>,
     /// Until when its process stands still, if it does.
     pub(crate) still_until: Option<Micros>,
+    /// Until when the schedule keeps it from living.
+    pub(crate) down_until: Micros,
+    /// How many faults of the schedule leave its disk no room.
+    pub(crate) fillings: u32,
+}
+
+impl Site {
+    /// Makes a region that is yet to begin its first life.
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            machine: None,
+            life: 0,
+            disk: Disk::default(),
+            pages: Leaves::default(),
+            clock: Clock::default(),
+            wanted: Micros::MAX,
+            queued: Micros::MAX,
+            doomed: None,
+            still_until: None,
+            down_until: 0,
+            fillings: 0,
+        }
+    }
 }
 
 /// The names and places of all regions; a site is an index into them.
@@ -60,10 +84,15 @@ impl Atlas {
         "tundra",
     ];
 
-    /// Draws a planet.
-    pub(crate) fn draw(count: usize, weather: &Weather, rng: &mut fastrand::Rng) -> Self {
+    /// Returns so many names of regions.
+    pub(crate) fn names(count: usize) -> Vec<RegionId> {
         let name = |text: &&str| RegionId::try_from(*text).expect("a constant that parses");
-        let ids: Vec<RegionId> = Self::NAMES[..count].iter().map(name).collect();
+        Self::NAMES[..count].iter().map(name).collect()
+    }
+
+    /// Draws a planet of regions, which are in the order of their names.
+    pub(crate) fn draw(ids: Vec<RegionId>, weather: &Weather, rng: &mut fastrand::Rng) -> Self {
+        let count = ids.len();
         let places = ids.iter().map(|_| Place {
             latitude: -55.0 + 125.0 * rng.f64(),
             longitude: -180.0 + 360.0 * rng.f64(),

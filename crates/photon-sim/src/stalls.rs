@@ -19,7 +19,16 @@ impl Planet<'_, '_> {
         let (least, most) = Self::STALL_MS;
         let most = most[self.rng.usize(0..most.len())];
         let until = self.now + self.rng.u64(least * MS..=most * MS);
-        self.sites[here].still_until = Some(until);
+        self.stand_still(here, until);
+    }
+
+    /// Lets a process that lives stand still until then.
+    pub(crate) fn stand_still(&mut self, here: usize, until: Micros) {
+        let site = &mut self.sites[here];
+        if site.machine.is_none() {
+            return;
+        }
+        site.still_until = site.still_until.max(Some(until));
         self.report.stalls += 1;
         self.disturb_all(here);
         // It comes before all that will have waited.
@@ -29,7 +38,10 @@ impl Planet<'_, '_> {
 
     /// Lets a process go on.
     pub(crate) fn go_on(&mut self, here: usize, life: u32) {
-        if self.sites[here].life == life && self.sites[here].still_until.take().is_some() {
+        let site = &mut self.sites[here];
+        let is_over = site.still_until.is_some_and(|it| it <= self.now);
+        if site.life == life && is_over {
+            site.still_until = None;
             self.hearing.rouse(self.now, here);
             self.disturb_all(here);
         }
@@ -59,7 +71,8 @@ impl Planet<'_, '_> {
                 | Mishap::Mend(_)
                 | Mishap::Flicker { .. }
                 | Mishap::GoOn { .. }
-                | Mishap::LoseDisk,
+                | Mishap::LoseDisk
+                | Mishap::Scheduled { .. },
             )
             | Event::Turn(_)
             | Event::Watch => return None,

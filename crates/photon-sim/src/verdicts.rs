@@ -122,7 +122,8 @@ impl Planet<'_, '_> {
                 let is_session = *self.net.linked(from, to) && *self.net.linked(to, from);
                 if !both_live || !is_session {
                     self.hearing.part(now, from, to);
-                } else if self.net.is_cut(from, to) || self.is_still(from) || self.is_still(to) {
+                } else if self.net.is_cut(now, from, to) || self.is_still(from) || self.is_still(to)
+                {
                     self.hearing.disturb(now, from, to);
                 }
                 self.hearing.look(now, from, to);

@@ -184,7 +184,6 @@ impl Crowd {
             stage.later(crowd.rng.u64(0..SECOND), Turn::Browse);
         }
         stage.later(SECOND, Turn::Wander);
-        stage.later(2 * SECOND, Turn::Operate(0));
         crowd
     }
 

@@ -5,7 +5,8 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 12] = [
+const ONCE_BROKEN: [(u64, &str); 13] = [
+    (141, "a conditional write was refused by what the home had not written down, and then lost"),
     (783, "a leader that voted no more was removed, and was heard for ever"),
     (518, "a task that another region had accepted, whose answer was lost, was accepted again"),
     (78, "a task that came in a state counted as known to those who had what was seen before"),
@@ -21,8 +22,10 @@ const ONCE_BROKEN: [(u64, &str); 12] = [
 ];
 
 /// The same for planets that lose disks.
-const ONCE_BROKEN_BY_LOSS: [(u64, &str); 1] =
-    [(191, "a peer that lacked what came first was taken for a slow one")];
+const ONCE_BROKEN_BY_LOSS: [(u64, &str); 2] = [
+    (191, "a peer that lacked what came first was taken for a slow one"),
+    (78, "a disk that was lost after it had been counted was held against the quorum"),
+];
 
 /// What is broken when homes do not follow each other in good order.
 const FAILOVER: [Promise; 5] =
@@ -103,6 +106,9 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(1_000 < sum(|it| it.compared));
     assert!(20 < sum(|it| it.moved));
     assert!(0 < sum(|it| it.purged));
+    assert!(30_000 < sum(|it| it.ordered));
+    assert!(sum(|it| it.loosely) < 1_000, "most tasks are never set back");
+    assert_eq!(sum(|it| it.unjudged), 0, "of every history it is known whether it has an order");
 }
 
 #[test]
@@ -189,6 +195,18 @@ fn a_removal_that_is_forgotten_is_found() {
 fn a_relay_outside_the_placement_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::RelayOutside);
     check_planted("RelayOutside", prepare, &[Promise::Residency]);
+}
+
+#[test]
+fn a_conditional_write_that_compares_nothing_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::CompareNothing);
+    check_planted("CompareNothing", prepare, &[Promise::Linearizable]);
+}
+
+#[test]
+fn a_linearizable_read_that_does_not_ask_the_home_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::ReadAnywhere);
+    check_planted("ReadAnywhere", prepare, &[Promise::Linearizable]);
 }
 
 #[test]

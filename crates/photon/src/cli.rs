@@ -358,7 +358,9 @@ pub enum Token {
 #[command(after_help = "\
 Examples:
   photon simulate --seeds 1000
-  photon simulate --seed 42 --trace")]
+  photon simulate --seed 42 --trace
+  photon simulate --schedule docs/schedules/failover.toml --seeds 20
+  photon simulate --schedule faults.toml --regions us-east-1,eu-west-1,ap-southeast-1 --seed 7")]
 pub struct Simulate {
     /// How many seeds to try, from 0
     #[arg(long, default_value_t = 100, conflicts_with = "seed")]
@@ -372,6 +374,15 @@ pub struct Simulate {
     /// How many seeds to try at once [default: one for each processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
+    /// Make the faults of this file instead of those of the seeds; docs/drills.md explains it
+    #[arg(long, value_name = "FILE")]
+    pub schedule: Option<PathBuf>,
+    /// The regions of the planet [default: those that the schedule names, and three at least]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "schedule")]
+    pub regions: Vec<RegionId>,
+    /// Let the seeds make their faults, too
+    #[arg(long, requires = "schedule")]
+    pub faults: bool,
 }
 
 /// What `photon completions` may be told.

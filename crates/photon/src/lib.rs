@@ -12,6 +12,7 @@ mod drill;
 pub mod exit;
 mod nearest;
 pub mod output;
+mod schedule;
 mod signals;
 pub mod sse;
 mod up;

@@ -48,7 +48,10 @@ impl Region {
         self.check_guest(look.ticket, &spec, placement)?;
         let mut from = self.answers_for(&spec, placement)?;
         let level = how.level.unwrap_or(spec.read_level);
-        if level == ReadLevel::Linearizable {
+        let must_ask_home = level == ReadLevel::Linearizable;
+        #[cfg(feature = "planted-bugs")]
+        let must_ask_home = must_ask_home && self.planted != Some(crate::PlantedBug::ReadAnywhere);
+        if must_ask_home {
             from = self.home_of_record(&spec, placement, key);
         }
         if from != self.config.region {

@@ -7,13 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use photon_sim::{Failure, Profile, Report};
+use photon_sim::{Besides, Failure, Planned, Profile, Report};
 use serde::Serialize;
 
 use super::show;
 use crate::cli::Simulate;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::output::{Output, Tone};
+use crate::schedule;
 
 /// How often people see how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -74,28 +75,44 @@ impl Sums {
 
 pub(super) fn run(options: &Simulate, output: Output) -> Result<Exit> {
     name_seed_in_panics();
-    match options.seed {
-        Some(seed) if options.trace => trace(seed, output),
-        Some(seed) => many(seed..seed.saturating_add(1), 1, output),
+    let profile = profile(options)?;
+    let shown = match options.seed {
+        Some(seed) if options.trace => trace(seed, &profile, output),
+        Some(seed) => many(seed..seed.saturating_add(1), &profile, 1, output),
         None => {
             let jobs = options.jobs.map_or_else(
                 || thread::available_parallelism().map_or(1, usize::from),
                 usize::from,
             );
-            many(0..options.seeds, jobs, output)
+            many(0..options.seeds, &profile, jobs, output)
         }
+    };
+    if let (Ok(Exit::Failed), Some(path)) = (&shown, &options.schedule) {
+        output.remark(&format!("it takes the same --schedule {} to see it again", path.display()));
     }
+    shown
+}
+
+/// Makes the kind of world that the user asked for.
+fn profile(options: &Simulate) -> Result<Profile> {
+    let Some(path) = &options.schedule else { return Ok(Profile::default()) };
+    let faults = schedule::read(path)?;
+    let regions = options.regions.iter().copied().collect();
+    let besides = if options.faults { Besides::Faults } else { Besides::Nothing };
+    let planned = Planned::new(faults, regions, besides);
+    let planned = planned.map_err(|it| UsageError(format!("{}, {it}", path.display())))?;
+    Ok(Profile::of(planned))
 }
 
 /// Shows all that happens under one seed.
-fn trace(seed: u64, output: Output) -> Result<Exit> {
+fn trace(seed: u64, profile: &Profile, output: Output) -> Result<Exit> {
     let mut printed = Ok(());
     let mut print = |line: &str| {
         if printed.is_ok() {
             printed = output.line(line);
         }
     };
-    let outcome = photon_sim::run_traced(seed, &Profile::default(), &mut print);
+    let outcome = photon_sim::run_traced(seed, profile, &mut print);
     printed?;
     match outcome {
         Ok(report) => {
@@ -107,7 +124,12 @@ fn trace(seed: u64, output: Output) -> Result<Exit> {
 }
 
 /// Runs every seed, until one breaks a promise.
-fn many(seeds: std::ops::Range<u64>, jobs: usize, output: Output) -> Result<Exit> {
+fn many(
+    seeds: std::ops::Range<u64>,
+    profile: &Profile,
+    jobs: usize,
+    output: Output,
+) -> Result<Exit> {
     let began = Instant::now();
     let (sums, next) = (Sums::default(), AtomicU64::new(seeds.start));
     let (broken, is_over) = (Mutex::new(None::<Failure>), AtomicBool::new(false));
@@ -117,7 +139,7 @@ fn many(seeds: std::ops::Range<u64>, jobs: usize, output: Output) -> Result<Exit
             if seeds.end <= seed {
                 return;
             }
-            match photon_sim::run(seed, &Profile::default()) {
+            match photon_sim::run(seed, profile) {
                 Ok(report) => sums.add(&report),
                 Err(failure) => {
                     is_over.store(true, Ordering::Relaxed);

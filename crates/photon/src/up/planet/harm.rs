@@ -65,7 +65,8 @@ impl Harms {
                 | Harm::KillRegion(_)
                 | Harm::StallRegion(_)
                 | Harm::Partition(..)
-                | Harm::SlowLink(..) => {}
+                | Harm::SlowLink(..)
+                | Harm::LyingDisk(_) => {}
             }
         }
         file
@@ -84,7 +85,8 @@ impl Harms {
                     Harm::KillRegion(_)
                     | Harm::StallRegion(_)
                     | Harm::ClockJump(..)
-                    | Harm::DiskFull(_) => {}
+                    | Harm::DiskFull(_)
+                    | Harm::LyingDisk(_) => {}
                 }
             }
         }
@@ -106,6 +108,9 @@ impl Planet {
         }
         if lasts.is_some_and(|it| LASTS_MAX < it || it.is_zero()) {
             return refuse("a fault may last 24h at most: say how long with --for".to_owned());
+        }
+        if !harm.is_real() {
+            return refuse(format!("{harm}: that is for `photon simulate` only"));
         }
         let needs_relay = matches!(harm, Harm::Partition(..) | Harm::SlowLink(..));
         if needs_relay && self.harms.paths.is_none() {
@@ -161,6 +166,7 @@ impl Planet {
                     return answer(waiting, Answer::Failed(format!("{error:#}")));
                 }
             }
+            Harm::LyingDisk(_) => unreachable!("it was refused above"),
         }
         answer(waiting, Answer::Done(text));
     }
@@ -196,7 +202,8 @@ impl Planet {
             | Harm::Partition(..)
             | Harm::SlowLink(..)
             | Harm::ClockJump(..)
-            | Harm::DiskFull(_) => self.heal(&harm),
+            | Harm::DiskFull(_)
+            | Harm::LyingDisk(_) => self.heal(&harm),
         }
     }
 
@@ -210,6 +217,7 @@ impl Planet {
                     self.report.remark(&format!("{error:#}"));
                 }
             }
+            Harm::LyingDisk(_) => unreachable!("it never began"),
         }
         self.report.fault(Change::Healed, &harm.to_string());
     }
@@ -248,7 +256,8 @@ impl Planet {
                 | Harm::Partition(..)
                 | Harm::SlowLink(..)
                 | Harm::ClockJump(..)
-                | Harm::DiskFull(_) => self.heal(&harm),
+                | Harm::DiskFull(_)
+                | Harm::LyingDisk(_) => self.heal(&harm),
             }
         }
     }
@@ -308,16 +317,7 @@ impl Planet {
 /// Answers that a fault cannot be; of a region that is not there, that it was not found.
 fn cannot_be(problem: &ScheduleProblem) -> Answer {
     let text = problem.to_string();
-    match problem {
-        ScheduleProblem::UnknownRegion { .. } => Answer::NotFound(text),
-        ScheduleProblem::Count { .. }
-        | ScheduleProblem::Loop(_)
-        | ScheduleProblem::NoPath
-        | ScheduleProblem::OutOfBounds { .. }
-        | ScheduleProblem::Jump
-        | ScheduleProblem::StillDown { .. }
-        | ScheduleProblem::NobodyLeft => Answer::Refused(text),
-    }
+    if problem.is_unknown() { Answer::NotFound(text) } else { Answer::Refused(text) }
 }
 
 /// Reads names of regions; a name that cannot be one is not found.

@@ -1,0 +1,454 @@
+//! A task as its home decides about it: claimed under greater and greater tokens, told of in
+//! numbered notes, ended once; each event has the next generation.
+//! Must not know who works on it, nor where its home is.
+//!
+//! The home does things by itself: it gives the task to workers, takes it away, and gives it up.
+//! Such events show in the next answer, by the generation and the token. A home that is lost may
+//! take with it what it had not passed on, so that the next one goes on from before: whoever checks
+//! says how often that may have been, and a task that was never set back is held to all of it.
+
+use std::fmt;
+
+use photon_region::{AtHome, TaskState, Token};
+
+use super::Model;
+
+/// A task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// How often a home was lost that may not have passed on all that it had answered.
+    pub(crate) setbacks: u32,
+}
+
+/// What the home of a task is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TaskAsk {
+    Heartbeat(Token),
+    /// The worker tells notes: the first number and the last.
+    Note(Token, u64, u64),
+    Finish(Token, TaskState),
+    Decline(Token),
+    Cancel,
+}
+
+/// What the home of a task answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TaskSaid {
+    /// It was done, and this is where the task stands.
+    Stands(TaskState, u64),
+    /// The task has ended before.
+    Ended(TaskState),
+    /// Another token is in force, or none.
+    Stale(Option<Token>),
+    /// Notes are missing before those that were told: this is the one that is due.
+    Gap(u64),
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Standing {
+    /// The least generation that it may have.
+    generation: u64,
+    /// Whether it has just that, as long as the token is the same.
+    is_exact: bool,
+    /// The least token that may be in force, or come into force.
+    token: Token,
+    /// Whether that one was in force already.
+    is_held: bool,
+    /// How many notes were told under it, if that is known.
+    notes: Option<u64>,
+    end: End,
+    /// How often it may yet be set back.
+    setbacks: u32,
+    /// Whether it was set back.
+    is_set_back: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    /// It has not ended.
+    None,
+    /// It has, under the generation that is known, if it is exact.
+    As(TaskState),
+    /// Nothing is known.
+    Unknown,
+}
+
+impl TaskAsk {
+    /// Returns what is asked of the home, if it is about a task that is there.
+    pub(crate) fn of(ask: &AtHome) -> Option<Self> {
+        Some(match ask {
+            AtHome::Heartbeat(claim) => Self::Heartbeat(claim.token),
+            AtHome::Note { claim, first, notes } => {
+                Self::Note(claim.token, *first, first + notes.len() as u64 - 1)
+            }
+            AtHome::Finish { claim, outcome, .. } => Self::Finish(claim.token, outcome.state()),
+            AtHome::Decline(claim) => Self::Decline(claim.token),
+            AtHome::Cancel { .. } => Self::Cancel,
+            AtHome::Submit { .. } => return None,
+        })
+    }
+}
+
+impl Standing {
+    /// Of a task that was set back, nothing is known but that it can be set back less often.
+    fn set_back(self) -> Option<Self> {
+        let setbacks = self.setbacks.checked_sub(1)?;
+        Some(Self {
+            generation: 0,
+            is_exact: false,
+            token: Token(0),
+            is_held: false,
+            notes: None,
+            end: End::Unknown,
+            setbacks,
+            is_set_back: true,
+        })
+    }
+
+    /// Lets a worker act under a token that is in force.
+    fn under(self, token: Token) -> Option<Self> {
+        let may_go_on = self.end == End::None || self.end == End::Unknown;
+        if token < self.token || !may_go_on {
+            return None;
+        }
+        let end = End::None;
+        if token == self.token && self.is_held {
+            return Some(Self { end, ..self });
+        }
+        // What was told before of a task that was set back is not known.
+        let notes = if self.is_set_back { None } else { Some(0) };
+        let generation = self.generation + 1;
+        Some(Self { generation, is_exact: false, token, is_held: true, notes, end, ..self })
+    }
+
+    /// Takes in a generation that is shown after so many more events.
+    fn at(self, generation: u64, events: u64) -> Option<Self> {
+        let least = self.generation + events;
+        let fits = if self.is_exact { generation == least } else { least <= generation };
+        fits.then_some(Self { generation, is_exact: true, ..self })
+    }
+
+    /// The same where the home may have done more by itself.
+    fn beyond(self, generation: u64, events: u64) -> Option<Self> {
+        let least = self.generation + events;
+        (least <= generation).then_some(Self { generation, is_exact: true, ..self })
+    }
+
+    fn inexact(self) -> Self {
+        Self { is_exact: false, ..self }
+    }
+
+    /// Ends the token that was in force.
+    fn without(self, token: Token) -> Self {
+        let token = self.token.max(Token(token.0 + 1));
+        Self { token, is_held: false, is_exact: false, notes: Some(0), ..self }
+    }
+
+    fn tell(self, first: u64, last: u64) -> Option<(Self, u64)> {
+        let Some(notes) = self.notes else { return Some((Self { is_exact: false, ..self }, 0)) };
+        let is_next = 0 < first && first <= notes + 1;
+        let events = last.saturating_sub(notes);
+        is_next.then_some((Self { notes: Some(notes.max(last)), ..self }, events))
+    }
+
+    fn ended(self, state: TaskState) -> Self {
+        Self { end: End::As(state), ..self }
+    }
+
+    /// It was done, and the task stands so.
+    fn done(self, ask: &TaskAsk, (state, generation): (TaskState, u64)) -> Option<Self> {
+        match *ask {
+            TaskAsk::Heartbeat(token) => {
+                let is_working = state == TaskState::Working;
+                self.under(token).filter(|_| is_working)?.at(generation, 0)
+            }
+            TaskAsk::Note(token, first, last) => {
+                let is_working = state == TaskState::Working;
+                let (told, events) = self.under(token).filter(|_| is_working)?.tell(first, last)?;
+                told.at(generation, events)
+            }
+            TaskAsk::Finish(token, outcome) if state == outcome => {
+                if self.end == End::As(outcome) && self.token <= token {
+                    return self.at(generation, 0);
+                }
+                let ends = self.under(token)?.ended(outcome);
+                match outcome {
+                    // It may have been given up before, after as many attempts as are allowed.
+                    TaskState::Failed => ends.beyond(generation, 1),
+                    TaskState::Submitted
+                    | TaskState::Working
+                    | TaskState::Completed
+                    | TaskState::Canceled
+                    | TaskState::Rejected => ends.at(generation, 1),
+                }
+            }
+            TaskAsk::Decline(token) => {
+                let rests = self.under(token)?.without(token);
+                match state {
+                    TaskState::Submitted => rests.beyond(generation, 1).map(Self::inexact),
+                    // Somebody has it again: that claim is counted once it shows.
+                    TaskState::Working => {
+                        let before = rests.beyond(generation.checked_sub(1)?, 1);
+                        before.map(Self::inexact)
+                    }
+                    TaskState::Failed => rests.ended(state).beyond(generation, 2),
+                    TaskState::Completed | TaskState::Canceled | TaskState::Rejected => None,
+                }
+            }
+            TaskAsk::Cancel if state == TaskState::Canceled => match self.end {
+                End::As(TaskState::Canceled) => self.at(generation, 0),
+                End::As(_) => None,
+                End::None => self.ended(state).beyond(generation, 1),
+                End::Unknown => self.ended(state).beyond(generation, 0),
+            },
+            TaskAsk::Finish(..) | TaskAsk::Cancel => None,
+        }
+    }
+
+    /// The task had ended before.
+    fn was_over(self, ask: &TaskAsk, state: TaskState) -> Option<Self> {
+        let is_last = ask.token().is_none_or(|it| self.token <= it);
+        let after = match self.end {
+            End::As(it) => (it == state).then_some(self),
+            // It was given up, after as many attempts as are allowed.
+            End::None if state == TaskState::Failed => {
+                let generation = self.generation + 1;
+                Some(Self { generation, is_exact: false, ..self.ended(state) })
+            }
+            End::None => None,
+            End::Unknown => Some(self.ended(state)),
+        };
+        after.filter(|_| is_last && state.is_terminal())
+    }
+
+    /// Another token was in force.
+    fn was_stale(self, shown: Token, current: Option<Token>) -> Option<Self> {
+        match (current, self.end) {
+            (None, End::As(_) | End::Unknown) => Some(self),
+            (None, End::None) => {
+                let last = if self.is_held { shown.max(self.token) } else { shown };
+                Some(self.without(last))
+            }
+            (Some(_), End::As(_)) => None,
+            (Some(current), End::None | End::Unknown) => {
+                let is_later = shown < current || self.is_set_back && shown != current;
+                self.under(current).filter(|_| is_later)
+            }
+        }
+    }
+
+    /// Notes were missing.
+    fn had_gap(self, (token, first): (Token, u64), due: u64) -> Option<Self> {
+        let held = self.under(token)?;
+        let fits = held.notes.is_none_or(|it| it + 1 == due) && (first == 0 || due < first);
+        fits.then_some(Self { notes: due.checked_sub(1), ..held })
+    }
+
+    /// It was done, and nobody was told.
+    fn done_unheard(self, ask: &TaskAsk) -> Option<Self> {
+        let (after, events) = match *ask {
+            TaskAsk::Heartbeat(_) => return None,
+            TaskAsk::Note(token, first, last) => self.under(token)?.tell(first, last)?,
+            TaskAsk::Finish(token, outcome) => (self.under(token)?.ended(outcome), 1),
+            TaskAsk::Decline(token) => (self.under(token)?.without(token), 1),
+            TaskAsk::Cancel if matches!(self.end, End::As(_)) => return None,
+            TaskAsk::Cancel => (Self { is_exact: false, ..self.ended(TaskState::Canceled) }, 1),
+        };
+        let generation = after.generation + events;
+        Some(Self { generation, ..after })
+    }
+
+    fn step(self, ask: &TaskAsk, answer: Option<&TaskSaid>) -> Option<Self> {
+        match answer {
+            None => self.done_unheard(ask),
+            Some(TaskSaid::Stands(state, generation)) => self.done(ask, (*state, *generation)),
+            Some(TaskSaid::Ended(state)) => self.was_over(ask, *state),
+            Some(TaskSaid::Stale(current)) => self.was_stale(ask.token()?, *current),
+            Some(TaskSaid::Gap(due)) => {
+                let TaskAsk::Note(token, first, _) = *ask else { return None };
+                self.had_gap((token, first), *due)
+            }
+        }
+    }
+}
+
+impl TaskAsk {
+    fn token(&self) -> Option<Token> {
+        match self {
+            Self::Heartbeat(token)
+            | Self::Note(token, ..)
+            | Self::Finish(token, _)
+            | Self::Decline(token) => Some(*token),
+            Self::Cancel => None,
+        }
+    }
+}
+
+impl Model for Task {
+    type State = Standing;
+    type Ask = TaskAsk;
+    type Answer = TaskSaid;
+
+    fn begin(&self) -> Standing {
+        Standing {
+            generation: 1,
+            is_exact: false,
+            token: Token(0),
+            is_held: false,
+            notes: Some(0),
+            end: End::None,
+            setbacks: self.setbacks,
+            is_set_back: false,
+        }
+    }
+
+    fn step(&self, state: &Standing, ask: &TaskAsk, answer: Option<&TaskSaid>) -> Option<Standing> {
+        // Whatever is told of a task that was just set back may be so: the later, the better.
+        state.step(ask, answer).or_else(|| {
+            answer?;
+            state.set_back()?.step(ask, answer)
+        })
+    }
+
+    /// Each note is an event of its own.
+    fn parts(&self, ask: &TaskAsk) -> Vec<TaskAsk> {
+        match *ask {
+            TaskAsk::Note(token, first, last) => {
+                (first..=last).map(|it| TaskAsk::Note(token, it, it)).collect()
+            }
+            TaskAsk::Heartbeat(_) | TaskAsk::Finish(..) | TaskAsk::Decline(_) | TaskAsk::Cancel => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// A token as people read it: epoch and attempt.
+struct Short(Token);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.epoch(), self.0.attempt())
+    }
+}
+
+impl fmt::Display for TaskAsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Heartbeat(token) => write!(f, "heartbeat under {}", Short(token)),
+            Self::Note(token, first, last) => {
+                write!(f, "notes {first} to {last} under {}", Short(token))
+            }
+            Self::Finish(token, state) => {
+                write!(f, "finish as {} under {}", state.as_str(), Short(token))
+            }
+            Self::Decline(token) => write!(f, "decline under {}", Short(token)),
+            Self::Cancel => f.write_str("cancel"),
+        }
+    }
+}
+
+impl fmt::Display for TaskSaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Stands(state, generation) => {
+                write!(f, "{}, generation {generation}", state.as_str())
+            }
+            Self::Ended(state) => write!(f, "it is {} already", state.as_str()),
+            Self::Stale(Some(token)) => write!(f, "stale, {} is in force", Short(token)),
+            Self::Stale(None) => f.write_str("stale, none is in force"),
+            Self::Gap(due) => write!(f, "note {due} is due"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{History, STEPS_MAX, Searched, search};
+    use super::TaskSaid::{Ended, Gap, Stale, Stands};
+    use super::TaskState::{Canceled, Completed, Failed, Submitted, Working};
+    use super::*;
+
+    const A: Token = Token(1 << 32 | 1);
+    const B: Token = Token(1 << 32 | 2);
+
+    /// Looks for an order of operations that come one after the other.
+    fn check(setbacks: u32, script: &[(TaskAsk, Option<TaskSaid>)], expected: Searched) {
+        let mut history = History::<Task>::default();
+        for (at, (ask, answer)) in (0..).zip(script) {
+            let number = history.asked(at, *ask).unwrap();
+            if let Some(answer) = answer {
+                history.answered(at, number, *answer);
+            }
+        }
+        let model = Task { setbacks };
+        let found = search(&model, &history.calls(&model), STEPS_MAX);
+        assert_eq!(found, expected, "{script:?}");
+    }
+
+    fn beat(token: Token, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
+        (TaskAsk::Heartbeat(token), Some(said))
+    }
+
+    fn note(first: u64, last: u64, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
+        (TaskAsk::Note(A, first, last), Some(said))
+    }
+
+    fn finish(token: Token, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
+        (TaskAsk::Finish(token, Completed), Some(said))
+    }
+
+    #[test]
+    fn every_event_has_the_next_generation() {
+        let end = || finish(A, Stands(Completed, 5));
+        let told = || note(1, 2, Stands(Working, 4));
+        check(0, &[beat(A, Stands(Working, 2)), told(), end()], Searched::Order);
+        check(0, &[told(), note(2, 2, Stands(Working, 4)), end()], Searched::Order);
+        check(0, &[told(), note(2, 3, Stands(Working, 4))], Searched::NoOrder(1));
+        check(0, &[told(), beat(A, Stands(Working, 6))], Searched::NoOrder(1));
+        check(0, &[told(), note(5, 5, Gap(3)), end()], Searched::Order);
+        check(0, &[told(), note(5, 5, Gap(2))], Searched::NoOrder(1));
+        // What was told without an answer counts as soon as something shows it.
+        let unheard = (TaskAsk::Note(A, 3, 3), None);
+        check(0, &[told(), unheard, beat(A, Stands(Working, 4))], Searched::Order);
+        check(0, &[told(), unheard, beat(A, Stands(Working, 5))], Searched::Order);
+        check(0, &[told(), unheard, beat(A, Stands(Working, 6))], Searched::NoOrder(2));
+    }
+
+    #[test]
+    fn a_token_that_was_replaced_is_in_force_no_more() {
+        let (first, second) = (beat(A, Stands(Working, 2)), beat(B, Stands(Working, 4)));
+        check(0, &[first, second, beat(A, Stale(Some(B)))], Searched::Order);
+        check(0, &[first, second, beat(A, Stands(Working, 4))], Searched::NoOrder(2));
+        check(0, &[first, beat(A, Stale(None)), beat(A, Stands(Working, 3))], Searched::NoOrder(2));
+        let decline = (TaskAsk::Decline(A), Some(Stands(Submitted, 3)));
+        check(0, &[decline, beat(B, Stands(Working, 4))], Searched::Order);
+        check(0, &[decline, beat(A, Stands(Working, 3))], Searched::NoOrder(1));
+        check(0, &[first, second, beat(B, Stale(Some(A)))], Searched::NoOrder(2));
+    }
+
+    #[test]
+    fn a_task_ends_once() {
+        let cancel = (TaskAsk::Cancel, Some(Stands(Canceled, 3)));
+        let end = finish(A, Stands(Completed, 3));
+        check(0, &[end, end, (TaskAsk::Cancel, Some(Ended(Completed)))], Searched::Order);
+        check(0, &[end, cancel], Searched::NoOrder(1));
+        check(0, &[cancel, end], Searched::NoOrder(1));
+        check(0, &[cancel, finish(A, Ended(Completed))], Searched::NoOrder(1));
+        check(0, &[beat(A, Stands(Working, 2)), finish(A, Ended(Failed))], Searched::Order);
+        check(0, &[beat(A, Stands(Working, 2)), finish(A, Ended(Canceled))], Searched::NoOrder(1));
+        let unheard = (TaskAsk::Cancel, None);
+        check(0, &[unheard, end, beat(A, Ended(Completed))], Searched::Order);
+        check(0, &[unheard, beat(A, Ended(Canceled)), end], Searched::NoOrder(2));
+    }
+
+    #[test]
+    fn a_lost_home_sets_a_task_back_as_often_as_is_said() {
+        let end = finish(A, Stands(Completed, 3));
+        let again = beat(B, Stands(Working, 3));
+        check(0, &[end, again], Searched::NoOrder(1));
+        check(1, &[end, again, finish(B, Stands(Completed, 4))], Searched::Order);
+        check(1, &[end, again, beat(A, Stands(Working, 3))], Searched::NoOrder(2));
+    }
+}
