@@ -2,7 +2,8 @@
 //! numbered notes, ended once; each event has the next generation.
 //! Must not know who works on it, nor where its home is.
 //!
-//! The home does things by itself: it gives the task to workers, takes it away, and gives it up.
+//! The home does things by itself: it gives the task to workers, takes it away, gives it up, and
+//! lets it give way to another one of the same idempotency key, unless somebody had claimed it.
 //! Such events show in the next answer, by the generation and the token. A home that is lost may
 //! take with it what it had not passed on, so that the next one goes on from before: whoever checks
 //! says how often that may have been, and a task that was never set back is held to all of it.
@@ -206,13 +207,19 @@ impl Standing {
         }
     }
 
+    /// Whether it may have ended because another task stands for it.
+    fn may_give_way(self, state: TaskState) -> bool {
+        state == TaskState::Rejected && self.token == Token(0)
+    }
+
     /// The task had ended before.
     fn was_over(self, ask: &TaskAsk, state: TaskState) -> Option<Self> {
         let is_last = ask.token().is_none_or(|it| self.token <= it);
         let after = match self.end {
             End::As(it) => (it == state).then_some(self),
-            // It was given up, after as many attempts as are allowed.
-            End::None if state == TaskState::Failed => {
+            // It was given up, after as many attempts as are allowed; or it gave way to another one of
+            // the same key, before anybody had claimed it.
+            End::None if state == TaskState::Failed || self.may_give_way(state) => {
                 let generation = self.generation + 1;
                 Some(Self { generation, is_exact: false, ..self.ended(state) })
             }
@@ -367,7 +374,7 @@ impl fmt::Display for TaskSaid {
 mod tests {
     use super::super::{History, STEPS_MAX, Searched, search};
     use super::TaskSaid::{Ended, Gap, Stale, Stands};
-    use super::TaskState::{Canceled, Completed, Failed, Submitted, Working};
+    use super::TaskState::{Canceled, Completed, Failed, Rejected, Submitted, Working};
     use super::*;
 
     const A: Token = Token(1 << 32 | 1);
@@ -426,6 +433,14 @@ mod tests {
         check(0, &[decline, beat(B, Stands(Working, 4))], Searched::Order);
         check(0, &[decline, beat(A, Stands(Working, 3))], Searched::NoOrder(1));
         check(0, &[first, second, beat(B, Stale(Some(A)))], Searched::NoOrder(2));
+    }
+
+    #[test]
+    fn a_task_gives_way_only_before_anybody_had_claimed_it() {
+        let rejected = (TaskAsk::Cancel, Some(Ended(Rejected)));
+        check(0, &[rejected, rejected], Searched::Order);
+        check(0, &[rejected, beat(A, Stands(Working, 2))], Searched::NoOrder(1));
+        check(0, &[beat(A, Stands(Working, 2)), rejected], Searched::NoOrder(1));
     }
 
     #[test]
