@@ -16,6 +16,11 @@ impl Ledger {
         self.lost.push((site, disk));
     }
 
+    /// Whether any site has lost something that was durable.
+    pub(crate) fn has_lost_any(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// Whether a site has lost something that was durable.
     pub(crate) fn has_lost(&self, site: usize) -> bool {
         self.lost.iter().any(|(it, _)| *it == site)

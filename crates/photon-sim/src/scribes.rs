@@ -54,6 +54,7 @@ impl Scribes {
                     self.all[index as usize].looks -= 1;
                 }
                 check_kept(stage, here, found.record.as_ref())?;
+                self.saw_seat(stage, (index, step), reply)?;
                 if is_strict {
                     self.read(stage, here, (index, step), reply)?;
                 }
@@ -160,6 +161,23 @@ impl Scribes {
         Ok(())
     }
 
+    /// Whoever has seen a seat will try to take it; where disks may be lost, once one is.
+    fn saw_seat(
+        &mut self,
+        stage: &Stage<'_>,
+        (index, step): (u32, &Step),
+        reply: &DataReply,
+    ) -> Result<(), Broken> {
+        let Step::ReadSeat { key } = step else { return Ok(()) };
+        if !stage.ledger.is_strict() && !stage.ledger.has_lost_any() {
+            return Ok(());
+        }
+        let shown = number_of(reply);
+        let (found, print) = shown.ok_or_else(|| Promise::Contract.broken("no number"))?;
+        self.all[index as usize].role = Role::Sitter { seat: Some((*key, found, print)) };
+        Ok(())
+    }
+
     fn read(
         &mut self,
         stage: &Stage<'_>,
@@ -196,10 +214,6 @@ impl Scribes {
                     format!("{name} showed scribe {index} the effect {least} and the cause {found}")
                 })?;
                 floor[0] = found;
-            }
-            (Step::ReadSeat { key }, Role::Sitter { seat }) => {
-                let (found, print) = number.ok_or_else(|| Promise::Contract.broken("no number"))?;
-                *seat = Some((*key, found, print));
             }
             (Step::ReadSecret, _) => {
                 let placement = placement_of(stage.atlas, "secrets");
