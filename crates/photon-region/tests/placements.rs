@@ -48,8 +48,9 @@ impl Planet {
         };
         let ticket = self.ask(name, Command::Submit(spec));
         self.pass(6 * SECOND);
-        match self.replies.remove(&ticket).unwrap()? {
-            Reply::Submitted { task, .. } => Ok(task.id),
+        match self.replies.remove(&ticket).unwrap() {
+            Ok(Reply::Submitted { task, .. }) => Ok(task.id),
+            Err(refusal) => Err(refusal),
             other => panic!("{other:?}"),
         }
     }
@@ -64,8 +65,9 @@ impl Planet {
     fn govern(&mut self, name: &'static str, wanted: Govern) -> Result<PlanetView, Refusal> {
         let ticket = self.ask(name, Command::Govern(wanted));
         self.pass(3 * SECOND);
-        match self.replies.remove(&ticket).unwrap()? {
-            Reply::Planet(view) => Ok(view),
+        match self.replies.remove(&ticket).unwrap() {
+            Ok(Reply::Planet(view)) => Ok(view),
+            Err(refusal) => Err(refusal),
             other => panic!("{other:?}"),
         }
     }

@@ -217,8 +217,8 @@ impl Standing {
         let is_last = ask.token().is_none_or(|it| self.token <= it);
         let after = match self.end {
             End::As(it) => (it == state).then_some(self),
-            // It was given up, after as many attempts as are allowed; or it gave way to another one of
-            // the same key, before anybody had claimed it.
+            // It was given up, after as many attempts as are allowed; or it gave way to another one
+            // of the same key, before anybody had claimed it.
             End::None if state == TaskState::Failed || self.may_give_way(state) => {
                 let generation = self.generation + 1;
                 Some(Self { generation, is_exact: false, ..self.ended(state) })
