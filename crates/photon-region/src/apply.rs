@@ -231,6 +231,9 @@ impl Region {
                     self.resume_task(id);
                     self.dispatch_if_waiting(id);
                 }
+                if append != 0 {
+                    self.meet_twins(id);
+                }
             }
             (Applied::Superseded, Some(Meaning::Task(id, Event::Ended { .. }))) => {
                 if append != 0 {
@@ -289,7 +292,6 @@ impl Region {
         }
         if append != 0 {
             self.ring(&Bell::Task(id));
-            self.meet_twins(id);
         }
     }
 

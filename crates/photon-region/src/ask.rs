@@ -24,6 +24,8 @@ pub(crate) struct Asks {
     /// The last number used. The first is random: answers to an earlier life fit no question.
     last: u64,
     open: BTreeMap<u64, Ask>,
+    /// How many of them are looks at tasks.
+    looks: usize,
     deadlines: BTreeSet<(Duration, u64)>,
     /// Tasks that other regions were asked to accept, and that have not arrived here.
     pub(crate) arriving: BTreeMap<Ticket, TaskId>,
@@ -99,8 +101,8 @@ pub(crate) enum Asker {
     Command(Ticket),
     /// A command about a task, by what it asks of which home, and until when it may wait.
     AtHome(Ticket, RegionId, Box<AtHome>, Duration),
-    /// A look at a task, and until when it may wait.
-    Look(Ticket, Look, Duration),
+    /// A look at a task, until when it may wait, and when it was asked.
+    Look(Ticket, Look, Duration, Duration),
     /// A region for which the home of a task is asked, by the number of its question.
     Region(RegionId, u64),
     /// A read that gathers the states of several regions, by its ticket.
@@ -136,6 +138,7 @@ impl Asks {
         Self {
             last: rng.u64(..) >> 1,
             open: BTreeMap::new(),
+            looks: 0,
             deadlines: BTreeSet::new(),
             arriving: BTreeMap::new(),
             named: BTreeMap::new(),
@@ -143,9 +146,14 @@ impl Asks {
         }
     }
 
-    /// Returns how many questions are open.
+    /// Returns how many questions are open that take work: who looks waits, as followers do.
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.open.len() - self.looks
+    }
+
+    /// Returns how many clients wait for what another region sees of a task.
+    pub(crate) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Returns when the next question is given up.
@@ -155,6 +163,7 @@ impl Asks {
 
     fn close(&mut self, number: u64) -> Option<Ask> {
         let ask = self.open.remove(&number)?;
+        self.looks -= usize::from(matches!(ask.asker, Asker::Look(..)));
         self.deadlines.remove(&(ask.until, number));
         Some(ask)
     }
@@ -170,6 +179,9 @@ impl Region {
     ) -> Verdict {
         if is_guest(ticket) {
             return self.decide_for_guest(ticket, ask, patience);
+        }
+        if let Err(refusal) = self.check_outside(self.config.region, ask) {
+            return refusal.into();
         }
         self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
@@ -223,7 +235,7 @@ impl Region {
         }
         let may_ask = self.guest_of(ticket).is_some_and(|from| self.may_ask(from, ask));
         if !may_ask {
-            return Refusal::NoSuchTask(ask.task()).into();
+            return self.not_to_be_asked(self.guest_of(ticket), ask).into();
         }
         let (append, answer) = self.decide_at_home(ask);
         Verdict::Reply(append, answer.map(standing))
@@ -248,7 +260,7 @@ impl Region {
 
     fn answer(&mut self, from: RegionId, ask: &AtHome) -> (u64, Result<Answer, Refusal>) {
         if !self.may_ask(from, ask) {
-            return (0, Err(Refusal::NoSuchTask(ask.task())));
+            return (0, Err(self.not_to_be_asked(Some(from), ask)));
         }
         let (append, answer) = self.decide_at_home(ask);
         (append, answer.map(|(state, generation)| Answer::Standing(state, generation)))
@@ -272,6 +284,7 @@ impl Region {
         self.asks.last += 1;
         let (number, until) = (self.asks.last, self.now.mono.saturating_add(patience));
         let wanted = Wanted::by(&question);
+        self.asks.looks += usize::from(matches!(asker, Asker::Look(..)));
         self.asks.open.insert(number, Ask { to, asker, until, wanted });
         self.asks.deadlines.insert((until, number));
         self.output(Output::Send(to, Message::Ask(number, question)));
@@ -301,8 +314,8 @@ impl Region {
             Asker::AtHome(ticket, home, asked, until) => {
                 self.home_answered((ticket, asked, until), home, answer);
             }
-            Asker::Look(ticket, look, until) => {
-                self.looked((ticket, look, until), ask.to, answer);
+            Asker::Look(ticket, look, until, asked) => {
+                self.looked((ticket, look, until, asked), ask.to, answer);
             }
             Asker::Region(from, number) => self.say(0, Held::Answer(from, number, answer)),
             Asker::Command(ticket) => {
@@ -366,14 +379,17 @@ impl Region {
     /// Gives up a question: whether it was heard is not known.
     fn fail_ask(&mut self, number: u64) {
         let Some(ask) = self.asks.open.get(&number) else { return };
-        let region = match ask.asker {
-            Asker::AtHome(_, home, ..) => home,
+        let region = match &ask.asker {
+            Asker::AtHome(_, home, ..) => *home,
+            Asker::Submit(ticket, ..) => {
+                let task = self.asks.arriving.get(ticket);
+                task.and_then(|it| self.home_of(*it).ok()).unwrap_or(ask.to)
+            }
             Asker::Nobody
             | Asker::Region(..)
             | Asker::Look(..)
             | Asker::Command(_)
             | Asker::Gather(_)
-            | Asker::Submit(..)
             | Asker::Govern(..)
             | Asker::Takeover { .. }
             | Asker::Search(_) => ask.to,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::ask::{Asker, Asks};
-use crate::contract::{Command, Reply, Ticket};
+use crate::contract::{AtHome, Command, Reply, Ticket};
 use crate::data::{Outside, is_guest};
-use crate::desk::{Bell, Held};
+use crate::desk::{Bell, Desk, Held};
 use crate::question::{Answer, Question};
-use crate::refusal::Refusal;
+use crate::refusal::{Queue, Refusal};
 use crate::region::Region;
 use crate::task::TaskId;
 use crate::verdict::{Patience, Verdict};
@@ -58,7 +58,9 @@ impl Region {
             let is_sure = self.is_active(id, placement) && self.holds_tenure();
             return is_sure.then_some(Duration::ZERO);
         }
-        self.data.staleness_of((home, placement), self.now.mono)
+        let since = self.charter.home(placement, id.shard())?.since;
+        let is_sure = self.agree.says_it_decides(home, since, &self.charter);
+        self.data.staleness_of((home, placement), self.now.mono).filter(|_| is_sure)
     }
 
     /// Refuses a peer that may not be shown a task.
@@ -74,6 +76,23 @@ impl Region {
     /// Whether regions that may not hold a task hand on what clients ask about it.
     pub(crate) fn is_open_to_others(&self) -> bool {
         self.config.limits.tasks_outside == Outside::Forward
+    }
+
+    /// Refuses a region that may not hold a task what it would have to hand on.
+    pub(crate) fn check_outside(&self, from: RegionId, ask: &AtHome) -> Result<(), Refusal> {
+        match self.charter.placement_of(ask.task()) {
+            Some(placement) if !self.may_hold(from, placement) && !self.may_ask(from, ask) => {
+                Err(self.outside(from, placement))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Returns what a region is told that may not ask this of a home.
+    pub(crate) fn not_to_be_asked(&self, from: Option<RegionId>, ask: &AtHome) -> Refusal {
+        let refused = from.filter(|_| matches!(ask, AtHome::Cancel { .. }));
+        let refused = refused.map(|it| self.check_outside(it, ask));
+        refused.and_then(Result::err).unwrap_or(Refusal::NoSuchTask(ask.task()))
     }
 
     fn outside(&self, region: RegionId, placement: PlacementId) -> Refusal {
@@ -94,7 +113,13 @@ impl Region {
         let Some((placement, home)) = known else { return Refusal::NoSuchTask(id).into() };
         if self.may_hold(here, placement) {
             if home == here {
-                return Refusal::NoSuchTask(id).into();
+                // Only a home that may decide knows that there is none.
+                let until = patience.until(self.now, Asks::HOME_WITHIN);
+                return match self.is_ready(id) {
+                    true => Refusal::NoSuchTask(id).into(),
+                    false if self.now.mono < until => Verdict::Wait(Bell::Home, until),
+                    false => Refusal::HomeUnreachable { region: here }.into(),
+                };
             }
             // It may be on its way.
             let until = patience.until(self.now, Self::ARRIVES_WITHIN);
@@ -128,13 +153,17 @@ impl Region {
         (ticket, look, until): (Ticket, Look, Duration),
         to: RegionId,
     ) -> Verdict {
+        if Desk::PARKED_MAX <= self.asks.looks() {
+            let (max, retry_after) = (Desk::PARKED_MAX as u64, Duration::from_secs(1));
+            return Refusal::Overloaded { what: Queue::InFlight, max, retry_after }.into();
+        }
         let wait = look.wait().min(until.saturating_sub(self.now.mono));
         let question = match look {
             Look::Show(id) => Question::Show(id),
             Look::Follow { task, after, .. } => Question::Follow { task, after, wait },
         };
         self.counters.looked_elsewhere += 1;
-        let asker = Asker::Look(ticket, look, until);
+        let asker = Asker::Look(ticket, look, until, self.now.mono);
         self.ask(to, asker, question, wait.saturating_add(Asks::ANSWER_WITHIN));
         Verdict::Asked
     }
@@ -142,13 +171,19 @@ impl Region {
     /// Tells what another region has seen of a task; looks again if it was lost on the way.
     pub(crate) fn looked(
         &mut self,
-        (ticket, look, until): (Ticket, Look, Duration),
+        (ticket, look, until, asked): (Ticket, Look, Duration, Duration),
         from: RegionId,
         answer: Result<Answer, Refusal>,
     ) {
+        // What was so when it was answered may be as old as the question.
+        let took = self.now.mono.saturating_sub(asked);
         let reply = match answer {
-            Ok(Answer::Task(detail)) => Ok(Reply::Task(detail)),
+            Ok(Answer::Task(mut detail)) => {
+                detail.staleness = detail.staleness.map(|it| it + took);
+                Ok(Reply::Task(detail))
+            }
             Ok(Answer::Events { events, state, staleness }) => {
+                let staleness = staleness.map(|it| it + took);
                 Ok(Reply::Events { events, state, staleness })
             }
             Ok(_) => unreachable!("nobody looks at a task for it, and answers are checked"),

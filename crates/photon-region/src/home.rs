@@ -172,7 +172,7 @@ impl Region {
         if self.disk == Disk::Full || !self.may_decide(id, placement) {
             return false;
         }
-        if self.adopt_end(id) || self.give_way(id) {
+        if self.adopt_end(id) || self.gives_way(id) {
             return true;
         }
         let task = self.tasks.get(id).expect("it is there: looked up above");
@@ -231,7 +231,7 @@ impl Region {
             let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
             let first = |queued| self.home.waiting.get(&queued)?.first().copied();
             let Some(oldest) = queues.filter_map(first).min() else { return };
-            if !self.give_way(oldest) {
+            if !self.gives_way(oldest) {
                 self.claim(oldest, agent.clone(), region);
             }
         }
@@ -285,7 +285,8 @@ impl Region {
     }
 
     fn decide_open(&mut self, id: TaskId, ask: &AtHome) -> Result<(), Refusal> {
-        let placement = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?.placement;
+        // Only a home that may decide knows that there is no such task.
+        let placement = self.charter.placement_of(id).ok_or(Refusal::NoSuchTask(id))?;
         if !self.may_decide(id, placement) {
             let region = self.home_of_task(id, placement);
             return Err(Refusal::HomeUnreachable { region });

@@ -223,9 +223,9 @@ impl Region {
         for op in ops {
             let placement = op.stream.placement;
             let is_own = op.stream == self.own_stream(placement);
-            let may_travel =
-                self.may_hold(self.config.region, placement) && self.may_hold(from, placement);
-            if is_own || !may_travel || op.stream.is_local() {
+            // Who sends it may belong to the placement no more, where that is rolled out.
+            let may_be_here = self.may_hold(self.config.region, placement);
+            if is_own || !may_be_here || op.stream.is_local() {
                 self.counters.misplaced += 1;
                 return;
             }

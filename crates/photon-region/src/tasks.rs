@@ -285,14 +285,15 @@ impl Tasks {
         Box::new(ids.map(|(_, id)| (*id, &*self.tasks[id])))
     }
 
-    /// Returns the task that holds an idempotency key: of several, one that did not give way.
+    /// Returns the task that holds an idempotency key: of several, one that did not give way. None
+    /// if all did, as after the loss of a home: then it is as if the key was never used.
     pub(crate) fn by_key(&self, key: &str) -> Option<TaskId> {
         let holder = self.keys.get(key).copied()?;
         let Some(twins) = self.twins.get(key) else { return Some(holder) };
         let stays = |it: &&TaskId| self.get(**it).is_some_and(|task| !task.is_twin());
         let claimed = |it: &TaskId| self.get(*it).is_some_and(|task| task.token.is_some());
         let best = twins.iter().filter(stays).min_by_key(|it| (!claimed(it), **it));
-        best.copied().or(Some(holder))
+        best.copied()
     }
 
     /// Whether any key has several tasks; mostly none has.

@@ -13,50 +13,69 @@ impl Task {
         self.state == TaskState::Rejected && self.token.is_none()
     }
 
-    /// Whether a task that nobody has claimed gives way to this one, of the same key. Of two that
+    /// What a task that nobody has claimed does beside this one, of the same key. Of two that
     /// nobody has claimed the elder stays, so that not both give way, whoever hears of whom first.
-    fn stands_for(&self, (own, id): (TaskId, TaskId)) -> bool {
-        let is_ahead = self.token.is_some() || self.state.is_terminal() || own < id;
-        is_ahead && !self.is_twin()
+    /// A claim may yet be overruled with the home that gave it: so it is waited for, and its end
+    /// counts.
+    fn beside(&self, (own, id): (TaskId, TaskId)) -> Beside {
+        if self.is_twin() {
+            return Beside::GoesOn;
+        }
+        match self.token {
+            _ if self.state.is_terminal() => Beside::GivesWay(own),
+            Some(_) => Beside::Waits,
+            None if own < id => Beside::GivesWay(own),
+            None => Beside::GoesOn,
+        }
     }
 }
 
+/// What becomes of a task that has twins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Beside {
+    /// It is done.
+    GoesOn,
+    /// It waits for what becomes of another one.
+    Waits,
+    /// Another one stands for it.
+    GivesWay(TaskId),
+}
+
 impl Tasks {
-    /// Returns the task that another one gives way to.
-    fn stands_for(&self, id: TaskId) -> Option<TaskId> {
-        let task = self.get(id).filter(|it| it.token.is_none() && !it.state.is_terminal())?;
-        let twins = self.twins(task.key.as_ref()?).filter(|it| *it != id);
-        let mut fit = twins.filter(|it| {
-            let twin = self.get(*it);
-            twin.is_some_and(|twin| twin.placement == task.placement && twin.stands_for((*it, id)))
+    /// Returns what becomes of a task beside one of its twins.
+    fn beside(&self, id: TaskId, twin: TaskId) -> Beside {
+        let both = self.get(id).zip(self.get(twin));
+        let fit = both.filter(|(task, twin)| {
+            task.token.is_none() && !task.state.is_terminal() && task.placement == twin.placement
         });
-        fit.next()
+        fit.map_or(Beside::GoesOn, |(_, other)| other.beside((twin, id)))
     }
 }
 
 impl Region {
-    /// Ends a task that nobody has claimed if another one stands for it: the client asked for it
-    /// once. Says whether it did.
-    pub(crate) fn give_way(&mut self, id: TaskId) -> bool {
+    /// Whether a task is not to be given to anybody because another one stands for it: the client
+    /// asked for it once. Ends it, or lets it rest until more is known of the other one.
+    pub(crate) fn gives_way(&mut self, id: TaskId) -> bool {
         if !self.tasks.has_twins() || self.disk == Disk::Full {
             return false;
         }
-        let Some(other) = self.tasks.stands_for(id) else { return false };
+        let Some(key) = self.tasks.get(id).and_then(|task| task.key.clone()) else { return false };
+        let digest = |id| self.spec(id).idempotency.map(|it| it.digest);
+        // A client that used a key for different things means each of them.
+        let twins = self.tasks.twins(&key).filter(|it| *it != id && digest(*it) == digest(id));
+        let beside = twins.map(|it| self.tasks.beside(id, it)).max();
         let placement = self.charter.placement_of(id);
         if !placement.is_some_and(|it| self.may_decide(id, it)) {
             return false;
         }
-        let digest = |id| self.spec(id).idempotency.map(|it| it.digest);
-        if digest(id) != digest(other) {
-            return false; // The client has used a key twice, for different things.
+        match beside {
+            None | Some(Beside::GoesOn) => return false,
+            Some(Beside::Waits) => self.let_go_of(id),
+            Some(Beside::GivesWay(other)) => {
+                self.counters.gave_way += 1;
+                self.end(id, None, Outcome::Rejected, Some(stands_for(other, id)));
+            }
         }
-        self.counters.gave_way += 1;
-        let text = format!(
-            "{{\"messageId\":\"{id}\",\"role\":\"ROLE_AGENT\",\"referenceTaskIds\":[\"{other}\"],\
-             \"parts\":[{{\"text\":\"task {other} was accepted for the same idempotency key, and \
-             stands for this one\"}}]}}"
-        );
-        self.end(id, None, Outcome::Rejected, Some(Json(text.into())));
         true
     }
 
@@ -66,9 +85,22 @@ impl Region {
             return;
         }
         let Some(key) = self.tasks.get(id).and_then(|task| task.key.clone()) else { return };
-        let twins: Vec<TaskId> = self.tasks.twins(&key).collect();
+        let twins: Vec<TaskId> = self.tasks.twins(&key).filter(|it| *it != id).collect();
         for twin in twins {
+            if self.tasks.get(twin).is_some_and(|it| it.state == TaskState::Submitted) {
+                self.resume_task(twin); // It may have been let rest.
+            }
             self.dispatch_if_waiting(twin);
         }
     }
+}
+
+/// Returns what a client is told of a task that gave way: an A2A `Message`.
+fn stands_for(other: TaskId, id: TaskId) -> Json {
+    let text = format!(
+        "{{\"messageId\":\"{id}\",\"role\":\"ROLE_AGENT\",\"referenceTaskIds\":[\"{other}\"],\
+         \"parts\":[{{\"text\":\"task {other} was accepted for the same idempotency key, and \
+         stands for this one\"}}]}}"
+    );
+    Json(text.into())
 }

@@ -20,10 +20,13 @@ impl Region {
     /// while the path to it is good, or else the third region that makes the shortest way of two
     /// paths; nobody if there is none, or if the region is down.
     pub(crate) fn way_to(&self, region: RegionId, placement: PlacementId) -> Option<RegionId> {
+        if !self.may_hold(region, placement) {
+            return None;
+        }
         if self.is_reachable(region) {
             return Some(region);
         }
-        if self.agree.detector.verdict(region).is_down || !self.may_hold(region, placement) {
+        if self.agree.detector.verdict(region).is_down {
             return None;
         }
         let here = self.config.region;

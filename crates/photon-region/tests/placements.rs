@@ -138,8 +138,15 @@ fn a_placement_gets_other_regions_once_all_agree() {
         planet.restart_as_placed(name, &["eu"]);
         assert!(planet.differs(name), "{name} is ahead of what was agreed");
     }
+    // A region that leaves has to hand over what it is the home of first.
+    let refused = planet.govern("us", Govern::Adopt);
+    let has_shards = GovernRefusal::HasShards { region: id("us"), shards: 512 };
+    assert_eq!(refused, Err(has_shards.into()));
+    planet.govern("us", Govern::Drain { region: id("us"), is_forced: true }).unwrap();
+    planet.pass(3 * SECOND);
     planet.govern("us", Govern::Adopt).unwrap();
     planet.pass(3 * SECOND);
+    assert_ne!(planet.state("eu", before), TaskState::Rejected, "it is there, and goes on");
     for name in ["ap", "eu", "us"] {
         assert!(!planet.differs(name), "{name}");
         assert_eq!(planet.west_as_seen(name).regions, [id("eu")]);

@@ -19,6 +19,8 @@ pub struct Beat {
     pub applied: u64,
     /// Whether the sender has taken over all that it became the home of by then.
     pub is_settled: bool,
+    /// Whether the sender may decide: a majority stands by it.
+    pub is_holding: bool,
     /// Whether the receiver is no member of the planet, as the sender has agreed.
     pub is_stranger: bool,
     /// In which incarnation the sender heard of the receiver first.
@@ -42,7 +44,7 @@ pub(crate) fn write_beat(writer: &mut Writer, beat: &Beat) {
     writer.uint((*node).into());
     writer.uint((*senders).into());
     let Condition { is_disk_slow, is_overloaded, is_clock_off, is_draining } = load.condition;
-    let own = [*is_judging, beat.is_settled, beat.is_stranger];
+    let own = [*is_judging, beat.is_settled, beat.is_stranger, beat.is_holding];
     let bits = [is_disk_slow, is_overloaded, is_clock_off, is_draining].into_iter().chain(own);
     writer.uint(bits.rev().fold(0, |sum, bit| sum << 1 | u64::from(bit)));
     writer.uint(load.used_permille.into());
@@ -70,6 +72,17 @@ pub(crate) fn read_beat(reader: &mut Reader<'_>) -> Result<Beat, DecodeError> {
     let bad = (0..reader.count()?).map(|_| reader.region());
     let bad = bad.collect::<Result<Vec<RegionId>, DecodeError>>()?;
     let health = Heartbeat { node, senders, load, is_judging: bit(4), bad };
-    let (is_settled, is_stranger) = (bit(5), bit(6));
-    Ok(Beat { sent, incarnation, id, applied, is_settled, is_stranger, bound, granted, health })
+    let (is_settled, is_stranger, is_holding) = (bit(5), bit(6), bit(7));
+    Ok(Beat {
+        sent,
+        incarnation,
+        id,
+        applied,
+        is_settled,
+        is_holding,
+        is_stranger,
+        bound,
+        granted,
+        health,
+    })
 }

@@ -177,15 +177,15 @@ impl Region {
     pub(crate) fn heirs_of(&self, region: RegionId) -> BTreeMap<PlacementId, Heirs> {
         let mut all = BTreeMap::new();
         for (placement, homes) in self.charter.homes() {
+            let Some(members) = self.charter.placed(placement) else { continue };
             if homes.at(region).next().is_none() {
                 continue;
             }
-            let members = self.config.placements.get(&placement).into_iter().flatten();
             let lives = |it: &RegionId| {
                 let verdict = self.agree.detector.verdict(*it);
                 *it != region && self.charter.is_up(*it) && !verdict.is_down
             };
-            let mut living: Vec<RegionId> = members.copied().filter(lives).collect();
+            let mut living: Vec<RegionId> = members.into_iter().filter(lives).collect();
             let metres = |it: &RegionId| {
                 let from = self.config.regions.get(&region);
                 let to = self.config.regions.get(it);

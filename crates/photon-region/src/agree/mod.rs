@@ -72,6 +72,10 @@ struct Ally {
     /// Whether it has taken over all that it became the home of, up to the decree that it has
     /// followed.
     settled: Option<u64>,
+    /// Up to which decree it has taken the charter in.
+    applied: u64,
+    /// Whether it said that it may decide.
+    is_holding: bool,
     /// Whether this region is no member of the planet, as far as it knows.
     is_stranger: bool,
     /// In which incarnation it heard of this region first.

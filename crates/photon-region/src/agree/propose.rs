@@ -120,6 +120,14 @@ impl Agree {
         is_heard && !self.detector.verdict(region).is_down
     }
 
+    /// Whether a region says that it decides about what it is the home of since a decree, and knows
+    /// of no decree that a charter lacks.
+    pub(crate) fn says_it_decides(&self, region: RegionId, since: u64, charter: &Charter) -> bool {
+        let ally = self.allies.get(&region);
+        let decides = ally.is_some_and(|it| it.is_holding && it.applied <= charter.index);
+        decides && self.has_settled(region, since)
+    }
+
     /// Whether a region says that it has taken over all of what decrees up to one gave it.
     pub(crate) fn has_settled(&self, region: RegionId, since: u64) -> bool {
         let settled = self.allies.get(&region).and_then(|it| it.settled);

@@ -27,6 +27,7 @@ impl Region {
         let sent = u64::try_from(self.now.mono.as_micros()).unwrap_or(u64::MAX);
         let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
         let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
+        let is_holding = self.holds_tenure();
         for to in peers {
             let beat = Beat {
                 sent,
@@ -34,6 +35,7 @@ impl Region {
                 id: self.agree.group.as_ref().map(Group::id),
                 applied: self.charter.index,
                 is_settled: self.agree.takeovers.is_empty(),
+                is_holding,
                 is_stranger: 0 < self.charter.index && self.charter.member(to).is_none(),
                 bound: self.bound_to(to),
                 granted: self.agree.allies.get(&to).and_then(|it| it.grant),
@@ -143,7 +145,8 @@ impl Region {
     pub(crate) fn is_active(&self, id: TaskId, placement: PlacementId) -> bool {
         let home = self.charter.home(placement, id.shard());
         let is_taken = home.is_some_and(|home| home.since <= self.agree.active(placement));
-        is_taken && self.agrees_on(&self.charter, placement)
+        let may_be_here = self.may_hold(self.config.region, placement);
+        is_taken && may_be_here && self.agrees_on(&self.charter, placement)
     }
 
     /// Whether a placement is configured here as a charter has it.
@@ -155,7 +158,8 @@ impl Region {
     /// Returns the placements of which all have agreed on other regions than are configured here.
     pub(crate) fn placed_otherwise(&self) -> impl Iterator<Item = PlacementId> + '_ {
         let agreed = self.charter.placements().map(|(placement, _)| placement);
-        agreed.filter(|it| !self.agrees_on(&self.charter, *it))
+        let is_here = |it: &PlacementId| self.config.placements.contains_key(it);
+        agreed.filter(is_here).filter(|it| !self.agrees_on(&self.charter, *it))
     }
 
     /// Looks whether the tenure has come or gone; goes on with what waited for it.
@@ -199,6 +203,8 @@ impl super::Ally {
     fn hear(&mut self, now: Duration, beat: &Beat) {
         (self.incarnation, self.id, self.bound) = (beat.incarnation, beat.id, beat.bound);
         self.settled = beat.is_settled.then_some(beat.applied);
+        self.applied = beat.applied;
+        self.is_holding = beat.is_holding;
         self.is_stranger = beat.is_stranger;
         let granted = beat.granted.map(Duration::from_micros);
         // Whoever echoes what was not sent yet is in error.

@@ -109,6 +109,20 @@ impl Charter {
         id == PlacementId::global() || agreed.is_some_and(is_same)
     }
 
+    /// Whether the homes of a placement are agreed: until then each region has what it was
+    /// configured with, nobody decides, and no decree changes them.
+    fn is_placed(&self, id: PlacementId) -> bool {
+        id == PlacementId::global() || self.placements.contains_key(&id)
+    }
+
+    /// Returns the regions of a placement that is agreed on; of `global`, all members.
+    pub(crate) fn placed(&self, id: PlacementId) -> Option<BTreeSet<RegionId>> {
+        if id == PlacementId::global() {
+            return Some(self.members.keys().copied().collect());
+        }
+        self.placements.get(&id).cloned()
+    }
+
     /// Returns the placements of a configuration of which nothing is agreed yet, as far as all of
     /// their regions are members.
     pub(crate) fn unknown_of(&self, configured: &Placements) -> Placements {
@@ -191,7 +205,10 @@ impl Charter {
                     }
                     member.former.push(member.id);
                     (member.id, member.bereft) = (*id, index);
-                    self.homes.values_mut().for_each(|it| it.renew(index, *region));
+                    let placed: Vec<PlacementId> =
+                        self.homes.keys().copied().filter(|it| self.is_placed(*it)).collect();
+                    let homes = self.homes.iter_mut().filter(|(it, _)| placed.contains(it));
+                    homes.for_each(|(_, it)| it.renew(index, *region));
                 }
             }
             Decree::Move { placement, shards, to, .. } => {
@@ -214,7 +231,8 @@ impl Charter {
 
     fn give(&mut self, index: u64, (id, shards): (PlacementId, &[Shard]), to: RegionId) {
         let is_up = self.is_up(to);
-        let Some(homes) = self.homes.get_mut(&id).filter(|_| is_up) else { return };
+        let is_fit = is_up && self.is_placed(id);
+        let Some(homes) = self.homes.get_mut(&id).filter(|_| is_fit) else { return };
         for shard in shards {
             let former = homes.give(index, *shard, to);
             if let Some(member) = self.members.get_mut(&former) {
@@ -229,7 +247,9 @@ impl Charter {
         if id == PlacementId::global() || members.is_empty() {
             return;
         }
-        let even = Homes::even(members);
+        let is_up = |it: &RegionId| self.is_up(*it);
+        let up: BTreeSet<RegionId> = members.iter().copied().filter(is_up).collect();
+        let even = Homes::even(if up.is_empty() { members } else { &up });
         let homes = self.homes.entry(id).or_insert_with(|| even.clone());
         if self.placements.insert(id, members.clone()).is_none() {
             // Nobody has decided anything: by then each region had what it was configured with.
@@ -259,7 +279,8 @@ impl Charter {
         for (placement, heirs) in heirs {
             let heirs = heirs.iter().filter(|(it, share)| self.is_up(**it) && 0 < **share);
             let heirs: Heirs = heirs.map(|(it, share)| (*it, *share)).collect();
-            if let Some(homes) = self.homes.get_mut(placement) {
+            let is_placed = self.is_placed(*placement);
+            if let Some(homes) = self.homes.get_mut(placement).filter(|_| is_placed) {
                 homes.inherit(index, region, &heirs);
             }
         }

@@ -114,6 +114,16 @@ impl Knowledge<'_> {
         if let Some(stranger) = regions.find(|it| self.charter.member(**it).is_none()) {
             return Err(GovernRefusal::NotMember(*stranger));
         }
+        for (placement, members) in &placements {
+            let homes = self.charter.homes().find(|(it, _)| it == placement).map(|(_, it)| it);
+            let agreed = self.charter.placed(*placement);
+            for region in agreed.into_iter().flatten().filter(|it| !members.contains(it)) {
+                let shards = homes.map_or(0, |it| it.at(region).count());
+                if 0 < shards {
+                    return Err(GovernRefusal::HasShards { region, shards });
+                }
+            }
+        }
         Ok(if placements.is_empty() {
             Step::Done
         } else {
@@ -177,8 +187,9 @@ impl Knowledge<'_> {
     fn rebalance(&self) -> Step {
         let mut step = Step::Done;
         for (placement, homes) in self.charter.homes() {
-            let members = self.placements.get(&placement).into_iter().flatten().copied();
-            let fit = members.filter(|it| self.charter.is_up(*it) && self.heard.contains(it));
+            let Some(members) = self.charter.placed(placement) else { continue };
+            let fit =
+                members.into_iter().filter(|it| self.charter.is_up(*it) && self.heard.contains(it));
             let mut counts: BTreeMap<RegionId, usize> = fit.map(|it| (it, 0)).collect();
             let mut at: BTreeMap<RegionId, Vec<Shard>> = BTreeMap::new();
             for shard in (0..Shard::COUNT).map(Shard) {
@@ -237,7 +248,8 @@ mod tests {
                 (PlacementId::global(), all.clone()),
                 (PlacementId::try_from("solo").unwrap(), regions(&names[..1])),
             ]);
-            let charter = Charter::founded(all.iter().copied().zip(1..), &placements);
+            let mut charter = Charter::founded(all.iter().copied().zip(1..), &placements);
+            charter.follow(1, &Decree::Place { placements: charter.unknown_of(&placements) });
             let (voters, settled) = (all.clone(), all.clone());
             Self { charter, placements, voters, heard: all, settled }
         }

@@ -281,11 +281,9 @@ impl Region {
         self.say(append, Held::Send(from, Message::Took { number, index }));
     }
 
-    /// Whether all of a part may be here, and may come from there.
+    /// Whether all of a part may be here, and is from there.
     fn may_take(&self, from: RegionId, part: &Part) -> bool {
-        let is_shared = |placement: PlacementId| {
-            self.may_hold(from, placement) && self.may_hold(self.config.region, placement)
-        };
+        let is_shared = |placement: PlacementId| self.may_hold(self.config.region, placement);
         let are_shared = |seen: &Seen| seen.iter().all(|(it, _)| is_shared(it.placement));
         part.from == Some(from)
             && match &part.step {
