@@ -16,7 +16,7 @@
 //! * A key counts in one region, so that those with which clients turned to another one are left
 //!   out, and those whose task another region has accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,7 +55,8 @@ struct OfRecord {
 struct OfKey {
     history: History<Key>,
     sites: u32,
-    task: Option<TaskId>,
+    /// The tasks that were named in answers.
+    tasks: BTreeSet<TaskId>,
 }
 
 /// An operation that awaits its answer.
@@ -140,8 +141,8 @@ impl Histories {
             Some(Open::Key(key, number)) => {
                 let of = self.keys.get_mut(&key).expect("it was asked under");
                 let said = key_said(reply);
-                if let Said::This(Taken::Task(task)) = &said {
-                    of.task = Some(*task);
+                if let Said::This(Taken::Task(task) | Taken::ByAnother(task)) = &said {
+                    of.tasks.insert(*task);
                 }
                 note(&mut of.history, now, number, said);
                 Ok(())
@@ -184,9 +185,9 @@ impl Histories {
         for (key, of) in &self.keys {
             let here = sites.get(of.sites.trailing_zeros() as usize).map(|it| it.config.region);
             let born = |task| sites.iter().find_map(|it| it.disk.birthplace(task));
-            let by = of.task.and_then(born);
             let is_alone = of.sites.count_ones() == 1 && of.sites & self.lost == 0;
-            if is_alone && by.is_some() && by == here {
+            let are_here = of.tasks.iter().all(|it| here.is_some() && born(*it) == here);
+            if is_alone && are_here && !of.tasks.is_empty() {
                 let found = check(&Key, &of.history, || format!("under the key {key}"))?;
                 count(report, found, of.history.len(), Terms::Strict);
             }
