@@ -9,7 +9,7 @@ use crate::ask::{Asker, Asks};
 use crate::contract::AtHome;
 use crate::desk::Held;
 use crate::question::Question;
-use crate::refusal::{Queue, Refusal};
+use crate::refusal::Refusal;
 use crate::region::Region;
 
 impl Region {
@@ -90,10 +90,9 @@ impl Region {
         if !self.is_reachable(home) {
             return Err(Refusal::HomeUnreachable { region: home });
         }
-        let max = self.config.limits.in_flight_max;
-        if max <= self.in_flight() {
-            let (max, retry_after) = (max as u64, Duration::from_secs(1));
-            return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
+        // It may have been asked before, over the path that is bad now: nobody says that it was not.
+        if self.config.limits.in_flight_max <= self.in_flight() {
+            return Err(Refusal::HomeUnreachable { region: home });
         }
         Ok(())
     }

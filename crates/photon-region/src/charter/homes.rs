@@ -45,10 +45,12 @@ impl Homes {
         self.0.iter()
     }
 
-    /// Begins as others have begun, wherever no decree has said otherwise.
-    pub(crate) fn begin_as(&mut self, other: &Self) {
-        let both = self.0.iter_mut().zip(&other.0).filter(|(own, _)| own.since == 0);
-        both.for_each(|(own, other)| *own = *other);
+    /// Begins as was agreed, wherever no decree has said otherwise: under a new epoch, because
+    /// others may have taken themselves for the home until then, and accepted tasks.
+    pub(crate) fn begin_as(&mut self, since: u64, agreed: &Self) {
+        for (own, agreed) in self.0.iter_mut().zip(&agreed.0).filter(|(own, _)| own.since == 0) {
+            *own = Home { region: agreed.region, epoch: agreed.epoch + 1, since };
+        }
     }
 
     /// Gives a shard to a region; returns its home until then.

@@ -253,7 +253,7 @@ impl Charter {
         let homes = self.homes.entry(id).or_insert_with(|| even.clone());
         if self.placements.insert(id, members.clone()).is_none() {
             // Nobody has decided anything: by then each region had what it was configured with.
-            homes.begin_as(&even);
+            homes.begin_as(index, &even);
         }
         let strangers: BTreeSet<RegionId> =
             homes.all().map(|it| it.region).filter(|it| !members.contains(it)).collect();

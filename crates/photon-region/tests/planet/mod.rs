@@ -66,7 +66,7 @@ impl Planet {
         };
         planet.regions.values_mut().for_each(|region| region.start(now));
         NAMES.iter().for_each(|name| planet.link(name));
-        planet.pass(Duration::from_secs(2)); // They come to stand by each other, and agree.
+        planet.pass(Duration::from_millis(2_900)); // They come to stand by each other, and agree.
         planet
     }
 

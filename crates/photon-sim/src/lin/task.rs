@@ -223,6 +223,8 @@ impl Standing {
                 let generation = self.generation + 1;
                 Some(Self { generation, is_exact: false, ..self.ended(state) })
             }
+            // The end that a lost home had written has come, and nobody had claimed it since.
+            End::None if self.is_set_back => Some(self.ended(state).inexact()),
             End::None => None,
             End::Unknown => Some(self.ended(state)),
         };
