@@ -90,7 +90,7 @@ impl Region {
         if !self.is_reachable(home) {
             return Err(Refusal::HomeUnreachable { region: home });
         }
-        // It may have been asked before, over the path that is bad now: nobody says that it was not.
+        // It may have been asked before, over the path that is bad now: nobody says it was not.
         if self.config.limits.in_flight_max <= self.in_flight() {
             return Err(Refusal::HomeUnreachable { region: home });
         }

@@ -116,7 +116,7 @@ pub struct NotePost {
 
 /// A remark: text, or a message as A2A has it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a text, or a message with `messageId`, `role` and `parts`")]
+#[serde(untagged, expecting = "expected a text, or a message with `messageId`, `role` and `parts`")]
 pub enum StatusNote {
     /// A message of one part of text.
     Text(String),

@@ -92,7 +92,7 @@ mod tests {
         check::<Message>(r#"{"messageId": "m", "role": "ROLE_USER", "parts": [["a"]]}"#, array);
         check::<NotesPost>(r#"{"token": "1", "first": 1, "notes": [["a"]]}"#, array);
         check::<NotesPost>(r#"{"token": "1", "first": 1, "notes": [{"artifact": ["a"]}]}"#, array);
-        let neither = Some("data did not match any variant of untagged enum StatusNote");
+        let neither = Some("expected a text, or a message with `messageId`, `role` and `parts`");
         let status =
             r#"{"token": "1", "first": 1, "notes": [{"status": ["m", "ROLE_AGENT", []]}]}"#;
         check::<NotesPost>(status, neither);
