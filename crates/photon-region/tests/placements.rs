@@ -178,3 +178,33 @@ fn a_placement_of_a_region_that_is_no_member_is_not_agreed_on() {
     assert_eq!(["ap", "eu"].map(|it| planet.differs(it)), [false, false]);
     assert_eq!(planet.west_as_seen("eu").regions, [id("ap"), id("eu"), id("us")]);
 }
+
+#[test]
+fn a_region_is_a_stranger_to_members_that_start_again_before_they_know_what_they_agreed_on() {
+    // Two found the planet; the third is configured with them, and they hear nothing of it.
+    let make = |name: &'static str| {
+        let mut config = config(name);
+        config.regions.retain(|it, _| name == "ap" || *it != id("ap"));
+        Region::new(config)
+    };
+    let founded = Planet::of(make);
+    let mut agreed = BTreeSet::new();
+    // They start again with all three configured, and are linked to the third alone.
+    for kept in 1..=founded.logs["eu"].len() {
+        let mut planet = Planet::of(make);
+        planet.lose_disk("ap", &[]);
+        for name in ["eu", "us"] {
+            planet.cut(name);
+            planet.logs.get_mut(name).unwrap().truncate(kept);
+            planet.restart_after(name, SECOND);
+        }
+        if ["eu", "us"].iter().any(|it| planet.regions[it].view().is_unknown) {
+            continue; // They have founded nothing.
+        }
+        agreed.insert(planet.govern("eu", Govern::Show).unwrap().decree);
+        ["eu", "us"].map(|it| planet.link_two("ap", it));
+        planet.pass(3 * SECOND);
+        assert!(planet.regions["ap"].view().is_unknown, "it was never added, after {kept} ops");
+    }
+    assert!(agreed.contains(&0) && 1 < agreed.len(), "they know of {agreed:?} decrees");
+}

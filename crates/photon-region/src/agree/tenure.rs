@@ -36,7 +36,7 @@ impl Region {
                 applied: self.charter.index,
                 is_settled: self.agree.takeovers.is_empty(),
                 is_holding,
-                is_stranger: 0 < self.charter.index && self.charter.member(to).is_none(),
+                is_stranger: self.is_admitted() && self.charter.member(to).is_none(),
                 bound: self.bound_to(to),
                 granted: self.agree.allies.get(&to).and_then(|it| it.grant),
                 health: health.clone(),
