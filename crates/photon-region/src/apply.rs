@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use photon_state::{Applied, Change, Dataset, Entry, Hlc, Key, Op, PlacementId, Record};
+use photon_state::{Applied, Change, Dataset, Entry, Hlc, Key, Log, Op, PlacementId, Record};
 
 use crate::codec::{decode_agent, decode_dataset, decode_event, encode_event};
 use crate::contract::Output;
@@ -57,19 +57,15 @@ impl Region {
         self.take_own(&op, meaning)
     }
 
-    /// Makes an op of this region that holds event `index` of a task, applies and appends it;
+    /// Makes an op of this region that holds the next event of a task, applies and appends it;
     /// returns the number of the append. Like [`write`](Self::write), but nothing is decoded.
-    pub(crate) fn write_event(
-        &mut self,
-        placement: PlacementId,
-        id: TaskId,
-        index: u64,
-        event: Event,
-    ) -> u64 {
+    pub(crate) fn write_event(&mut self, placement: PlacementId, id: TaskId, event: Event) -> u64 {
         let entry = encode_event(&event);
         debug_assert_eq!(decode_event(&entry).as_ref(), Ok(&event));
         let epoch = self.epoch_of(id, placement);
-        let change = Change::Append { epoch, index, entry };
+        let log = self.store.log(&task_record(placement, id));
+        let place = log.map_or_else(|| Log::default().next(epoch), |log| log.next(epoch));
+        let change = Change::Append { place, entry };
         let op = self.make_op(placement, TASKS, task_key(id), change);
         let is_allowed = self.tasks.allows(id, &event);
         assert!(is_allowed, "`{id}` does not allow {event:?}: {}", self.explain(id));

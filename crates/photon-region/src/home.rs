@@ -163,7 +163,7 @@ impl Region {
     fn tell(&mut self, id: TaskId, event: Event) -> u64 {
         let task = self.tasks.get(id).expect("events are told of tasks in memory");
         assert!(!task.state.is_terminal(), "nothing follows the end of `{id}`");
-        self.write_event(task.placement, id, task.generation + 1, event)
+        self.write_event(task.placement, id, event)
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.

@@ -120,7 +120,7 @@ impl Region {
     }
 
     fn accept_task(&mut self, id: TaskId, spec: &Spec) {
-        self.write_event(spec.placement, id, 1, Event::Submitted(spec.clone()));
+        self.write_event(spec.placement, id, Event::Submitted(spec.clone()));
         self.counters.submitted += 1;
         if self.is_active(id, spec.placement) {
             self.resume_task(id);

@@ -202,7 +202,7 @@ fn a_region_is_a_stranger_to_members_that_start_again_before_they_know_what_they
             continue; // They have founded nothing.
         }
         agreed.insert(planet.govern("eu", Govern::Show).unwrap().decree);
-        ["eu", "us"].map(|it| planet.link_two("ap", it));
+        ["eu", "us"].iter().for_each(|it| planet.link_two("ap", it));
         planet.pass(3 * SECOND);
         assert!(planet.regions["ap"].view().is_unknown, "it was never added, after {kept} ops");
     }

@@ -65,9 +65,10 @@ impl Digest {
         match &op.change {
             Change::Put(value) => self.bytes(value),
             Change::Delete => self.number(1),
-            Change::Append { epoch, index, entry } => {
-                self.number((*epoch).into());
-                self.number(*index);
+            Change::Append { place, entry } => {
+                self.number(place.epoch.into());
+                self.number(place.index);
+                self.number(place.prev.into());
                 self.bytes(entry);
             }
             Change::Update(update) => self.words(update),

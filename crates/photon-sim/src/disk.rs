@@ -279,15 +279,15 @@ impl Disk {
 
 /// Returns the task, and the generation and the epoch that an op writes, if it writes one.
 fn event_of(op: &Op) -> Option<(TaskId, (u64, u32))> {
-    let Change::Append { epoch, index, .. } = &op.change else { return None };
+    let Change::Append { place, .. } = &op.change else { return None };
     let bytes = op.key.as_bytes().try_into().ok()?;
-    Some((TaskId::from_bytes(bytes), (*index, *epoch)))
+    Some((TaskId::from_bytes(bytes), (place.index, place.epoch)))
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use photon_state::{Dataset, Key, PlacementId};
+    use photon_state::{Dataset, EntryPlace, Key, PlacementId};
 
     use super::*;
 
@@ -297,7 +297,8 @@ mod tests {
             placement: PlacementId::global(),
             incarnation: 1,
         };
-        let change = Change::Append { epoch: 1, index: seq, entry: Bytes::from_static(b"e") };
+        let place = EntryPlace { epoch: 1, index: seq, prev: 1 };
+        let change = Change::Append { place, entry: Bytes::from_static(b"e") };
         let at = Hlc { wall_ms: seq, count: 0 };
         Arc::new(Op { stream, seq, at, dataset: Dataset(2), key: Key::new(&[7; 16]), change })
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 mod value;
 
-use crate::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, Seen, StreamId};
+use crate::{Change, Dataset, EntryPlace, Hlc, Key, Op, PlacementId, RegionId, Seen, StreamId};
 
 /// The version of this form. A log or a peer of another version is refused, not guessed at.
 pub const VERSION: u16 = 1;
@@ -114,6 +114,13 @@ impl Writer {
         }
     }
 
+    /// Writes where an entry stands in its log.
+    pub fn entry_place(&mut self, place: EntryPlace) {
+        self.uint(place.epoch.into());
+        self.uint(place.index);
+        self.uint(place.prev.into());
+    }
+
     /// Writes an op.
     pub fn op(&mut self, op: &Op) {
         self.stream(&op.stream);
@@ -127,16 +134,15 @@ impl Writer {
                 self.bytes(value);
             }
             Change::Delete => self.tag(2),
-            Change::Append { epoch: 1, index, entry } => {
+            Change::Append { place: EntryPlace { epoch: 1, index, prev: 1 }, entry } => {
                 self.tag(3);
                 self.uint(*index);
                 self.bytes(entry);
             }
-            Change::Append { epoch, index, entry } => {
-                self.tag(6);
+            Change::Append { place, entry } => {
+                self.tag(7);
                 let mut body = Self::default();
-                body.uint((*epoch).into());
-                body.uint(*index);
+                body.entry_place(*place);
                 body.bytes(entry);
                 self.bytes(body.written());
             }
@@ -304,6 +310,16 @@ impl<'a> Reader<'a> {
         (0..self.count()?).map(|_| Ok((self.stream()?, self.uint()?))).collect()
     }
 
+    /// Reads where an entry stands in its log.
+    pub fn entry_place(&mut self) -> Result<EntryPlace, DecodeError> {
+        Ok(EntryPlace { epoch: self.uint32()?, index: self.uint()?, prev: self.uint32()? })
+    }
+
+    /// Reads where an entry stands, as it was written before entries said what they were on.
+    pub fn old_entry_place(&mut self) -> Result<EntryPlace, DecodeError> {
+        Ok(EntryPlace { epoch: self.uint32()?, index: self.uint()?, prev: 0 })
+    }
+
     /// Reads an op.
     pub fn op(&mut self) -> Result<Op, DecodeError> {
         let stream = self.stream()?;
@@ -316,7 +332,10 @@ impl<'a> Reader<'a> {
             1 => Change::Put(self.owned()?),
             2 => Change::Delete,
             // Most tasks never change their home.
-            3 => Change::Append { epoch: 1, index: self.uint()?, entry: self.owned()? },
+            3 => {
+                let place = EntryPlace { epoch: 1, index: self.uint()?, prev: 1 };
+                Change::Append { place, entry: self.owned()? }
+            }
             // From here on every kind has a body with its length, so that the kinds of later
             // versions can be kept and passed on.
             4 => {
@@ -330,13 +349,14 @@ impl<'a> Reader<'a> {
                 Change::Update(Box::new(update.map_err(|it| DecodeError { at: at + it.at, ..it })?))
             }
             5 => Change::State(self.owned()?),
-            6 => {
+            tag @ (6 | 7) => {
                 let body = self.owned()?;
                 let mut reader = Reader::sharing(&body);
-                let (epoch, index) = (reader.uint32()?, reader.uint()?);
+                let place =
+                    if tag == 6 { reader.old_entry_place()? } else { reader.entry_place()? };
                 let entry = reader.owned()?;
                 reader.end()?;
-                Change::Append { epoch, index, entry }
+                Change::Append { place, entry }
             }
             0 => return Err(self.malformed("change")),
             tag => Change::Unknown { tag, body: self.owned()? },
@@ -376,11 +396,12 @@ mod tests {
     #[test]
     fn an_op_comes_back_and_every_truncation_is_refused() {
         let entry = Bytes::from_static(b"entry");
+        let place = |epoch| EntryPlace { epoch, index: 200, prev: epoch / 2 + 1 };
         let changes = [
             Change::Put(entry.clone()),
             Change::Delete,
-            Change::Append { epoch: 1, index: 200, entry: entry.clone() },
-            Change::Append { epoch: 7, index: 200, entry: entry.clone() },
+            Change::Append { place: place(1), entry: entry.clone() },
+            Change::Append { place: place(7), entry: entry.clone() },
             Change::State(entry.clone()),
             Change::Unknown { tag: 77, body: entry },
         ];

@@ -23,7 +23,7 @@ mod values;
 
 pub use dot::{Dot, Source};
 pub use hash::StableHash;
-pub use log::{Entry, Log, Placed, Run};
+pub use log::{Entry, EntryPlace, Log, Placed, Run};
 pub use name::{NameError, PlacementId, RegionId};
 pub use op::{Change, Dataset, Key, Op, Record, StreamId, Update};
 pub use pages::{PAGE_BYTES, PageCounts, Pages};

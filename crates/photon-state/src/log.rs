@@ -2,9 +2,11 @@
 //! knows, and what an earlier writer had written beyond that does not count.
 //! Must not know what an entry says, nor who may write.
 //!
-//! A log is a set of entries, each named by its epoch and its index. Entry `n` counts if it is of
-//! the greatest epoch that began at `n` or before, and all entries before it are there. So the
-//! order in which entries arrive does not matter.
+//! A log is a set of entries, each named by its epoch and its index. Each says on which entry it
+//! was written, by that one's epoch, as entries of Raft do (Ongaro and Ousterhout, 2014, their
+//! `prevLogTerm`). An entry with all that it was written on is whole; of those, the one of the
+//! greatest epoch and index counts, with all that it was written on. So the order in which entries
+//! arrive does not matter, and nobody ever reads a log that nobody has written.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +23,27 @@ pub struct Entry {
     pub bytes: Bytes,
 }
 
+/// Where an entry stands in its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryPlace {
+    /// The epoch under which it was written.
+    pub epoch: u32,
+    /// Its number, from 1.
+    pub index: u64,
+    /// The epoch of the entry before it; of the first entry, its own. 0 if it was written before
+    /// entries said it.
+    pub prev: u32,
+}
+
 /// What one writer wrote, under one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The epoch; greater ones overrule it.
     pub epoch: u32,
-    /// Its first index.
-    pub first: u64,
     /// The stream of its writer.
     pub stream: StreamId,
+    /// The first of its entries that counts; 0 if none does.
+    first: u64,
 }
 
 /// What became of an entry.
@@ -50,10 +64,11 @@ pub enum Placed {
 pub struct Log {
     /// Those that count.
     entries: Vec<Entry>,
-    /// By epoch.
+    /// All that wrote, by epoch.
     runs: Vec<Run>,
-    /// Those that do not count, by epoch and index. Most logs have none.
-    beside: BTreeMap<(u32, u64), Entry>,
+    /// Those that do not count, by epoch and index, with the epoch of the one before. Most logs
+    /// have none.
+    beside: BTreeMap<(u32, u64), (u32, Entry)>,
 }
 
 impl Log {
@@ -76,91 +91,135 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Returns who wrote, under which epochs.
+    /// Returns who wrote, under which epochs, whether it counts or not.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Returns the epoch under which an entry has to be written to count.
+    /// Returns where the next entry stands that is written under an epoch.
     #[must_use]
-    pub fn epoch_at(&self, index: u64) -> Option<u32> {
-        self.runs.iter().rev().find(|run| run.first <= index).map(|run| run.epoch)
+    pub fn next(&self, epoch: u32) -> EntryPlace {
+        let index = self.len() + 1;
+        EntryPlace { epoch, index, prev: self.epoch_at(self.len()).unwrap_or(epoch) }
     }
 
-    /// Iterates over the entries that do not count, by epoch and index.
-    pub fn beside(&self) -> impl Iterator<Item = ((u32, u64), &Entry)> {
-        self.beside.iter().map(|(place, entry)| (*place, entry))
+    /// Returns the epoch of an entry that counts.
+    fn epoch_at(&self, index: u64) -> Option<u32> {
+        let has = |run: &&Run| (1..=index).contains(&run.first);
+        self.runs.iter().rev().find(has).filter(|_| index <= self.len()).map(|run| run.epoch)
     }
 
-    /// Iterates over all entries, with epoch and index.
-    pub fn all(&self) -> impl Iterator<Item = ((u32, u64), &Entry)> {
-        let counting = (1..).zip(&self.entries).map(|(index, entry)| {
+    /// Iterates over the entries that do not count.
+    pub fn beside(&self) -> impl Iterator<Item = (EntryPlace, &Entry)> {
+        self.beside.iter().map(|((epoch, index), (prev, entry))| {
+            (EntryPlace { epoch: *epoch, index: *index, prev: *prev }, entry)
+        })
+    }
+
+    /// Iterates over all entries, with where they stand; those that count come first, in order.
+    pub fn all(&self) -> impl Iterator<Item = (EntryPlace, &Entry)> {
+        let mut prev = None;
+        let counting = (1..).zip(&self.entries).map(move |(index, entry)| {
             let epoch = self.epoch_at(index).expect("an entry that counts is of a run");
-            ((epoch, index), entry)
+            let prev = prev.replace(epoch).unwrap_or(epoch);
+            (EntryPlace { epoch, index, prev }, entry)
         });
         counting.chain(self.beside())
     }
 
-    /// Takes in an entry that a stream wrote under an epoch.
-    pub fn insert(&mut self, stream: StreamId, (epoch, index): (u32, u64), entry: Entry) -> Placed {
-        let run = self.runs.iter().find(|run| run.epoch == epoch);
-        if index == 0 || run.is_some_and(|run| run.stream != stream) {
+    /// Takes in an entry that a stream wrote.
+    pub fn insert(&mut self, stream: StreamId, place: EntryPlace, entry: Entry) -> Placed {
+        let place = self.said(place);
+        let EntryPlace { epoch, index, prev } = place;
+        let at = self.runs.binary_search_by_key(&epoch, |run| run.epoch);
+        let is_of_another = at.is_ok_and(|at| self.runs[at].stream != stream);
+        if index == 0 || epoch < prev || (index == 1 && epoch != prev) || is_of_another {
             return Placed::Refused;
         }
-        let is_known = index <= self.len() && self.epoch_at(index) == Some(epoch);
-        if is_known || self.beside.contains_key(&(epoch, index)) {
+        if self.epoch_at(index) == Some(epoch) || self.beside.contains_key(&(epoch, index)) {
             return Placed::Refused;
         }
-        let is_due = index == self.len() + 1 && self.epoch_at(index) == Some(epoch);
-        if run.is_some_and(|run| run.first <= index) && !is_due {
-            self.beside.insert((epoch, index), entry);
-            return Placed::Beside;
+        if let Err(at) = at {
+            if self.runs.is_empty() {
+                self.runs.reserve_exact(1); // Many logs wait for long with one entry.
+            }
+            self.runs.insert(at, Run { epoch, stream, first: 0 });
         }
-        let goes_on = run.is_some_and(|run| run.first < index);
-        let is_last = self.runs.last().is_none_or(|run| run.epoch == epoch);
-        let is_awaited = self.beside.contains_key(&(epoch, index + 1));
-        let is_next = index == self.len() + 1 && (goes_on || self.runs.is_empty());
-        if !is_next || !is_last || is_awaited {
-            return self.insert_anywhere(stream, (epoch, index), entry);
+        let is_next = place == EntryPlace { epoch, ..self.next(prev) };
+        let mut waiting = self.beside.iter();
+        let is_awaited = waiting.any(|(it, (prev, _))| (it.1, *prev) == (index + 1, epoch));
+        if is_next && !is_awaited {
+            self.push(epoch, entry);
+            return Placed::Next;
         }
-        if self.runs.is_empty() {
-            // Many logs wait for long with one entry.
-            self.runs.reserve_exact(1);
-            self.entries.reserve_exact(1);
-            self.runs.push(Run { epoch, first: index, stream });
-        }
-        self.entries.push(entry);
-        Placed::Next
-    }
-
-    fn insert_anywhere(&mut self, stream: StreamId, place: (u32, u64), entry: Entry) -> Placed {
-        let mut all: BTreeMap<(u32, u64), Entry> =
-            self.all().map(|(place, entry)| (place, entry.clone())).collect();
-        if all.contains_key(&place) {
-            return Placed::Refused;
-        }
-        let epochs = |log: &Self| (1..=log.len()).map(|it| log.epoch_at(it)).collect::<Vec<_>>();
-        let before = epochs(self);
-        all.insert(place, entry);
-        let (epoch, index) = place;
-        match self.runs.binary_search_by_key(&epoch, |run| run.epoch) {
-            Ok(at) => self.runs[at].first = self.runs[at].first.min(index),
-            Err(at) => self.runs.insert(at, Run { epoch, first: index, stream }),
-        }
-        self.entries.clear();
-        while let Some(epoch) = self.epoch_at(self.len() + 1)
-            && let Some(entry) = all.remove(&(epoch, self.len() + 1))
-        {
-            self.entries.push(entry);
-        }
-        self.beside = all;
-        let after = epochs(self);
-        match after.strip_prefix(&before[..]) {
+        let before = self.epochs();
+        self.beside.insert((epoch, index), (prev, entry));
+        self.settle();
+        match self.epochs().strip_prefix(&before[..]) {
             Some([]) => Placed::Beside,
             Some([_]) => Placed::Next,
             Some(_) | None => Placed::Rewritten,
         }
+    }
+
+    /// Returns where an entry stands; of one that does not say on what it was written, what was
+    /// known when it came.
+    fn said(&self, place: EntryPlace) -> EntryPlace {
+        let EntryPlace { epoch, index, prev } = place;
+        let before = (epoch, index.saturating_sub(1));
+        let goes_on = self.beside.contains_key(&before) || self.epoch_at(before.1) == Some(epoch);
+        let prev = match prev {
+            0 if goes_on || index == 1 => epoch,
+            0 => self.epoch_at(before.1).filter(|it| *it < epoch).unwrap_or(epoch),
+            said => said,
+        };
+        EntryPlace { prev, ..place }
+    }
+
+    fn push(&mut self, epoch: u32, entry: Entry) {
+        if self.entries.is_empty() {
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push(entry);
+        let (at, index) = (self.runs.partition_point(|run| run.epoch < epoch), self.len());
+        if self.runs[at].first == 0 {
+            self.runs[at].first = index;
+        }
+    }
+
+    /// Returns the epochs of the entries that count.
+    fn epochs(&self) -> Vec<u32> {
+        (1..=self.len()).filter_map(|index| self.epoch_at(index)).collect()
+    }
+
+    /// Looks at all entries anew for those that count.
+    fn settle(&mut self) {
+        let all = self.all().map(|(it, entry)| ((it.epoch, it.index), (it.prev, entry.clone())));
+        let mut all: BTreeMap<(u32, u64), (u32, Entry)> = all.collect();
+        let mut by_index: Vec<(u64, u32, u32)> =
+            all.iter().map(|((epoch, index), (prev, _))| (*index, *epoch, *prev)).collect();
+        by_index.sort_unstable();
+        // With the one that each was written on.
+        let mut whole: BTreeMap<(u32, u64), (u32, u64)> = BTreeMap::new();
+        for (index, epoch, prev) in by_index {
+            if index == 1 || whole.contains_key(&(prev, index - 1)) {
+                whole.insert((epoch, index), (prev, index - 1));
+            }
+        }
+        let mut chain: Vec<(u32, u64)> =
+            std::iter::successors(whole.last_key_value().map(|(last, _)| *last), |it| {
+                whole.get(it).copied().filter(|(_, index)| 0 < *index)
+            })
+            .collect();
+        chain.reverse();
+        self.entries.clear();
+        self.runs.iter_mut().for_each(|run| run.first = 0);
+        for place in chain {
+            let (_, entry) = all.remove(&place).expect("a whole entry is there");
+            self.push(place.0, entry);
+        }
+        self.beside = all;
     }
 }
 
@@ -171,33 +230,43 @@ mod tests {
     use super::*;
     use crate::{PlacementId, RegionId};
 
+    /// Epoch, index, and epoch of the one before.
+    type Spot = (u32, u64, u32);
+
     fn stream(epoch: u32) -> StreamId {
-        let origin = ["a", "b", "c", "d"][epoch as usize];
-        let origin = RegionId::try_from(origin).unwrap();
+        let origin = RegionId::try_from(format!("r{epoch}").as_str()).unwrap();
         StreamId { origin, placement: PlacementId::global(), incarnation: 1 }
     }
 
-    fn entry((epoch, index): (u32, u64)) -> Entry {
+    fn entry((epoch, index, _): Spot) -> Entry {
         let at = Hlc { wall_ms: index, count: epoch };
         Entry { at, bytes: Bytes::from(vec![epoch as u8, index as u8]) }
     }
 
-    fn put(log: &mut Log, place: (u32, u64)) -> Placed {
-        log.insert(stream(place.0), place, entry(place))
+    fn put(log: &mut Log, spot: Spot) -> Placed {
+        let (epoch, index, prev) = spot;
+        log.insert(stream(epoch), EntryPlace { epoch, index, prev }, entry(spot))
     }
 
     fn shown(log: &Log) -> Vec<(u32, u64)> {
         log.after(0).iter().map(|it| (it.at.count, it.at.wall_ms)).collect()
     }
 
+    fn beside(log: &Log) -> Vec<(u32, u64)> {
+        log.beside().map(|(it, _)| (it.epoch, it.index)).collect()
+    }
+
     #[test]
     fn one_writer_appends_without_gap_and_repeat() {
         let mut log = Log::default();
-        assert_eq!(put(&mut log, (1, 1)), Placed::Next);
-        assert_eq!(put(&mut log, (1, 1)), Placed::Refused);
-        assert_eq!(put(&mut log, (1, 2)), Placed::Next);
-        assert_eq!(put(&mut log, (1, 0)), Placed::Refused);
-        assert_eq!(log.insert(stream(2), (1, 3), entry((1, 3))), Placed::Refused);
+        assert_eq!(log.next(1), EntryPlace { epoch: 1, index: 1, prev: 1 });
+        assert_eq!(put(&mut log, (1, 1, 1)), Placed::Next);
+        assert_eq!(put(&mut log, (1, 1, 1)), Placed::Refused);
+        assert_eq!(put(&mut log, (1, 2, 1)), Placed::Next);
+        assert_eq!(put(&mut log, (1, 0, 1)), Placed::Refused);
+        assert_eq!(put(&mut log, (1, 3, 2)), Placed::Refused, "written on what came later");
+        let place = EntryPlace { epoch: 1, index: 3, prev: 1 };
+        assert_eq!(log.insert(stream(2), place, entry((1, 3, 1))), Placed::Refused);
         assert_eq!((log.len(), log.after(1).len(), log.after(9).len()), (2, 1, 0));
         assert_eq!(log.beside().count(), 0);
     }
@@ -205,56 +274,104 @@ mod tests {
     #[test]
     fn a_later_writer_overrules_what_it_did_not_know() {
         let mut log = Log::default();
-        for place in [(1, 1), (1, 2), (1, 3)] {
-            put(&mut log, place);
+        for index in 1..=3 {
+            put(&mut log, (1, index, 1));
         }
-        assert_eq!(put(&mut log, (2, 3)), Placed::Rewritten);
+        assert_eq!(put(&mut log, (2, 3, 1)), Placed::Rewritten);
         assert_eq!(shown(&log), [(1, 1), (1, 2), (2, 3)]);
-        assert_eq!(put(&mut log, (1, 4)), Placed::Beside);
-        assert_eq!(put(&mut log, (2, 4)), Placed::Next);
-        let orphans: Vec<_> = log.beside().map(|(place, _)| place).collect();
-        assert_eq!(orphans, [(1, 3), (1, 4)]);
-        assert_eq!(log.epoch_at(5), Some(2));
+        assert_eq!(put(&mut log, (1, 4, 1)), Placed::Beside);
+        assert_eq!(put(&mut log, (2, 4, 2)), Placed::Next);
+        assert_eq!(beside(&log), [(1, 3), (1, 4)]);
+        assert_eq!(log.next(5), EntryPlace { epoch: 5, index: 5, prev: 2 });
     }
 
     #[test]
     fn what_comes_early_waits() {
         let mut log = Log::default();
-        assert_eq!(put(&mut log, (2, 3)), Placed::Beside);
-        assert_eq!(put(&mut log, (1, 1)), Placed::Next);
+        assert_eq!(put(&mut log, (2, 3, 1)), Placed::Beside);
+        assert_eq!(put(&mut log, (1, 1, 1)), Placed::Next);
         assert!(log.after(1).is_empty());
-        assert_eq!(put(&mut log, (1, 2)), Placed::Rewritten);
+        assert_eq!(put(&mut log, (1, 2, 1)), Placed::Rewritten);
         assert_eq!(shown(&log), [(1, 1), (1, 2), (2, 3)]);
     }
 
+    #[test]
+    fn what_was_written_on_a_missing_entry_waits_for_that_one() {
+        let mut log = Log::default();
+        for spot in [(1, 1, 1), (1, 2, 1)] {
+            put(&mut log, spot);
+        }
+        assert_eq!(put(&mut log, (4, 3, 3)), Placed::Beside, "entry 2 of epoch 3 is missing");
+        assert_eq!(shown(&log), [(1, 1), (1, 2)]);
+        assert_eq!(put(&mut log, (3, 2, 1)), Placed::Rewritten);
+        assert_eq!(shown(&log), [(1, 1), (3, 2), (4, 3)]);
+    }
+
+    #[test]
+    fn what_a_later_writer_knew_counts_and_not_what_came_between() {
+        let mut log = Log::default();
+        for spot in [(1, 1, 1), (1, 2, 1), (2, 2, 1)] {
+            put(&mut log, spot);
+        }
+        assert_eq!(shown(&log), [(1, 1), (2, 2)]);
+        // The writer of epoch 3 had not heard of epoch 2.
+        assert_eq!(put(&mut log, (3, 3, 1)), Placed::Rewritten);
+        assert_eq!(shown(&log), [(1, 1), (1, 2), (3, 3)]);
+        assert_eq!(beside(&log), [(2, 2)]);
+        assert_eq!(put(&mut log, (2, 3, 2)), Placed::Beside);
+        assert_eq!(put(&mut log, (3, 4, 3)), Placed::Next);
+    }
+
+    #[test]
+    fn entries_of_before_they_said_on_what_they_were_written_are_placed_as_they_came() {
+        let mut log = Log::default();
+        let came = [(1, 1), (1, 2), (2, 2), (2, 3), (1, 3), (4, 4), (4, 5)];
+        for (epoch, index) in came {
+            assert_ne!(put(&mut log, (epoch, index, 0)), Placed::Refused);
+        }
+        assert_eq!(shown(&log), [(1, 1), (2, 2), (2, 3), (4, 4), (4, 5)]);
+        assert_eq!(beside(&log), [(1, 2), (1, 3)]);
+    }
+
     proptest! {
+        /// Each writer goes on from what one of those before it had written, and no further.
         #[test]
         fn the_order_of_arrival_does_not_matter(
-            runs in proptest::collection::vec((1..6_u64, 1..5_u64), 1..4),
+            runs in proptest::collection::vec((any::<u8>(), 0..6_usize, 1..5_u64), 1..6),
             keys in proptest::collection::vec(any::<u32>(), 32),
         ) {
-            let all: Vec<(u32, u64)> = (1_u32..)
-                .zip(&runs)
-                .flat_map(|(epoch, (first, count))| {
-                    (*first..first + count).map(move |it| (epoch, it))
-                })
-                .collect();
-            let mut straight = Log::default();
-            for place in &all {
-                put(&mut straight, *place);
+            let mut logs: Vec<Vec<Spot>> = Vec::new();
+            for (epoch, (from, kept, count)) in (1_u32..).zip(&runs) {
+                let from = usize::from(*from).checked_rem(logs.len());
+                let mut log = from.map_or(vec![], |it| logs[it].clone());
+                log.truncate(*kept);
+                for _ in 0..*count {
+                    let prev = log.last().map_or(epoch, |it| it.0);
+                    log.push((epoch, log.len() as u64 + 1, prev));
+                }
+                logs.push(log);
             }
+            let mut all: Vec<Spot> = logs.concat();
+            all.sort_unstable();
+            all.dedup();
             let mut mixed: Vec<_> = all.iter().zip(&keys).collect();
             mixed.sort_by_key(|(_, key)| **key);
-            let mut log = Log::default();
-            for (place, _) in mixed {
-                put(&mut log, *place);
-                prop_assert_eq!(put(&mut log, *place), Placed::Refused);
-            }
-            prop_assert_eq!(&log, &straight);
-            prop_assert_eq!(log.all().count(), all.len());
-            let counting = shown(&log);
-            for (at, (epoch, index)) in (1..).zip(&counting) {
-                prop_assert_eq!((at, log.epoch_at(at)), (*index, Some(*epoch)));
+            let (mut log, mut came) = (Log::default(), Vec::new());
+            for (spot, _) in mixed {
+                put(&mut log, *spot);
+                came.push(*spot);
+                prop_assert_eq!(put(&mut log, *spot), Placed::Refused);
+                // It shows what its last writer had written, as far as that has come.
+                let parts = logs.iter().flat_map(|it| (0..=it.len()).map(|n| &it[..n]));
+                let whole = parts.filter(|it| it.iter().all(|it| came.contains(it)));
+                let due = whole.max_by_key(|it| it.last().map(|it| (it.0, it.1))).unwrap();
+                let due: Vec<_> = due.iter().map(|it| (it.0, it.1)).collect();
+                prop_assert_eq!(shown(&log), due);
+                let places = log.all().map(|(it, _)| (it.epoch, it.index, it.prev));
+                let mut places: Vec<Spot> = places.collect();
+                places.sort_unstable();
+                came.sort_unstable();
+                prop_assert_eq!(&places, &came);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::crdt::Delta;
-use crate::{Hlc, PlacementId, Position, RegionId, Seen};
+use crate::{EntryPlace, Hlc, PlacementId, Position, RegionId, Seen};
 
 /// Names a stream: the ops that one region made under one placement, numbered 1, 2, 3 without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,10 +78,8 @@ pub enum Change {
     Delete,
     /// Adds entry `index` (1, 2, 3 ..) to a log that has one writer at a time.
     Append {
-        /// Under which epoch; see [`Log`](crate::Log).
-        epoch: u32,
-        /// The number of the entry.
-        index: u64,
+        /// Where it stands; see [`Log`](crate::Log).
+        place: EntryPlace,
         /// The entry.
         entry: Bytes,
     },

@@ -181,10 +181,10 @@ impl Store {
         match &op.change {
             Change::Put(value) => self.write(op, Some(value.clone())),
             Change::Delete => self.write(op, None),
-            Change::Append { epoch, index, entry } => {
+            Change::Append { place, entry } => {
                 let entry = Entry { at: op.at, bytes: entry.clone() };
                 let log = self.logs.entry(op.record()).or_default();
-                match log.insert(op.stream, (*epoch, *index), entry) {
+                match log.insert(op.stream, *place, entry) {
                     Placed::Next => Applied::Changed,
                     Placed::Rewritten => Applied::Rewritten,
                     Placed::Beside => Applied::Superseded,
@@ -358,7 +358,7 @@ impl Store {
         let log = self.logs.entry(record.clone()).or_default();
         let mut is_changed = false;
         for (place, entry) in other.all() {
-            let run = other.runs().iter().find(|run| run.epoch == place.0);
+            let run = other.runs().iter().find(|run| run.epoch == place.epoch);
             let stream = run.expect("every entry is of a run").stream;
             is_changed |= log.insert(stream, place, entry.clone()) != Placed::Refused;
         }
@@ -397,6 +397,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::EntryPlace;
 
     fn stream(origin: &str) -> StreamId {
         let origin = RegionId::try_from(origin).unwrap();
@@ -413,7 +414,8 @@ mod tests {
     }
 
     fn append(seq: u64, index: u64) -> Op {
-        op("a", seq, seq, Change::Append { epoch: 1, index, entry: Bytes::from_static(b"e") })
+        let (place, entry) = (EntryPlace { epoch: 1, index, prev: 1 }, Bytes::from_static(b"e"));
+        op("a", seq, seq, Change::Append { place, entry })
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use photon_state::{Change, Dataset, Hlc, Key, PlacementId, RegionId};
+use photon_state::{Change, Dataset, EntryPlace, Hlc, Key, PlacementId, RegionId};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -26,7 +26,8 @@ fn stream(origin: &str) -> StreamId {
 }
 
 fn op_with(stream: StreamId, seq: u64, entry: Vec<u8>) -> Arc<Op> {
-    let change = Change::Append { epoch: 1, index: seq, entry: Bytes::from(entry) };
+    let place = EntryPlace { epoch: 1, index: seq, prev: 1 };
+    let change = Change::Append { place, entry: Bytes::from(entry) };
     let at = Hlc { wall_ms: 1, count: 1 };
     Arc::new(Op { stream, seq, at, dataset: Dataset(1), key: Key::new(b"key"), change })
 }

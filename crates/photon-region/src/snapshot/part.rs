@@ -8,7 +8,8 @@ use bytes::Bytes;
 use photon_state::codec::{DecodeError, Reader, Writer};
 use photon_state::crdt::Value;
 use photon_state::{
-    Change, Entry, Key, Log, Op, PlacementId, Position, Record, RegionId, Register, Seen, Shelf,
+    Change, Entry, EntryPlace, Key, Log, Op, PlacementId, Position, Record, RegionId, Register,
+    Seen, Shelf,
 };
 
 use super::cover::Cover;
@@ -167,7 +168,7 @@ impl Part {
                 }
             }
             Step::Range(Range { after, upto, placements, seen, items }) => {
-                writer.tag(6);
+                writer.tag(8);
                 write_bounds(&mut writer, after.as_ref(), upto.as_ref(), placements);
                 writer.seen(seen);
                 writer.uint(items.len() as u64);
@@ -216,12 +217,17 @@ impl Part {
                 }
                 Step::Head { seen, covers }
             }
-            // A range of before logs could have several writers.
-            tag @ (2 | 6) => {
+            // Ranges of before logs could have several writers, and before entries said on what
+            // they were written.
+            tag @ (2 | 6 | 8) => {
                 let (after, upto, placements) = read_bounds(&mut reader)?;
                 let seen = reader.seen()?;
                 let mut items = Vec::new();
-                let read_log = if tag == 2 { read_log_of_one } else { read_log };
+                let read_log = match tag {
+                    2 => read_log_of_one,
+                    6 => read_old_log,
+                    _ => read_log,
+                };
                 for _ in 0..reader.count()? {
                     items.push(read_item(&mut reader, read_log)?);
                 }
@@ -294,9 +300,8 @@ fn write_item(writer: &mut Writer, item: &Item) {
                 writer.stream(&run.stream);
             }
             writer.uint(log.all().count() as u64);
-            for ((epoch, index), entry) in log.all() {
-                writer.uint(epoch.into());
-                writer.uint(index);
+            for (place, entry) in log.all() {
+                writer.entry_place(place);
                 writer.hlc(entry.at);
                 writer.bytes(&entry.bytes);
             }
@@ -312,20 +317,33 @@ fn read_log_of_one(reader: &mut Reader<'_>) -> Result<Log, DecodeError> {
     let (stream, mut log) = (reader.stream()?, Log::default());
     for index in (1..).take(reader.count()?) {
         let entry = Entry { at: reader.hlc()?, bytes: reader.owned()? };
-        log.insert(stream, (1, index), entry);
+        log.insert(stream, EntryPlace { epoch: 1, index, prev: 1 }, entry);
     }
     Ok(log)
 }
 
+fn read_old_log(reader: &mut Reader<'_>) -> Result<Log, DecodeError> {
+    read_log_with(reader, |it| it.old_entry_place())
+}
+
 fn read_log(reader: &mut Reader<'_>) -> Result<Log, DecodeError> {
+    read_log_with(reader, |it| it.entry_place())
+}
+
+fn read_log_with(
+    reader: &mut Reader<'_>,
+    read_place: fn(&mut Reader<'_>) -> Result<EntryPlace, DecodeError>,
+) -> Result<Log, DecodeError> {
     let (mut writers, mut log) = (BTreeMap::new(), Log::default());
     for _ in 0..reader.count()? {
         writers.insert(reader.uint32()?, reader.stream()?);
     }
     for _ in 0..reader.count()? {
-        let (epoch, index) = (reader.uint32()?, reader.uint()?);
-        let Some(stream) = writers.get(&epoch) else { return Err(reader.malformed("epoch")) };
-        log.insert(*stream, (epoch, index), Entry { at: reader.hlc()?, bytes: reader.owned()? });
+        let place = read_place(reader)?;
+        let Some(stream) = writers.get(&place.epoch) else {
+            return Err(reader.malformed("epoch"));
+        };
+        log.insert(*stream, place, Entry { at: reader.hlc()?, bytes: reader.owned()? });
     }
     Ok(log)
 }
