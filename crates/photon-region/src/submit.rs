@@ -153,7 +153,9 @@ impl Region {
         let is_fit = |it: &RegionId| {
             self.is_reachable(*it) && self.charter.shards_of(placement, *it).next().is_some()
         };
-        let id = self.new_task_id(placement, near.into_iter().find(is_fit)?)?;
+        let is_best = |it: &&RegionId| is_fit(it) && self.agree.hears_now(**it, self.now.mono);
+        let to = near.iter().find(is_best).or_else(|| near.iter().find(|it| is_fit(it)))?;
+        let id = self.new_task_id(placement, *to)?;
         if let Some(Idempotency { key, digest }) = &spec.idempotency {
             if Asks::SENT_ON_MAX <= self.asks.sent_on.len() {
                 self.asks.sent_on.clear(); // Those may become two, as between any two regions.

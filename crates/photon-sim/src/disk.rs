@@ -16,8 +16,6 @@ pub(crate) struct Disk {
     streams: BTreeMap<StreamId, Run>,
     /// Where each event of a task stands in the log, by its generation and the epoch of its home.
     events: FxHashMap<TaskId, BTreeMap<(u64, u32), u32>>,
-    /// Where each region wrote its first event of any task under each epoch.
-    begun: BTreeMap<(RegionId, u32), u32>,
     /// How many ops of the log survive any crash.
     synced: usize,
     /// How many there were when this life began: the shell numbers its appends from there.
@@ -99,7 +97,6 @@ impl Disk {
         run.places.push(at);
         if let Some((task, place)) = event_of(op) {
             self.events.entry(task).or_default().entry(place).or_insert(at);
-            self.begun.entry((op.stream.origin, place.1)).or_insert(at);
         }
         Ok(())
     }
@@ -157,7 +154,6 @@ impl Disk {
     /// Makes the indexes anew.
     fn noted(mut self) -> Self {
         (self.streams, self.events) = (BTreeMap::new(), FxHashMap::default());
-        self.begun = BTreeMap::new();
         for (at, op) in (0..).zip(self.log.clone()) {
             self.note(&op, at).expect("it was noted before");
         }
@@ -219,17 +215,6 @@ impl Disk {
         events.into_iter().any(|(_, at)| self.log[*at as usize].stream.origin == region)
     }
 
-    /// Whether events of a task that other regions wrote under one epoch came after this one had
-    /// begun to decide under a later one.
-    pub(crate) fn came_late(&self, task: TaskId, region: RegionId) -> bool {
-        let events = self.events.get(&task).into_iter().flatten();
-        events.into_iter().any(|((_, epoch), at)| {
-            let mut begun = self.begun.range((region, epoch + 1)..=(region, u32::MAX));
-            let is_late = begun.any(|(_, begun)| begun < at);
-            is_late && self.log[*at as usize].stream.origin != region
-        })
-    }
-
     /// Returns the op that submitted a task, if the log has it.
     pub(crate) fn submission(&self, task: TaskId) -> Option<(StreamId, u64)> {
         let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
@@ -241,11 +226,6 @@ impl Disk {
     pub(crate) fn birthplace(&self, task: TaskId) -> Option<RegionId> {
         let (_, at) = self.events.get(&task)?.range((1, 0)..(2, 0)).next()?;
         Some(self.log[*at as usize].stream.origin)
-    }
-
-    /// Iterates over the generations of a task that were written, each with the epoch of its home.
-    pub(crate) fn places(&self, task: TaskId) -> impl Iterator<Item = (u64, u32)> {
-        self.events.get(&task).into_iter().flatten().map(|(place, _)| *place)
     }
 
     /// Iterates over the epochs under which events of a task were written.
@@ -278,7 +258,7 @@ impl Disk {
 }
 
 /// Returns the task, and the generation and the epoch that an op writes, if it writes one.
-fn event_of(op: &Op) -> Option<(TaskId, (u64, u32))> {
+pub(crate) fn event_of(op: &Op) -> Option<(TaskId, (u64, u32))> {
     let Change::Append { place, .. } = &op.change else { return None };
     let bytes = op.key.as_bytes().try_into().ok()?;
     Some((TaskId::from_bytes(bytes), (place.index, place.epoch)))

@@ -7,9 +7,8 @@
 //! under a key. Refusals that say that nothing was done are left out; what may have been done all
 //! the same stays open for ever. Waived is what the design does not promise, and no more:
 //!
-//! * A task is set back when its home is lost and had not passed on what it answered: once for each
-//!   home that wrote over what an earlier one had written, or that was given it when it had begun
-//!   to decide.
+//! * A task is set back when its home is lost and had not passed on what it answered: whoever goes on
+//!   from before that answers from before it, and may be given it later ([`Takeovers`]).
 //! * A region that loses its disk may set back the tasks of which it was a home once more, and the
 //!   records of which it is one to what a majority has acknowledged ([`Record`]); its keys may be
 //!   taken anew.
@@ -36,6 +35,7 @@ use crate::promises::{Broken, Ledger, Promise};
 use crate::records::spec_of;
 use crate::run::Report;
 use crate::site::{Atlas, Site};
+use crate::takeovers::Takeovers;
 
 /// Datasets whose records are written by their homes alone: under conditions, or by a master.
 const UNDER_CONDITIONS: &str = "seats";
@@ -76,6 +76,8 @@ pub(crate) struct Histories {
     open: BTreeMap<Ticket, Open>,
     /// Which sites have lost their disks, one bit for each.
     lost: u32,
+    /// From where homes went on.
+    pub(crate) takeovers: Takeovers,
 }
 
 impl Histories {
@@ -176,7 +178,8 @@ impl Histories {
                 Ok(found) => (found, Terms::Strict),
                 // Only what fits no order needs an excuse.
                 Err(_) => {
-                    let setbacks = setbacks(sites, *task) + ledger.lost_homes(sites, *task);
+                    let lost = ledger.lost_homes(sites, *task);
+                    let setbacks = self.takeovers.setbacks(*task) + lost;
                     (check(&Task { setbacks }, history, what)?, Terms::Loose)
                 }
             };
@@ -194,24 +197,6 @@ impl Histories {
         }
         Ok(())
     }
-}
-
-/// Returns how often a task was set back: how many of its homes went on from before something
-/// that an earlier one had written, and wrote over it, or were given it only then.
-fn setbacks(sites: &[Site], task: TaskId) -> u32 {
-    // By epoch: the first generation that was written under it, and the last.
-    let mut runs: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for (generation, epoch) in sites.iter().flat_map(|it| it.disk.places(task)) {
-        let run = runs.entry(epoch).or_insert((generation, generation));
-        *run = (run.0.min(generation), run.1.max(generation));
-    }
-    let (mut setbacks, mut last) = (0, 0);
-    for (first, end) in runs.into_values() {
-        setbacks += u32::from(first <= last);
-        last = last.max(end);
-    }
-    let is_late = |it: &&Site| it.disk.came_late(task, it.config.region);
-    setbacks + u32::try_from(sites.iter().filter(is_late).count()).expect("a few regions")
 }
 
 /// What an answer says about an operation.
@@ -353,7 +338,8 @@ fn task_said(reply: &Result<Reply, Refusal>) -> Said<TaskSaid> {
         Err(Refusal::Ended { state, .. }) => Said::This(TaskSaid::Ended(*state)),
         Err(Refusal::StaleToken { tokens, .. }) => Said::This(TaskSaid::Stale(tokens.current)),
         Err(Refusal::NoteGap { expected, .. }) => Said::This(TaskSaid::Gap(*expected)),
-        Err(Refusal::HomeUnreachable { .. }) => Said::Nothing,
+        // A net that says everything twice may have it done when there is room again.
+        Err(Refusal::HomeUnreachable { .. } | Refusal::DiskFull { .. }) => Said::Nothing,
         Ok(_) | Err(_) => Said::NotDone,
     }
 }

@@ -41,6 +41,7 @@ mod scheduled;
 mod scribes;
 mod site;
 mod stalls;
+mod takeovers;
 mod tasklog;
 mod trace;
 mod turned_away;

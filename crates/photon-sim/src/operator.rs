@@ -7,8 +7,9 @@ use photon_region::{Command, Govern};
 use crate::clock::{MS, SECOND};
 use crate::workload::{Asked, Request, Stage, Turn};
 
-/// How often an operator of a calm planet makes sure that every region is a member.
-const ROUNDS: u32 = 3;
+/// How often an operator of a calm planet makes sure that some region is a member: until nothing
+/// that was wanted before is still under way.
+const ROUNDS: u32 = 100;
 
 /// Does what an operator might do.
 pub(crate) fn operate(
@@ -19,7 +20,7 @@ pub(crate) fn operate(
     let count = stage.sites.len();
     if stage.is_calm {
         let site = round as usize % count;
-        if (round as usize) < ROUNDS as usize * count {
+        if round < ROUNDS {
             stage.later(200 * MS, Turn::Operate(round + 1));
         }
         let region = stage.atlas.ids[site];

@@ -374,6 +374,9 @@ impl<'a, 's> Planet<'a, 's> {
                 appended.map_err(|what| {
                     Promise::SameOps.broken(format!("{}: {what}", self.atlas.ids[here]))
                 })?;
+                if let Some(machine) = &self.sites[here].machine {
+                    self.histories.takeovers.note(self.atlas.ids[here], machine, &op);
+                }
                 self.sync(here);
                 Ok(())
             }

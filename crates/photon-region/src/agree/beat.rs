@@ -28,18 +28,23 @@ pub struct Beat {
     /// The last beat of the receiver, by its `sent`, as of which the sender knows of nothing that
     /// would take a home from the receiver.
     pub granted: Option<u64>,
+    /// How long ago, in microseconds, the sender granted a beat of a region which, as far as the
+    /// sender has agreed, may have lost a home and did not know it yet; or how long ago it began, if
+    /// that was later. Nothing as long as what it has agreed to is not durable.
+    pub backed: Option<u64>,
     /// How the sender is doing, and whom it does not hear.
     pub health: Heartbeat,
 }
 
 pub(crate) fn write_beat(writer: &mut Writer, beat: &Beat) {
-    let Beat { sent, incarnation, id, applied, bound, granted, health, .. } = beat;
+    let Beat { sent, incarnation, id, applied, bound, granted, backed, health, .. } = beat;
     writer.uint(*sent);
     writer.uint(*incarnation);
     writer.option(*id, Writer::uint);
     writer.uint(*applied);
     writer.option(*bound, Writer::uint);
     writer.option(*granted, Writer::uint);
+    writer.option(*backed, Writer::uint);
     let Heartbeat { node, senders, load, is_judging, bad } = health;
     writer.uint((*node).into());
     writer.uint((*senders).into());
@@ -59,6 +64,7 @@ pub(crate) fn read_beat(reader: &mut Reader<'_>) -> Result<Beat, DecodeError> {
     let (sent, incarnation) = (reader.uint()?, reader.uint()?);
     let (id, applied) = (reader.option(Reader::uint)?, reader.uint()?);
     let (bound, granted) = (reader.option(Reader::uint)?, reader.option(Reader::uint)?);
+    let backed = reader.option(Reader::uint)?;
     let (node, senders) = (short(reader)?, short(reader)?);
     let bits = reader.uint()?;
     let bit = |at: u32| bits >> at & 1 == 1;
@@ -83,6 +89,7 @@ pub(crate) fn read_beat(reader: &mut Reader<'_>) -> Result<Beat, DecodeError> {
         is_stranger,
         bound,
         granted,
+        backed,
         health,
     })
 }

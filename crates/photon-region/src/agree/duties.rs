@@ -37,6 +37,7 @@ impl Region {
         if self.agree.group.is_none() {
             self.enrol();
         }
+        self.look_at_group();
         self.agree.detector.tell(self.load(), 1);
         #[cfg(feature = "planted-bugs")]
         let is_alone = self.planted == Some(crate::PlantedBug::JudgeAlone);

@@ -62,6 +62,10 @@ pub(crate) struct Agree {
     is_holding: bool,
     /// From when on this region may try to replace a leader that is lost.
     campaign_at: Option<Duration>,
+    /// When this life began: what the one before it had granted is not known.
+    began: Duration,
+    /// Since when it is known who is in the group, by the decree that changed that last.
+    group_known: (u64, Duration),
 }
 
 /// Another region, by its beats.
@@ -84,8 +88,20 @@ struct Ally {
     granted: Option<Duration>,
     /// The last of its own beats that it is to be granted.
     grant: Option<u64>,
+    /// The last of its beats that was granted.
+    backed: Option<Backed>,
+    /// Until when anybody whom it had granted a beat by mistake may have decided, as of a decree.
+    lapses: Option<(u64, Duration)>,
     /// When it was heard last, and since when without a gap.
     heard: Option<(Duration, Duration)>,
+}
+
+/// A beat that was granted.
+#[derive(Clone, Copy, Debug)]
+struct Backed {
+    at: Duration,
+    id: Option<u64>,
+    applied: u64,
 }
 
 impl Agree {
@@ -104,6 +120,8 @@ impl Agree {
             own: BTreeMap::new(),
             is_holding: false,
             campaign_at: None,
+            began: Duration::ZERO,
+            group_known: (0, Duration::ZERO),
         }
     }
 
@@ -154,6 +172,8 @@ impl Region {
         members.insert(self.config.region);
         self.agree.detector.observers(self.now.mono, &members);
         self.agree.append = self.appended();
+        self.agree.began = self.now.mono;
+        self.look_at_group();
         self.enrol();
         self.drive_group();
         self.look_at_tenure();

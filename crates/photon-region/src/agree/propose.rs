@@ -83,6 +83,9 @@ impl Region {
 }
 
 impl Agree {
+    /// How long a region is silent until others are turned to where that costs nothing: four beats.
+    const QUIET: Duration = Duration::from_millis(400);
+
     /// Whether this region leads the group.
     pub(crate) fn is_leading(&self) -> bool {
         self.group.as_ref().is_some_and(Group::is_leader)
@@ -118,6 +121,11 @@ impl Agree {
     pub(crate) fn hears(&self, region: RegionId, now: Duration) -> bool {
         let is_heard = self.allies.get(&region).is_some_and(|it| it.is_heard(now));
         is_heard && !self.detector.verdict(region).is_down
+    }
+
+    /// Whether a region was heard just now: who was not is none to wait for, if there are others.
+    pub(crate) fn hears_now(&self, region: RegionId, now: Duration) -> bool {
+        self.allies.get(&region).is_some_and(|it| it.is_heard_within(Self::QUIET, now))
     }
 
     /// Whether a region says that it decides about what it is the home of since a decree, and knows

@@ -49,6 +49,8 @@ impl Takeover {
     /// How long regions are waited for that are not needed, so that as little as possible of what
     /// was seen of a task is taken back.
     const PATIENCE: Duration = Duration::from_millis(500);
+    /// How long, after that, for what they have said to arrive.
+    const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
     pub(super) fn next_deadline(&self) -> Duration {
         self.ask_at
@@ -154,6 +156,29 @@ impl Region {
         }
     }
 
+    /// Waits no longer than those who vote say that one has to.
+    pub(super) fn look_at_lapses(&mut self) {
+        if self.agree.takeovers.is_empty() {
+            return;
+        }
+        let now = self.now.mono;
+        let uptos: BTreeSet<u64> = self.agree.takeovers.values().map(|it| it.upto).collect();
+        let lapses: BTreeMap<u64, Duration> = uptos
+            .into_iter()
+            .filter_map(|upto| Some((upto, self.lapsed_as_of(upto)?.max(now))))
+            .collect();
+        // Whoever gives a home up says all that it had, and that is worth waiting for.
+        let takeovers = self.agree.takeovers.values_mut().filter(|it| it.words.is_none());
+        for takeover in takeovers {
+            if let Some(at) = lapses.get(&takeover.upto).filter(|at| **at < takeover.lapsed_at) {
+                takeover.lapsed_at = *at;
+                takeover.ask_at = takeover.ask_at.min(*at);
+                takeover.patient_until = *at + Takeover::PATIENCE;
+            }
+        }
+        self.go_on_taking_over();
+    }
+
     fn look_at_own_shards(&mut self) {
         let here = self.config.region;
         let own = self.charter.homes().map(|(placement, homes)| {
@@ -247,10 +272,14 @@ impl Region {
         let have = |seen: &&Seen| self.store.seen().covers(seen);
         let count = takeover.told.values().filter(have).count();
         let others = members.iter().filter(|it| **it != self.config.region);
-        let mut awaited = others.filter(|it| self.is_linked(**it) && self.charter.is_up(**it));
-        let has_all = awaited.all(|it| takeover.told.get(it).as_ref().is_some_and(have));
-        let has_enough = needed(members.len()) <= count;
-        takeover.lapsed_at <= now && has_enough && (has_all || takeover.patient_until <= now)
+        // Whoever is heard may have told clients what nobody else knows, whatever is thought of it.
+        let mut awaited =
+            others.filter(|it| self.is_linked(**it) && self.agree.hears_now(**it, now));
+        let has_all = awaited.all(|it| match takeover.told.get(it) {
+            Some(told) => have(&told) || takeover.patient_until + Takeover::ARRIVES_WITHIN <= now,
+            None => takeover.patient_until <= now,
+        });
+        takeover.lapsed_at <= now && has_all && needed(members.len()) <= count
     }
 
     fn take_over(&mut self, placement: PlacementId) {

@@ -6,19 +6,23 @@
 //! until the tenure of the one before has surely lapsed. So no verdict about silence, true or
 //! false, ever makes two homes of one task. That asks only that clocks run alike to within a
 //! twentieth.
+//!
+//! When it has lapsed is known sooner if those who vote say when they granted the last beat of
+//! anybody who has lost a home since, and did not know: of any two majorities one is in both.
 //! Must not know whether a region is down.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use photon_state::RegionId;
 
 use super::group::{Group, GroupChange, is_group_change};
-use super::{Agree, Beat};
+use super::{Agree, Backed, Beat};
 use crate::charter::{Charter, Decree};
 use crate::contract::Message;
 use crate::desk::Bell;
 use crate::region::Region;
-use crate::task::TaskId;
+use crate::task::{Shard, TaskId};
 use photon_state::PlacementId;
 
 impl Region {
@@ -28,6 +32,7 @@ impl Region {
         let linked = self.peers.iter().filter(|(_, peer)| peer.is_linked);
         let peers: Vec<RegionId> = linked.map(|(region, _)| *region).collect();
         let is_holding = self.holds_tenure();
+        let backed = self.backed_by_mistake();
         for to in peers {
             let beat = Beat {
                 sent,
@@ -39,6 +44,7 @@ impl Region {
                 is_stranger: self.is_admitted() && self.charter.member(to).is_none(),
                 bound: self.bound_to(to),
                 granted: self.agree.allies.get(&to).and_then(|it| it.grant),
+                backed,
                 health: health.clone(),
             };
             self.output(crate::contract::Output::Send(to, Message::Beat(Box::new(beat))));
@@ -57,21 +63,76 @@ impl Region {
     pub(crate) fn on_beat(&mut self, from: RegionId, beat: &Beat) {
         let now = self.now.mono;
         self.agree.detector.heard(now, from, &beat.health);
-        let may_grant = self.may_grant(from, beat);
+        let seen = Backed { at: now, id: beat.id, applied: beat.applied };
+        let may_grant = self.may_grant(from, &seen);
+        let tenure = self.config.limits.tenure;
         let ally = self.agree.allies.entry(from).or_default();
         ally.hear(now, beat);
         ally.grant = may_grant.then_some(beat.sent);
+        if may_grant {
+            ally.backed = Some(seen);
+        }
+        let ago = beat.backed.map(Duration::from_micros);
+        ally.lapses = ago.map(|ago| (beat.applied, now + outlasts(tenure, ago)));
         self.enrol_with(from, beat);
         self.look_at_tenure();
+        self.look_at_lapses();
     }
 
     /// Whether nothing is known here that might take a home from a region which has come as far as
     /// its beat says.
-    fn may_grant(&self, to: RegionId, beat: &Beat) -> bool {
+    fn may_grant(&self, to: RegionId, beat: &Backed) -> bool {
         let Some(member) = self.charter.member(to) else { return false };
         let is_that_life = beat.id == Some(member.id);
         let has_all = member.bereft <= beat.applied && self.charter.group_changed <= beat.applied;
         is_that_life && has_all && self.agree.holds_nothing_against(to, beat.applied)
+    }
+
+    /// Returns how long ago this region granted a beat of another one which, as is known now, may
+    /// have lost a home before it said so, in microseconds. It will not grant any more of those.
+    fn backed_by_mistake(&self) -> Option<u64> {
+        if self.durable() < self.agree.append {
+            return None;
+        }
+        let ago = self.now.mono.saturating_sub(self.last_mistake());
+        Some(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn last_mistake(&self) -> Duration {
+        let backed = self.agree.allies.iter().filter_map(|(it, ally)| Some((*it, ally.backed?)));
+        let mistakes = backed.filter(|(region, beat)| !self.may_grant(*region, beat));
+        mistakes.map(|(_, beat)| beat.at).max().unwrap_or_default().max(self.agree.began)
+    }
+
+    /// Takes note of when those who vote became others.
+    pub(super) fn look_at_group(&mut self) {
+        if self.agree.group_known.0 != self.charter.group_changed {
+            self.agree.group_known = (self.charter.group_changed, self.now.mono);
+        }
+    }
+
+    /// Returns when the tenure of all who lost a home by a decree, or by one before it, has lapsed,
+    /// as far as those who vote say so.
+    pub(super) fn lapsed_as_of(&self, upto: u64) -> Option<Duration> {
+        let group = self.agree.group.as_ref()?;
+        let tenure = self.config.limits.tenure;
+        let (of, since) = self.agree.group_known;
+        // Who votes in an earlier group may have granted what nobody says who votes in this one.
+        let is_old =
+            since.max(self.agree.began) + outlasts(tenure, Duration::ZERO) <= self.now.mono;
+        if of != self.charter.group_changed || !is_old {
+            return None;
+        }
+        let own = (group.id(), self.last_mistake() + outlasts(tenure, Duration::ZERO));
+        let said = self.agree.allies.values().filter_map(|ally| {
+            let (_, lapses) = ally.lapses.filter(|(applied, _)| upto <= *applied)?;
+            Some((ally.id?, lapses))
+        });
+        let all: BTreeMap<u64, Duration> = said.chain([own]).collect();
+        let mut times: Vec<Duration> = all.values().copied().collect();
+        times.sort_unstable();
+        let has = |at: &Duration| group.is_majority(|id| all.get(&id).is_some_and(|it| it <= at));
+        times.into_iter().find(has)
     }
 
     /// Whether a majority stands by what this region is the home of.
@@ -100,6 +161,22 @@ impl Region {
         let placement = self.charter.placement_of(id)?;
         let home = self.charter.home(placement, id.shard())?;
         Some((home.region, home.epoch))
+    }
+
+    /// Iterates over the shards that this region is the home of and has taken over, with the epoch
+    /// under which it is.
+    pub fn taken_over(&self) -> impl Iterator<Item = (PlacementId, Shard, u32)> + '_ {
+        self.charter.homes().flat_map(|(placement, homes)| {
+            let active = self.agree.active(placement);
+            let own = homes.at(self.config.region).map(move |shard| (shard, homes.of(shard)));
+            let taken = own.filter(move |(_, home)| home.since <= active);
+            taken.map(move |(shard, home)| (placement, shard, home.epoch))
+        })
+    }
+
+    /// Iterates over the tasks that are known here, with the generation of the last event of each.
+    pub fn generations(&self) -> impl Iterator<Item = (TaskId, u64)> + '_ {
+        self.tasks.iter().map(|(id, task)| (id, task.generation))
     }
 
     /// Whether a task is known here.
@@ -196,6 +273,12 @@ impl Agree {
     }
 }
 
+/// Returns for how long a tenure may last by another clock that began so long ago by this one, or
+/// by a third.
+fn outlasts(tenure: Duration, ago: Duration) -> Duration {
+    (tenure + tenure / 10).saturating_sub(ago - ago / 10)
+}
+
 impl super::Ally {
     /// How long a region may be silent until it counts as heard anew.
     const GAP: Duration = Duration::from_millis(900);
@@ -218,7 +301,12 @@ impl super::Ally {
 
     /// Whether it was heard just now.
     pub(super) fn is_heard(&self, now: Duration) -> bool {
-        self.heard.is_some_and(|(last, _)| now < last + Self::GAP)
+        self.is_heard_within(Self::GAP, now)
+    }
+
+    /// Whether it was heard within a time that has just passed.
+    pub(super) fn is_heard_within(&self, gap: Duration, now: Duration) -> bool {
+        self.heard.is_some_and(|(last, _)| now < last + gap)
     }
 
     /// Returns for how long it has been heard without a gap.

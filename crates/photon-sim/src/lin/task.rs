@@ -214,7 +214,9 @@ impl Standing {
 
     /// The task had ended before.
     fn was_over(self, ask: &TaskAsk, state: TaskState) -> Option<Self> {
-        let is_last = ask.token().is_none_or(|it| self.token <= it);
+        // The last token that was in force is told so, too: nobody has claimed it since.
+        let last = if self.is_held { self.token.0 } else { self.token.0.saturating_sub(1) };
+        let is_last = ask.token().is_none_or(|it| last <= it.0);
         let after = match self.end {
             End::As(it) => (it == state).then_some(self),
             // It was given up, after as many attempts as are allowed; or it gave way to another one

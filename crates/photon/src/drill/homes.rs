@@ -32,6 +32,12 @@ struct Share {
 pub(super) struct Shares(Mutex<Vec<Share>>);
 
 impl Shares {
+    /// Each placement has so many.
+    const OF_PLACEMENT: u64 = 1_024;
+    /// How long what regions say of themselves must stay so: while homes move as planned, one may
+    /// still show what another one has already taken over.
+    const HOLDS_MS: u64 = 400;
+
     /// Takes note of what a region says of itself among the regions that it tells of.
     pub(super) fn note(&self, of: At, told: &Value, seen_ms: u64) {
         let mut regions = told["regions"].as_array().into_iter().flatten();
@@ -52,19 +58,23 @@ impl Shares {
         let (before, after): (Vec<Share>, Vec<Share>) =
             all.iter().partition(|it| it.seen_ms <= from_ms);
         held.extend(before.iter().map(|it| (it.of, it.shards)));
-        let total: u64 = held.values().sum();
+        // Some may be on their way right then, or counted twice.
+        let sum = held.values().sum::<u64>() + Self::OF_PLACEMENT / 2;
+        let total = sum - sum % Self::OF_PLACEMENT;
         let shards = held.remove(&lost).unwrap_or(0);
-        let mut moved_ms = None;
+        let mut moved_at = None;
         // What it was not the home of needs nobody else.
         let others = after.iter().filter(|it| it.of != lost && it.seen_ms < to_ms && 0 < shards);
         for share in others {
             held.insert(share.of, share.shards);
-            if total <= held.values().sum() {
-                moved_ms = Some(share.seen_ms - from_ms);
+            let has_held = |at: u64| at + Self::HOLDS_MS <= share.seen_ms;
+            if moved_at.is_some_and(has_held) {
                 break;
             }
+            let is_all = total <= held.values().sum();
+            moved_at = if is_all { moved_at.or(Some(share.seen_ms)) } else { None };
         }
-        Moved { shards, moved_ms }
+        Moved { shards, moved_ms: moved_at.map(|at| at - from_ms) }
     }
 }
 
@@ -100,6 +110,14 @@ mod tests {
         check(100, u64::MAX, 342, Some(100));
         check(100, 200, 342, None);
         shares.note(0, &told(0, [0, 512, 512]), 300);
+        // Homes that move as planned are counted twice for a moment.
+        shares.note(1, &told(1, [0, 412, 612]), 500);
+        check(100, u64::MAX, 342, None);
+        shares.note(2, &told(2, [0, 412, 612]), 520);
+        check(100, u64::MAX, 342, Some(420));
+        // One that comes back gets some of them, long after.
+        shares.note(1, &told(1, [312, 300, 412]), 2_000);
+        check(100, u64::MAX, 342, Some(420));
         // Whoever is home of nothing has nothing that could move.
         check(400, u64::MAX, 0, None);
     }
