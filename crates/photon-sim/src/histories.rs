@@ -7,8 +7,8 @@
 //! under a key. Refusals that say that nothing was done are left out; what may have been done all
 //! the same stays open for ever. Waived is what the design does not promise, and no more:
 //!
-//! * A task is set back when its home is lost and had not passed on what it answered: whoever goes on
-//!   from before that answers from before it, and may be given it later ([`Takeovers`]).
+//! * A task is set back when its home is lost and had not passed on what it answered: whoever goes
+//!   on from before that answers from before it, and may be given it later ([`Takeovers`]).
 //! * A region that loses its disk may set back the tasks of which it was a home once more, and the
 //!   records of which it is one to what a majority has acknowledged ([`Record`]); its keys may be
 //!   taken anew.

@@ -26,9 +26,8 @@ fn stream(origin: &str) -> StreamId {
 }
 
 fn op_with(stream: StreamId, seq: u64, entry: Vec<u8>) -> Arc<Op> {
-    let place = EntryPlace { epoch: 1, index: seq, prev: 1 };
+    let (place, at) = (EntryPlace { epoch: 1, index: seq, prev: 1 }, Hlc { wall_ms: 1, count: 1 });
     let change = Change::Append { place, entry: Bytes::from(entry) };
-    let at = Hlc { wall_ms: 1, count: 1 };
     Arc::new(Op { stream, seq, at, dataset: Dataset(1), key: Key::new(b"key"), change })
 }
 

@@ -29,8 +29,8 @@ pub struct Beat {
     /// would take a home from the receiver.
     pub granted: Option<u64>,
     /// How long ago, in microseconds, the sender granted a beat of a region which, as far as the
-    /// sender has agreed, may have lost a home and did not know it yet; or how long ago it began, if
-    /// that was later. Nothing as long as what it has agreed to is not durable.
+    /// sender has agreed, may have lost a home and did not know it yet; or how long ago it began,
+    /// if that was later. Nothing as long as what it has agreed to is not durable.
     pub backed: Option<u64>,
     /// How the sender is doing, and whom it does not hear.
     pub health: Heartbeat,

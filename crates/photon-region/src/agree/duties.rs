@@ -23,8 +23,9 @@ impl Region {
     const HEIRS_MAX: usize = 3;
     /// How long a region that was down must be heard without a gap before it counts as back.
     const BACK_AFTER: Duration = Duration::from_secs(2);
-    /// How long voters wait for those before them to replace a lost leader.
-    const CAMPAIGN_STAGGER: Duration = Duration::from_millis(150);
+    /// How long voters wait for each one before them to replace a lost leader: two round trips over
+    /// the longest path on Earth. Votes that are split between two cost far more.
+    const CAMPAIGN_STAGGER: Duration = Duration::from_millis(400);
     /// How long until it is tried again.
     const CAMPAIGN_AGAIN: Duration = Duration::from_millis(800);
 
@@ -98,9 +99,15 @@ impl Region {
             let verdict = self.agree.detector.verdict(it);
             it != self.config.region && !verdict.is_reachable()
         });
-        let rank = group.conf().voters.iter().position(|it| *it == group.id());
-        let is_first = leader.is_none() && self.charter.index == 0 && rank == Some(0);
-        let Some(rank) = rank.filter(|_| is_lost || is_first) else {
+        let voters = &group.conf().voters;
+        let is_first = voters.first() == Some(&group.id());
+        let is_founding = leader.is_none() && self.charter.index == 0 && is_first;
+        let is_able = |it: &RegionId| Some(*it) != leader && self.agree.hears(*it, now);
+        let able = voters.iter().copied().filter(|id| {
+            *id == group.id() || region_of(&self.config, *id).as_ref().is_some_and(is_able)
+        });
+        let rank = able.enumerate().find(|(_, id)| *id == group.id()).map(|(rank, _)| rank);
+        let Some(rank) = rank.filter(|_| is_lost || is_founding) else {
             self.agree.campaign_at = None;
             return;
         };
