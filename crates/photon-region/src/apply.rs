@@ -65,6 +65,7 @@ impl Region {
         let epoch = self.epoch_of(id, placement);
         let log = self.store.log(&task_record(placement, id));
         let place = log.map_or_else(|| Log::default().next(epoch), |log| log.next(epoch));
+        assert!(place.prev <= epoch, "whoever is the home writes under the greatest epoch");
         let change = Change::Append { place, entry };
         let op = self.make_op(placement, TASKS, task_key(id), change);
         let is_allowed = self.tasks.allows(id, &event);

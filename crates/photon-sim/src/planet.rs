@@ -375,7 +375,7 @@ impl<'a, 's> Planet<'a, 's> {
                     Promise::SameOps.broken(format!("{}: {what}", self.atlas.ids[here]))
                 })?;
                 if let Some(machine) = &self.sites[here].machine {
-                    self.histories.takeovers.note(self.atlas.ids[here], machine, &op);
+                    self.histories.takeovers.note(self.atlas.ids[here], machine, &op)?;
                 }
                 self.sync(here);
                 Ok(())

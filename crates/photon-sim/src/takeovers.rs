@@ -8,6 +8,7 @@ use photon_state::{Op, RegionId};
 use rustc_hash::FxHashMap;
 
 use crate::disk::event_of;
+use crate::promises::{Broken, Promise};
 
 /// A shard, by the tag of its placement.
 type Place = (u16, Shard);
@@ -24,17 +25,33 @@ pub(crate) struct Takeovers {
 }
 
 impl Takeovers {
-    /// Takes note of what a region writes. What it has taken over, it writes into its log.
-    pub(crate) fn note(&mut self, region: RegionId, machine: &Region, op: &Op) {
+    /// Takes note of what a region writes. What it has taken over, it writes into its log. Whoever
+    /// writes more than a submission when a later home has taken over decides beside it.
+    pub(crate) fn note(
+        &mut self,
+        region: RegionId,
+        machine: &Region,
+        op: &Op,
+    ) -> Result<(), Broken> {
         if op.stream.is_local() {
             self.note_taken(region, machine);
         }
-        let Some((task, (generation, epoch))) = event_of(op) else { return };
+        let Some((task, (generation, epoch))) = event_of(op) else { return Ok(()) };
         if op.stream.origin == region {
+            let of = self.taken.get(&(task.placement_tag(), task.shard()));
+            let later = of.and_then(|it| it.last_key_value()).filter(|(it, _)| epoch < **it);
+            let is_alone = later.is_none() || generation == 1;
+            Promise::OneEnding.holds(is_alone, || {
+                format!(
+                    "{region} wrote generation {generation} of task {task} under epoch {epoch}; the \
+                     last home is {later:?}"
+                )
+            })?;
             let of = self.written.entry(task).or_default();
             let (_, last) = of.entry(epoch).or_insert((generation, generation));
             *last = generation.max(*last);
         }
+        Ok(())
     }
 
     fn note_taken(&mut self, region: RegionId, machine: &Region) {

@@ -5,7 +5,9 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 16] = [
+const ONCE_BROKEN: [(u64, &str); 18] = [
+    (615, "an entry counted whose writer had gone on from another one than was here"),
+    (311, "a home that began again gave nobody what waited, once it knew that it was the home"),
     (
         31,
         "a region that was started again counted the votes of those who had been agreed to be out",
@@ -170,6 +172,12 @@ fn a_home_that_decides_without_a_majority_is_found() {
 fn a_tenure_that_is_not_waited_out_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::TakeOverEarly);
     check_planted_from(600, "TakeOverEarly", prepare, &FAILOVER);
+}
+
+#[test]
+fn voters_that_deny_what_they_granted_are_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::DenyMistakes);
+    check_planted("DenyMistakes", prepare, &FAILOVER);
 }
 
 #[test]

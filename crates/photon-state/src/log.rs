@@ -130,11 +130,12 @@ impl Log {
 
     /// Takes in an entry that a stream wrote.
     pub fn insert(&mut self, stream: StreamId, place: EntryPlace, entry: Entry) -> Placed {
-        let place = self.said(place);
-        let EntryPlace { epoch, index, prev } = place;
+        let prev = self.resolve(place);
+        let EntryPlace { epoch, index, .. } = place;
         let at = self.runs.binary_search_by_key(&epoch, |run| run.epoch);
         let is_of_another = at.is_ok_and(|at| self.runs[at].stream != stream);
-        if index == 0 || epoch < prev || (index == 1 && epoch != prev) || is_of_another {
+        let is_odd = index == 0 || index == u64::MAX || epoch < prev;
+        if is_odd || (index == 1 && epoch != prev) || is_of_another {
             return Placed::Refused;
         }
         if self.epoch_at(index) == Some(epoch) || self.beside.contains_key(&(epoch, index)) {
@@ -146,15 +147,17 @@ impl Log {
             }
             self.runs.insert(at, Run { epoch, stream, first: 0 });
         }
-        let is_next = place == EntryPlace { epoch, ..self.next(prev) };
-        let mut waiting = self.beside.iter();
-        let is_awaited = waiting.any(|(it, (prev, _))| (it.1, *prev) == (index + 1, epoch));
-        if is_next && !is_awaited {
+        let is_next = index == self.len() + 1 && prev == self.next(prev).prev;
+        if is_next && !self.is_awaited(epoch, index) {
             self.push(epoch, entry);
             return Placed::Next;
         }
-        let before = self.epochs();
+        let may_count = is_next || self.may_count(epoch, index, prev);
         self.beside.insert((epoch, index), (prev, entry));
+        if !may_count {
+            return Placed::Beside;
+        }
+        let before = self.epochs();
         self.settle();
         match self.epochs().strip_prefix(&before[..]) {
             Some([]) => Placed::Beside,
@@ -163,18 +166,36 @@ impl Log {
         }
     }
 
-    /// Returns where an entry stands; of one that does not say on what it was written, what was
-    /// known when it came.
-    fn said(&self, place: EntryPlace) -> EntryPlace {
+    /// Returns on which epoch an entry was written; 0 if that is not clear yet.
+    fn resolve(&self, place: EntryPlace) -> u32 {
         let EntryPlace { epoch, index, prev } = place;
         let before = (epoch, index.saturating_sub(1));
         let goes_on = self.beside.contains_key(&before) || self.epoch_at(before.1) == Some(epoch);
-        let prev = match prev {
+        match prev {
             0 if goes_on || index == 1 => epoch,
-            0 => self.epoch_at(before.1).filter(|it| *it < epoch).unwrap_or(epoch),
+            0 => self.epoch_at(before.1).filter(|it| *it < epoch).unwrap_or(0),
             said => said,
-        };
-        EntryPlace { prev, ..place }
+        }
+    }
+
+    /// Whether an entry that does not count was written on one.
+    fn is_awaited(&self, epoch: u32, index: u64) -> bool {
+        let after = self.runs.iter().filter_map(|run| self.beside.get(&(run.epoch, index + 1)));
+        after.into_iter().any(|(prev, _)| *prev == epoch || *prev == 0)
+    }
+
+    /// Whether an entry that is not the next one may change which entries count: if it is whole, and
+    /// the last, or if the last may have waited for it.
+    fn may_count(&self, epoch: u32, index: u64, prev: u32) -> bool {
+        let end = (self.epoch_at(self.len()).unwrap_or(0), self.len());
+        let before = (prev, index - 1);
+        let is_beyond = |it: &(u32, u64)| end < *it;
+        // Whatever is whole is not beyond the end.
+        let may_be_whole = index == 1
+            || self.epoch_at(before.1) == Some(prev)
+            || self.beside.contains_key(&before) && !is_beyond(&before);
+        let waits = self.beside.last_key_value().is_some_and(|(last, _)| is_beyond(last));
+        may_be_whole && (is_beyond(&(epoch, index)) || waits)
     }
 
     fn push(&mut self, epoch: u32, entry: Entry) {
@@ -203,7 +224,10 @@ impl Log {
         // With the one that each was written on.
         let mut whole: BTreeMap<(u32, u64), (u32, u64)> = BTreeMap::new();
         for (index, epoch, prev) in by_index {
-            if index == 1 || whole.contains_key(&(prev, index - 1)) {
+            let has = |prev: &u32| whole.contains_key(&(*prev, index - 1));
+            // It may not have said on what it was written.
+            let prev = if prev == 0 { (1..=epoch).rev().find(has).unwrap_or(0) } else { prev };
+            if index == 1 || has(&prev) {
                 whole.insert((epoch, index), (prev, index - 1));
             }
         }
@@ -325,8 +349,8 @@ mod tests {
     #[test]
     fn entries_of_before_they_said_on_what_they_were_written_are_placed_as_they_came() {
         let mut log = Log::default();
-        let came = [(1, 1), (1, 2), (2, 2), (2, 3), (1, 3), (4, 4), (4, 5)];
-        for (epoch, index) in came {
+        // The last one of the first epoch comes late.
+        for (epoch, index) in [(1, 1), (4, 4), (4, 5), (2, 2), (2, 3), (1, 3), (1, 2)] {
             assert_ne!(put(&mut log, (epoch, index, 0)), Placed::Refused);
         }
         assert_eq!(shown(&log), [(1, 1), (2, 2), (2, 3), (4, 4), (4, 5)]);

@@ -13,7 +13,7 @@
 //! Enough is so many that they share a member with whomever an earlier life had asked, and with
 //! every majority. As with records, that holds for one lost disk at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use photon_state::RegionId;
 use raft::eraftpb::{ConfState, Snapshot};
@@ -105,13 +105,14 @@ impl Region {
         if self.agree.group.is_some() || self.agree.kept.id.is_some() {
             return self.join_group();
         }
-        if self.agree.allies.values().any(|it| it.is_stranger) {
-            return self.join();
-        }
         let voters = self.config.voters();
         let needed = needed(voters.len(), voters.contains(&here));
-        let others = voters.iter().filter(|it| **it != here);
-        let bound = others.filter_map(|it| self.agree.allies.get(it)?.bound);
+        let others = || voters.iter().filter(|it| **it != here);
+        if self.is_a_stranger_to(&others().copied().collect()) {
+            return self.join();
+        }
+        let allies = others().filter_map(|it| self.agree.allies.get(it));
+        let bound = allies.filter(|it| !it.is_stranger).filter_map(|it| it.bound);
         let (mut same, mut other) = (0, 0);
         bound.for_each(|it| *(if it == incarnation { &mut same } else { &mut other }) += 1);
         let id = match (same, other) {
@@ -126,6 +127,14 @@ impl Region {
         self.keep(&addition);
         self.agree.kept.add(addition);
         self.join_group();
+    }
+
+    /// Whether the planet was founded without this region: one says so that has followed a decree,
+    /// or most of those do who would vote. One alone may be configured otherwise by mistake.
+    fn is_a_stranger_to(&self, voters: &BTreeSet<RegionId>) -> bool {
+        let allies = || self.agree.allies.iter().filter(|(_, it)| it.is_stranger);
+        let say = allies().filter(|(region, _)| voters.contains(region)).count();
+        voters.len() / 2 < say || allies().any(|(_, it)| 0 < it.applied)
     }
 
     /// Takes a name on a planet that was founded without this region. It votes for nothing and

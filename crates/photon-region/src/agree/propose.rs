@@ -119,8 +119,12 @@ impl Agree {
 
     /// Whether a region is heard, and not thought to be down.
     pub(crate) fn hears(&self, region: RegionId, now: Duration) -> bool {
-        let is_heard = self.allies.get(&region).is_some_and(|it| it.is_heard(now));
-        is_heard && !self.detector.verdict(region).is_down
+        self.has_heard(region, now) && !self.detector.verdict(region).is_down
+    }
+
+    /// Whether a region is heard, whatever is thought of it.
+    pub(crate) fn has_heard(&self, region: RegionId, now: Duration) -> bool {
+        self.allies.get(&region).is_some_and(|it| it.is_heard(now))
     }
 
     /// Whether a region was heard just now: who was not is none to wait for, if there are others.

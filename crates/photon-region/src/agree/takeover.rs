@@ -50,7 +50,7 @@ impl Takeover {
     /// was seen of a task is taken back.
     const PATIENCE: Duration = Duration::from_millis(500);
     /// How long, after that, for what they have said to arrive.
-    const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+    const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
 
     pub(super) fn next_deadline(&self) -> Duration {
         self.ask_at
@@ -68,6 +68,11 @@ impl Takeover {
         self.ask_at = now + Self::ASK_EVERY;
         let silent = others.iter().filter(|it| !self.told.contains_key(it));
         (silent.copied().collect(), None)
+    }
+
+    /// Forgets what a region has said.
+    pub(super) fn forget(&mut self, region: RegionId) {
+        self.told.remove(&region);
     }
 
     /// Whether all who were home before have let go, and all that they had is here.
@@ -116,9 +121,7 @@ impl Region {
             let is_taken = is.is_some_and(|it| it.since <= upto);
             is_taken && (is != before.home(placement, shard) || newly.contains(&placement))
         });
-        if !newly.is_empty() {
-            self.dispatch_all();
-        }
+        self.dispatch_all();
         self.ring(&Bell::Home);
     }
 
@@ -274,7 +277,7 @@ impl Region {
         let others = members.iter().filter(|it| **it != self.config.region);
         // Whoever is heard may have told clients what nobody else knows, whatever is thought of it.
         let mut awaited =
-            others.filter(|it| self.is_linked(**it) && self.agree.hears_now(**it, now));
+            others.filter(|it| self.is_linked(**it) && self.agree.has_heard(**it, now));
         let has_all = awaited.all(|it| match takeover.told.get(it) {
             Some(told) => have(&told) || takeover.patient_until + Takeover::ARRIVES_WITHIN <= now,
             None => takeover.patient_until <= now,

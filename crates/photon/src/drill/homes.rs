@@ -58,8 +58,9 @@ impl Shares {
         let (before, after): (Vec<Share>, Vec<Share>) =
             all.iter().partition(|it| it.seen_ms <= from_ms);
         held.extend(before.iter().map(|it| (it.of, it.shards)));
-        // Some may be on their way right then, or counted twice.
-        let sum = held.values().sum::<u64>() + Self::OF_PLACEMENT / 2;
+        // Before the first fault, when nothing is on its way, or only a few are.
+        let first = |of: &At| before.iter().find(|it| it.of == *of).map_or(0, |it| it.shards);
+        let sum = held.keys().map(first).sum::<u64>() + Self::OF_PLACEMENT / 2;
         let total = sum - sum % Self::OF_PLACEMENT;
         let shards = held.remove(&lost).unwrap_or(0);
         let mut moved_at = None;
@@ -74,6 +75,7 @@ impl Shares {
             let is_all = total <= held.values().sum();
             moved_at = if is_all { moved_at.or(Some(share.seen_ms)) } else { None };
         }
+        let moved_at = moved_at.filter(|at| at.saturating_add(Self::HOLDS_MS) <= to_ms);
         Moved { shards, moved_ms: moved_at.map(|at| at - from_ms) }
     }
 }
