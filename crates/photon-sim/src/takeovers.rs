@@ -43,8 +43,8 @@ impl Takeovers {
             let is_alone = later.is_none() || generation == 1;
             Promise::OneEnding.holds(is_alone, || {
                 format!(
-                    "{region} wrote generation {generation} of task {task} under epoch {epoch}; the \
-                     last home is {later:?}"
+                    "{region} wrote generation {generation} of task {task} under epoch {epoch}; \
+                     the last home is {later:?}"
                 )
             })?;
             let of = self.written.entry(task).or_default();

@@ -184,8 +184,8 @@ impl Log {
         after.into_iter().any(|(prev, _)| *prev == epoch || *prev == 0)
     }
 
-    /// Whether an entry that is not the next one may change which entries count: if it is whole, and
-    /// the last, or if the last may have waited for it.
+    /// Whether an entry that is not the next one may change which entries count: if it is whole,
+    /// and the last, or if the last may have waited for it.
     fn may_count(&self, epoch: u32, index: u64, prev: u32) -> bool {
         let end = (self.epoch_at(self.len()).unwrap_or(0), self.len());
         let before = (prev, index - 1);

@@ -106,8 +106,8 @@ impl Region {
         Some(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The last granted beat of each region is enough to look at: under the same name it has followed
-    /// at least as much as in those before, and another name needs a change of the group.
+    /// The last granted beat of each region is enough to look at: under the same name it has
+    /// followed at least as much as in those before, and another name needs a change of the group.
     fn last_mistake(&self) -> Duration {
         let backed = self.agree.allies.iter().filter_map(|(it, ally)| Some((*it, ally.backed?)));
         let mistakes = backed.filter(|(region, beat)| !self.may_grant(*region, beat));
