@@ -98,8 +98,6 @@ pub enum PlantedBug {
     IgnoreTenure,
     /// Becomes a home before the tenure of the one before has lapsed.
     TakeOverEarly,
-    /// Those who vote say that they have long stopped to stand by anybody who lost a home.
-    DenyMistakes,
     /// Takes its own view of a path for the verdict of the majority.
     JudgeAlone,
     /// Lets what was written under an older epoch end a task that others have claimed since.

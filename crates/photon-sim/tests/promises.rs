@@ -175,12 +175,6 @@ fn a_tenure_that_is_not_waited_out_is_found() {
 }
 
 #[test]
-fn voters_that_deny_what_they_granted_are_found() {
-    let prepare = |region: &mut Region| region.plant(PlantedBug::DenyMistakes);
-    check_planted("DenyMistakes", prepare, &FAILOVER);
-}
-
-#[test]
 fn an_end_of_an_older_epoch_that_counts_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::IgnoreEpoch);
     check_planted("IgnoreEpoch", prepare, &FAILOVER);
