@@ -374,8 +374,9 @@ impl<'a, 's> Planet<'a, 's> {
                 appended.map_err(|what| {
                     Promise::SameOps.broken(format!("{}: {what}", self.atlas.ids[here]))
                 })?;
-                if let Some(machine) = &self.sites[here].machine {
-                    self.histories.takeovers.note(self.atlas.ids[here], machine, &op)?;
+                let site = &self.sites[here];
+                if let Some(machine) = &site.machine {
+                    self.histories.takeovers.note(&site.config, machine, &op)?;
                 }
                 self.sync(here);
                 Ok(())

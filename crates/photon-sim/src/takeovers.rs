@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use photon_region::{Region, Shard, TaskId, placement_tag};
+use photon_region::{Config, Region, Shard, TaskId, placement_tag};
 use photon_state::{Op, RegionId};
 use rustc_hash::FxHashMap;
 
@@ -29,15 +29,18 @@ impl Takeovers {
     /// writes more than a submission when a later home has taken over decides beside it.
     pub(crate) fn note(
         &mut self,
-        region: RegionId,
+        config: &Config,
         machine: &Region,
         op: &Op,
     ) -> Result<(), Broken> {
+        let region = config.region;
         if op.stream.is_local() {
             self.note_taken(region, machine);
         }
         let Some((task, (generation, epoch))) = event_of(op) else { return Ok(()) };
-        if op.stream.origin == region {
+        // What an earlier life of it had written comes back from others.
+        let is_own = op.stream.incarnation == config.incarnation;
+        if op.stream.origin == region && is_own {
             let of = self.taken.get(&(task.placement_tag(), task.shard()));
             let later = of.and_then(|it| it.last_key_value()).filter(|(it, _)| epoch < **it);
             let is_alone = later.is_none() || generation == 1;
