@@ -171,7 +171,7 @@ fn a_home_that_decides_without_a_majority_is_found() {
 #[test]
 fn a_tenure_that_is_not_waited_out_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::TakeOverEarly);
-    check_planted_from(600, "TakeOverEarly", prepare, &FAILOVER);
+    check_planted_from(2_080, "TakeOverEarly", prepare, &FAILOVER);
 }
 
 #[test]
