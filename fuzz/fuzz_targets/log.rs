@@ -12,7 +12,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use photon_node::probe::LogProbe;
-use photon_state::{Change, Dataset, Hlc, Key, Op, PlacementId, RegionId, StreamId};
+use photon_state::{Change, Dataset, EntryPlace, Hlc, Key, Op, PlacementId, RegionId, StreamId};
 
 const SEGMENT_BYTES: u64 = 8 << 10;
 const HEADER_BYTES: usize = 64;
@@ -65,7 +65,10 @@ fn op(seq: u64) -> Arc<Op> {
     let bytes = Bytes::from(vec![seq as u8; 40 * (seq as usize % 9)]);
     let change = match seq % 4 {
         0 => Change::Put(bytes),
-        1 => Change::Append { epoch: 1 + (seq % 3) as u32, index: seq, entry: bytes },
+        1 => {
+            let epoch = 1 + (seq % 3) as u32;
+            Change::Append { place: EntryPlace { epoch, index: seq, prev: epoch }, entry: bytes }
+        }
         2 => Change::Delete,
         _ => Change::Unknown { tag: 200, body: bytes },
     };
