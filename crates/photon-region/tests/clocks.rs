@@ -7,11 +7,9 @@ mod planet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_region::{
-    Ack, AgentSpec, Command, Json, Notice, PeerVerdict, Refusal, Reply, Spec, Target, TaskId,
-};
+use photon_region::{AgentSpec, Command, Json, Notice, PeerVerdict, Refusal, Reply, Spec, TaskId};
 use photon_state::PlacementId;
-use planet::{Planet, id};
+use planet::{Planet, id, task_in};
 
 /// How far a clock jumps: a minute stands for an hour.
 const JUMP_MS: i64 = 60_000;
@@ -36,12 +34,8 @@ impl Planet {
 
     fn submit(&mut self, name: &'static str) -> Result<TaskId, Refusal> {
         let spec = Spec {
-            target: Target::Skill("text.upper".into()),
-            placement: PlacementId::global(),
             message: Json(Bytes::from_static(b"\"hello\"")),
-            context: "c".into(),
-            idempotency: None,
-            ack: Ack::Region,
+            ..task_in(PlacementId::global())
         };
         match self.get(name, Command::Submit(spec)) {
             Ok(Reply::Submitted { task, .. }) => Ok(task.id),

@@ -5,36 +5,22 @@
 
 mod planet;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::Outside;
 use photon_region::{
-    Ack, AgentSpec, AtHome, Command, Config, Event, Input, Json, Limits, Message, Outcome, Refusal,
-    Region, Reply, Spec, Stamped, Target, TaskDetail, TaskId, TaskState, Ticket,
+    AtHome, Command, Config, Event, Input, Json, Limits, Message, Outcome, Refusal, Region, Reply,
+    Spec, Stamped, TaskDetail, TaskId, TaskState, Ticket,
 };
-use planet::{Planet, config, id, west};
+use planet::{Planet, agent_in, config, id, task_in, west};
 
 impl Planet {
     /// Accepts a task that nobody outside `west` holds, for an agent in `us`.
     fn submit(&mut self, name: &'static str) -> TaskId {
-        let spec = AgentSpec {
-            name: "shout".into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity: 4,
-            card: Json(Bytes::from_static(b"{}")),
-            placement: west(),
-        };
+        let spec = agent_in(west(), "shout", 4);
         self.get("us", Command::Register(spec)).unwrap();
-        let spec = Spec {
-            target: Target::Skill("text.upper".into()),
-            placement: west(),
-            message: Json(Bytes::from_static(b"{\"secret\":1}")),
-            context: "talk".into(),
-            idempotency: None,
-            ack: Ack::Region,
-        };
+        let spec = Spec { message: Json(Bytes::from_static(b"{\"secret\":1}")), ..task_in(west()) };
         match self.get(name, Command::Submit(spec)) {
             Ok(Reply::Submitted { task, .. }) => task.id,
             other => panic!("{other:?}"),

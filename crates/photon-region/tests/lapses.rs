@@ -5,34 +5,19 @@
 
 mod planet;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use photon_region::{Ack, AgentSpec, Command, Json, Reply, Spec, Target, TaskId};
+use photon_region::{Command, Reply, TaskId};
 use photon_state::PlacementId;
-use planet::{NAMES, Planet, id};
+use planet::{NAMES, Planet, agent_in, id, task_in};
 
 const TICK: Duration = Duration::from_millis(100);
 
 impl Planet {
     fn submit(&mut self, name: &'static str) -> TaskId {
-        let spec = AgentSpec {
-            name: "shout".into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity: 9,
-            card: Json(Bytes::from_static(b"{}")),
-            placement: PlacementId::global(),
-        };
+        let spec = agent_in(PlacementId::global(), "shout", 9);
         self.get(name, Command::Register(spec)).unwrap();
-        let spec = Spec {
-            target: Target::Skill("text.upper".into()),
-            placement: PlacementId::global(),
-            message: Json(Bytes::from_static(b"{}")),
-            context: "talk".into(),
-            idempotency: None,
-            ack: Ack::Region,
-        };
+        let spec = task_in(PlacementId::global());
         match self.get(name, Command::Submit(spec)) {
             Ok(Reply::Submitted { task, .. }) => task.id,
             other => panic!("{other:?}"),

@@ -8,13 +8,12 @@ mod planet;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use photon_region::{
-    Ack, AgentSpec, Command, Config, Govern, GovernRefusal, Json, PlacementView, PlanetView,
-    Refusal, Region, Reply, Spec, Target, TaskId, TaskState,
+    Command, Config, Govern, GovernRefusal, PlacementView, PlanetView, Refusal, Region, Reply,
+    TaskId, TaskState,
 };
 use photon_state::PlacementId;
-use planet::{Planet, config, id, west};
+use planet::{Planet, agent_in, config, id, task_in, west};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,25 +26,12 @@ fn placed(name: &'static str, west_is: &[&str]) -> Config {
 
 impl Planet {
     fn register(&mut self, name: &'static str, placement: PlacementId) {
-        let spec = AgentSpec {
-            name: format!("of-{name}").into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity: 99,
-            card: Json(Bytes::from_static(b"{}")),
-            placement,
-        };
+        let spec = agent_in(placement, &format!("of-{name}"), 99);
         self.get(name, Command::Register(spec)).unwrap();
     }
 
     fn submit(&mut self, name: &'static str) -> Result<TaskId, Refusal> {
-        let spec = Spec {
-            target: Target::Skill("text.upper".into()),
-            placement: west(),
-            message: Json(Bytes::from_static(b"{}")),
-            context: "talk".into(),
-            idempotency: None,
-            ack: Ack::Region,
-        };
+        let spec = task_in(west());
         let ticket = self.ask(name, Command::Submit(spec));
         self.pass(6 * SECOND);
         match self.replies.remove(&ticket).unwrap() {

@@ -5,16 +5,15 @@
 
 mod planet;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AgentSpec, AtHome, Chunk, Claim, Command, Idempotency, Json, Lease, Note, Outcome, Refusal,
-    Reply, Spec, Target, TaskDetail, TaskId, TaskState, Ticket, Token,
+    AtHome, Chunk, Claim, Command, Idempotency, Json, Lease, Note, Outcome, Refusal, Reply, Spec,
+    TaskDetail, TaskId, TaskState, Ticket, Token,
 };
 use photon_state::PlacementId;
-use planet::{NAMES, Planet, empty, eu_only, id};
+use planet::{NAMES, Planet, agent_in, empty, eu_only, id, task_in};
 
 impl Planet {
     fn register(&mut self, name: &'static str, agent: &str, capacity: u32) {
@@ -28,13 +27,7 @@ impl Planet {
         agent: &str,
         capacity: u32,
     ) {
-        let spec = AgentSpec {
-            name: agent.into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity,
-            card: json("{}"),
-            placement,
-        };
+        let spec = agent_in(placement, agent, capacity);
         self.get(name, Command::Register(spec)).unwrap();
     }
 
@@ -75,14 +68,7 @@ fn json(text: &str) -> Json {
 }
 
 fn spec(message: &str) -> Spec {
-    Spec {
-        target: Target::Skill("text.upper".into()),
-        placement: PlacementId::global(),
-        message: json(message),
-        context: "talk".into(),
-        idempotency: None,
-        ack: photon_region::Ack::Region,
-    }
+    Spec { message: json(message), ..task_in(PlacementId::global()) }
 }
 
 fn chunk(text: &str, append: bool) -> Note {

@@ -5,38 +5,25 @@
 
 mod planet;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use photon_region::{
-    Ack, AgentSpec, AtHome, Command, Idempotency, Json, Outcome, Refusal, Reply, Spec, Target,
-    TaskDetail, TaskId, TaskState,
+    AtHome, Command, Idempotency, Outcome, Refusal, Reply, Spec, TaskDetail, TaskId, TaskState,
 };
 use photon_state::PlacementId;
-use planet::{Planet, id};
+use planet::{Planet, agent_in, id, task_in};
 
 fn spec(digest: u8) -> Spec {
     Spec {
-        target: Target::Skill("text.upper".into()),
-        placement: PlacementId::global(),
-        message: Json(Bytes::from_static(b"{}")),
-        context: "talk".into(),
         idempotency: Some(Idempotency { key: "order-17".into(), digest: [digest; 16] }),
-        ack: Ack::Region,
+        ..task_in(PlacementId::global())
     }
 }
 
 impl Planet {
     /// Announces an agent in `eu` that works on as many tasks at once.
     fn register(&mut self, capacity: u32) {
-        let spec = AgentSpec {
-            name: "shout".into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity,
-            card: Json(Bytes::from_static(b"{}")),
-            placement: PlacementId::global(),
-        };
+        let spec = agent_in(PlacementId::global(), "shout", capacity);
         self.get("eu", Command::Register(spec)).unwrap();
     }
 

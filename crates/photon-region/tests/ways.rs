@@ -5,40 +5,24 @@
 
 mod planet;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use photon_region::{
-    Ack, AgentSpec, AtHome, Command, Input, Json, Lease, Message, Outcome, Refusal, Reply, Spec,
-    Target, TaskId, TaskState, Ticket,
+    AtHome, Command, Input, Lease, Message, Outcome, Refusal, Reply, TaskId, TaskState, Ticket,
 };
 use photon_state::PlacementId;
-use planet::{Planet, id, west};
+use planet::{Planet, agent_in, id, task_in, west};
 
 impl Planet {
     fn register(&mut self, name: &'static str, agent: &str, placement: PlacementId) {
-        let spec = AgentSpec {
-            name: agent.into(),
-            skills: BTreeSet::from(["text.upper".into()]),
-            capacity: 4,
-            card: Json(Bytes::from_static(b"{}")),
-            placement,
-        };
+        let spec = agent_in(placement, agent, 4);
         self.get(name, Command::Register(spec)).unwrap();
         let wait = Duration::ZERO; // Whoever polls is online.
         self.get(name, Command::Acquire { agent: agent.into(), limit: 1, wait }).unwrap();
     }
 
     fn submit(&mut self, name: &'static str, placement: PlacementId) -> TaskId {
-        let spec = Spec {
-            target: Target::Skill("text.upper".into()),
-            placement,
-            message: Json(Bytes::from_static(b"{}")),
-            context: "talk".into(),
-            idempotency: None,
-            ack: Ack::Region,
-        };
+        let spec = task_in(placement);
         match self.get(name, Command::Submit(spec)) {
             Ok(Reply::Submitted { task, .. }) => task.id,
             other => panic!("{other:?}"),

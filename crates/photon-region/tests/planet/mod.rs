@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use photon_region::{
-    Command, Config, Input, Limits, Message, Notice, Output, Place, Refusal, Region, Reply, Ticket,
-    Topology, WentBack,
+    Ack, AgentSpec, Command, Config, Input, Json, Limits, Message, Notice, Output, Place, Refusal,
+    Region, Reply, Spec, Target, Ticket, Topology, WentBack,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
@@ -237,6 +238,29 @@ impl Planet {
 
 pub(crate) fn id(name: &str) -> RegionId {
     RegionId::try_from(name).unwrap()
+}
+
+/// An agent that works on so many tasks at once, in the skill of [`task_in`].
+pub(crate) fn agent_in(placement: PlacementId, name: &str, capacity: u32) -> AgentSpec {
+    AgentSpec {
+        name: name.into(),
+        skills: BTreeSet::from(["text.upper".into()]),
+        capacity,
+        card: Json(Bytes::from_static(b"{}")),
+        placement,
+    }
+}
+
+/// A task for whoever has the skill, without a key.
+pub(crate) fn task_in(placement: PlacementId) -> Spec {
+    Spec {
+        target: Target::Skill("text.upper".into()),
+        placement,
+        message: Json(Bytes::from_static(b"{}")),
+        context: "talk".into(),
+        idempotency: None,
+        ack: Ack::Region,
+    }
 }
 
 pub(crate) fn eu_only() -> PlacementId {
