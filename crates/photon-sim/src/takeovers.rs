@@ -1,5 +1,6 @@
-//! What homes had written, and from where later ones went on: how often a task was set back.
-//! Must not know what is promised of that.
+//! What homes had written, and from where later ones went on: that no two decide about one task,
+//! and how often a task was set back.
+//! Must not know what clients were told.
 
 use std::collections::BTreeMap;
 

@@ -103,10 +103,10 @@ impl Region {
         let is_first = voters.first() == Some(&group.id());
         let is_founding = leader.is_none() && self.charter.index == 0 && is_first;
         let is_able = |it: &RegionId| Some(*it) != leader && self.agree.hears(*it, now);
-        let able = voters.iter().copied().filter(|id| {
+        let mut able = voters.iter().copied().filter(|id| {
             *id == group.id() || region_of(&self.config, *id).as_ref().is_some_and(is_able)
         });
-        let rank = able.enumerate().find(|(_, id)| *id == group.id()).map(|(rank, _)| rank);
+        let rank = able.position(|id| id == group.id());
         let Some(rank) = rank.filter(|_| is_lost || is_founding) else {
             self.agree.campaign_at = None;
             return;

@@ -194,15 +194,21 @@ impl Region {
         self.agree.own = own.filter(|(_, it)| !it.is_empty()).collect();
     }
 
-    /// Returns how many shards it is the home of and has taken over: it decides about those.
-    pub(crate) fn shards_taken(&self) -> usize {
-        let here = self.config.region;
-        let taken = self.charter.homes().map(|(placement, homes)| {
+    /// Iterates over the shards that this region is the home of and has taken over, with the epoch
+    /// under which it is.
+    pub fn taken_over(&self) -> impl Iterator<Item = (PlacementId, Shard, u32)> + '_ {
+        self.charter.homes().flat_map(|(placement, homes)| {
             let active = self.agree.active(placement);
-            let is_agreed = self.agrees_on(&self.charter, placement);
-            homes.at(here).filter(|it| is_agreed && homes.of(*it).since <= active).count()
-        });
-        taken.sum()
+            let own = homes.at(self.config.region).map(move |shard| (shard, homes.of(shard)));
+            let taken = own.filter(move |(_, home)| home.since <= active);
+            taken.map(move |(shard, home)| (placement, shard, home.epoch))
+        })
+    }
+
+    /// Returns how many of those it decides about: their placements are configured as agreed.
+    pub(crate) fn shards_taken(&self) -> usize {
+        let taken = self.taken_over();
+        taken.filter(|(placement, ..)| self.agrees_on(&self.charter, *placement)).count()
     }
 
     pub(super) fn go_on_taking_over(&mut self) {

@@ -22,7 +22,7 @@ use crate::charter::{Charter, Decree};
 use crate::contract::Message;
 use crate::desk::Bell;
 use crate::region::Region;
-use crate::task::{Shard, TaskId};
+use crate::task::TaskId;
 use photon_state::PlacementId;
 
 impl Region {
@@ -168,17 +168,6 @@ impl Region {
         let placement = self.charter.placement_of(id)?;
         let home = self.charter.home(placement, id.shard())?;
         Some((home.region, home.epoch))
-    }
-
-    /// Iterates over the shards that this region is the home of and has taken over, with the epoch
-    /// under which it is.
-    pub fn taken_over(&self) -> impl Iterator<Item = (PlacementId, Shard, u32)> + '_ {
-        self.charter.homes().flat_map(|(placement, homes)| {
-            let active = self.agree.active(placement);
-            let own = homes.at(self.config.region).map(move |shard| (shard, homes.of(shard)));
-            let taken = own.filter(move |(_, home)| home.since <= active);
-            taken.map(move |(shard, home)| (placement, shard, home.epoch))
-        })
     }
 
     /// Iterates over the tasks that are known here, with the generation of the last event of each.
