@@ -98,6 +98,8 @@ pub enum PlantedBug {
     IgnoreTenure,
     /// Becomes a home before the tenure of the one before has lapsed.
     TakeOverEarly,
+    /// Says that it has granted nothing for long to those that have lost a home since.
+    DenyMistakes,
     /// Takes its own view of a path for the verdict of the majority.
     JudgeAlone,
     /// Lets what was written under an older epoch end a task that others have claimed since.

@@ -1,5 +1,6 @@
 //! Measures how fast the simulator runs:
-//! `cargo run --release -p photon-sim --example rate -- FIRST LAST`.
+//! `cargo run --release -p photon-sim --example rate -- FIRST LAST [1 | 2]`;
+//! 1 for planets that lose disks, 2 for those whose tenures are long.
 //! Must not be mistaken for `photon simulate`, which has threads and options.
 #![allow(
     clippy::disallowed_methods,
@@ -16,8 +17,11 @@ use photon_sim::{Profile, run, run_traced};
 fn main() {
     let args: Vec<u64> = std::env::args().skip(1).map(|it| it.parse().unwrap()).collect();
     let (first, last) = (args.first().copied().unwrap_or(0), args.get(1).copied().unwrap_or(200));
-    let lost = args.get(2).is_some_and(|it| *it == 1);
-    let profile = if lost { Profile::lost_disks() } else { Profile::default() };
+    let profile = match args.get(2) {
+        Some(1) => Profile::lost_disks(),
+        Some(2) => Profile::long_tenures(),
+        Some(_) | None => Profile::default(),
+    };
     if first == last {
         let done = run_traced(first, &profile, &mut |line| println!("{line}"));
         println!("{done:?}");

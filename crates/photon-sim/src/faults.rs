@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use photon_region::Region;
+use photon_region::{Limits, Region};
 
 use crate::net::Conditions;
 use crate::scheduled::Planned;
@@ -114,6 +114,8 @@ pub struct Profile {
     pub tasks: RangeInclusive<u32>,
     /// Whether crashes may take a disk with them.
     pub disks: Disks,
+    /// For how long a home decides after a majority has stood by it; in life it is a second.
+    pub tenure: Duration,
     /// What goes wrong when, instead of what a seed draws; it says how many regions there are and
     /// how long faults go on.
     pub planned: Option<Planned>,
@@ -128,6 +130,7 @@ impl Default for Profile {
             chaos: Duration::from_secs(6)..=Duration::from_secs(24),
             tasks: 20..=160,
             disks: Disks::Survive,
+            tenure: Limits::default().tenure,
             planned: None,
             prepare: |_| {},
         }
@@ -139,6 +142,13 @@ impl Profile {
     #[must_use]
     pub fn lost_disks() -> Self {
         Self { disks: Disks::MayBeLost, ..Self::default() }
+    }
+
+    /// The profile in which homes that are cut off go on deciding for long: whoever does not wait
+    /// for that is soon seen.
+    #[must_use]
+    pub fn long_tenures() -> Self {
+        Self { tenure: Duration::from_secs(4), ..Self::default() }
     }
 
     /// The profile in which a schedule says what goes wrong.

@@ -107,7 +107,8 @@ impl<'a, 's> Planet<'a, 's> {
         let spare = (rng.f64().powi(3) * (most - least + 1) as f64) as usize;
         let names = || Atlas::names((least + spare).min(most));
         let ids = planned.as_ref().map_or_else(names, Planned::regions);
-        let atlas = Atlas::draw(ids, &weather, &mut rng);
+        let mut atlas = Atlas::draw(ids, &weather, &mut rng);
+        atlas.limits.tenure = profile.tenure;
         let net = Net::new(&atlas.places, rng.fork());
         let (shortest, longest) = (profile.chaos.start(), profile.chaos.end());
         let chaos = shortest.as_micros() as u64..=longest.as_micros() as u64;

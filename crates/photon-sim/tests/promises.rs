@@ -55,16 +55,15 @@ fn check(seed: u64, profile: &Profile) {
 }
 
 fn check_planted(name: &str, prepare: fn(&mut Region), expected: &[Promise]) {
-    check_planted_from(0, name, prepare, expected);
+    check_planted_in(&Profile::default(), name, prepare, expected);
 }
 
-/// The same from a seed on: those before it do not show the bug, and would take a minute.
-fn check_planted_from(first: u64, name: &str, prepare: fn(&mut Region), expected: &[Promise]) {
-    let profile = Profile { prepare, ..Profile::default() };
-    let found = (first..first + PLANTED_SEEDS_MAX).find_map(|seed| run(seed, &profile).err());
+fn check_planted_in(honest: &Profile, name: &str, prepare: fn(&mut Region), expected: &[Promise]) {
+    let profile = Profile { prepare, ..honest.clone() };
+    let found = (0..PLANTED_SEEDS_MAX).find_map(|seed| run(seed, &profile).err());
     let failure = found.expect("the planted bug is found");
     say(&format!("{name} is found after {} seeds: {}", failure.seed + 1, failure.what));
-    check(failure.seed, &Profile::default());
+    check(failure.seed, honest);
     assert!(expected.contains(&failure.promise), "{failure}");
     assert!(!failure.trace.is_empty(), "a failure shows what led to it");
 }
@@ -77,6 +76,11 @@ fn say(line: &str) {
 #[test]
 fn planets_keep_their_promises() {
     (1_000..1_120).for_each(|seed| check(seed, &Profile::default()));
+}
+
+#[test]
+fn planets_whose_tenures_are_long_keep_their_promises() {
+    (0..60).for_each(|seed| check(seed, &Profile::long_tenures()));
 }
 
 #[test]
@@ -171,7 +175,13 @@ fn a_home_that_decides_without_a_majority_is_found() {
 #[test]
 fn a_tenure_that_is_not_waited_out_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::TakeOverEarly);
-    check_planted_from(2_080, "TakeOverEarly", prepare, &FAILOVER);
+    check_planted_in(&Profile::long_tenures(), "TakeOverEarly", prepare, &FAILOVER);
+}
+
+#[test]
+fn a_grant_that_is_not_owned_up_to_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::DenyMistakes);
+    check_planted_in(&Profile::long_tenures(), "DenyMistakes", prepare, &FAILOVER);
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Region {
             return None;
         }
         let ago = self.now.mono.saturating_sub(self.last_mistake());
+        #[cfg(feature = "planted-bugs")]
+        let ago = match self.planted {
+            Some(crate::PlantedBug::DenyMistakes) => Duration::MAX,
+            Some(_) | None => ago,
+        };
         Some(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX))
     }
 
