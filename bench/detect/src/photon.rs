@@ -1,7 +1,7 @@
 //! Photon's detector on the imagined net: heartbeats over TCP, from each node to all others.
 //! Must not judge anything itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl World {
         let detectors = (0..net.count()).map(|node| {
             let number = u16::try_from(node % nodes).expect("few nodes");
             let mut detector = Detector::new(ids[net.region(node)], number, senders);
-            detector.observers(start, &members);
+            detector.observers(start, &members, &BTreeSet::new());
             queue.push(Net::START + rng.u64(0..100), Event::Wake(node));
             detector
         });

@@ -8,7 +8,8 @@ mod planet;
 use std::time::Duration;
 
 use photon_region::{
-    AtHome, Command, Input, Lease, Message, Outcome, Refusal, Reply, TaskId, TaskState, Ticket,
+    AtHome, Command, Input, Lease, Message, Outcome, PeerVerdict, Refusal, Reply, TaskId,
+    TaskState, Ticket,
 };
 use photon_state::PlacementId;
 use planet::{Planet, agent_in, id, task_in, west};
@@ -87,6 +88,23 @@ fn a_path_that_is_silent_is_gone_around_as_soon_as_that_is_known() {
     assert!(matches!(planet.replies[&ticket], Ok(Reply::Standing { .. })), "{:?}", planet.replies);
     planet.pass(Duration::from_millis(500));
     assert_eq!(planet.state("us", task), TaskState::Completed);
+}
+
+#[test]
+fn who_is_agreed_to_be_out_is_given_nothing_over_a_link_that_nobody_has_closed() {
+    let mut planet = Planet::new();
+    planet.register("ap", "shout", PlacementId::global());
+    planet.passes = |from, to, _: &mut Message| from != "ap" && to != "ap";
+    planet.pass(Duration::from_secs(4));
+    let verdict = planet.regions["eu"].verdict_on(id("ap"));
+    assert_eq!(verdict, PeerVerdict::Down);
+    let task = planet.submit("eu", PlacementId::global());
+    planet.pass(Duration::from_secs(3));
+    assert_eq!(planet.state("eu", task), TaskState::Submitted, "its worker would never hear of it");
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(2));
+    let leases = planet.leases("ap", "shout");
+    assert_eq!((leases.len(), leases[0].home), (1, id("eu")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! leader, propose what has become necessary.
 //! Must not take a home from anybody by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
@@ -246,15 +246,19 @@ impl Region {
         self.charter.homes().map(|(_, homes)| homes.at(region).count()).sum()
     }
 
+    /// Tells the detector who is judged, and who judges: not those that are agreed to be out.
+    pub(super) fn tell_the_detector(&mut self) {
+        let here = self.config.region;
+        let is_in = |(region, it): &(RegionId, Standing)| *region == here || *it != Standing::Down;
+        let (members, others): (Vec<_>, Vec<_>) = self.charter.standings().partition(is_in);
+        let ids = |them: Vec<(RegionId, Standing)>| them.into_iter().map(|(it, _)| it).collect();
+        self.agree.detector.observers(self.now.mono, &ids(members), &ids(others));
+    }
+
     /// Follows a change of the charter.
     pub(super) fn charter_changed(&mut self, before: &Charter, handover: Handover) {
-        let up = |charter: &Charter| {
-            let up = charter.members().filter(|(_, it)| it.standing != Standing::Down);
-            up.map(|(region, _)| region).collect::<BTreeSet<RegionId>>()
-        };
-        let members = up(&self.charter);
-        if members != up(before) {
-            self.agree.detector.observers(self.now.mono, &members);
+        if !self.charter.standings().eq(before.standings()) {
+            self.tell_the_detector();
         }
         self.homes_changed(before, handover);
     }

@@ -18,7 +18,7 @@ pub(crate) use takeover::Takeover;
 
 pub use beat::Beat;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -168,9 +168,7 @@ impl Region {
             self.charter = charter;
         }
         // Who was agreed to be out before this life began neither judges nor is judged.
-        let mut members: BTreeSet<RegionId> = self.members().map(|(region, _)| region).collect();
-        members.insert(self.config.region);
-        self.agree.detector.observers(self.now.mono, &members);
+        self.tell_the_detector();
         self.agree.append = self.appended();
         self.agree.began = self.now.mono;
         self.look_at_group();

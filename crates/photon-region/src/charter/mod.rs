@@ -167,6 +167,10 @@ impl Charter {
         self.members.iter().map(|(region, member)| (*region, member))
     }
 
+    pub(crate) fn standings(&self) -> impl Iterator<Item = (RegionId, Standing)> {
+        self.members.iter().map(|(region, member)| (*region, member.standing))
+    }
+
     pub(crate) fn member(&self, region: RegionId) -> Option<&Member> {
         self.members.get(&region)
     }

@@ -104,8 +104,10 @@ pub struct Detector {
     node: u16,
     senders: u16,
     load: Load,
-    /// All members; the entry of this region holds its other nodes.
+    /// All members, and those agreed to be out; the entry of this region holds its other nodes.
     peers: BTreeMap<RegionId, Peer>,
+    /// More than half of the members.
+    majority: usize,
     /// The votes of this node.
     silent: BTreeSet<RegionId>,
     /// When `tick` or anything else was called last.
@@ -158,6 +160,7 @@ impl Detector {
             senders: senders.max(1),
             load: Load::default(),
             peers: BTreeMap::from([(region, Peer::new(Duration::ZERO))]),
+            majority: 1,
             silent: BTreeSet::new(),
             now: Duration::ZERO,
             due: None,
@@ -172,16 +175,25 @@ impl Detector {
         }
     }
 
-    /// Says which regions are members: they are judged, and they judge. Those that are agreed to be
-    /// out belong to neither; what this node alone thinks of a region never takes away its vote,
-    /// or two halves of a planet could each outvote the other.
-    pub fn observers(&mut self, now: Duration, members: &BTreeSet<RegionId>) {
+    /// Says which regions are members: they are judged, and they judge. Of `others`, those that are
+    /// agreed to be out, no more is judged than the path to them; what this node alone thinks of a
+    /// region never takes away its vote, or two halves of a planet could each outvote the other.
+    pub fn observers(
+        &mut self,
+        now: Duration,
+        members: &BTreeSet<RegionId>,
+        others: &BTreeSet<RegionId>,
+    ) {
         let now = self.pass(now);
-        self.peers.retain(|region, _| *region == self.region || members.contains(region));
-        for region in members {
-            self.peers.entry(*region).or_insert_with(|| Peer::new(now));
+        let own = BTreeSet::from([self.region]);
+        let all = || members.iter().chain(others).chain(&own);
+        self.peers.retain(|region, _| all().any(|it| it == region));
+        for region in all() {
+            let peer = self.peers.entry(*region).or_insert_with(|| Peer::new(now));
+            peer.is_member = members.contains(region) || *region == self.region;
         }
-        self.silent.retain(|region| self.peers.contains_key(region));
+        self.silent.retain(|region| self.peers.get(region).is_some_and(|it| it.is_member));
+        self.majority = self.members().count() / 2 + 1;
         self.is_stirred = true;
     }
 
@@ -197,13 +209,13 @@ impl Detector {
         self.senders = senders.max(1);
     }
 
-    /// Takes in a heartbeat. One of a region that is no member, or of this node, says nothing.
+    /// Takes in a heartbeat. One of a region that is not known, or of this node, says nothing.
     pub fn heard(&mut self, now: Duration, from: RegionId, beat: &Heartbeat) {
         let now = self.pass(now);
         if from == self.region && beat.node == self.node {
             return;
         }
-        let is_member = |it: &RegionId| self.peers.contains_key(it);
+        let is_member = |it: &RegionId| self.peers.get(it).is_some_and(|peer| peer.is_member);
         let bad: Vec<_> =
             beat.bad.iter().copied().filter(is_member).take(self.peers.len()).collect();
         if let Some(peer) = self.peers.get_mut(&from) {
@@ -241,7 +253,7 @@ impl Detector {
         changes
     }
 
-    /// Returns what is thought of a region; of one that is no member, nothing bad.
+    /// Returns what is thought of a region; of one that is not known, nothing bad.
     #[must_use]
     pub fn verdict(&self, region: RegionId) -> Verdict {
         self.peers.get(&region).map(|it| it.verdict).unwrap_or_default()

@@ -56,6 +56,8 @@ pub(super) struct Peer {
     /// How many nodes send, by its own word.
     senders: usize,
     nodes: BTreeMap<u16, Node>,
+    /// Whether it judges, and is judged to be up or down.
+    pub(super) is_member: bool,
     pub(super) verdict: Verdict,
     /// Since when its path is good, while the verdict still says that it is bad.
     pub(super) healing: Option<Duration>,
@@ -69,6 +71,7 @@ impl Peer {
             since,
             senders: 1,
             nodes: BTreeMap::new(),
+            is_member: true,
             verdict: Verdict::default(),
             healing: None,
             rising: None,

@@ -54,7 +54,7 @@ impl Planet {
         let all = (0..regions).flat_map(|region| (0..nodes).map(move |node| (region, node)));
         let nodes = all.map(|(index, node)| {
             let mut detector = Detector::new(region(index), node, nodes);
-            detector.observers(ms(0), &members(regions));
+            detector.observers(ms(0), &members(regions), &BTreeSet::new());
             (index, node, detector)
         });
         Self { nodes: nodes.collect(), under_way: Vec::new(), changes: Vec::new() }
@@ -304,10 +304,23 @@ fn those_agreed_to_be_out_have_no_vote() {
     assert_eq!(planet.opinions(0)[..2], ["bad", "bad"], "two of five are no majority");
     let mut planet = Planet::new(5, 1);
     for (_, _, detector) in &mut planet.nodes {
-        detector.observers(ms(0), &members(3));
+        detector.observers(ms(0), &members(3), &BTreeSet::new());
     }
     planet.run(6_000, &gone);
     assert_eq!(planet.opinions(0)[..2], ["down", "down"]);
+}
+
+#[test]
+fn of_those_agreed_to_be_out_only_the_path_is_judged() {
+    let mut planet = Planet::new(4, 1);
+    for (_, _, detector) in &mut planet.nodes {
+        detector.observers(ms(0), &members(3), &BTreeSet::from([region(3)]));
+    }
+    planet.run(5_000, &[(1_000..3_000, Fault::Gone(3))]);
+    let of_it: Vec<_> = planet.changes.iter().filter(|it| it.1 == 0 && it.2 == 3).collect();
+    let times: Vec<_> = of_it.iter().map(|it| (it.0, it.3.is_path_bad, it.3.is_down)).collect();
+    let [(bad_at, true, false), (good_at, false, false)] = times[..] else { panic!("{times:?}") };
+    assert!((1_800..2_100).contains(&bad_at) && (3_500..3_800).contains(&good_at), "{times:?}");
 }
 
 #[test]
@@ -328,7 +341,7 @@ fn who_was_stalled_judges_nobody() {
 #[test]
 fn a_node_that_has_just_voted_may_be_late_as_any_other() {
     let mut detector = Detector::new(region(0), 0, 1);
-    detector.observers(ms(0), &members(2));
+    detector.observers(ms(0), &members(2), &BTreeSet::new());
     detector.tick(ms(0));
     detector.beat(ms(0));
     detector.heard(ms(30), region(1), &Heartbeat { senders: 1, ..Heartbeat::default() });
@@ -375,7 +388,7 @@ fn degraded_is_what_most_nodes_of_a_region_say_of_themselves() {
     let condition = Condition { is_disk_slow: true, ..Condition::default() };
     let (slow, fine) = (Load { condition, used_permille: 300 }, Load::default());
     let mut observer = Detector::new(region(1), 0, 1);
-    observer.observers(ms(0), &members(3));
+    observer.observers(ms(0), &members(3), &BTreeSet::new());
     let say = |observer: &mut Detector, now, loads: [Load; 3]| {
         for (node, load) in (0..).zip(loads) {
             let beat = Heartbeat { node, senders: 3, load, is_judging: true, bad: Vec::new() };
@@ -393,7 +406,7 @@ fn degraded_is_what_most_nodes_of_a_region_say_of_themselves() {
 #[test]
 fn strangers_and_own_echoes_are_not_heard_and_nodes_are_bounded() {
     let mut detector = Detector::new(region(0), 0, 1);
-    detector.observers(ms(0), &members(2));
+    detector.observers(ms(0), &members(2), &BTreeSet::new());
     let beat = |node| Heartbeat { node, senders: 9, bad: vec![region(1)], ..Heartbeat::default() };
     detector.heard(ms(1), region(6), &beat(1));
     detector.heard(ms(1), region(0), &beat(0));
@@ -456,7 +469,7 @@ proptest! {
             let bad = members(from);
             match what {
                 0 => detector.closed(ms(now), region(from), (node < 3).then_some(node)),
-                1 => detector.observers(ms(now), &bad),
+                1 => detector.observers(ms(now), &bad, &BTreeSet::new()),
                 2 => { detector.tick(ms(now)); }
                 3 => { detector.beat(ms(now)); }
                 _ => {

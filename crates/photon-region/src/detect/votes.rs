@@ -5,20 +5,26 @@ use std::time::Duration;
 
 use photon_state::RegionId;
 
+use super::peer::Peer;
 use super::{Change, Detector, Verdict};
 
 impl Detector {
     /// Casts the votes of this node. A node that may have been stalled casts none.
     pub(super) fn vote(&mut self, now: Duration) {
         let is_judging = self.judges_at.is_none();
-        let others = self.peers.iter().filter(|(region, _)| **region != self.region);
+        let others = self.members().filter(|(region, _)| *region != self.region);
         let silent = others.filter(|(_, peer)| is_judging && peer.vote_at() <= now);
-        self.silent = silent.map(|(region, _)| *region).collect();
+        self.silent = silent.map(|(region, _)| region).collect();
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (RegionId, &Peer)> {
+        let members = self.peers.iter().filter(|(_, peer)| peer.is_member);
+        members.map(|(region, peer)| (*region, peer))
     }
 
     /// Counts the regions that vote against anyone; mostly few do.
     pub(super) fn voters(&self, now: Duration) -> usize {
-        self.peers.keys().filter(|it| 0 < self.votes(now, **it)).count()
+        self.members().filter(|(it, _)| 0 < self.votes(now, *it)).count()
     }
 
     /// Counts the votes of all nodes of a region that are heard.
@@ -37,7 +43,7 @@ impl Detector {
         let peer = self.peers.get(&region)?;
         let was = peer.verdict;
         let is_path_bad = region != self.region && self.is_cut(now, region);
-        let is_down = self.is_outvoted(now, region, voters);
+        let is_down = peer.is_member && self.is_outvoted(now, region, voters);
         #[cfg(feature = "planted-bugs")]
         let is_down = is_down || self.is_alone && is_path_bad;
         let is_up = !is_down && was.is_down && self.is_back(now, region);
@@ -51,7 +57,7 @@ impl Detector {
             |since: Option<Duration>| since.is_some_and(|since| since + Self::RETURN_AFTER <= now);
         let is = Verdict {
             is_path_bad: is_path_bad || (was.is_path_bad && !is_over(peer.healing)),
-            is_down: is_down || (was.is_down && !is_over(peer.rising)),
+            is_down: is_down || (peer.is_member && was.is_down && !is_over(peer.rising)),
             condition,
         };
         peer.verdict = is;
@@ -82,23 +88,19 @@ impl Detector {
     fn is_outvoted(&self, now: Duration, region: RegionId, voters: usize) -> bool {
         // Cheap to say, and mostly enough: each cut takes a vote of either side.
         let cut_max = voters + self.votes(now, region);
-        self.majority() <= cut_max && self.majority() <= self.count(now, region, true)
+        self.majority <= cut_max && self.majority <= self.count(now, region, true)
     }
 
     /// Returns whether there is a sign of life, not just nobody left who votes.
     fn is_back(&self, now: Duration, region: RegionId) -> bool {
         let is_heard = region != self.region && now < self.peers[&region].silent_at();
-        is_heard || self.count(now, region, false) >= self.majority()
-    }
-
-    fn majority(&self) -> usize {
-        self.peers.len() / 2 + 1
+        is_heard || self.count(now, region, false) >= self.majority
     }
 
     /// Counts the members of which it is known that they are, or are not, cut off from the region.
     fn count(&self, now: Duration, region: RegionId, is_cut: bool) -> usize {
-        let others = self.peers.keys().filter(|it| **it != region);
-        others.filter(|it| self.are_cut(now, **it, region) == Some(is_cut)).count()
+        let others = self.members().filter(|(it, _)| *it != region);
+        others.filter(|(it, _)| self.are_cut(now, *it, region) == Some(is_cut)).count()
     }
 
     /// Returns whether one of two regions says that it does not hear the other: who is not heard
