@@ -2,7 +2,7 @@
 //! leader, propose what has become necessary.
 //! Must not take a home from anybody by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId};
@@ -160,21 +160,23 @@ impl Region {
         }
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
-        self.charter.members().find_map(|(region, member)| match member.standing {
-            Standing::Up if is_down(region) => {
-                Some(Decree::Fail { region, heirs: self.heirs_of(region) })
-            }
+        let fail = |region| Decree::Fail { region, heirs: self.heirs_of(region) };
+        let mut all = self.charter.standings();
+        // First of all: homes wait for it.
+        if let Some((lost, _)) = all.find(|(it, of)| *of == Standing::Up && is_down(*it)) {
+            return Some(fail(lost));
+        }
+        self.charter.standings().find_map(|(region, standing)| match standing {
             Standing::Down => {
                 let steady = self.agree.allies.get(&region).map(|it| it.steady_for(now));
-                let is_back = region == self.config.region && !is_down(region)
-                    || steady.is_some_and(|it| Self::BACK_AFTER <= it);
+                let is_steady = steady.is_some_and(|it| Self::BACK_AFTER <= it);
+                let is_back = !is_down(region) && (region == self.config.region || is_steady);
                 if is_back {
                     return Some(Decree::Back { region });
                 }
                 // When it was lost, some of its placements may have had nobody left.
-                let heirs = self.heirs_of(region);
-                let has_any = heirs.values().any(|it| !it.is_empty());
-                has_any.then_some(Decree::Fail { region, heirs })
+                let has_any = self.heirs_of(region).values().any(|it| !it.is_empty());
+                has_any.then(|| fail(region))
             }
             Standing::Up => None,
         })
@@ -223,7 +225,7 @@ impl Region {
         let verdict = self.agree.detector.verdict(region);
         let member = self.charter.member(region);
         let standing = member.map(|it| it.standing);
-        if verdict.is_down || standing == Some(Standing::Down) {
+        if verdict.is_down && member.is_some() || standing == Some(Standing::Down) {
             PeerVerdict::Down
         } else if verdict.is_path_bad || member.is_none() && !self.is_linked(region) {
             PeerVerdict::PathBad
@@ -246,13 +248,15 @@ impl Region {
         self.charter.homes().map(|(_, homes)| homes.at(region).count()).sum()
     }
 
-    /// Tells the detector who is judged, and who judges: not those that are agreed to be out.
+    /// Tells the detector whose votes count: not those of regions that are agreed to be out, or
+    /// that are no members. There may be links to them all the same.
     pub(super) fn tell_the_detector(&mut self) {
-        let here = self.config.region;
-        let is_in = |(region, it): &(RegionId, Standing)| *region == here || *it != Standing::Down;
-        let (members, others): (Vec<_>, Vec<_>) = self.charter.standings().partition(is_in);
-        let ids = |them: Vec<(RegionId, Standing)>| them.into_iter().map(|(it, _)| it).collect();
-        self.agree.detector.observers(self.now.mono, &ids(members), &ids(others));
+        let is_in = |(_, it): &(RegionId, Standing)| *it != Standing::Down;
+        let members = self.charter.standings().filter(is_in).map(|(region, _)| region);
+        let members: BTreeSet<RegionId> = members.chain([self.config.region]).collect();
+        let all = self.config.regions.keys().copied();
+        let others = all.filter(|it| !members.contains(it)).collect();
+        self.agree.detector.observers(self.now.mono, &members, &others);
     }
 
     /// Follows a change of the charter.

@@ -91,9 +91,11 @@ impl Region {
     pub(super) fn bound_to(&self, peer: RegionId) -> Option<u64> {
         let by = self.agree.bound_by.get(&peer).copied().unwrap_or(0);
         let bound = self.agree.kept().bound.get(&peer).copied();
-        // Who came later may have heard only of a later life.
-        let may_vouch = !self.agree.kept().has_joined;
-        bound.filter(|_| by <= self.durable() && may_vouch)
+        // Who came later may have heard only of a later life, but knows of an earlier one if it is.
+        let lives = self.agree.allies.get(&peer).map(|it| it.incarnation);
+        let has_joined = self.agree.kept().has_joined;
+        bound
+            .filter(|it| by <= self.durable() && (!has_joined || lives.is_some_and(|is| is != *it)))
     }
 
     /// Takes a name once it is clear which.

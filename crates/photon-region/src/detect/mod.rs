@@ -175,9 +175,9 @@ impl Detector {
         }
     }
 
-    /// Says which regions are members: they are judged, and they judge. Of `others`, those that are
-    /// agreed to be out, no more is judged than the path to them; what this node alone thinks of a
-    /// region never takes away its vote, or two halves of a planet could each outvote the other.
+    /// Says which regions are members: they are judged, and they judge. `others`, those that are
+    /// agreed to be out or no members yet, are judged by the members; what this node alone thinks of a region never
+    /// takes away its vote, or two halves of a planet could each outvote the other.
     pub fn observers(
         &mut self,
         now: Duration,
@@ -192,7 +192,7 @@ impl Detector {
             let peer = self.peers.entry(*region).or_insert_with(|| Peer::new(now));
             peer.is_member = members.contains(region) || *region == self.region;
         }
-        self.silent.retain(|region| self.peers.get(region).is_some_and(|it| it.is_member));
+        self.silent.retain(|region| self.peers.contains_key(region));
         self.majority = self.members().count() / 2 + 1;
         self.is_stirred = true;
     }
@@ -215,9 +215,9 @@ impl Detector {
         if from == self.region && beat.node == self.node {
             return;
         }
-        let is_member = |it: &RegionId| self.peers.get(it).is_some_and(|peer| peer.is_member);
+        let is_known = |it: &RegionId| self.peers.contains_key(it);
         let bad: Vec<_> =
-            beat.bad.iter().copied().filter(is_member).take(self.peers.len()).collect();
+            beat.bad.iter().copied().filter(is_known).take(self.peers.len()).collect();
         if let Some(peer) = self.peers.get_mut(&from) {
             self.is_stirred |= peer.heard(now, beat, bad);
         }

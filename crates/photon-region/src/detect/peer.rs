@@ -56,7 +56,7 @@ pub(super) struct Peer {
     /// How many nodes send, by its own word.
     senders: usize,
     nodes: BTreeMap<u16, Node>,
-    /// Whether it judges, and is judged to be up or down.
+    /// Whether its votes count.
     pub(super) is_member: bool,
     pub(super) verdict: Verdict,
     /// Since when its path is good, while the verdict still says that it is bad.

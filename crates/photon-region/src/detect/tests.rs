@@ -311,16 +311,30 @@ fn those_agreed_to_be_out_have_no_vote() {
 }
 
 #[test]
-fn of_those_agreed_to_be_out_only_the_path_is_judged() {
+fn those_agreed_to_be_out_are_judged_as_any_other() {
     let mut planet = Planet::new(4, 1);
     for (_, _, detector) in &mut planet.nodes {
         detector.observers(ms(0), &members(3), &BTreeSet::from([region(3)]));
     }
     planet.run(5_000, &[(1_000..3_000, Fault::Gone(3))]);
     let of_it: Vec<_> = planet.changes.iter().filter(|it| it.1 == 0 && it.2 == 3).collect();
-    let times: Vec<_> = of_it.iter().map(|it| (it.0, it.3.is_path_bad, it.3.is_down)).collect();
-    let [(bad_at, true, false), (good_at, false, false)] = times[..] else { panic!("{times:?}") };
-    assert!((1_800..2_100).contains(&bad_at) && (3_500..3_800).contains(&good_at), "{times:?}");
+    let first = |is: fn(&Verdict) -> bool| of_it.iter().find(|it| is(&it.3)).unwrap().0;
+    assert!((1_800..2_100).contains(&first(|it| it.is_path_bad)), "{of_it:?}");
+    assert!((1_800..2_200).contains(&first(|it| it.is_down)), "{of_it:?}");
+    let last = of_it.last().unwrap();
+    assert!((3_500..3_800).contains(&last.0) && last.3.is_reachable(), "{of_it:?}");
+}
+
+#[test]
+fn who_is_out_and_reached_by_few_stays_down_for_them_too() {
+    let mut planet = Planet::new(5, 1);
+    for (_, _, detector) in &mut planet.nodes {
+        detector.observers(ms(0), &members(4), &BTreeSet::from([region(4)]));
+    }
+    let both = |it| [(1_000..5_000, Fault::Cut(it, 4)), (1_000..5_000, Fault::Cut(4, it))];
+    planet.run(5_000, &[both(1), both(2), both(3)].concat());
+    assert!(planet.nodes[0].2.verdict(region(4)).is_down, "three of four do not reach it");
+    assert!(!planet.nodes[0].2.verdict(region(4)).is_path_bad);
 }
 
 #[test]
@@ -469,7 +483,10 @@ proptest! {
             let bad = members(from);
             match what {
                 0 => detector.closed(ms(now), region(from), (node < 3).then_some(node)),
-                1 => detector.observers(ms(now), &bad, &BTreeSet::new()),
+                1 => {
+                    let others = members(usize::from(node) + 3);
+                    detector.observers(ms(now), &bad, &others.difference(&bad).copied().collect());
+                }
                 2 => { detector.tick(ms(now)); }
                 3 => { detector.beat(ms(now)); }
                 _ => {

@@ -12,9 +12,9 @@ impl Detector {
     /// Casts the votes of this node. A node that may have been stalled casts none.
     pub(super) fn vote(&mut self, now: Duration) {
         let is_judging = self.judges_at.is_none();
-        let others = self.members().filter(|(region, _)| *region != self.region);
+        let others = self.peers.iter().filter(|(region, _)| **region != self.region);
         let silent = others.filter(|(_, peer)| is_judging && peer.vote_at() <= now);
-        self.silent = silent.map(|(region, _)| region).collect();
+        self.silent = silent.map(|(region, _)| *region).collect();
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (RegionId, &Peer)> {
@@ -43,7 +43,7 @@ impl Detector {
         let peer = self.peers.get(&region)?;
         let was = peer.verdict;
         let is_path_bad = region != self.region && self.is_cut(now, region);
-        let is_down = peer.is_member && self.is_outvoted(now, region, voters);
+        let is_down = self.is_outvoted(now, region, voters);
         #[cfg(feature = "planted-bugs")]
         let is_down = is_down || self.is_alone && is_path_bad;
         let is_up = !is_down && was.is_down && self.is_back(now, region);
@@ -57,7 +57,7 @@ impl Detector {
             |since: Option<Duration>| since.is_some_and(|since| since + Self::RETURN_AFTER <= now);
         let is = Verdict {
             is_path_bad: is_path_bad || (was.is_path_bad && !is_over(peer.healing)),
-            is_down: is_down || (peer.is_member && was.is_down && !is_over(peer.rising)),
+            is_down: is_down || (was.is_down && !is_over(peer.rising)),
             condition,
         };
         peer.verdict = is;
