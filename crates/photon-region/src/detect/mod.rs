@@ -176,8 +176,9 @@ impl Detector {
     }
 
     /// Says which regions are members: they are judged, and they judge. `others`, those that are
-    /// agreed to be out or no members yet, are judged by the members; what this node alone thinks of a region never
-    /// takes away its vote, or two halves of a planet could each outvote the other.
+    /// agreed to be out or no members yet, are judged by the members; what this node alone thinks
+    /// of a region never takes away its vote, or two halves of a planet could each outvote the
+    /// other.
     pub fn observers(
         &mut self,
         now: Duration,
