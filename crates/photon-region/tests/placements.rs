@@ -1,5 +1,5 @@
 //! Stories of regions that are configured otherwise than all have agreed: two of them never decide
-//! about the same tasks.
+//! about the same tasks. And of regions that come to a planet which was founded without them.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here fails loudly")]
 
@@ -50,7 +50,7 @@ impl Planet {
 
     fn govern(&mut self, name: &'static str, wanted: Govern) -> Result<PlanetView, Refusal> {
         let ticket = self.ask(name, Command::Govern(wanted));
-        self.pass(3 * SECOND);
+        self.pass(6 * SECOND); // A leader that is removed hands over first.
         match self.replies.remove(&ticket).unwrap() {
             Ok(Reply::Planet(view)) => Ok(view),
             Err(refusal) => Err(refusal),
@@ -193,4 +193,30 @@ fn a_region_is_a_stranger_to_members_that_start_again_before_they_know_what_they
         assert!(planet.regions["ap"].view().is_unknown, "it was never added, after {kept} ops");
     }
     assert!(agreed.contains(&0) && 1 < agreed.len(), "they know of {agreed:?} decrees");
+}
+
+#[test]
+fn a_founder_that_loses_its_disk_is_told_so_by_members_that_all_came_later() {
+    let mut planet = Planet::new();
+    for (name, other) in [("us", "ap"), ("ap", "us")] {
+        let (region, voters) = (id(name), [id("eu"), id(other)].into());
+        for wanted in [
+            Govern::Voters { voters, is_forced: false },
+            Govern::Drain { region, is_forced: true },
+            Govern::Remove { region, is_forced: true },
+        ] {
+            planet.govern("eu", wanted).unwrap();
+        }
+        planet.lose_disk(name, &["eu", other]);
+        planet.pass(3 * SECOND);
+        planet.govern("eu", Govern::Add { region }).unwrap();
+        let voters = [id("ap"), id("eu"), id("us")].into();
+        planet.govern("eu", Govern::Voters { voters, is_forced: false }).unwrap();
+    }
+    planet.lose_disk("eu", &["ap", "us"]);
+    planet.pass(10 * SECOND);
+    assert!(!planet.regions["eu"].view().is_unknown, "it has a name again");
+    planet.register("us", west());
+    let task = planet.submit("eu").unwrap();
+    assert_eq!(planet.state("eu", task), TaskState::Working);
 }
