@@ -15,6 +15,9 @@ pub(crate) struct Verdicts {
     members: Vec<u32>,
     /// When that changed last.
     settled: Vec<Micros>,
+    /// The last decree of which each one knows that somebody was out, or home of less: whoever was
+    /// back and out again between two looks has voted in between.
+    lost: Vec<u64>,
     /// When a region (the first index) last did not count another one as a member, and the decree
     /// by which that was so: it may have been out and back between two looks.
     joined: Vec<Vec<(Micros, u64)>>,
@@ -45,6 +48,7 @@ impl Verdicts {
         Self {
             members: vec![0; count],
             settled: vec![0; count],
+            lost: vec![0; count],
             joined: vec![vec![(0, 0); count]; count],
             down: vec![0; count],
             noticed: vec![0; count],
@@ -52,13 +56,14 @@ impl Verdicts {
     }
 
     /// Takes in whom a region knows to be members.
-    fn know(&mut self, now: Micros, here: usize, members: &[(usize, u64)]) {
-        let before = self.members[here];
+    fn know(&mut self, now: Micros, here: usize, members: &[(usize, u64)], lost: u64) {
+        let before = (self.members[here], self.lost[here]);
         self.members[here] = members.iter().map(|(it, _)| 1 << it).sum();
-        let mut is_settled = before == self.members[here];
+        self.lost[here] = lost;
+        let mut is_settled = before == (self.members[here], lost);
         for (other, decree) in members {
             let joined = &mut self.joined[here][*other];
-            if before >> other & 1 == 0 || joined.1 != *decree {
+            if before.0 >> other & 1 == 0 || joined.1 != *decree {
                 (*joined, is_settled) = ((now, *decree), false);
             }
         }
@@ -96,7 +101,8 @@ impl Planet<'_, '_> {
         for here in 0..self.sites.len() {
             let members = self.sites[here].machine.iter().flat_map(Region::members);
             let members = members.map(|(it, decree)| (self.atlas.site(it), decree));
-            self.verdicts.know(self.now, here, &members.collect::<Vec<_>>());
+            let lost = self.sites[here].machine.as_ref().map_or(0, Region::last_loss);
+            self.verdicts.know(self.now, here, &members.collect::<Vec<_>>(), lost);
         }
         for here in each(self.running()) {
             let down = self.judged_down(here);

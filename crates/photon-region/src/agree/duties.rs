@@ -243,6 +243,12 @@ impl Region {
         up.map(|(region, it)| (region, it.bereft))
     }
 
+    /// Returns the last decree by which any region was out, or home of less.
+    #[must_use]
+    pub fn last_loss(&self) -> u64 {
+        self.charter.members().map(|(_, it)| it.bereft).max().unwrap_or(0)
+    }
+
     /// Returns how many shards a region is the home of.
     pub(crate) fn shards_at(&self, region: RegionId) -> usize {
         self.charter.homes().map(|(_, homes)| homes.at(region).count()).sum()
