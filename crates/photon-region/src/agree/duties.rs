@@ -227,7 +227,7 @@ impl Region {
         let standing = member.map(|it| it.standing);
         if verdict.is_down && member.is_some() || standing == Some(Standing::Down) {
             PeerVerdict::Down
-        } else if verdict.is_path_bad || member.is_none() && !self.is_linked(region) {
+        } else if !verdict.is_reachable() || member.is_none() && !self.is_linked(region) {
             PeerVerdict::PathBad
         } else if verdict.condition.is_degraded() || member.is_some_and(|it| it.is_draining) {
             PeerVerdict::Degraded

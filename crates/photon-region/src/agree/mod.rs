@@ -167,7 +167,7 @@ impl Region {
             charter.add_placements(&self.charter);
             self.charter = charter;
         }
-        // Who was agreed to be out before this life began neither judges nor is judged.
+        // Who was agreed to be out before this life began has no vote.
         self.tell_the_detector();
         self.agree.append = self.appended();
         self.agree.began = self.now.mono;

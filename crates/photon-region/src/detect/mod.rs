@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use photon_state::RegionId;
 
-use peer::Peer;
+use peer::{Membership, Peer};
 
 /// What a node tells every node of the other regions, and the other nodes of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub struct Detector {
     node: u16,
     senders: u16,
     load: Load,
-    /// All members, and those agreed to be out; the entry of this region holds its other nodes.
+    /// All members, and those without a vote; the entry of this region holds its other nodes.
     peers: BTreeMap<RegionId, Peer>,
     /// More than half of the members.
     majority: usize,
@@ -191,7 +191,8 @@ impl Detector {
         self.peers.retain(|region, _| all().any(|it| it == region));
         for region in all() {
             let peer = self.peers.entry(*region).or_insert_with(|| Peer::new(now));
-            peer.is_member = members.contains(region) || *region == self.region;
+            let is_member = members.contains(region) || *region == self.region;
+            peer.enlist(if is_member { Membership::Member } else { Membership::Other });
         }
         self.silent.retain(|region| self.peers.contains_key(region));
         self.majority = self.members().count() / 2 + 1;

@@ -48,6 +48,13 @@ impl Node {
     }
 }
 
+/// Whether the votes of a region count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    Member,
+    Other,
+}
+
 /// A region and what is thought of it.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -76,6 +83,15 @@ impl Peer {
             healing: None,
             rising: None,
         }
+    }
+
+    /// Says whether its votes count. Who becomes a member is not held to what was thought before.
+    pub(super) fn enlist(&mut self, membership: Membership) {
+        let is_member = membership == Membership::Member;
+        if is_member && !self.is_member {
+            (self.verdict.is_down, self.rising) = (false, None);
+        }
+        self.is_member = is_member;
     }
 
     /// Takes in a heartbeat with those of its votes that are about members, and returns whether

@@ -100,7 +100,11 @@ impl Detector {
     /// Counts the members of which it is known that they are, or are not, cut off from the region.
     fn count(&self, now: Duration, region: RegionId, is_cut: bool) -> usize {
         let others = self.members().filter(|(it, _)| *it != region);
-        others.filter(|(it, _)| self.are_cut(now, *it, region) == Some(is_cut)).count()
+        // Whoever has no vote cannot say of those that are silent that the two are cut off.
+        let is_judged = self.peers.get(&region).is_some_and(|it| it.is_member);
+        let speaks = |it| is_judged || self.says_bad(now, it, region).is_some();
+        let speaking = others.filter(|(it, _)| speaks(*it));
+        speaking.filter(|(it, _)| self.are_cut(now, *it, region) == Some(is_cut)).count()
     }
 
     /// Returns whether one of two regions says that it does not hear the other: who is not heard
