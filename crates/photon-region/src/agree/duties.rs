@@ -160,25 +160,21 @@ impl Region {
         }
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
-        let fail = |region| Decree::Fail { region, heirs: self.heirs_of(region) };
-        let mut all = self.charter.standings();
+        let of = |standing| self.charter.standings().filter(move |(_, it)| *it == standing);
         // First of all: homes wait for it.
-        if let Some((lost, _)) = all.find(|(it, of)| *of == Standing::Up && is_down(*it)) {
-            return Some(fail(lost));
+        if let Some((region, _)) = of(Standing::Up).find(|(it, _)| is_down(*it)) {
+            return Some(Decree::Fail { region, heirs: self.heirs_of(region) });
         }
-        self.charter.standings().find_map(|(region, standing)| match standing {
-            Standing::Down => {
-                let steady = self.agree.allies.get(&region).map(|it| it.steady_for(now));
-                let is_steady = steady.is_some_and(|it| Self::BACK_AFTER <= it);
-                let is_back = !is_down(region) && (region == self.config.region || is_steady);
-                if is_back {
-                    return Some(Decree::Back { region });
-                }
-                // When it was lost, some of its placements may have had nobody left.
-                let has_any = self.heirs_of(region).values().any(|it| !it.is_empty());
-                has_any.then(|| fail(region))
+        of(Standing::Down).find_map(|(region, _)| {
+            let steady = self.agree.allies.get(&region).map(|it| it.steady_for(now));
+            let is_steady = steady.is_some_and(|it| Self::BACK_AFTER <= it);
+            if !is_down(region) && (region == self.config.region || is_steady) {
+                return Some(Decree::Back { region });
             }
-            Standing::Up => None,
+            // When it was lost, some of its placements may have had nobody left.
+            let heirs = self.heirs_of(region);
+            let has_any = heirs.values().any(|it| !it.is_empty());
+            has_any.then_some(Decree::Fail { region, heirs })
         })
     }
 
@@ -236,8 +232,8 @@ impl Region {
         }
     }
 
-    /// Returns the regions that are not agreed to be out: they are judged, and they judge. Beside
-    /// each stands the last decree by which it was out, or home of less.
+    /// Returns the regions that are not agreed to be out: their votes count. Beside each stands the
+    /// last decree by which it was out, or home of less.
     pub fn members(&self) -> impl Iterator<Item = (RegionId, u64)> {
         let up = self.charter.members().filter(|(_, it)| it.standing != Standing::Down);
         up.map(|(region, it)| (region, it.bereft))
@@ -257,8 +253,7 @@ impl Region {
     /// Tells the detector whose votes count: not those of regions that are agreed to be out, or
     /// that are no members. There may be links to them all the same.
     pub(super) fn tell_the_detector(&mut self) {
-        let is_in = |(_, it): &(RegionId, Standing)| *it != Standing::Down;
-        let members = self.charter.standings().filter(is_in).map(|(region, _)| region);
+        let members = self.members().map(|(region, _)| region);
         let members: BTreeSet<RegionId> = members.chain([self.config.region]).collect();
         let all = self.config.regions.keys().copied();
         let others = all.filter(|it| !members.contains(it)).collect();

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use photon_state::RegionId;
 
-use peer::{Membership, Peer};
+use peer::Peer;
 
 /// What a node tells every node of the other regions, and the other nodes of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -192,7 +192,10 @@ impl Detector {
         for region in all() {
             let peer = self.peers.entry(*region).or_insert_with(|| Peer::new(now));
             let is_member = members.contains(region) || *region == self.region;
-            peer.enlist(if is_member { Membership::Member } else { Membership::Other });
+            match is_member {
+                true => peer.enlist(),
+                false => peer.is_member = false,
+            }
         }
         self.silent.retain(|region| self.peers.contains_key(region));
         self.majority = self.members().count() / 2 + 1;

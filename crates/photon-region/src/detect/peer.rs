@@ -48,13 +48,6 @@ impl Node {
     }
 }
 
-/// Whether the votes of a region count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Membership {
-    Member,
-    Other,
-}
-
 /// A region and what is thought of it.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -85,13 +78,12 @@ impl Peer {
         }
     }
 
-    /// Says whether its votes count. Who becomes a member is not held to what was thought before.
-    pub(super) fn enlist(&mut self, membership: Membership) {
-        let is_member = membership == Membership::Member;
-        if is_member && !self.is_member {
+    /// Begins to count its votes. It is not held to what was thought of it before.
+    pub(super) fn enlist(&mut self) {
+        if !self.is_member {
             (self.verdict.is_down, self.rising) = (false, None);
         }
-        self.is_member = is_member;
+        self.is_member = true;
     }
 
     /// Takes in a heartbeat with those of its votes that are about members, and returns whether

@@ -101,8 +101,8 @@ impl Detector {
     fn count(&self, now: Duration, region: RegionId, is_cut: bool) -> usize {
         let others = self.members().filter(|(it, _)| *it != region);
         // Whoever has no vote cannot say of those that are silent that the two are cut off.
-        let is_judged = self.peers.get(&region).is_some_and(|it| it.is_member);
-        let speaks = |it| is_judged || self.says_bad(now, it, region).is_some();
+        let has_vote = self.peers.get(&region).is_some_and(|it| it.is_member);
+        let speaks = |it| has_vote || self.says_bad(now, it, region).is_some();
         let speaking = others.filter(|(it, _)| speaks(*it));
         speaking.filter(|(it, _)| self.are_cut(now, *it, region) == Some(is_cut)).count()
     }
