@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use photon_region::{Event as TaskEvent, Region};
+use photon_region::{Event as TaskEvent, PeerVerdict, Region};
 use photon_state::codec::Writer;
-use photon_state::{Held, Op, PlacementId, Seat, Store};
+use photon_state::{Held, Op, PlacementId, RegionId, Seat, Store};
 
 use crate::clock::{MS, Micros, SECOND};
 use crate::moved::{count, unfinished};
@@ -70,6 +70,10 @@ impl Planet<'_, '_> {
             }
             if let Some(peer) = view.peers.iter().find(|it| !it.is_linked) {
                 return Some(format!("{name} is not linked to {}", peer.region));
+            }
+            let is_out = |it: &&RegionId| machine.verdict_on(**it) == PeerVerdict::Down;
+            if let Some(out) = self.atlas.ids.iter().find(is_out) {
+                return Some(format!("{name} takes {out} for lost"));
             }
             if let Some(peer) = view.peers.iter().find(|it| 0 < it.lag_ops) {
                 return Some(format!("{name} is {} ops ahead of {}", peer.lag_ops, peer.region));

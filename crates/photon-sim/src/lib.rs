@@ -29,6 +29,7 @@ mod moved;
 mod movers;
 mod net;
 mod operator;
+mod outages;
 mod planet;
 mod post;
 mod promises;

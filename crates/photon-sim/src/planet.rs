@@ -15,6 +15,7 @@ use crate::histories::Histories;
 use crate::links::LinkEvent;
 use crate::mishaps::Mishap;
 use crate::net::Net;
+use crate::outages::Outage;
 use crate::promises::{Broken, Ledger, Promise, check_append};
 use crate::queue::Queue;
 use crate::run::Report;
@@ -87,6 +88,7 @@ pub(crate) struct Planet<'a, 's> {
     next_ticket: Ticket,
     pub(crate) chaos_ends: Micros,
     pub(crate) planned: Option<Planned>,
+    pub(crate) outages: Vec<Outage>,
 }
 
 impl<'a, 's> Planet<'a, 's> {
@@ -157,6 +159,7 @@ impl<'a, 's> Planet<'a, 's> {
             next_ticket: 1,
             chaos_ends,
             planned,
+            outages: Vec::new(),
         };
         planet.net.conditions = planet.weather.conditions();
         planet.begin(profile.disks);

@@ -53,6 +53,12 @@ pub struct Report {
     pub stalls: u64,
     /// Times that a living region had to notice that another one was dead, and did.
     pub noticed: u64,
+    /// Times that a region was away by a schedule until others had taken over what it was home of.
+    pub outages_ended: u64,
+    /// How long that took at the most.
+    pub outage_max: Duration,
+    /// Times that it was back before.
+    pub outages_outlasted: u64,
     /// Messages that were lost.
     pub lost: u64,
     /// Times that a region let go of the start of its log.

@@ -162,10 +162,13 @@ impl Planet<'_, '_> {
             lines.map(|(from, to)| (self.atlas.site(from), self.atlas.site(to))).collect();
         match (fault.harm, edge) {
             (Harm::KillRegion(region), Edge::Begins) => {
-                return self.kill(self.atlas.site(region), until);
+                let here = self.atlas.site(region);
+                self.begin_outage(here, until);
+                return self.kill(here, until);
             }
             (Harm::StallRegion(region), Edge::Begins) => {
                 let here = self.atlas.site(region);
+                self.begin_outage(here, until);
                 self.stand_still(here, until);
                 for peer in (0..self.sites.len()).filter(|it| *it != here) {
                     self.lose_patience(here, peer, until);

@@ -98,6 +98,7 @@ impl Planet<'_, '_> {
     pub(crate) fn watch(&mut self) -> Result<(), Broken> {
         self.begin_watching();
         self.look_at_paths();
+        self.look_at_outages();
         for here in 0..self.sites.len() {
             let members = self.sites[here].machine.iter().flat_map(Region::members);
             let members = members.map(|(it, decree)| (self.atlas.site(it), decree));

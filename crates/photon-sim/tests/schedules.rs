@@ -71,6 +71,25 @@ fn a_region_that_is_killed_is_away_for_as_long_as_is_said() {
 }
 
 #[test]
+fn homes_move_in_time_though_it_is_the_leader_that_is_lost() {
+    let names =
+        ["us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-1"].map(region);
+    for harm in [Harm::KillRegion, Harm::StallRegion] {
+        // Who leads comes first by its name, of those that live.
+        let faults = [(5, "ap-southeast-1"), (14, "eu-central-1")];
+        let faults = faults.map(|(at, name)| fault(at, 5, harm(region(name))));
+        let planned = Planned::new(faults.into(), names.into(), Besides::Nothing);
+        let mut profile = Profile::of(planned.expect("the faults fit together"));
+        profile.tasks = 200..=300;
+        for seed in 0..24 {
+            let report = run(seed, &profile).unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!((report.outages_ended, report.outages_outlasted), (2, 0), "{report:?}");
+            assert!(report.outage_max <= Duration::from_millis(3_000), "{report:?}");
+        }
+    }
+}
+
+#[test]
 fn a_region_that_stands_still_does_nothing() {
     let stall = || vec![fault(3, 12, Harm::StallRegion(region("dub")))];
     assert_eq!(sum(&check(stall()), |it| it.stalls), 8);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use super::Agree;
-use super::enrol::region_of;
 use super::group::{Group, GroupChange};
 use crate::charter::{Charter, Decree, Handover, Heirs, Standing};
 use crate::contract::Disk;
@@ -23,11 +22,6 @@ impl Region {
     const HEIRS_MAX: usize = 3;
     /// How long a region that was down must be heard without a gap before it counts as back.
     const BACK_AFTER: Duration = Duration::from_secs(2);
-    /// How long voters wait for each one before them to replace a lost leader: two round trips over
-    /// the longest path on Earth. Votes that are split between two cost far more.
-    const CAMPAIGN_STAGGER: Duration = Duration::from_millis(400);
-    /// How long until it is tried again.
-    const CAMPAIGN_AGAIN: Duration = Duration::from_millis(800);
 
     /// Does what is due.
     pub(crate) fn agree_on_time(&mut self) {
@@ -88,37 +82,6 @@ impl Region {
             is_draining: own.is_some_and(|it| it.is_draining),
         };
         Load { condition, used_permille: u16::try_from(used).unwrap_or(1_000) }
-    }
-
-    /// Tries to replace a leader that is lost, sooner than the library would.
-    fn replace_leader(&mut self) {
-        let now = self.now.mono;
-        let Some(group) = self.agree.group.as_ref() else { return };
-        let leader = group.leader().and_then(|id| region_of(&self.config, id));
-        let is_lost = leader.is_some_and(|it| {
-            let verdict = self.agree.detector.verdict(it);
-            it != self.config.region && !verdict.is_reachable()
-        });
-        let voters = &group.conf().voters;
-        let is_first = voters.first() == Some(&group.id());
-        let is_founding = leader.is_none() && self.charter.index == 0 && is_first;
-        let is_able = |it: &RegionId| Some(*it) != leader && self.agree.hears(*it, now);
-        let mut able = voters.iter().copied().filter(|id| {
-            *id == group.id() || region_of(&self.config, *id).as_ref().is_some_and(is_able)
-        });
-        let rank = able.position(|id| id == group.id());
-        let Some(rank) = rank.filter(|_| is_lost || is_founding) else {
-            self.agree.campaign_at = None;
-            return;
-        };
-        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        let at = *self.agree.campaign_at.get_or_insert(now + Self::CAMPAIGN_STAGGER * rank);
-        if at <= now {
-            self.agree.campaign_at = Some(now + Self::CAMPAIGN_AGAIN);
-            if let Some(group) = self.agree.group.as_mut() {
-                group.campaign();
-            }
-        }
     }
 
     /// As the leader, proposes what has become necessary: one thing at a time.

@@ -53,8 +53,11 @@ impl Group {
     /// For how long, in ticks, a member that has heard a leader helps nobody to replace it: some
     /// round trips over the longest path on Earth.
     const LEADER_TICKS: usize = 8;
-    /// When members try to replace a leader that nobody has found dead: in ticks, at random.
-    const ELECTION_TICKS: std::ops::Range<usize> = 12..26;
+    /// After how many without a word of the leader it does not lead any more, though it lives.
+    const SILENT_TICKS: usize = 12;
+    /// When the library would try to replace a leader if the turns of members had come to nothing:
+    /// in ticks, at random.
+    const ELECTION_TICKS: std::ops::Range<usize> = 50..100;
     /// Bytes of entries in one message.
     const MESSAGE_BYTES_MAX: u64 = 256 << 10;
     /// Messages with entries that may be on their way to one member.
@@ -153,6 +156,12 @@ impl Group {
             let _ = self.node.step(message);
             self.fix_timeout();
         }
+    }
+
+    /// Whether a message asks who would vote for its sender, and this member might.
+    pub(crate) fn might_follow(&self, message: &Message) -> bool {
+        let asks = message.get_msg_type() == MessageType::MsgRequestPreVote;
+        asks && self.node.raft.raft_log.is_up_to_date(message.index, message.log_term)
     }
 
     /// Tries to become the leader, if this member may vote.
@@ -274,6 +283,22 @@ impl Group {
 
     pub(crate) fn id(&self) -> u64 {
         self.node.raft.id
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+
+    /// Takes note that the leader is lost: whoever asks for votes need not wait until it has been
+    /// silent for long.
+    pub(crate) fn doubt_leader(&mut self) {
+        let raft = &mut self.node.raft;
+        raft.election_elapsed = raft.election_elapsed.max(Self::LEADER_TICKS);
+    }
+
+    /// Whether the leader has been silent for so long that it does not seem to lead any more.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        Self::SILENT_TICKS <= self.node.raft.election_elapsed
     }
 
     pub(crate) fn is_leader(&self) -> bool {

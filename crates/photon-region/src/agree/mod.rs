@@ -12,6 +12,7 @@ mod propose;
 mod store;
 mod takeover;
 mod tenure;
+mod turns;
 
 pub(crate) use beat::{read_beat, write_beat};
 pub(crate) use takeover::Takeover;
@@ -37,6 +38,7 @@ use crate::task::Shard;
 use enrol::{first_life, region_of};
 use group::{Compact, Group, GroupChange, is_group_change};
 use store::{Addition, Kept};
+use turns::Turn;
 
 /// What a region knows of the others that it agrees with.
 #[derive(Debug)]
@@ -60,8 +62,8 @@ pub(crate) struct Agree {
     pub(crate) own: BTreeMap<PlacementId, Vec<Shard>>,
     /// Whether it held its tenure when that was looked at last.
     is_holding: bool,
-    /// From when on this region may try to replace a leader that is lost.
-    campaign_at: Option<Duration>,
+    /// What this region waits for to lead, while nobody does.
+    turn: Option<Turn>,
     /// When this life began: what the one before it had granted is not known.
     began: Duration,
     /// Since when it is known who is in the group, by the decree that changed that last.
@@ -119,7 +121,7 @@ impl Agree {
             takeovers: BTreeMap::new(),
             own: BTreeMap::new(),
             is_holding: false,
-            campaign_at: None,
+            turn: None,
             began: Duration::ZERO,
             group_known: (0, Duration::ZERO),
         }
@@ -182,11 +184,6 @@ impl Region {
         let Some(id) = self.agree.kept.id.filter(|_| self.agree.group.is_none()) else { return };
         let kept = std::mem::take(&mut self.agree.kept);
         self.agree.group = Some(Group::new(id, kept, self.now.mono));
-        // Whoever would lead first need not wait for others to.
-        let conf = self.agree.group.as_ref().map(|it| it.conf().voters.clone());
-        if conf.is_some_and(|voters| voters.first() == Some(&id)) {
-            self.agree.campaign_at = Some(self.now.mono);
-        }
     }
 
     /// Writes what must not be forgotten.
@@ -248,9 +245,13 @@ impl Region {
         };
         let is_its_own = region_of(&self.config, message.from) == Some(from);
         let may_write = self.disk == Disk::Ready;
-        if let Some(group) = self.agree.group_mut().filter(|_| is_its_own && may_write) {
-            group.step(message);
-            self.drive_group();
+        if let Some(group) = self.agree.group.as_mut().filter(|_| is_its_own && may_write) {
+            let asks = group.might_follow(&message);
+            let turn = self.agree.turn.as_mut().filter(|_| asks);
+            if turn.is_none_or(|it| it.hears_out(from, self.now.mono)) {
+                group.step(message);
+                self.drive_group();
+            }
         }
     }
 
