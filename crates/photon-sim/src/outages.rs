@@ -1,7 +1,7 @@
 //! How soon others have taken over what a region was the home of that a schedule kills or stalls.
 //! Must not promise anything: schedules may leave nobody who could.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use photon_region::{Region, Shard};
@@ -16,11 +16,12 @@ pub(crate) struct Outage {
     here: usize,
     since: Micros,
     until: Micros,
-    homes: BTreeSet<(PlacementId, Shard)>,
+    /// With the epoch under which it had them.
+    homes: BTreeMap<(PlacementId, Shard), u32>,
 }
 
-fn taken(machine: &Region) -> impl Iterator<Item = (PlacementId, Shard)> + '_ {
-    machine.taken_over().map(|(placement, shard, _)| (placement, shard))
+fn taken(machine: &Region) -> impl Iterator<Item = ((PlacementId, Shard), u32)> + '_ {
+    machine.taken_over().map(|(placement, shard, epoch)| ((placement, shard), epoch))
 }
 
 impl Planet<'_, '_> {
@@ -31,7 +32,10 @@ impl Planet<'_, '_> {
             all.any(|(it, members)| it == placement && 1 < members.count_ones())
         };
         let machine = self.sites[here].machine.iter();
-        let homes: BTreeSet<_> = machine.flat_map(taken).filter(|(it, _)| may_move(it)).collect();
+        let leads = self.sites[here].machine.as_ref().is_some_and(Region::leads);
+        let taken = machine.flat_map(taken);
+        let homes: BTreeMap<_, _> = taken.filter(|((it, _), _)| may_move(it)).collect();
+        self.report.leaders_away += u64::from(leads);
         if !homes.is_empty() {
             self.outages.push(Outage { here, since: self.now, until, homes });
         }
@@ -47,8 +51,10 @@ impl Planet<'_, '_> {
     fn is_over(&mut self, outage: &mut Outage) -> bool {
         let others = (0..self.sites.len()).filter(|it| *it != outage.here && !self.is_still(*it));
         for machine in others.filter_map(|it| self.sites[it].machine.as_ref()) {
-            for home in taken(machine) {
-                outage.homes.remove(&home);
+            for (home, epoch) in taken(machine) {
+                if outage.homes.get(&home).is_some_and(|it| *it < epoch) {
+                    outage.homes.remove(&home);
+                }
             }
         }
         let (report, is_moved) = (&mut self.report, outage.homes.is_empty());

@@ -53,6 +53,8 @@ pub struct Report {
     pub stalls: u64,
     /// Times that a living region had to notice that another one was dead, and did.
     pub noticed: u64,
+    /// Times that a schedule took the leader away.
+    pub leaders_away: u64,
     /// Times that a region was away by a schedule until others had taken over what it was home of.
     pub outages_ended: u64,
     /// How long that took at the most.

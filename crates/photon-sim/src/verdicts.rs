@@ -33,6 +33,8 @@ impl Verdicts {
     /// When a region of one sender is voted against at the latest, after the last that was heard of
     /// it: the timeout of 900 ms, by a clock that may run too slow by a fiftieth.
     const TIMEOUT: Micros = 919 * MS;
+    /// The same of one that was never heard, after a region has begun to live.
+    const FIRST_WITHIN: Micros = 2_041 * MS;
     /// How long a region that was stalled casts no vote: 400 ms, by such a clock.
     const GRACE: Micros = 409 * MS;
     /// How long until a vote counts elsewhere, if nothing is lost or late: a beat of 100 ms, as one
@@ -193,7 +195,8 @@ impl Planet<'_, '_> {
         let tells = |by: &usize| {
             let hearing = &self.hearing;
             let silent = hearing.last_words(dead, *by).max(verdicts.joined[*by][dead].0);
-            let votes = silent.max(hearing.born(*by)) + Verdicts::TIMEOUT;
+            let first = hearing.born(*by) + Verdicts::FIRST_WITHIN;
+            let votes = first.max(silent + Verdicts::TIMEOUT);
             let votes = votes.max(hearing.roused(*by) + Verdicts::GRACE);
             // Votes about whom a region does not count as a member yet say nothing to it.
             let joined = verdicts.joined[here][*by].0.max(verdicts.joined[here][dead].0);

@@ -81,11 +81,29 @@ fn homes_move_in_time_though_it_is_the_leader_that_is_lost() {
         let planned = Planned::new(faults.into(), names.into(), Besides::Nothing);
         let mut profile = Profile::of(planned.expect("the faults fit together"));
         profile.tasks = 200..=300;
+        let mut leaders = 0;
         for seed in 0..24 {
             let report = run(seed, &profile).unwrap_or_else(|failure| panic!("{failure}"));
             assert_eq!((report.outages_ended, report.outages_outlasted), (2, 0), "{report:?}");
             assert!(report.outage_max <= Duration::from_millis(3_000), "{report:?}");
+            leaders += report.leaders_away;
         }
+        assert!(30 < leaders, "{leaders} of 48 that were lost did lead");
+    }
+}
+
+#[test]
+fn a_leader_is_replaced_though_votes_are_slow() {
+    let names = ["dub", "iad", "sin", "syd"].map(region);
+    let pairs = names.iter().enumerate().flat_map(|(index, a)| {
+        let others = names.iter().skip(index + 1);
+        others.map(|b| (*a, *b))
+    });
+    let slow =
+        Harm::SlowLink(Paths::Between(pairs.collect()), Way::Both, Duration::from_millis(150));
+    for report in check(vec![fault(4, 30, slow), fault(8, 22, Harm::KillRegion(names[0]))]) {
+        assert_eq!((report.outages_ended, report.outages_outlasted), (1, 0), "{report:?}");
+        assert!(report.outage_max <= Duration::from_secs(10), "{report:?}");
     }
 }
 

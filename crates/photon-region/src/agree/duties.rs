@@ -124,8 +124,9 @@ impl Region {
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
         let of = |standing| self.charter.standings().filter(move |(_, it)| *it == standing);
+        let is_lost = |region| is_down(region) && self.agree.detector.is_missed(region);
         // First of all: homes wait for it.
-        if let Some((region, _)) = of(Standing::Up).find(|(it, _)| is_down(*it)) {
+        if let Some((region, _)) = of(Standing::Up).find(|(it, _)| is_lost(*it)) {
             return Some(Decree::Fail { region, heirs: self.heirs_of(region) });
         }
         of(Standing::Down).find_map(|(region, _)| {
@@ -200,6 +201,12 @@ impl Region {
     pub fn members(&self) -> impl Iterator<Item = (RegionId, u64)> {
         let up = self.charter.members().filter(|(_, it)| it.standing != Standing::Down);
         up.map(|(region, it)| (region, it.bereft))
+    }
+
+    /// Whether this region leads the group that agrees.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.agree.is_leading()
     }
 
     /// Returns the last decree by which any region was out, or home of less.

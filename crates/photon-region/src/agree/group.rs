@@ -53,7 +53,9 @@ impl Group {
     /// For how long, in ticks, a member that has heard a leader helps nobody to replace it: some
     /// round trips over the longest path on Earth.
     const LEADER_TICKS: usize = 8;
-    /// After how many without a word of the leader it does not lead any more, though it lives.
+    /// After how many without a word of the leader it may be lost: two of its beats.
+    const QUIET_TICKS: usize = 4;
+    /// After how many it does not lead any more, though it lives.
     const SILENT_TICKS: usize = 12;
     /// When the library would try to replace a leader if the turns of members had come to nothing:
     /// in ticks, at random.
@@ -158,19 +160,27 @@ impl Group {
         }
     }
 
-    /// Whether a message asks who would vote for its sender, and this member might.
-    pub(crate) fn might_follow(&self, message: &Message) -> bool {
+    /// Returns where the log of a member ends that asks who would vote for it, if this one might.
+    pub(crate) fn asked_by(&self, message: &Message) -> Option<LogEnd> {
         let asks = message.get_msg_type() == MessageType::MsgRequestPreVote;
-        asks && self.node.raft.raft_log.is_up_to_date(message.index, message.log_term)
+        let end = LogEnd { term: message.log_term, index: message.index };
+        (asks && self.log_end() <= end).then_some(end)
     }
 
-    /// Tries to become the leader, if this member may vote.
-    pub(crate) fn campaign(&mut self) {
+    /// Returns where the own log ends.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        let log = &self.node.raft.raft_log;
+        LogEnd { term: log.last_term(), index: log.last_index() }
+    }
+
+    /// Tries to become the leader, if this member may vote; says whether it has asked for votes.
+    pub(crate) fn campaign(&mut self) -> bool {
         let may_lead = self.conf.voters.contains(&self.id()) && !self.is_restoring();
         if may_lead && self.node.raft.state != StateRole::Leader {
             let _ = self.node.campaign();
             self.fix_timeout();
         }
+        may_lead && self.node.raft.state != StateRole::Follower
     }
 
     /// Proposes something; says whether this member leads and may do so.
@@ -296,6 +306,11 @@ impl Group {
         raft.election_elapsed = raft.election_elapsed.max(Self::LEADER_TICKS);
     }
 
+    /// Whether nothing was heard just now of the leader, as a leader.
+    pub(crate) fn is_quiet(&self) -> bool {
+        Self::QUIET_TICKS <= self.node.raft.election_elapsed
+    }
+
     /// Whether the leader has been silent for so long that it does not seem to lead any more.
     pub(crate) fn is_left_alone(&self) -> bool {
         Self::SILENT_TICKS <= self.node.raft.election_elapsed
@@ -329,6 +344,13 @@ impl Group {
         };
         !self.conf.voters.is_empty() && has(&self.conf.voters) && has(&self.conf.voters_outgoing)
     }
+}
+
+/// Where a log ends: of two, the greater is the newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LogEnd {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
 }
 
 /// When a snapshot is to stand for old entries.

@@ -38,7 +38,7 @@ use crate::task::Shard;
 use enrol::{first_life, region_of};
 use group::{Compact, Group, GroupChange, is_group_change};
 use store::{Addition, Kept};
-use turns::Turn;
+use turns::{Ask, Asked, Turn, Whose};
 
 /// What a region knows of the others that it agrees with.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Agree {
     is_holding: bool,
     /// What this region waits for to lead, while nobody does.
     turn: Option<Turn>,
+    /// Who would lead.
+    asked: Asked,
     /// When this life began: what the one before it had granted is not known.
     began: Duration,
     /// Since when it is known who is in the group, by the decree that changed that last.
@@ -122,6 +124,7 @@ impl Agree {
             own: BTreeMap::new(),
             is_holding: false,
             turn: None,
+            asked: Asked::default(),
             began: Duration::ZERO,
             group_known: (0, Duration::ZERO),
         }
@@ -243,12 +246,12 @@ impl Region {
             self.counters.misplaced += 1;
             return;
         };
+        let (now, whose) = (self.now.mono, Whose::Others);
         let is_its_own = region_of(&self.config, message.from) == Some(from);
         let may_write = self.disk == Disk::Ready;
         if let Some(group) = self.agree.group.as_mut().filter(|_| is_its_own && may_write) {
-            let asks = group.might_follow(&message);
-            let turn = self.agree.turn.as_mut().filter(|_| asks);
-            if turn.is_none_or(|it| it.hears_out(from, self.now.mono)) {
+            let ask = group.asked_by(&message).map(|log| Ask { who: from, log, at: now, whose });
+            if ask.is_none_or(|it| self.agree.asked.hears_out(it)) {
                 group.step(message);
                 self.drive_group();
             }

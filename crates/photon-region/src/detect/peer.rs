@@ -19,6 +19,10 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// takes a region away takes all its nodes; pauses of its nodes have nothing to do with each other.
 const TOGETHER: Duration = Duration::from_millis(250);
 
+/// How long a region may take to be heard at first: it may begin at the same time, and a link over
+/// the longest path on Earth takes four round trips of 350 ms to be made.
+const FIRST_WITHIN: Duration = Duration::from_secs(2);
+
 /// Returns how long all of so many senders must be silent. With three, that all lose a beat and
 /// its repetition by chance takes a fault of the path; one alone is silent for 300 ms whenever a
 /// packet is lost twice or its process pauses.
@@ -86,8 +90,8 @@ impl Peer {
         self.is_member = true;
     }
 
-    /// Takes in a heartbeat with those of its votes that are about members, and returns whether
-    /// a verdict may depend on it.
+    /// Takes in a heartbeat with those of its votes that are about regions that are known, and
+    /// returns whether a verdict may depend on it.
     pub(super) fn heard(&mut self, now: Duration, beat: &Heartbeat, bad: Vec<RegionId>) -> bool {
         if !self.nodes.contains_key(&beat.node) && NODES_MAX <= self.nodes.len() {
             return false;
@@ -135,7 +139,7 @@ impl Peer {
     /// that were heard at most `within` before the last.
     fn timed_out(&self, within: Duration) -> Duration {
         let Some(latest) = self.nodes.values().map(|it| it.at).max() else {
-            return self.since + timeout(1);
+            return self.since + FIRST_WITHIN;
         };
         let open = self.nodes.values().filter(|it| !it.is_closed);
         let Some(last) = open.map(|it| it.at).max() else { return latest };

@@ -196,6 +196,17 @@ fn a_region_of_three_senders_is_down_after_300_ms_of_silence() {
 }
 
 #[test]
+fn a_region_that_is_to_be_heard_for_the_first_time_has_two_seconds() {
+    let mut detector = Detector::new(region(0), 0, 1);
+    detector.observers(ms(0), &members(2), &BTreeSet::new());
+    let silent = (1..=30).map(|it| it * Detector::BEAT_EVERY).find(|now| {
+        detector.tick(*now);
+        !detector.verdict(region(1)).is_reachable()
+    });
+    assert_eq!(silent, Some(ms(2_000)));
+}
+
+#[test]
 fn a_closed_connection_counts_at_once() {
     falls(1, Fault::Closed(0), 0..10, 0..60);
     falls(3, Fault::Closed(0), 0..10, 0..60);

@@ -91,6 +91,16 @@ impl Detector {
         self.majority <= cut_max && self.majority <= self.count(now, region, true)
     }
 
+    /// Returns whether most of the other members that are heard are cut off from the region. Where
+    /// most members are silent, those that live would else outvote each other.
+    pub(crate) fn is_missed(&self, region: RegionId) -> bool {
+        let others = self.members().filter(|(it, _)| *it != region).map(|(it, _)| it);
+        let speaks = |it: &RegionId| self.says_bad(self.now, *it, region).is_some();
+        let speaking: Vec<RegionId> = others.filter(speaks).collect();
+        let is_cut = |it: &&RegionId| self.are_cut(self.now, **it, region) == Some(true);
+        speaking.len() < 2 * speaking.iter().filter(is_cut).count()
+    }
+
     /// Returns whether there is a sign of life, not just nobody left who votes.
     fn is_back(&self, now: Duration, region: RegionId) -> bool {
         let is_heard = region != self.region && now < self.peers[&region].silent_at();

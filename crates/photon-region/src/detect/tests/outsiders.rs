@@ -43,6 +43,16 @@ fn who_is_out_and_reached_by_few_stays_down_for_them_too() {
 }
 
 #[test]
+fn where_most_are_silent_those_who_live_do_not_miss_each_other() {
+    let mut planet = Planet::new(7, 1);
+    let gone: Vec<_> = (3..7).map(|it| (1_000..4_000, Fault::Gone(it))).collect();
+    planet.run(4_000, &gone);
+    let detector = &planet.nodes[0].2;
+    assert_eq!(word(detector.verdict(region(1))), "out", "it does not hear four of seven");
+    assert!(!detector.is_missed(region(1)) && detector.is_missed(region(3)));
+}
+
+#[test]
 fn those_that_are_silent_themselves_count_against_nobody_who_comes_back() {
     let mut planet = Planet::new(5, 1);
     for (_, _, detector) in &mut planet.nodes {
