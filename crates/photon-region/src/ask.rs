@@ -31,6 +31,8 @@ pub(crate) struct Asks {
     pub(crate) arriving: BTreeMap<Ticket, TaskId>,
     /// What other regions were asked to accept without a key, and may be asked once more.
     pub(crate) named: BTreeMap<Ticket, TaskId>,
+    /// Commands that a home was asked and did not answer, and that are asked again.
+    unsure: BTreeMap<Ticket, RegionId>,
     /// Tasks that other regions were asked to accept, by their keys, until they arrive; with
     /// digests of what was asked.
     pub(crate) sent_on: BTreeMap<(PlacementId, Arc<str>), (TaskId, [u8; 16])>,
@@ -142,6 +144,7 @@ impl Asks {
             deadlines: BTreeSet::new(),
             arriving: BTreeMap::new(),
             named: BTreeMap::new(),
+            unsure: BTreeMap::new(),
             sent_on: BTreeMap::new(),
         }
     }
@@ -159,6 +162,36 @@ impl Asks {
     /// Returns when the next question is given up.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.deadlines.first().map(|(until, _)| *until)
+    }
+
+    /// Takes note that a question that changes something may have been heard.
+    fn doubt(&mut self, number: u64, home: RegionId) {
+        if let Some(Asker::AtHome(ticket, ..) | Asker::Submit(ticket, ..)) =
+            self.open.get(&number).map(|it| &it.asker)
+        {
+            self.unsure.insert(*ticket, home);
+        }
+    }
+
+    /// Lets go of what is known of a command.
+    pub(crate) fn forget(&mut self, ticket: Ticket) {
+        self.named.remove(&ticket);
+        self.unsure.remove(&ticket);
+    }
+
+    /// Returns what a command is answered at last. Whether it was done is not known if a home was
+    /// asked before that did not answer, though another one has no room for it now.
+    pub(crate) fn conclude(
+        &mut self,
+        ticket: Ticket,
+        reply: Result<Reply, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        match (self.unsure.remove(&ticket), reply) {
+            (Some(region), Err(Refusal::Overloaded { .. } | Refusal::DiskFull { .. })) => {
+                Err(Refusal::HomeUnreachable { region })
+            }
+            (_, reply) => reply,
+        }
     }
 
     fn close(&mut self, number: u64) -> Option<Ask> {
@@ -372,6 +405,7 @@ impl Region {
             }
             return self.desk.park(ticket, command, Bell::Home, until);
         }
+        let reply = self.asks.conclude(ticket, reply);
         self.counters.refused += u64::from(reply.is_err());
         self.say(0, Held::Reply(ticket, reply));
     }
@@ -396,6 +430,7 @@ impl Region {
         };
         let refusal = match ask.wanted {
             Wanted::Standing | Wanted::Task | Wanted::Events | Wanted::Planet => {
+                self.asks.doubt(number, region);
                 Refusal::HomeUnreachable { region }
             }
             Wanted::Data(_) | Wanted::State | Wanted::Rights => {
@@ -424,4 +459,26 @@ impl Region {
 
 fn standing((state, generation): (TaskState, u64)) -> Reply {
     Reply::Standing { state, generation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Queue;
+
+    #[test]
+    fn what_may_have_been_done_is_not_refused_as_what_was_not() {
+        let home = RegionId::try_from("eu").expect("a name of a region");
+        let busy = Refusal::Overloaded {
+            what: Queue::InFlight,
+            max: 1,
+            retry_after: Duration::from_secs(1),
+        };
+        let mut asks = Asks::new(&mut fastrand::Rng::with_seed(0));
+        assert_eq!(asks.conclude(1, Err(busy.clone())), Err(busy.clone()));
+        asks.unsure.insert(1, home);
+        let unknown = Refusal::HomeUnreachable { region: home };
+        assert_eq!(asks.conclude(1, Err(busy.clone())), Err(unknown));
+        assert_eq!(asks.conclude(1, Err(busy.clone())), Err(busy), "it is answered once");
+    }
 }

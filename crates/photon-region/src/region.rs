@@ -303,12 +303,16 @@ impl Region {
         };
         match verdict {
             Verdict::Reply(append, reply) => {
+                let reply = self.asks.conclude(ticket, reply);
                 self.counters.refused += u64::from(reply.is_err());
                 self.say(append, Held::Reply(ticket, reply));
             }
             Verdict::Wait(bell, until) => self.desk.park(ticket, command, bell, until),
             Verdict::Asked => {}
-            Verdict::Level(pending) => self.await_level(ticket, *pending),
+            Verdict::Level(pending) => {
+                self.asks.forget(ticket);
+                self.await_level(ticket, *pending);
+            }
         }
     }
 

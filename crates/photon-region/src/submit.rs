@@ -244,9 +244,10 @@ impl Region {
             if is_away && self.now.mono < until {
                 return self.desk.park(ticket, Command::Submit(*spec), Bell::Home, until);
             }
-            self.asks.named.remove(&ticket);
+            let reply = self.asks.conclude(ticket, Err(refusal));
+            self.asks.forget(ticket);
             self.counters.refused += 1;
-            return self.say(0, Held::Reply(ticket, Err(refusal)));
+            return self.say(0, Held::Reply(ticket, reply));
         }
         self.asks.named.remove(&ticket);
         self.on_command(ticket, Command::Submit(*spec), Patience::Until(self.arrives_until()));

@@ -101,7 +101,9 @@ fn a_leader_is_replaced_though_votes_are_slow() {
     });
     let slow =
         Harm::SlowLink(Paths::Between(pairs.collect()), Way::Both, Duration::from_millis(150));
-    for report in check(vec![fault(4, 30, slow), fault(8, 22, Harm::KillRegion(names[0]))]) {
+    let reports = check(vec![fault(4, 30, slow), fault(8, 22, Harm::KillRegion(names[0]))]);
+    assert!(4 < sum(&reports, |it| it.leaders_away), "most that are lost do lead");
+    for report in reports {
         assert_eq!((report.outages_ended, report.outages_outlasted), (1, 0), "{report:?}");
         assert!(report.outage_max <= Duration::from_secs(10), "{report:?}");
     }

@@ -124,9 +124,8 @@ impl Region {
         let now = self.now.mono;
         let is_down = |region| self.agree.detector.verdict(region).is_down;
         let of = |standing| self.charter.standings().filter(move |(_, it)| *it == standing);
-        let is_lost = |region| is_down(region) && self.agree.detector.is_missed(region);
         // First of all: homes wait for it.
-        if let Some((region, _)) = of(Standing::Up).find(|(it, _)| is_lost(*it)) {
+        if let Some((region, _)) = of(Standing::Up).find(|(it, _)| self.agree.is_lost(*it)) {
             return Some(Decree::Fail { region, heirs: self.heirs_of(region) });
         }
         of(Standing::Down).find_map(|(region, _)| {
@@ -152,8 +151,7 @@ impl Region {
                 continue;
             }
             let lives = |it: &RegionId| {
-                let verdict = self.agree.detector.verdict(*it);
-                *it != region && self.charter.is_up(*it) && !verdict.is_down
+                *it != region && self.charter.is_up(*it) && !self.agree.is_lost(*it)
             };
             let mut living: Vec<RegionId> = members.into_iter().filter(lives).collect();
             let metres = |it: &RegionId| {

@@ -162,9 +162,13 @@ impl Group {
 
     /// Returns where the log of a member ends that asks who would vote for it, if this one might.
     pub(crate) fn asked_by(&self, message: &Message) -> Option<LogEnd> {
+        let raft = &self.node.raft;
+        let is_led = raft.leader_id != raft::INVALID_ID;
+        let is_bound = is_led && raft.election_elapsed < Self::LEADER_TICKS;
         let asks = message.get_msg_type() == MessageType::MsgRequestPreVote;
         let end = LogEnd { term: message.log_term, index: message.index };
-        (asks && self.log_end() <= end).then_some(end)
+        let may_win = raft.term < message.term && self.log_end() <= end;
+        (asks && may_win && !is_bound).then_some(end)
     }
 
     /// Returns where the own log ends.

@@ -117,9 +117,14 @@ impl Agree {
         config.regions.keys().map(|it| (*it, name(it))).collect()
     }
 
-    /// Whether a region is heard, and not thought to be down.
+    /// Whether a region is down, and that is not only because most others are silent.
+    pub(crate) fn is_lost(&self, region: RegionId) -> bool {
+        self.detector.verdict(region).is_down && self.detector.is_missed(region)
+    }
+
+    /// Whether a region is heard, and not lost to others.
     pub(crate) fn hears(&self, region: RegionId, now: Duration) -> bool {
-        self.has_heard(region, now) && !self.detector.verdict(region).is_down
+        self.has_heard(region, now) && !self.is_lost(region)
     }
 
     /// Whether a region is heard, whatever is thought of it.

@@ -20,6 +20,8 @@ pub(super) struct Turn {
     since: Duration,
     /// How long it waits beside the turns of others that come before it.
     waits: Duration,
+    /// How many others came before it when that was looked at last.
+    rank: u32,
     /// How many terms went by in which nobody has led.
     in_vain: u32,
     /// How often it has asked for votes in this one.
@@ -93,7 +95,14 @@ impl Turn {
     const ASKS_AGAIN: Duration = Duration::from_millis(1_000);
 
     fn begun(term: u64, now: Duration, waits: Duration) -> Self {
-        Self { term, since: now, waits, in_vain: 0, tries: 0 }
+        Self { term, since: now, waits, rank: 0, in_vain: 0, tries: 0 }
+    }
+
+    /// If somebody is gone that came before this region, it did before others, too: they all wait
+    /// anew, or their turns would come at once.
+    fn after(&self, rank: u32, now: Duration) -> Self {
+        let since = if rank < self.rank { now } else { self.since };
+        Self { since, rank, ..*self }
     }
 
     /// If a term was too short to get its votes, the next one is twice as long.
@@ -108,9 +117,9 @@ impl Turn {
         Self { since: now, waits, tries: self.tries + 1, ..*self }
     }
 
-    /// Returns when it is the turn of whoever has `rank` others before it.
-    fn comes(&self, rank: u32) -> Duration {
-        self.since + Self::LASTS * rank + self.waits
+    /// Returns when it is its turn.
+    fn comes(&self) -> Duration {
+        self.since + Self::LASTS * self.rank + self.waits
     }
 }
 
@@ -142,7 +151,8 @@ impl Region {
             None => begun,
         };
         let rank = self.rank(group);
-        let is_due = turn.comes(rank).max(self.agree.asked.until(rank)) <= now;
+        let turn = turn.after(rank, now);
+        let is_due = turn.comes().max(self.agree.asked.until(rank)) <= now;
         self.agree.turn = Some(turn);
         let Some(group) = self.agree.group.as_mut() else { return };
         if is_lost {
@@ -202,8 +212,11 @@ mod tests {
 
     #[test]
     fn those_who_are_heard_have_their_turns_one_after_the_other() {
-        let times = [0, 1, 2].map(|rank| begun().comes(rank));
+        let turn = |rank| begun().after(rank, 100 * MS);
+        let times = [0, 1, 2].map(|rank| turn(rank).comes());
         assert_eq!(times, [100 * MS, 500 * MS, 900 * MS]);
+        let anew = [1, 2, 3].map(|rank| turn(rank).after(rank - 1, 350 * MS).comes());
+        assert_eq!(anew, [350 * MS, 750 * MS, 1_150 * MS], "the first is gone");
     }
 
     #[test]
@@ -243,12 +256,12 @@ mod tests {
         let mut turn = begun();
         let terms = [2, 3, 4, 5].map(|term| {
             turn = turn.of_next_term(term, Duration::ZERO);
-            turn.comes(0)
+            turn.comes()
         });
         assert_eq!(terms, [800, 1_600, 3_200, 3_200].map(|it| it * MS));
         let again = begun().tried(Duration::ZERO);
         assert_eq!(
-            [again, again.tried(Duration::ZERO)].map(|it| it.comes(0)),
+            [again, again.tried(Duration::ZERO)].map(|it| it.comes()),
             [1_000, 2_000].map(|it| it * MS)
         );
     }
@@ -257,9 +270,9 @@ mod tests {
     fn no_two_that_lost_a_leader_at_once_ask_at_the_same_time() {
         let mut times: Vec<Duration> = Vec::new();
         for rank in 0..4 {
-            let mut turn = begun();
+            let mut turn = begun().after(rank, 100 * MS);
             for _ in 0..3 {
-                let comes = turn.comes(rank);
+                let comes = turn.comes();
                 times.push(comes);
                 turn = turn.tried(comes);
             }

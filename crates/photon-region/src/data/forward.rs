@@ -115,7 +115,7 @@ impl Region {
     pub(crate) fn forget_asker(&mut self, ticket: Ticket) {
         drop(self.desk.unpark(ticket));
         self.asks.arriving.remove(&ticket);
-        self.asks.named.remove(&ticket);
+        self.asks.forget(ticket);
         self.data.levels.forget(ticket);
         self.data.gathers.remove(&ticket);
         self.data.searches.remove(&ticket);
