@@ -136,7 +136,8 @@ pub struct Limits {
     pub compact_after_bytes: usize,
     /// Bytes of one part of a state, short of one record that is larger.
     pub part_bytes_max: usize,
-    /// How long ops are kept for a region that lacks them; later it is sent the state.
+    /// How long ops are kept for regions that lack them, once none of these gets further, or the
+    /// log has grown by what makes a state due; later they are sent the state.
     pub log_retention: Duration,
     /// How often what is held here is compared with what the next peer holds, to find damage.
     pub repair_every: Duration,

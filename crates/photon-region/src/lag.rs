@@ -115,7 +115,7 @@ impl Region {
 
     fn lag_in(&self, region: RegionId, peer: &Peer, placement: PlacementId) -> PlacementLag {
         let staleness = self.data.staleness_of((region, placement), self.now.mono);
-        let (mut lag_ops, mut lag) = (0, peer.has_spoken.then_some(Duration::ZERO));
+        let (mut lag_ops, mut lag) = (0, peer.kept_incarnation.map(|_| Duration::ZERO));
         for (stream, it) in self.streams.of(self.config.region, placement) {
             let has = peer.kept.of(stream);
             if has < it.durable {

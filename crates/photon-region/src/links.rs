@@ -35,8 +35,8 @@ pub(crate) struct Peer {
     flights: BTreeMap<StreamId, Flight>,
     /// What it had durably when it spoke last, in whatever session.
     pub(crate) kept: Seen,
-    /// Whether it has spoken at all since the start of the process.
-    pub(crate) has_spoken: bool,
+    /// Which of its logs it wrote then; `None` until it has spoken since the start of the process.
+    pub(crate) kept_incarnation: Option<u64>,
     /// The state that it is being sent.
     pub(crate) transfer: Option<Transfer>,
     /// Streams that others are to send it, and of which it lacks something.
@@ -107,8 +107,15 @@ impl Peer {
     /// Begins a session, or ends it: nothing is known of the other side.
     pub(crate) fn reset(&mut self, is_linked: bool) {
         let (kept, trips) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.trips));
-        let (round_trip, told, has_spoken) = (self.round_trip, self.told, self.has_spoken);
-        *self = Self { is_linked, round_trip, told, kept, trips, has_spoken, ..Self::default() };
+        let (round_trip, told, kept_incarnation) =
+            (self.round_trip, self.told, self.kept_incarnation);
+        let fresh = Self::default();
+        *self = Self { is_linked, round_trip, told, kept, kept_incarnation, trips, ..fresh };
+    }
+
+    /// Whether it is being sent the state.
+    pub(crate) fn is_sent_state(&self) -> bool {
+        self.is_linked && self.transfer.as_ref().is_some_and(|it| !it.is_needless())
     }
 
     /// Takes in a round trip; says whether others are to be told another one from here on.
@@ -180,12 +187,12 @@ impl Peer {
     }
 
     /// Takes in what the peer says that it has.
-    pub(crate) fn heard(&mut self, seen: Seen, now: Duration) {
+    pub(crate) fn heard(&mut self, incarnation: u64, seen: Seen, now: Duration) {
         for (stream, flight) in &mut self.flights {
             flight.acknowledge(seen.of(stream), now);
         }
         self.kept.clone_from(&seen);
-        self.has_spoken = true;
+        self.kept_incarnation = Some(incarnation);
         self.spoke.get_or_insert(now);
         self.spoke_last = Some(now);
         self.theirs = Some(seen);
@@ -344,7 +351,7 @@ mod tests {
             Arc::new(Op { stream, seq, at: Hlc::default(), dataset: Dataset(1), key, change })
         };
         let mut peer = Peer::default();
-        peer.heard(Seen::default(), Duration::ZERO);
+        peer.heard(1, Seen::default(), Duration::ZERO);
         (peer, stream, (1..=ops).map(op).collect())
     }
 

@@ -89,7 +89,7 @@ impl Region {
             self.data.peer_had(from, incarnation, &seen, sent);
             self.data.freshen(self.store.seen());
         }
-        peer.heard(seen.clone(), now);
+        peer.heard(incarnation, seen.clone(), now);
         self.heard_of_removals(from, &seen);
         self.rejoin_with(from, incarnation, &seen);
         if is_changed {
@@ -346,8 +346,8 @@ impl Region {
             return;
         }
         let now = self.now.mono;
-        let is_sending_state = self.is_sending_state(to);
         let Some(peer) = self.peers.get_mut(&to) else { return };
+        let is_sending_state = peer.is_sent_state();
         let Some(held) = self.streams.get(&stream) else { return };
         while let Some(after) = peer.next_after(&stream) {
             match held.after(after) {

@@ -6,21 +6,23 @@
 mod planet;
 mod records;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::data::{
     DataCommand, DataRefusal, DataReply, DatasetName, Edit, Kind, ReadLevel, Write,
 };
-use photon_region::{Message, Refusal};
+use photon_region::{Config, Limits, Message, Refusal, Region};
 use photon_state::Seen;
-use planet::Planet;
+use planet::{Planet, config, id};
 use records::*;
 
 thread_local! {
     /// The numbers of the parts that were sent.
     static SENT: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// The last part of a state that may arrive.
+    static MAY_ARRIVE: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Takes note of parts that are sent.
@@ -36,7 +38,10 @@ fn sent_since() -> Vec<u64> {
 
 /// Lets `us` watch a dataset, and be away until `eu` has no log of what was written meanwhile.
 fn away_for_long(writes: Vec<Write>) -> (Planet, DatasetName, Seen) {
-    let mut planet = Planet::new();
+    away_for_long_in(Planet::new(), writes)
+}
+
+fn away_for_long_in(mut planet: Planet, writes: Vec<Write>) -> (Planet, DatasetName, Seen) {
     let of = planet.declare("ap", dataset(Kind::Register));
     planet.write("eu", &of, put("before", "0")).unwrap();
     planet.pass(Duration::from_secs(2));
@@ -161,4 +166,172 @@ fn a_state_that_is_no_longer_taken_is_sent_part_by_part_until_it_is() {
     planet.passes = |_, _, _| true;
     planet.pass(Duration::from_secs(30));
     assert_eq!(planet.read("us", &of, "k19").len(), 200_001);
+}
+
+/// Makes a region whose log is kept for so many seconds, and is long after so many bytes.
+fn short_log(name: &str, seconds: u64, compact_after_bytes: usize) -> Region {
+    let log_retention = Duration::from_secs(seconds);
+    let limits = Limits { compact_after_bytes, log_retention, ..Limits::default() };
+    Region::new(Config { limits, ..config(name) })
+}
+
+fn short_logs(compact_after_bytes: usize) -> Planet {
+    Planet::of(|name| short_log(name, 5, compact_after_bytes))
+}
+
+/// Begins to send `us` a state of many parts, of which one arrives whenever one more may.
+fn sent_slowly(planet: Planet) -> (Planet, DatasetName) {
+    let large =
+        |n: u32| Write { edit: Edit::Put(vec![b'x'; 200_000].into()), ..put(&format!("k{n}"), "") };
+    let (mut planet, of, _) = away_for_long_in(planet, (0..20).map(large).collect());
+    MAY_ARRIVE.set(1);
+    planet.passes =
+        |_, _, it| !matches!(it, Message::State { index, .. } if MAY_ARRIVE.get() < *index);
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(1));
+    (planet, of)
+}
+
+/// Has the state written, and says how many states the log holds after a while.
+fn states_after(planet: &mut Planet, time: Duration) -> usize {
+    assert_eq!(planet.data("eu", DataCommand::Compact), Ok(DataReply::Compacting));
+    planet.pass(time);
+    states_in_log(planet)
+}
+
+fn states_in_log(planet: &Planet) -> usize {
+    planet.logs["eu"].iter().filter(|it| photon_region::begins_state(it)).count()
+}
+
+fn transfers(planet: &Planet) -> u64 {
+    planet.regions["eu"].view().counters.transfers
+}
+
+#[test]
+fn what_follows_on_a_state_is_kept_while_the_state_is_taken() {
+    let (mut planet, of) = sent_slowly(short_logs(256 << 20));
+    planet.write("eu", &of, put("last", "9")).unwrap();
+    assert_eq!(planet.data("eu", DataCommand::Compact), Ok(DataReply::Compacting));
+    for part in 2..12 {
+        MAY_ARRIVE.set(part);
+        planet.pass(Duration::from_secs(6));
+        assert_eq!(states_in_log(&planet), 2, "it is not cut at part {part}");
+    }
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(planet.read("us", &of, "last"), "=9");
+    assert_eq!(transfers(&planet), 1);
+    assert_eq!(states_in_log(&planet), 1, "it is cut now");
+}
+
+#[test]
+fn a_log_is_not_kept_for_a_state_that_nobody_takes() {
+    let (mut planet, of) = sent_slowly(short_logs(256 << 20));
+    planet.write("eu", &of, put("last", "9")).unwrap();
+    assert_eq!(states_after(&mut planet, Duration::from_secs(10)), 2, "parts may be late");
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(states_in_log(&planet), 1);
+    planet.passes = |_, _, _| true;
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(planet.read("us", &of, "last"), "=9");
+    assert_eq!(transfers(&planet), 2);
+}
+
+#[test]
+fn a_log_is_not_kept_for_a_state_that_stands_for_what_is_cut() {
+    let mut planet = short_logs(256 << 20);
+    let of = planet.declare("eu", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("us");
+    planet.cut("ap");
+    planet.write("eu", &of, put("a", "1")).unwrap();
+    assert_eq!(states_after(&mut planet, Duration::from_secs(10)), 1);
+    planet.write("eu", &of, put("b", "2")).unwrap();
+    planet.passes = |_, _, it| !matches!(it, Message::State { .. });
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(1));
+    assert_eq!(transfers(&planet), 1, "it is sent what stands for `b` as well");
+    assert_eq!(states_after(&mut planet, Duration::from_secs(10)), 1);
+}
+
+#[test]
+fn a_log_does_not_grow_without_end_for_a_region_that_is_too_slow() {
+    let (mut planet, of) = sent_slowly(short_logs(20_000));
+    planet.write("eu", &of, put("last", "9")).unwrap();
+    assert_eq!(states_after(&mut planet, Duration::from_secs(1)), 2);
+    let first = planet.logs["eu"][0].seq;
+    let cut_at = (2..16).find(|part| {
+        let large = Edit::Put(vec![b'x'; 1_000_000].into());
+        planet.write("eu", &of, Write { edit: large, ..put("k0", "") }).unwrap();
+        MAY_ARRIVE.set(*part);
+        planet.pass(Duration::from_secs(4));
+        planet.logs["eu"][0].seq != first
+    });
+    // It is due to be cut after twice the state, which has four megabytes.
+    assert_eq!(cut_at, Some(11), "although one part after the other has arrived");
+}
+
+#[test]
+fn a_log_is_kept_for_as_long_after_a_region_got_further_or_its_own_began_again() {
+    for begins_again in [false, true] {
+        let mut planet = Planet::new();
+        let of = planet.declare("eu", dataset(Kind::Register));
+        planet.pass(Duration::from_secs(2));
+        planet.cut("us");
+        planet.cut("ap");
+        planet.write("eu", &of, put("a", "1")).unwrap();
+        assert_eq!(states_after(&mut planet, Duration::from_secs(3_000)), 1);
+        planet.link_two("us", "eu");
+        planet.pass(Duration::from_secs(1_000));
+        if begins_again {
+            planet.cut("eu");
+            planet.restart_after("eu", Duration::from_secs(1));
+            planet.pass(Duration::from_secs(3));
+        }
+        planet.link_two("ap", "eu");
+        planet.pass(Duration::from_secs(3));
+        for name in ["us", "ap"] {
+            assert_eq!(planet.read(name, &of, "a"), "=1");
+        }
+        assert_eq!(transfers(&planet), 0);
+    }
+}
+
+#[test]
+fn what_is_left_of_the_time_that_a_log_is_kept_outlasts_a_start() {
+    let region = |name: &str| short_log(name, 3_600, 20_000);
+    let mut planet = Planet::of(region);
+    let of = planet.declare("eu", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("ap");
+    planet.write("eu", &of, put("a", "1")).unwrap();
+    assert_eq!(states_after(&mut planet, Duration::from_secs(1)), 1);
+    let large = Edit::Put(vec![b'x'; 100_000].into());
+    planet.write("eu", &of, Write { edit: large, ..put("b", "") }).unwrap();
+    planet.pass(Duration::from_secs(1_000));
+    for (seconds, is_cut) in [(2_590, false), (20, true)] {
+        planet.cut("eu");
+        planet.replace_after("eu", region("eu"), Duration::from_secs(1));
+        planet.pass(Duration::from_secs(seconds));
+        let has_begun = photon_region::begins_state(&planet.logs["eu"][0]);
+        assert_eq!(has_begun, is_cut, "{seconds} s later");
+    }
+}
+
+#[test]
+fn what_a_region_lost_is_kept_for_it_while_its_link_is_down() {
+    let mut planet = Planet::new();
+    let of = planet.declare("eu", dataset(Kind::Register));
+    planet.write("us", &of, put("a", "1")).unwrap();
+    planet.pass(Duration::from_secs(2));
+    planet.drop_ops = |op| op.stream.origin == id("us") && op.stream.incarnation == 1;
+    planet.lose_disk("us", &["eu"]);
+    planet.pass(Duration::from_secs(2));
+    planet.cut("us");
+    assert_eq!(states_after(&mut planet, Duration::from_secs(100)), 1);
+    planet.drop_ops = |_| false;
+    planet.link_two("us", "eu");
+    planet.pass(Duration::from_secs(10));
+    assert_eq!(planet.read("us", &of, "a"), "=1");
+    assert_eq!(transfers(&planet), 0);
 }

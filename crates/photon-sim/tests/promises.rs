@@ -5,7 +5,8 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 18] = [
+const ONCE_BROKEN: [(u64, &str); 19] = [
+    (7_238, "logs were cut while states were on their way, and states followed on states"),
     (615, "an entry counted whose writer had gone on from another one than was here"),
     (311, "a home that began again gave nobody what waited, once it knew that it was the home"),
     (

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use photon_state::{Change, Content, Dataset, Key, Op, PlacementId, Position, Seen, StreamId};
 
 use super::PART_ITEMS_MAX;
+use super::keep::Waits;
 use super::part::{Item, Part, Range, Step, is_head, jump_of};
 use crate::contract::{Disk, Output};
 use crate::region::Region;
@@ -19,9 +20,12 @@ pub(crate) struct Compaction {
     /// Bytes of the log since the state was begun to be written last.
     log_bytes: usize,
     /// Bytes of the state that was written last, as far as it is written.
-    state_bytes: usize,
-    /// While the log is read: where the last state begins, and what it stands for.
-    replayed: Option<(u64, Seen)>,
+    pub(super) state_bytes: usize,
+    /// Bytes of the log since that was whole, short of ops that never leave it.
+    pub(super) grown_bytes: usize,
+    /// While the log is read: where the last state begins, what it stands for, and whether
+    /// anything is older.
+    replayed: Option<(u64, Seen, bool)>,
     /// Whether the state is wanted although the log is short.
     is_wanted: bool,
     /// Bytes of the log at the last beat, and for how many beats it has hardly grown.
@@ -38,14 +42,15 @@ enum Stage {
     /// The state is being written: after a position, once an append is durable.
     Writing { head: u64, seen: Seen, after: Option<Position>, append: u64 },
     /// The state is written; what is older goes once an append is durable, and either all peers
-    /// have it or they have been away for too long.
-    Written { head: u64, seen: Seen, append: u64, since: u64 },
+    /// have it or those who lack some of it have got no further for too long.
+    Written { head: u64, seen: Seen, append: u64, waits: Waits },
 }
 
 impl Compaction {
     /// Takes note of an op in the log.
     pub(crate) fn logged(&mut self, op: &Op) {
         self.log_bytes += op.weight();
+        self.grown_bytes += if op.stream.is_local() { 0 } else { op.weight() };
     }
 
     /// A log rests that grows by less than this from beat to beat.
@@ -98,7 +103,8 @@ impl Region {
         self.compaction.local = op.seq;
         match (&part.from, &part.step) {
             (None, Step::Head { seen, .. }) => {
-                self.compaction.replayed = Some((op.seq, seen.clone()));
+                let has_older = self.compaction.log_bytes != 0;
+                self.compaction.replayed = Some((op.seq, seen.clone(), has_older));
                 self.compaction.stage = Stage::Idle;
                 self.compaction.log_bytes = 0;
                 self.compaction.state_bytes = 0;
@@ -106,10 +112,12 @@ impl Region {
             (None, Step::Range(_)) => self.compaction.state_bytes += op.weight(),
             (None, Step::End { .. }) => {
                 self.compaction.state_bytes += op.weight();
-                if let Some((head, seen)) = self.compaction.replayed.take() {
-                    let since = op.at.wall_ms;
-                    self.compaction.stage = Stage::Written { head, seen, append: 0, since };
+                let replayed = self.compaction.replayed.take();
+                if let Some((head, seen, true)) = replayed {
+                    let waits = Waits::since(op.at.wall_ms);
+                    self.compaction.stage = Stage::Written { head, seen, append: 0, waits };
                 }
+                self.compaction.grown_bytes = 0;
             }
             (Some(_), _) | (None, Step::Sums { .. } | Step::Whole(_) | Step::Agreed(_)) => {}
         }
@@ -126,7 +134,6 @@ impl Region {
     /// state once it may.
     pub(crate) fn bound_log(&mut self) {
         let due = self.compaction.due(self.config.limits.compact_after_bytes);
-        let limits = &self.config.limits;
         match &self.compaction.stage {
             Stage::Idle => {
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
@@ -138,18 +145,20 @@ impl Region {
                 }
             }
             Stage::Writing { .. } => {}
-            Stage::Written { head, seen, append, since } => {
-                let is_durable = *append <= self.durable();
-                let retention = u64::try_from(limits.log_retention.as_millis());
-                let until = since.saturating_add(retention.unwrap_or(u64::MAX));
-                let is_patient = self.now.wall_ms < until && self.disk == Disk::Ready;
-                if is_durable && (!is_patient || self.peers_have(seen)) {
-                    let (stream, seq) = (StreamId::local(self.config.region), *head);
-                    let seen = seen.clone();
-                    self.compaction.stage = Stage::Idle;
-                    self.log_is_being_cut(&seen);
-                    self.output(Output::Truncate { stream, seq });
+            Stage::Written { append, .. } if self.durable() < *append => {}
+            Stage::Written { head, seen, waits, .. } => {
+                let (head, seen, mut waits) = (*head, seen.clone(), *waits);
+                if self.keeps_log_for_peers(&seen, &mut waits) {
+                    let Stage::Written { waits: it, .. } = &mut self.compaction.stage else {
+                        unreachable!("it was written above")
+                    };
+                    *it = waits;
+                    return;
                 }
+                let stream = StreamId::local(self.config.region);
+                self.compaction.stage = Stage::Idle;
+                self.log_is_being_cut(&seen);
+                self.output(Output::Truncate { stream, seq: head });
             }
         }
     }
@@ -188,8 +197,9 @@ impl Region {
         self.keep_whole();
         let step = Step::End { seen: seen.clone(), horizon: self.data.horizon().clone() };
         let append = self.write_local(&Part { from: None, step });
-        let since = self.clock.wall_ms;
-        self.compaction.stage = Stage::Written { head, seen, append, since };
+        let waits = Waits::since(self.now.wall_ms);
+        self.compaction.stage = Stage::Written { head, seen, append, waits };
+        self.compaction.grown_bytes = 0;
     }
 
     /// Returns all that is held after a position, up to the bounds of a part; of some placements
@@ -236,17 +246,6 @@ impl Region {
             (Position::Register(_) | Position::Log(_) | Position::Value(..), _) => {
                 unreachable!("a position tells what it holds")
             }
-        })
-    }
-
-    /// Whether every region has what it may have of all that is in a state.
-    fn peers_have(&self, seen: &Seen) -> bool {
-        self.peers.iter().all(|(region, peer)| {
-            let needed = seen.iter().filter(|(stream, _)| {
-                let is_its_own = stream.origin == *region && stream.incarnation == peer.incarnation;
-                !is_its_own && self.may_hold(*region, stream.placement)
-            });
-            needed.into_iter().all(|(stream, seq)| seq <= peer.kept.of(stream))
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod compact;
 mod cover;
+mod keep;
 mod part;
 mod put;
 mod transfer;

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
-use photon_state::{Now, PlacementId, Position, RegionId, Seen};
+use photon_state::{Now, PlacementId, Position, RegionId, Seen, StreamId};
 
 use super::part::{Part, Range, Step};
 use crate::contract::{Disk, Message, Output};
@@ -67,8 +67,25 @@ impl Transfer {
     /// How often the first part is sent again before the state is given up: the peer may refuse it
     /// for good, and what the log holds goes on. If it still lacks ops, it is sent another one.
     const HEAD_RESENDS_MAX: u32 = 8;
+    /// After how many times that it was sent again in vain a peer does not take it for now.
+    const STALLS_MAX: u32 = 4;
     /// What a region says it took of a state of whose beginning it knows nothing.
     const UNKNOWN: u64 = u64::MAX;
+
+    /// Whether the peer gets what it lacks by other ways, or does not take this.
+    pub(crate) fn is_needless(&self) -> bool {
+        self.is_needless
+    }
+
+    /// Whether the peer takes it, or may yet begin to. If it never begins, it is given up.
+    pub(super) fn gets_on(&self) -> bool {
+        !self.is_needless && (!self.is_begun() || self.stalls < Self::STALLS_MAX)
+    }
+
+    /// Whether it does not stand for an op.
+    pub(super) fn lacks(&self, stream: &StreamId, seq: u64) -> bool {
+        self.seen.of(stream) < seq
+    }
 
     /// Whether the peer has taken any of it.
     fn is_begun(&self) -> bool {
@@ -156,9 +173,8 @@ impl Region {
         let (theirs, incarnation) = (&peer.theirs, peer.incarnation);
         let Some(theirs) = theirs else { return };
         let is_needless = |it: &&mut Transfer| {
-            let is_its_own = |stream: &photon_state::StreamId| {
-                stream.origin == to && stream.incarnation == incarnation
-            };
+            let is_its_own =
+                |stream: &StreamId| stream.origin == to && stream.incarnation == incarnation;
             let mut lacking = it
                 .seen
                 .iter()
@@ -329,11 +345,5 @@ impl Region {
     pub(crate) fn is_taking_state(&self, now: Now) -> bool {
         let patience = now.mono.saturating_sub(Self::INCOMING_AFTER);
         self.incoming.values().any(|it| !it.is_over && patience < it.heard)
-    }
-
-    /// Whether a peer is being sent the state, for what the log may not have.
-    pub(crate) fn is_sending_state(&self, to: RegionId) -> bool {
-        let transfer = self.peers.get(&to).and_then(|it| it.transfer.as_ref());
-        transfer.is_some_and(|it| !it.is_needless)
     }
 }

@@ -143,10 +143,15 @@ impl Planet {
 
     /// Ends a region that is cut off, and starts it again after a while with what its log holds.
     pub(crate) fn restart_after(&mut self, name: &'static str, after: Duration) {
+        self.replace_after(name, empty(name), after);
+    }
+
+    /// As [`restart_after`](Self::restart_after), but with a region that was made for it.
+    pub(crate) fn replace_after(&mut self, name: &'static str, region: Region, after: Duration) {
         assert!(self.cut.contains(name), "its peers hear of its end");
         self.now.mono += after;
         self.now.wall_ms += u64::try_from(after.as_millis()).unwrap();
-        self.begin_again(name, empty(name), Arc::clone);
+        self.begin_again(name, region, Arc::clone);
     }
 
     pub(crate) fn input(&mut self, name: &'static str, input: Input) {
