@@ -1,4 +1,4 @@
-//! Moments as text (RFC 3339), in UTC.
+//! Moments as text (RFC 3339, and as HTTP has them), in UTC.
 //! Must not read a clock.
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,6 +15,11 @@ pub(crate) fn rfc3339(at: Hlc) -> String {
     moment(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Writes a reading as a header of HTTP has it, to the second (RFC 9110, section 5.6.7).
+pub(crate) fn http_date(at: Hlc) -> String {
+    moment(at).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +30,11 @@ mod tests {
         check(0, "1970-01-01T00:00:00.000Z");
         check(1_800_000_000_042, "2027-01-15T08:00:00.042Z");
         assert!(!rfc3339(Hlc { wall_ms: u64::MAX, count: 0 }).is_empty());
+    }
+
+    #[test]
+    fn a_header_has_a_moment_to_the_second() {
+        let at = Hlc { wall_ms: 784_111_777_999, count: 0 };
+        assert_eq!(http_date(at), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

@@ -69,10 +69,9 @@ async fn a_stranger_and_one_gone_astray_hear_it_in_the_protocol_of_the_address()
     check_rest(&front, "GET /agents/a/tasks", elsewhere, 403, "PERMISSION_DENIED").await;
     check_rest(&front, "GET /.well-known/agent-card.json", elsewhere, 403, "PERMISSION_DENIED")
         .await;
-    check_rpc(&front, "POST /a2a/", here, 404, -32601).await;
     check_rest(&front, "POST /a2a/message:jump", here, 404, "NOT_FOUND").await;
     check_rest(&front, "GET /agents/a/b/c/d", here, 404, "NOT_FOUND").await;
-    for path in ["/a2a", "/agents/a"] {
+    for path in ["/a2a", "/a2a/", "/agents/a", "/agents/a/"] {
         let headers = check_rpc(&front, &format!("GET {path}"), here, 405, -32600).await;
         assert_eq!(headers["allow"], "POST", "{path}");
     }

@@ -183,6 +183,20 @@ async fn bad_bodies_get_an_error_that_names_the_field() {
     agent(json!({"skills": ["a"], "capacity": 1025}), "capacity").await;
     agent(json!({"skills": ["a"], "capacity": 1.5}), "capacity").await;
     agent(json!({"skills": ["a"], "card": {"name": 1}}), "card.name").await;
+    agent(json!({"skills": ["a"], "card": {"version": "2"}}), "card").await;
+    agent(json!({"skills": ["a"], "card": {"name": "a", "version": null}}), "card.version").await;
+}
+
+#[tokio::test]
+async fn a_card_needs_no_more_than_a_name() {
+    let front = front_with_agent().await;
+    let put = json!({"skills": ["a"], "card": {"name": "B"}});
+    let (status, agent) = call(&front, "PUT", "/v1/agents/b", put).await;
+    assert_eq!((status, &agent["card"]["name"]), (200, &json!("B")), "{agent}");
+    let path = "/agents/b/.well-known/agent-card.json";
+    let (status, card) = call(&front, "GET", path, Value::Null).await;
+    assert_eq!((status, &card["version"]), (200, &json!("1.0.0")), "{card}");
+    assert_eq!(card["supportedInterfaces"].as_array().unwrap().len(), 2, "{card}");
 }
 
 #[tokio::test]

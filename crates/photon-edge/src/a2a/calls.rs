@@ -31,7 +31,10 @@ impl Call {
             self.settle(summary.id, summary.generation, SEND_WAIT_MAX).await;
         }
         let detail = self.detail(summary.id).await?;
-        Ok(SendMessageResponse::Task(task::whole(&detail, history)))
+        Ok(match task::direct(&detail).filter(|_| answer == Answer::AtTheEnd) {
+            Some(message) => SendMessageResponse::Message(message),
+            None => SendMessageResponse::Task(task::whole(&detail, history)),
+        })
     }
 
     /// `SendStreamingMessage`: makes a task and follows it.

@@ -10,17 +10,21 @@ use ::a2a::{
 };
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LAST_MODIFIED, VARY,
+};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::{Agent, Command, Reply, Skill};
+use photon_state::Hlc;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
+use crate::time::http_date;
 use crate::{Front, gate, names};
 
 /// How long a card may be used before asking anew, by anybody.
@@ -35,13 +39,17 @@ const AGENTS_MAX: usize = 1_000;
 /// Bytes of agents' cards that are read for descriptions; skills of further ones are only named.
 const CARD_BYTES_MAX: usize = 1 << 20;
 
+/// A card, and when it was changed last, if that is known.
+type Dated = (Value, Option<Hlc>);
+
 /// Serves the card of Photon itself.
 pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> Response {
     let base = base_url(&front, &request);
     // Strangers may learn where to ask; what the planet can do is for those who may ask.
     let tells_skills = gate::is_known(&front, request.headers());
     let card = photon_card(&front, &base, tells_skills).await;
-    answer(&front, request.headers(), card)
+    // It changes with every agent, those that are gone among them: nobody knows when it did last.
+    answer(&front, request.headers(), card.map(|it| (it, None)))
 }
 
 /// Serves the card of an agent.
@@ -58,7 +66,8 @@ pub(super) async fn of_agent(
     answer(&front, request.headers(), card)
 }
 
-async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Value, Fault> {
+/// Returns the card of an agent, and when it was changed last.
+async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Dated, Fault> {
     let name = names::agent_name("name", name)
         .map_err(|invalid| Fault::new(Kind::NoAgent, invalid.rule))?;
     let Reply::Agent(agent) = front.submit(Command::Agent(name)).await? else {
@@ -70,7 +79,7 @@ async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Value, Faul
     };
     complete(&mut card, &agent);
     readdress(&mut card, front, base, &Door::Agent(agent.spec.name.clone()));
-    Ok(Value::Object(card))
+    Ok((Value::Object(card), Some(agent.at)))
 }
 
 /// Fills in what a card must have and an operator may have left out.
@@ -227,9 +236,9 @@ fn base_url(front: &Front, request: &Request) -> String {
     }
 }
 
-fn answer(front: &Front, asked: &HeaderMap, card: Result<Value, Fault>) -> Response {
-    let card = match card {
-        Ok(card) => card.to_string(),
+fn answer(front: &Front, asked: &HeaderMap, card: Result<Dated, Fault>) -> Response {
+    let (card, changed) = match card {
+        Ok((card, changed)) => (card.to_string(), changed),
         Err(fault) => return fault.rest(),
     };
     let tag = format!("\"{:.32}\"", hex(&Sha256::digest(card.as_bytes())));
@@ -245,6 +254,9 @@ fn answer(front: &Front, asked: &HeaderMap, card: Result<Value, Fault>) -> Respo
     headers.insert(CACHE_CONTROL, cache);
     headers.insert(VARY, HeaderValue::from_static("authorization, host"));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
+    if let Some(changed) = changed.and_then(|it| HeaderValue::from_str(&http_date(it)).ok()) {
+        headers.insert(LAST_MODIFIED, changed);
+    }
     if !is_known {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -258,7 +270,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use photon_region::AgentSpec;
-    use photon_state::{Hlc, PlacementId, RegionId};
+    use photon_state::{PlacementId, RegionId};
 
     use super::*;
 

@@ -35,6 +35,9 @@ pub(crate) fn router() -> Router<Front> {
         .route(CARD, get(card::of_photon))
         .nest("/a2a", of_photon)
         .nest("/agents/{name}", of_agent)
+        // Some clients put a slash at the end of the address that the card gives.
+        .route("/a2a/", post(rpc::serve))
+        .route("/agents/{name}/", post(rpc::serve))
 }
 
 /// Where a card lies below the address of whom it describes.

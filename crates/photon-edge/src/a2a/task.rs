@@ -36,6 +36,21 @@ pub(super) fn whole(detail: &TaskDetail, history: HistoryLength) -> Task {
     task
 }
 
+/// An agent that sets this to `true` in the metadata of its last message wants that message to be
+/// the answer, and not the task.
+const DIRECT_KEY: &str = "photon/direct";
+
+/// Returns what an agent said instead of doing a task: its only word, if it wants that to be the
+/// answer.
+pub(super) fn direct(detail: &TaskDetail) -> Option<Message> {
+    let TaskDetail { summary, message, artifacts, .. } = detail;
+    let is_done = summary.state == photon_region::TaskState::Completed && artifacts.is_empty();
+    let message = message.as_ref().filter(|_| is_done)?;
+    let message = said(message, &summary.id.to_string(), &summary.spec.context);
+    let is_direct = message.metadata.as_ref()?.get(DIRECT_KEY) == Some(&Value::Bool(true));
+    is_direct.then_some(message)
+}
+
 /// Returns a task without its artifacts.
 pub(super) fn outline(summary: &TaskSummary, history: HistoryLength) -> Task {
     let id = summary.id.to_string();

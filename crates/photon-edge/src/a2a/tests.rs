@@ -35,6 +35,8 @@ enum Step {
     Go(&'static str),
     /// It ends the task.
     End(Outcome),
+    /// It ends the task with a message, whose metadata say so much of `photon/direct`.
+    Reply(&'static str, bool),
     /// It hangs for longer than its lease.
     Hang,
 }
@@ -170,9 +172,15 @@ impl World {
             Step::Begin(text) => self.chunk(text, false),
             Step::Go(text) => self.chunk(text, true),
             Step::End(outcome) => {
-                let claim = self.claim.take().unwrap();
-                let finish = AtHome::Finish { claim, outcome, message: None };
-                self.ask(Command::AtHome(finish)).unwrap();
+                self.finish(outcome, None);
+            }
+            Step::Reply(text, direct) => {
+                let message = json!({
+                    "messageId": "w", "role": "ROLE_AGENT", "parts": [{ "text": text }],
+                    "metadata": { "photon/direct": direct },
+                });
+                let message = Json(message.to_string().into());
+                self.finish(Outcome::Completed, Some(message));
             }
             Step::Hang => {
                 let until = self.now.mono + Duration::from_secs(16);
@@ -185,6 +193,11 @@ impl World {
                 }
             }
         }
+    }
+
+    fn finish(&mut self, outcome: Outcome, message: Option<Json>) {
+        let claim = self.claim.take().unwrap();
+        self.ask(Command::AtHome(AtHome::Finish { claim, outcome, message })).unwrap();
     }
 
     fn chunk(&mut self, text: &str, append: bool) {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use photon_region::{AgentName, AgentSpec, Command, Reply, Skill};
 use photon_state::PlacementId;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -167,7 +167,7 @@ fn decode(front: &Front, name: AgentName, asked: AgentPut) -> Result<AgentSpec, 
     Ok(AgentSpec { name, skills, capacity: asked.capacity, card, placement })
 }
 
-/// Checks that a card is what A2A takes for one.
+/// Checks that a card is what A2A takes for one, once what each region puts there is there.
 fn check_card(card: &Raw<AgentCard>) -> Result<(), Invalid> {
     let mut reader = serde_json::Deserializer::from_str(card.as_str());
     serde_path_to_error::deserialize::<_, Object<AgentCard>>(&mut reader).map_err(|err| {
@@ -175,7 +175,16 @@ fn check_card(card: &Raw<AgentCard>) -> Result<(), Invalid> {
         let field = if path == "." { "card".to_owned() } else { format!("card.{path}") };
         Invalid::new(field, err.into_inner().to_string())
     })?;
-    serde_json::from_str::<a2a::AgentCard>(card.as_str())
+    let mut card: Value = serde_json::from_str(card.as_str()).expect("it was read just now");
+    for (key, value) in
+        [("version", json!("")), ("supportedInterfaces", json!([])), ("capabilities", json!({}))]
+    {
+        let slot = &mut card[key];
+        if slot.is_null() {
+            *slot = value;
+        }
+    }
+    serde_json::from_value::<a2a::AgentCard>(card)
         .map(|_| ())
         .map_err(|err| Invalid::new("card", err.to_string()))
 }

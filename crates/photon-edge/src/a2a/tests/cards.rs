@@ -10,6 +10,7 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     let card = client.get("/agents/shout/.well-known/agent-card.json").await;
     let tag = card.headers["etag"].to_str().unwrap().to_owned();
     assert!(card.headers["cache-control"].to_str().unwrap().contains("max-age="));
+    assert_eq!(card.headers["last-modified"], "Fri, 15 Jan 2027 08:00:00 GMT");
     let body = card.json();
     check_addresses(&body, "http://x.test:1/agents/shout");
     assert_eq!((&body["version"], &body["vendor"]["kept"]), (&json!("2.1.0"), &json!(true)));
@@ -26,6 +27,14 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     }
     let got = client.get("/agents/nobody/.well-known/agent-card.json").await;
     check_rest(&got, 404, "INVALID_PARAMS");
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_an_address_changes_nothing() {
+    for path in ["/a2a", "/a2a/", "/agents/shout", "/agents/shout/"] {
+        let body = Client::new(&[]).rpc(path, "GetTask", json!({ "id": "x" })).await;
+        assert_eq!(body["error"]["code"], -32001, "{path}: {body}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::Step::{Begin, Claim, End, Go, Hang, Say};
+use super::Step::{Begin, Claim, End, Go, Hang, Reply, Say};
 use super::*;
 
 const SHOUT: &[Step] = &[Claim, Say("busy"), Begin("HEL"), Go("LO"), End(Outcome::Completed)];
@@ -69,6 +69,32 @@ fn check_shout(task: &Value, all: &Value) {
     });
     assert_eq!(task["metadata"]["photon"], photon, "{all}");
     assert!(task["status"]["timestamp"].as_str().unwrap().ends_with('Z'), "{all}");
+}
+
+#[tokio::test]
+async fn an_agent_that_only_says_something_is_answered_with_it() {
+    for (script, is_message) in [
+        (&[Claim, Reply("hi", true)][..], true),
+        (&[Claim, Reply("hi", false)], false),
+        (&[Claim, Begin("HI"), Reply("hi", true)], false),
+    ] {
+        let client = Client::new(script);
+        let body = client.rpc("/agents/shout", "SendMessage", message("hello")).await;
+        let said = match is_message {
+            true => &body["result"]["message"],
+            false => &body["result"]["task"]["status"]["message"],
+        };
+        assert_eq!(said["parts"], json!([{ "text": "hi" }]), "{body}");
+        assert_eq!((&said["role"], &said["contextId"]), (&json!("ROLE_AGENT"), &json!("c-1")));
+        // The task is there all the same, and is what a client in a hurry is told of.
+        let task = client.rpc("/agents/shout", "GetTask", json!({ "id": said["taskId"] })).await;
+        assert_eq!(task["result"]["status"]["state"], "TASK_STATE_COMPLETED", "{task}");
+    }
+    let client = Client::new(&[Claim, Reply("hi", true)]);
+    let mut params = message("hello");
+    params["configuration"] = json!({ "returnImmediately": true });
+    let got = client.post("/agents/shout/message:send", params).await;
+    assert!(got.json()["task"].is_object(), "{got:?}");
 }
 
 #[tokio::test]

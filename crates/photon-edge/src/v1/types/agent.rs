@@ -103,10 +103,13 @@ pub struct AgentCard {
     #[serde(default)]
     pub description: String,
     /// The agent's own version.
+    #[serde(default = "first_version")]
     pub version: String,
     /// Where it can be reached. Each region puts its own address for the agent there.
+    #[serde(default)]
     pub supported_interfaces: Vec<AgentInterface>,
     /// What of the protocol it can do.
+    #[serde(default)]
     pub capabilities: AgentCapabilities,
     /// Media types that it takes.
     #[serde(default)]
@@ -126,6 +129,10 @@ pub struct AgentCard {
     /// Its picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icon_url: Option<String>,
+}
+
+fn first_version() -> String {
+    "1.0.0".to_owned()
 }
 
 /// An address of an agent.
