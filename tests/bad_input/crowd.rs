@@ -35,6 +35,7 @@ async fn ten_thousand_follow_a_task_and_all_hear_its_end() {
         let count = AT_ONCE.min(followers - crowd.len());
         let begin = (0..count).map(|_| follow(region.address().to_owned(), id.clone()));
         crowd.extend(begin.collect::<JoinSet<_>>().join_all().await);
+        api.heartbeat(&lease).await.ok(); // However long all of them take.
     }
     let path = format!("/v1/tasks/{id}/events");
     let refused = api.get(&path).await.refused(503, "too-many-followers");

@@ -1,16 +1,11 @@
 //! Workers that are too late, and strangers.
 //! Must not wait for real silence: the configuration makes leases short.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Api, Process, Region, RegionOptions, SOON, eventually, photon, run, text};
 
 const SHORT: &str = "[tasks]\nlease_ttl = \"300ms\"\npickup_ttl = \"300ms\"";
-
-async fn heartbeat(api: &Api, lease: &Value) -> crate::harness::Answer {
-    let path = format!("/v1/leases/{}/heartbeat", text(&lease["task"]));
-    api.post(&path, &json!({"token": lease["token"]})).await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_silent_for_too_long_is_refused_from_then_on() {
@@ -21,14 +16,14 @@ async fn a_worker_that_was_silent_for_too_long_is_refused_from_then_on() {
     let task = json!({"agent": "shout", "text": "hello"});
     let id = api.post("/v1/tasks", &task).await.ok()["id"].clone();
     let late = api.lease("shout").await;
-    heartbeat(api, &late).await.ok();
+    api.heartbeat(&late).await.ok();
     let current = eventually("the lease lapses and is given anew", || async {
         let lease = api.lease("shout").await;
         (lease["attempt"] != late["attempt"]).then_some(lease)
     })
     .await;
     assert_eq!((&late["task"], &current["task"]), (&id, &id));
-    assert_eq!(heartbeat(api, &late).await.refused(409, "stale-token")["task"], id);
+    assert_eq!(api.heartbeat(&late).await.refused(409, "stale-token")["task"], id);
     api.complete(&late).await.refused(409, "stale-token");
     api.complete(&current).await.ok();
     assert_eq!(api.complete(&current).await.ok()["state"], "completed", "said twice, done once");

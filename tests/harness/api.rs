@@ -141,6 +141,12 @@ impl Api {
         self.post(&path, &json!({"token": lease["token"], "text": "done"})).await
     }
 
+    /// Says that the worker of a lease lives.
+    pub(crate) async fn heartbeat(&self, lease: &Value) -> Answer {
+        let path = format!("/v1/leases/{}/heartbeat", text(&lease["task"]));
+        self.post(&path, &json!({"token": lease["token"]})).await
+    }
+
     /// Takes a task from its submission to its end, as client and as worker.
     pub(crate) async fn completes_a_task(&self) -> String {
         self.register("witness", "test.witness").await;
