@@ -184,6 +184,16 @@ async fn bad_bodies_get_an_error_that_names_the_field() {
     agent(json!({"skills": ["a"], "capacity": 1.5}), "capacity").await;
     agent(json!({"skills": ["a"], "card": {"name": 1}}), "card.name").await;
     agent(json!({"skills": ["a"], "card": {"version": "2"}}), "card").await;
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    for vendor in ["1e999", "\"\\ud800\"", &deep] {
+        let body =
+            format!("{{\"skills\":[\"a\"],\"card\":{{\"name\":\"a\",\"vendor\":{vendor}}}}}");
+        let put = Request::builder().method("PUT").uri("/v1/agents/a");
+        let put = put.header("content-type", "application/json").body(body.into()).unwrap();
+        let response = send(&front, put).await;
+        let (status, problem) = (response.status().as_u16(), read(response).await);
+        assert_eq!((status, &problem["field"]), (422, &json!("card")), "{problem}");
+    }
     agent(json!({"skills": ["a"], "card": {"name": "a", "version": null}}), "card.version").await;
 }
 

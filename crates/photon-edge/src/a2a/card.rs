@@ -39,7 +39,7 @@ const AGENTS_MAX: usize = 1_000;
 /// Bytes of agents' cards that are read for descriptions; skills of further ones are only named.
 const CARD_BYTES_MAX: usize = 1 << 20;
 
-/// A card, and when it was changed last, if that is known.
+/// A card, and when its agent registered it, if there is one.
 type Dated = (Value, Option<Hlc>);
 
 /// Serves the card of Photon itself.
@@ -66,7 +66,7 @@ pub(super) async fn of_agent(
     answer(&front, request.headers(), card)
 }
 
-/// Returns the card of an agent, and when it was changed last.
+/// Returns the card of an agent, and when that registered it.
 async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Dated, Fault> {
     let name = names::agent_name("name", name)
         .map_err(|invalid| Fault::new(Kind::NoAgent, invalid.rule))?;

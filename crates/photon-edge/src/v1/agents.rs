@@ -175,7 +175,9 @@ fn check_card(card: &Raw<AgentCard>) -> Result<(), Invalid> {
         let field = if path == "." { "card".to_owned() } else { format!("card.{path}") };
         Invalid::new(field, err.into_inner().to_string())
     })?;
-    let mut card: Value = serde_json::from_str(card.as_str()).expect("it was read just now");
+    // What is not named above was passed over there, and need not be what can be read.
+    let mut card: Value =
+        serde_json::from_str(card.as_str()).map_err(|err| Invalid::new("card", err.to_string()))?;
     for (key, value) in
         [("version", json!("")), ("supportedInterfaces", json!([])), ("capabilities", json!({}))]
     {
