@@ -192,6 +192,16 @@ fn sent_slowly(planet: Planet) -> (Planet, DatasetName) {
     (planet, of)
 }
 
+/// Writes `a` in `eu` while the others are away.
+fn written_alone(mut planet: Planet) -> (Planet, DatasetName) {
+    let of = planet.declare("eu", dataset(Kind::Register));
+    planet.pass(Duration::from_secs(2));
+    planet.cut("us");
+    planet.cut("ap");
+    planet.write("eu", &of, put("a", "1")).unwrap();
+    (planet, of)
+}
+
 /// Has the state written, and says how many states the log holds after a while.
 fn states_after(planet: &mut Planet, time: Duration) -> usize {
     assert_eq!(planet.data("eu", DataCommand::Compact), Ok(DataReply::Compacting));
@@ -239,12 +249,7 @@ fn a_log_is_not_kept_for_a_state_that_nobody_takes() {
 
 #[test]
 fn a_log_is_not_kept_for_a_state_that_stands_for_what_is_cut() {
-    let mut planet = short_logs(256 << 20);
-    let of = planet.declare("eu", dataset(Kind::Register));
-    planet.pass(Duration::from_secs(2));
-    planet.cut("us");
-    planet.cut("ap");
-    planet.write("eu", &of, put("a", "1")).unwrap();
+    let (mut planet, of) = written_alone(short_logs(256 << 20));
     assert_eq!(states_after(&mut planet, Duration::from_secs(10)), 1);
     planet.write("eu", &of, put("b", "2")).unwrap();
     planet.passes = |_, _, it| !matches!(it, Message::State { .. });
@@ -274,12 +279,7 @@ fn a_log_does_not_grow_without_end_for_a_region_that_is_too_slow() {
 #[test]
 fn a_log_is_kept_for_as_long_after_a_region_got_further_or_its_own_began_again() {
     for begins_again in [false, true] {
-        let mut planet = Planet::new();
-        let of = planet.declare("eu", dataset(Kind::Register));
-        planet.pass(Duration::from_secs(2));
-        planet.cut("us");
-        planet.cut("ap");
-        planet.write("eu", &of, put("a", "1")).unwrap();
+        let (mut planet, of) = written_alone(Planet::new());
         assert_eq!(states_after(&mut planet, Duration::from_secs(3_000)), 1);
         planet.link_two("us", "eu");
         planet.pass(Duration::from_secs(1_000));

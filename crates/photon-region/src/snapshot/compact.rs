@@ -134,7 +134,7 @@ impl Region {
     /// state once it may.
     pub(crate) fn bound_log(&mut self) {
         let due = self.compaction.due(self.config.limits.compact_after_bytes);
-        match &self.compaction.stage {
+        match std::mem::take(&mut self.compaction.stage) {
             Stage::Idle => {
                 let may_stand = self.disk == Disk::Ready && !self.holds_unknown;
                 // While a peer's state is on its way, nobody knows what the log is free of.
@@ -144,20 +144,15 @@ impl Region {
                     self.begin_state();
                 }
             }
-            Stage::Writing { .. } => {}
-            Stage::Written { append, .. } if self.durable() < *append => {}
-            Stage::Written { head, seen, waits, .. } => {
-                let (head, seen, mut waits) = (*head, seen.clone(), *waits);
-                if self.keeps_log_for_peers(&seen, &mut waits) {
-                    let Stage::Written { waits: it, .. } = &mut self.compaction.stage else {
-                        unreachable!("it was written above")
-                    };
-                    *it = waits;
+            writing @ Stage::Writing { .. } => self.compaction.stage = writing,
+            Stage::Written { head, seen, append, mut waits } => {
+                let is_durable = append <= self.durable();
+                if !is_durable || self.keeps_log_for_peers(&seen, &mut waits) {
+                    self.compaction.stage = Stage::Written { head, seen, append, waits };
                     return;
                 }
-                let stream = StreamId::local(self.config.region);
-                self.compaction.stage = Stage::Idle;
                 self.log_is_being_cut(&seen);
+                let stream = StreamId::local(self.config.region);
                 self.output(Output::Truncate { stream, seq: head });
             }
         }

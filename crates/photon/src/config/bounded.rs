@@ -152,7 +152,7 @@ bounded_section! {
         segment_bytes: ByteSize = ByteSize::mib(16), ByteSize::mib(1) => ByteSize::mib(1_024);
         /// Bytes, or twice the state, after which the state is written; a quarter while at rest.
         compact_after: ByteSize = ByteSize::mib(256), ByteSize::mib(1) => ByteSize::mib(65_536);
-        /// How long ops are kept for regions that lack them, once none of these gets further.
+        /// How long ops are kept for regions that lack them, once none gets further; 3 s at least.
         retention: Duration = hours(1), secs(1) => hours(8_760);
     }
 }
