@@ -96,7 +96,7 @@ class Worker:
 
     def work(self, lease):
         """Does one task."""
-        asked = lease["message"]["messageId"]
+        asked = (lease.get("turns") or [lease["message"]])[-1]["messageId"]
         self.tell(lease, "heartbeat")
         notes = []
 
@@ -105,6 +105,9 @@ class Worker:
 
         if asked.startswith("tck-reject-task"):
             self.tell(lease, "fail", reason="rejected", rejected=True)
+            return
+        if asked.startswith("tck-input-required"):
+            self.tell(lease, "pause", text="What next?")
             return
         if asked.startswith("tck-message-response"):
             said = {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use photon_region::{Command, Event, Reply, Stamped, TaskId, TaskState};
+use photon_region::{Artifacts, Command, Event, Reply, Stamped, TaskId, TaskState};
 
 use crate::front::{Failure, FollowerSlot, Front};
 
@@ -57,14 +57,30 @@ impl Follower {
     /// Returns the next events as soon as there are any; `None` after the last one, and when the
     /// front door closes.
     pub(crate) async fn next(&mut self) -> Result<Option<Heard>, Failure> {
-        while !self.has_ended {
-            let heard = self.ask(Self::WAIT_MAX).await?;
-            let Some(heard) = heard else { return Ok(None) };
+        while let Some(heard) = self.next_or_nothing().await? {
             if !heard.events.is_empty() {
                 return Ok(Some(heard));
             }
         }
         Ok(None)
+    }
+
+    /// The same, but tells from time to time that there was nothing.
+    pub(crate) async fn next_or_nothing(&mut self) -> Result<Option<Heard>, Failure> {
+        if self.has_ended { Ok(None) } else { self.ask(Self::WAIT_MAX).await }
+    }
+
+    /// Returns what has come of the task up to a generation.
+    pub(crate) async fn artifacts_at(&self, generation: u64) -> Result<Artifacts, Failure> {
+        let (mut artifacts, mut after) = (Artifacts::default(), 0);
+        while after < generation {
+            let heard = Heard::so_far(&self.front, self.task, after).await?;
+            let Some(last) = heard.events.last() else { break };
+            after = last.generation;
+            let until = heard.events.iter().take_while(|it| it.generation <= generation);
+            until.for_each(|it| artifacts.take(&it.event));
+        }
+        Ok(artifacts)
     }
 
     /// Returns the next events within `wait`; `None` when the front door closes.

@@ -1,8 +1,13 @@
 //! Names that are made up here for what a client left without one: messages and conversations.
 //! Must not be used for secrets: nobody has these names yet, but they can be guessed.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use photon_region::Json;
+use sha2::{Digest, Sha256};
 use uuid::Builder;
 
 /// Returns a new UUID of version 7 (RFC 9562): names sort by age.
@@ -12,6 +17,17 @@ pub(crate) fn new_uuid() -> String {
     let random = fastrand::u128(..).to_le_bytes();
     let random = random.first_chunk().expect("16 bytes begin with 10");
     Builder::from_unix_timestamp_millis(age_ms, random).into_uuid().to_string()
+}
+
+/// Returns the name under which an answer to a worker counts once: the client's key; or what the
+/// message is, whole, since clients exist that give several messages one `messageId`.
+pub(crate) fn answer_name(key: Option<&str>, message: &Json) -> Arc<str> {
+    match key {
+        Some(key) => format!("key:{key}").into(),
+        None => {
+            format!("message:{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&message.0))).into()
+        }
+    }
 }
 
 #[cfg(test)]

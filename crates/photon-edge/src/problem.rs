@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photon_region::data::DataRefusal;
-use photon_region::{GovernRefusal, Large, Refusal, TaskId};
+use photon_region::{GovernRefusal, Large, Refusal, TaskId, TaskState};
 use photon_state::RegionId;
 
 use crate::body::BodyError;
@@ -40,6 +40,7 @@ pub(crate) enum Kind {
     AttachedElsewhere,
     StaleToken,
     Ended,
+    NotAsked,
     KeyReused,
     NoteGap,
     DeclaredOtherwise,
@@ -86,7 +87,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 57] = [
+    pub(crate) const ALL: [Self; 58] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -103,6 +104,7 @@ impl Kind {
         Self::AttachedElsewhere,
         Self::StaleToken,
         Self::Ended,
+        Self::NotAsked,
         Self::KeyReused,
         Self::NoteGap,
         Self::DeclaredOtherwise,
@@ -169,6 +171,7 @@ impl Kind {
             Self::AttachedElsewhere => (S::CONFLICT, "attached-elsewhere", "Attached elsewhere"),
             Self::StaleToken => (S::CONFLICT, "stale-token", "Stale token"),
             Self::Ended => (S::CONFLICT, "ended", "Task has ended"),
+            Self::NotAsked => (S::CONFLICT, "not-asked", "Nobody asked for a message"),
             Self::KeyReused => (S::CONFLICT, "key-reused", "Idempotency key reused"),
             Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
             Self::DeclaredOtherwise => (S::CONFLICT, "declared-otherwise", "Declared otherwise"),
@@ -259,6 +262,10 @@ impl From<Refusal> for Problem {
             task: Some(id.to_string()),
             ..kind.problem(detail.clone())
         };
+        let stands = |kind: Kind, id: TaskId, state: TaskState| Problem {
+            state: Some(state.as_str().to_owned()),
+            ..about(kind, id)
+        };
         let at = |kind: Kind, region: RegionId| Problem {
             region: Some(region.to_string()),
             ..kind.problem(detail.clone())
@@ -285,10 +292,8 @@ impl From<Refusal> for Problem {
             }
             Refusal::AttachedElsewhere { region, agent: _ } => at(Kind::AttachedElsewhere, region),
             Refusal::StaleToken { task, tokens: _ } => about(Kind::StaleToken, task),
-            Refusal::Ended { task, state } => {
-                let state = Some(state.as_str().to_owned());
-                Problem { state, ..about(Kind::Ended, task) }
-            }
+            Refusal::Ended { task, state } => stands(Kind::Ended, task, state),
+            Refusal::NotAsked { task, state } => stands(Kind::NotAsked, task, state),
             Refusal::KeyReused { task } => about(Kind::KeyReused, task),
             Refusal::NoteGap { expected, first: _ } => {
                 Problem { expected: Some(expected), ..field(Kind::NoteGap, "first") }

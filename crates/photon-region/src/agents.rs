@@ -138,9 +138,12 @@ impl Region {
         Verdict::Wait(Bell::Agent(name.clone()), until)
     }
 
+    /// Bytes of what is said in the leases of one reply, short of one lease that has more.
+    const LEASE_BYTES_MAX: usize = 16 << 20;
+
     /// Takes claims out of an agent's inbox, those that are still in force.
     fn take_leases(&mut self, name: &AgentName, limit: usize) -> (u64, Vec<Lease>) {
-        let (mut append, mut leases) = (0, Vec::new());
+        let (mut append, mut leases, mut bytes) = (0, Vec::new(), 0);
         while leases.len() < limit {
             let Some(claim) = self.inboxes.get_mut(name).and_then(|it| it.pop_front()) else {
                 self.inboxes.remove(name);
@@ -150,10 +153,15 @@ impl Region {
             let Some(task) = task.filter(|it| it.current() == Some(claim.token)) else {
                 continue;
             };
+            let (spec, turns) = (self.spec(claim.task), self.turns(claim.task, task));
+            bytes += spec.message.0.len() + turns.iter().map(|it| it.0.len()).sum::<usize>();
+            if Self::LEASE_BYTES_MAX < bytes && !leases.is_empty() {
+                self.inboxes.entry(name.clone()).or_default().push_front(claim);
+                break; // The next request gets it.
+            }
             append = task.append.max(append);
             let home = self.home_of_task(claim.task, task.placement);
-            let spec = self.spec(claim.task);
-            leases.push(Lease { claim, home, spec, ttl: self.config.limits.lease_ttl });
+            leases.push(Lease { claim, home, spec, turns, ttl: self.config.limits.lease_ttl });
         }
         (append, leases)
     }
@@ -198,8 +206,13 @@ impl Region {
     pub(crate) fn hear_worker(&mut self, ask: &AtHome) {
         let claim = match ask {
             AtHome::Heartbeat(claim) => claim,
-            AtHome::Note { claim, .. } | AtHome::Finish { claim, .. } => claim,
-            AtHome::Submit { .. } | AtHome::Decline(_) | AtHome::Cancel { .. } => return,
+            AtHome::Note { claim, .. }
+            | AtHome::Finish { claim, .. }
+            | AtHome::Pause { claim, .. } => claim,
+            AtHome::Submit { .. }
+            | AtHome::Decline(_)
+            | AtHome::Answer { .. }
+            | AtHome::Cancel { .. } => return,
         };
         let task = self.tasks.get(claim.task);
         let held = task.filter(|task| task.current() == Some(claim.token));

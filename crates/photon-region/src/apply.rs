@@ -237,6 +237,14 @@ impl Region {
                     self.adopt_end(id);
                 }
             }
+            (
+                Applied::Superseded | Applied::Beside { .. },
+                Some(Meaning::Task(id, Event::Answered { .. })),
+            ) => {
+                if append != 0 {
+                    self.adopt_answer(id);
+                }
+            }
             (Applied::Rewritten, Some(Meaning::Task(id, _))) => {
                 self.read_again(id, op.stream.placement, append);
             }

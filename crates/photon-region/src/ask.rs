@@ -279,13 +279,14 @@ impl Region {
     pub(crate) fn may_ask(&self, from: RegionId, ask: &AtHome) -> bool {
         let placement = self.charter.placement_of(ask.task());
         let is_open = match ask {
-            AtHome::Cancel { .. } => self.is_open_to_others(),
+            AtHome::Cancel { .. } | AtHome::Answer { .. } => self.is_open_to_others(),
             AtHome::Submit { spec, .. } => {
                 return Some(spec.placement) == placement && self.may_hold(from, spec.placement);
             }
             AtHome::Heartbeat(_)
             | AtHome::Note { .. }
             | AtHome::Finish { .. }
+            | AtHome::Pause { .. }
             | AtHome::Decline(_) => false,
         };
         placement.is_some_and(|it| is_open || self.may_hold(from, it))

@@ -107,6 +107,8 @@ pub struct Limits {
     pub agent_silent_after: Duration,
     /// Attempts at a task; it fails after the last.
     pub attempts_max: u32,
+    /// How long a task waits for its client to answer a worker; then it fails.
+    pub pause_ttl: Duration,
     /// Commands that await a reply; more are refused.
     pub in_flight_max: usize,
     /// Tasks of this home that have not ended; more are refused.
@@ -184,6 +186,7 @@ impl Default for Limits {
             tenure: Duration::from_secs(1),
             agent_silent_after: Duration::from_secs(15),
             attempts_max: 20,
+            pause_ttl: Duration::from_secs(7 * 24 * 3_600),
             in_flight_max: 16_384,
             open_tasks_max: 100_000,
             open_bytes_max: 1 << 30,

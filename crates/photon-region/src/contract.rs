@@ -9,15 +9,14 @@ use bytes::Bytes;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
 use crate::agree::Beat;
+pub use crate::at_home::AtHome;
 use crate::data::{DataCommand, DataReply};
 use crate::govern::{Govern, PlanetView};
 use crate::notice::Notice;
 use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
-use crate::task::{
-    AgentName, Artifact, Claim, Event, Json, Note, Outcome, Skill, Spec, TaskId, TaskState, Token,
-};
+use crate::task::{AgentName, Artifact, Claim, Event, Json, Skill, Spec, TaskId, TaskState, Token};
 
 /// Names a command that awaits its reply. Chosen by the shell, never used twice.
 pub type Ticket = u64;
@@ -195,59 +194,6 @@ impl Command {
     }
 }
 
-/// What only the home of a task can decide. All of it may safely be said twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AtHome {
-    /// The worker lives: extend its lease.
-    Heartbeat(Claim),
-    /// The worker tells something.
-    Note {
-        /// Its right to.
-        claim: Claim,
-        /// The number of the first note: the worker counts 1, 2, 3 .. within an attempt.
-        first: u64,
-        /// The notes; those told before are passed over.
-        notes: Vec<Note>,
-    },
-    /// The worker has finished.
-    Finish {
-        /// Its right to.
-        claim: Claim,
-        /// How it ended.
-        outcome: Outcome,
-        /// What there is to say: an A2A `Message`.
-        message: Option<Json>,
-    },
-    /// Nobody took the task up in the agent's region: offer it elsewhere.
-    Decline(Claim),
-    /// Accept a task under this name.
-    Submit {
-        /// Its name, of a shard of which the asked region is the home.
-        task: TaskId,
-        /// What is asked.
-        spec: Box<Spec>,
-    },
-    /// Call the task off.
-    Cancel {
-        /// The task.
-        task: TaskId,
-        /// What there is to say: an A2A `Message`.
-        message: Option<Json>,
-    },
-}
-
-impl AtHome {
-    /// Returns the task that it is about.
-    #[must_use]
-    pub fn task(&self) -> TaskId {
-        match self {
-            Self::Heartbeat(claim) | Self::Decline(claim) => claim.task,
-            Self::Note { claim, .. } | Self::Finish { claim, .. } => claim.task,
-            Self::Submit { task, .. } | Self::Cancel { task, .. } => *task,
-        }
-    }
-}
-
 /// What a client hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -362,6 +308,8 @@ pub struct Lease {
     pub home: RegionId,
     /// What to do.
     pub spec: Spec,
+    /// What workers asked of the client and what it answered since, in order: A2A `Message`s.
+    pub turns: Vec<Json>,
     /// How long the worker may be silent.
     pub ttl: Duration,
 }
@@ -409,6 +357,8 @@ pub struct TaskDetail {
     pub artifacts: Vec<Artifact>,
     /// What was said last: an A2A `Message`.
     pub message: Option<Json>,
+    /// What workers asked of the client and what it answered, in order: A2A `Message`s.
+    pub turns: Vec<Json>,
     /// How old this may be: nothing is missing that the home wrote earlier, if that is known.
     pub staleness: Option<Duration>,
 }
@@ -418,7 +368,7 @@ impl TaskDetail {
     #[must_use]
     pub fn weight(&self) -> usize {
         let parts = self.artifacts.iter().flat_map(|it| &it.parts).map(|it| 64 + it.0.len());
-        let said = self.message.as_ref().map_or(0, |it| it.0.len());
+        let said = self.message.iter().chain(&self.turns).map(|it| it.0.len()).sum::<usize>();
         256 + self.summary.spec.message.0.len() + said + parts.sum::<usize>()
     }
 }

@@ -90,7 +90,7 @@ impl Region {
 
     /// Returns what a region is told that may not ask this of a home.
     pub(crate) fn not_to_be_asked(&self, from: Option<RegionId>, ask: &AtHome) -> Refusal {
-        let refused = from.filter(|_| matches!(ask, AtHome::Cancel { .. }));
+        let refused = from.filter(|_| matches!(ask, AtHome::Cancel { .. } | AtHome::Answer { .. }));
         let refused = refused.map(|it| self.check_outside(it, ask));
         refused.and_then(Result::err).unwrap_or(Refusal::NoSuchTask(ask.task()))
     }

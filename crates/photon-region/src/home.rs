@@ -1,6 +1,9 @@
 //! What the home of a task decides: accept it, give it to an agent, hear the worker, end it.
 //! Must not look at tasks of other homes, nor know how a decision reaches anybody.
 
+mod leases;
+mod pauses;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,8 +14,7 @@ use crate::contract::{AtHome, Disk, TokenPair};
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::task::{
-    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Shard, Spec, Target, TaskId, TaskState,
-    Token,
+    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Spec, Target, TaskId, TaskState, Token,
 };
 use crate::tasks::{Task, task_record};
 
@@ -24,6 +26,12 @@ pub(crate) struct Home {
     waiting_count: usize,
     leases: BTreeMap<TaskId, Lease>,
     lapses: BTreeSet<(Duration, TaskId)>,
+    /// The tasks that wait for their clients, with the time since when.
+    paused: BTreeMap<TaskId, u64>,
+    /// The same by that time.
+    pauses: BTreeSet<(u64, TaskId)>,
+    /// Those of them whose answers are here, and could not be taken up yet.
+    answered: BTreeSet<TaskId>,
 }
 
 /// What decides who can take up a task.
@@ -49,7 +57,20 @@ impl Home {
         self.lapses.insert((lease.until, id));
     }
 
-    /// Takes a task out of its queue, or its lease away.
+    fn pause(&mut self, id: TaskId, since_ms: u64) {
+        self.resume(id);
+        self.paused.insert(id, since_ms);
+        self.pauses.insert((since_ms, id));
+    }
+
+    /// Ends the wait for a client, if there is one.
+    fn resume(&mut self, id: TaskId) {
+        if let Some(since_ms) = self.paused.remove(&id) {
+            self.pauses.remove(&(since_ms, id));
+        }
+    }
+
+    /// Takes a task out of its queue, its pause, or its lease away.
     fn take(&mut self, queued: &Queued, id: TaskId) -> Option<Lease> {
         if let Some(queue) = self.waiting.get_mut(queued) {
             self.waiting_count -= usize::from(queue.remove(&id));
@@ -57,6 +78,7 @@ impl Home {
                 self.waiting.remove(queued);
             }
         }
+        self.resume(id);
         let lease = self.leases.remove(&id)?;
         self.lapses.remove(&(lease.until, id));
         Some(lease)
@@ -64,6 +86,7 @@ impl Home {
 
     /// Forgets a task, whatever has become of it.
     pub(crate) fn forget(&mut self, id: TaskId) {
+        self.resume(id);
         if let Some(lease) = self.leases.remove(&id) {
             self.lapses.remove(&(lease.until, id));
         } else {
@@ -75,7 +98,9 @@ impl Home {
 
     /// Whether a task waits here or is leased.
     pub(crate) fn holds(&self, id: TaskId) -> bool {
-        self.leases.contains_key(&id) || self.waiting.values().any(|it| it.contains(&id))
+        self.leases.contains_key(&id)
+            || self.paused.contains_key(&id)
+            || self.waiting.values().any(|it| it.contains(&id))
     }
 
     pub(crate) fn next_lapse(&self) -> Option<Duration> {
@@ -87,9 +112,14 @@ impl Home {
         self.waiting_count
     }
 
+    /// Returns how many tasks wait for an agent or are with one.
+    pub(crate) fn busy(&self) -> usize {
+        self.waiting_count + self.leases.len()
+    }
+
     /// Returns how many tasks have not ended.
     pub(crate) fn open(&self) -> usize {
-        self.waiting_count + self.leases.len()
+        self.busy() + self.paused.len()
     }
 }
 
@@ -140,12 +170,17 @@ impl Region {
                 let is_taken_up = 0 < task.notes;
                 self.home.lease(id, Lease { until, is_taken_up });
             }
+            TaskState::InputRequired | TaskState::AuthRequired => {
+                self.home.pause(id, task.changed.wall_ms);
+            }
             TaskState::Completed
             | TaskState::Failed
             | TaskState::Canceled
             | TaskState::Rejected => return,
         }
-        self.adopt_end(id);
+        if !self.adopt_end(id) {
+            self.adopt_answer(id);
+        }
     }
 
     /// Returns what was asked, as the first entry of the task's log has it.
@@ -176,10 +211,14 @@ impl Region {
             return true;
         }
         let task = self.tasks.get(id).expect("it is there: looked up above");
-        let avoid = task.worker.as_ref().map(|(agent, _)| agent);
-        let Some((agent, region)) = self.pick(&task.target, task.placement, avoid) else {
-            return false;
-        };
+        let last = task.worker.as_ref().map(|(agent, _)| agent);
+        // Who asked the client goes on with the answer, if it lives and has room.
+        let same = last.filter(|_| task.is_answered && self.fits_still(task));
+        let same = same.map(|it| Target::Agent(it.clone()));
+        let found = same.and_then(|it| self.pick(&it, task.placement, None));
+        let avoid = last.filter(|_| !task.is_answered);
+        let found = found.or_else(|| self.pick(&task.target, task.placement, avoid));
+        let Some((agent, region)) = found else { return false };
         self.claim(id, agent, region);
         true
     }
@@ -271,6 +310,8 @@ impl Region {
             AtHome::Heartbeat(_)
             | AtHome::Note { .. }
             | AtHome::Finish { .. }
+            | AtHome::Pause { .. }
+            | AtHome::Answer { .. }
             | AtHome::Decline(_)
             | AtHome::Cancel { .. } => self.decide_open(id, ask),
         };
@@ -301,6 +342,10 @@ impl Region {
             AtHome::Note { claim, first, notes } => self.note(*claim, *first, notes),
             AtHome::Finish { claim, outcome, message } => {
                 self.finish(*claim, *outcome, message.clone())
+            }
+            AtHome::Pause { claim, why, message } => self.pause(*claim, *why, message.clone()),
+            AtHome::Answer { name, message, asked, .. } => {
+                self.answer_worker(id, (name, message), *asked)
             }
             AtHome::Decline(claim) => {
                 self.check_claim(task, *claim)?;
@@ -429,54 +474,6 @@ impl Region {
     pub(crate) fn let_go_of(&mut self, id: TaskId) {
         if let Some(queued) = self.tasks.get(id).map(Task::queued) {
             self.home.take(&queued, id);
-        }
-    }
-
-    /// Whether a lease may be taken away, if its time has come.
-    pub(crate) fn may_lapse(&self) -> bool {
-        self.disk == Disk::Ready && self.is_holding()
-    }
-
-    /// Gives every worker of this home its time again.
-    pub(crate) fn renew_leases(&mut self) {
-        let until = self.now.mono + self.config.limits.lease_ttl;
-        let all: Vec<(TaskId, Lease)> =
-            self.home.leases.iter().map(|(id, it)| (*id, *it)).collect();
-        for (id, lease) in all {
-            self.home.lease(id, Lease { until: until.max(lease.until), ..lease });
-        }
-    }
-
-    /// Lets go of tasks of which this region is the home no more.
-    pub(crate) fn let_go(&mut self, lost: &BTreeSet<(PlacementId, Shard)>) {
-        let waiting = self.home.waiting.values().flatten();
-        let held: Vec<TaskId> = waiting.chain(self.home.leases.keys()).copied().collect();
-        for id in held {
-            let placement = self.charter.placement_of(id);
-            if placement.is_none_or(|it| lost.contains(&(it, id.shard()))) {
-                self.home.forget(id);
-            }
-        }
-    }
-
-    /// Whether this region may decide about a task now, if it is its home.
-    pub(crate) fn is_ready(&mut self, id: TaskId) -> bool {
-        let placement = self.charter.placement_of(id);
-        placement.is_none_or(|it| self.is_active(id, it) && self.needs_tenure())
-    }
-
-    /// Offers the tasks again whose workers have been silent for too long.
-    pub(crate) fn lapse_leases(&mut self) {
-        while let Some((until, id)) = self.home.lapses.first().copied() {
-            if self.now.mono < until || self.disk == Disk::Full {
-                return;
-            }
-            if !self.needs_tenure() {
-                return; // The worker may be heard elsewhere.
-            }
-            let is_taken_up = self.home.leases.get(&id).is_some_and(|lease| lease.is_taken_up);
-            self.counters.lapsed += 1;
-            self.requeue(id, if is_taken_up { Requeue::Lapsed } else { Requeue::Declined });
         }
     }
 }

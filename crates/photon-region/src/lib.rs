@@ -4,7 +4,9 @@
 mod agents;
 mod agree;
 mod apply;
+mod artifacts;
 mod ask;
+mod at_home;
 mod charter;
 mod clocks;
 mod codec;
@@ -40,6 +42,7 @@ mod view;
 mod ways;
 
 pub use agree::Beat;
+pub use artifacts::Artifacts;
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
@@ -55,8 +58,9 @@ pub use repair::inspect_comparison;
 pub use routes::{FlowView, LinkView, Topology, TopologyView};
 pub use snapshot::{Logged, begins_state, inspect_part, seen_after};
 pub use task::{
-    Ack, AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Requeue,
-    Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token, placement_tag, region_tag,
+    Ack, AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Pause,
+    Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token, placement_tag,
+    region_tag,
 };
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use photon_state::Entry;
 
+use crate::artifacts::Artifacts;
 use crate::codec::decode_event;
 use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket};
 use crate::desk::Bell;
 use crate::elsewhere::Look;
 use crate::region::Region;
-use crate::task::{Artifact, Event, Note, Target, TaskId};
+use crate::task::{Event, Json, Note, Target, TaskId};
 use crate::tasks::{Task, task_record};
 use crate::verdict::{Patience, Verdict};
 
@@ -31,19 +32,25 @@ impl Region {
             summary: self.summary(id, task),
             artifacts: Vec::new(),
             message: None,
+            turns: self.turns(id, task),
             staleness: self.staleness_of_task(id, task.placement),
         };
+        let mut artifacts = Artifacts::default();
         for Stamped { event, .. } in self.events(id, task, 0) {
+            artifacts.take(&event);
             match event {
-                Event::Submitted(_) | Event::Requeued { .. } => {}
-                Event::Claimed { .. } => detail.artifacts.clear(),
+                Event::Submitted(_)
+                | Event::Claimed { .. }
+                | Event::Requeued { .. }
+                | Event::Noted { note: Note::Artifact(_), .. } => {}
+                Event::Answered { .. } => detail.message = None,
                 Event::Noted { note: Note::Status(message), .. } => detail.message = Some(message),
-                Event::Noted { note: Note::Artifact(chunk), .. } => {
-                    Artifact::fold(&mut detail.artifacts, &chunk);
+                Event::Paused { message, .. } | Event::Ended { message, .. } => {
+                    detail.message = message;
                 }
-                Event::Ended { message, .. } => detail.message = message,
             }
         }
+        detail.artifacts = artifacts.into_all();
         Verdict::Reply(task.append, Ok(Reply::Task(Box::new(detail))))
     }
 
@@ -77,6 +84,23 @@ impl Region {
         let staleness = self.staleness_of_task(id, task.placement);
         let reply = Reply::Events { events, state: task.state, staleness };
         Verdict::Reply(task.append, Ok(reply))
+    }
+
+    /// Returns what workers asked of the client, and what that answered, in order.
+    pub(crate) fn turns(&self, id: TaskId, task: &Task) -> Vec<Json> {
+        if task.turn_bytes == 0 {
+            return Vec::new(); // Few tasks have any.
+        }
+        let said = |it: Stamped| match it.event {
+            Event::Paused { message, .. } => message,
+            Event::Answered { message, .. } => Some(message),
+            Event::Submitted(_)
+            | Event::Claimed { .. }
+            | Event::Noted { .. }
+            | Event::Requeued { .. }
+            | Event::Ended { .. } => None,
+        };
+        self.events(id, task, 0).filter_map(said).collect()
     }
 
     fn events<'a>(

@@ -85,6 +85,14 @@ pub enum Refusal {
         /// How.
         state: TaskState,
     },
+    /// Nobody asked the client anything.
+    #[error("task `{task}` takes no message now: it is {}", .state.as_str())]
+    NotAsked {
+        /// The task.
+        task: TaskId,
+        /// Where it stands.
+        state: TaskState,
+    },
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for task `{task}` with another body")]
     KeyReused {

@@ -487,6 +487,7 @@ impl Region {
         self.beat_at = self.now.mono + Self::BEAT_EVERY;
         self.beat_peers();
         self.mark_silent_agents();
+        self.look_at_pauses();
         self.forget_ended(self.now.wall_ms);
         self.covers.prune(self.store.seen(), self.appended);
         self.forget_ages();

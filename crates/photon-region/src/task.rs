@@ -207,6 +207,10 @@ pub enum TaskState {
     Submitted,
     /// An agent holds the lease.
     Working,
+    /// Waits for a message of the client.
+    InputRequired,
+    /// Waits for the client to let the agent in somewhere, and to say so by a message.
+    AuthRequired,
     /// Done.
     Completed,
     /// Given up.
@@ -222,8 +226,22 @@ impl TaskState {
     #[must_use]
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::Submitted | Self::Working => false,
+            Self::Submitted | Self::Working | Self::InputRequired | Self::AuthRequired => false,
             Self::Completed | Self::Failed | Self::Canceled | Self::Rejected => true,
+        }
+    }
+
+    /// Whether the task waits for a message of the client.
+    #[must_use]
+    pub fn is_paused(self) -> bool {
+        match self {
+            Self::InputRequired | Self::AuthRequired => true,
+            Self::Submitted
+            | Self::Working
+            | Self::Completed
+            | Self::Failed
+            | Self::Canceled
+            | Self::Rejected => false,
         }
     }
 
@@ -233,6 +251,8 @@ impl TaskState {
         match self {
             Self::Submitted => "submitted",
             Self::Working => "working",
+            Self::InputRequired => "input_required",
+            Self::AuthRequired => "auth_required",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Canceled => "canceled",
@@ -263,6 +283,26 @@ impl Outcome {
             Self::Failed => TaskState::Failed,
             Self::Canceled => TaskState::Canceled,
             Self::Rejected => TaskState::Rejected,
+        }
+    }
+}
+
+/// What an agent waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A message of the client.
+    Input,
+    /// To be let in somewhere; the client says so by a message.
+    Auth,
+}
+
+impl Pause {
+    /// Returns the state that a task is left in.
+    #[must_use]
+    pub fn state(self) -> TaskState {
+        match self {
+            Self::Input => TaskState::InputRequired,
+            Self::Auth => TaskState::AuthRequired,
         }
     }
 }
@@ -363,6 +403,24 @@ pub enum Event {
         /// Why.
         why: Requeue,
     },
+    /// The attempt ended with a question to the client: the task waits for a message.
+    Paused {
+        /// Whose attempt.
+        token: Token,
+        /// What for.
+        why: Pause,
+        /// The question: an A2A `Message`.
+        message: Option<Json>,
+    },
+    /// The client answered: the task waits for an agent, and what was told before stays.
+    Answered {
+        /// Whose question.
+        token: Token,
+        /// The name of the answer.
+        name: Arc<str>,
+        /// The answer: an A2A `Message`.
+        message: Json,
+    },
     /// The task ended. Always the last.
     Ended {
         /// Whose attempt it was; `None` when it ended without one.
@@ -395,7 +453,10 @@ impl Event {
         match self {
             Self::Submitted(spec) => spec.message.0.len() + spec.context.len(),
             Self::Noted { note, .. } => note.weight(),
-            Self::Ended { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
+            Self::Ended { message, .. } | Self::Paused { message, .. } => {
+                message.as_ref().map_or(0, |it| it.0.len())
+            }
+            Self::Answered { name, message, .. } => name.len() + message.0.len(),
             Self::Claimed { .. } | Self::Requeued { .. } => 0,
         }
     }

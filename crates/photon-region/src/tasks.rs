@@ -27,6 +27,10 @@ pub(crate) struct Task {
     pub(crate) worker: Option<(AgentName, RegionId)>,
     /// How many notes of the current attempt are known.
     pub(crate) notes: u64,
+    /// The generation under which the client was asked something last.
+    pub(crate) paused_at: u64,
+    /// Whether it waits for an agent to go on after an answer of the client.
+    pub(crate) is_answered: bool,
     /// Attempts that a worker took up and then fell silent.
     pub(crate) lapses: u32,
     pub(crate) created: Hlc,
@@ -35,8 +39,10 @@ pub(crate) struct Task {
     pub(crate) append: u64,
     /// Bytes of its log.
     pub(crate) bytes: usize,
-    /// Bytes of the notes of the current attempt.
+    /// Bytes of the notes of the current attempt, with those of the turns before it.
     pub(crate) attempt_bytes: usize,
+    /// Bytes of what was told up to the last pause, and of the answers.
+    pub(crate) turn_bytes: usize,
 }
 
 impl Task {
@@ -115,7 +121,8 @@ impl Tasks {
             Event::Noted { token, number, .. } => {
                 is_current(*token) && *number == task.notes.saturating_add(1)
             }
-            Event::Requeued { token, .. } => is_current(*token),
+            Event::Requeued { token, .. } | Event::Paused { token, .. } => is_current(*token),
+            Event::Answered { token, .. } => task.state.is_paused() && task.token == Some(*token),
             Event::Ended { .. } => !task.state.is_terminal(),
         }
     }
@@ -142,7 +149,8 @@ impl Tasks {
                 task.state = TaskState::Working;
                 task.token = Some(token);
                 task.notes = 0;
-                task.attempt_bytes = 0;
+                task.attempt_bytes = task.turn_bytes;
+                task.is_answered = false;
                 task.worker = Some((agent.clone(), region));
                 effects.taken = Some((agent, region));
             }
@@ -152,6 +160,17 @@ impl Tasks {
             }
             Event::Requeued { why, .. } => {
                 task.lapses += u32::from(why == Requeue::Lapsed);
+                task.state = TaskState::Submitted;
+            }
+            Event::Paused { why, .. } => {
+                task.turn_bytes = task.attempt_bytes + from.bytes;
+                task.lapses = 0; // The turn came to something.
+                task.paused_at = task.generation + 1;
+                task.state = why.state();
+            }
+            Event::Answered { .. } => {
+                task.turn_bytes += from.bytes;
+                task.is_answered = true;
                 task.state = TaskState::Submitted;
             }
             Event::Ended { outcome, .. } => task.state = outcome.state(),
@@ -196,12 +215,15 @@ impl Tasks {
             token: None,
             worker: None,
             notes: 0,
+            paused_at: 0,
+            is_answered: false,
             lapses: 0,
             created: from.at,
             changed: from.at,
             append: from.append,
             bytes: from.bytes,
             attempt_bytes: 0,
+            turn_bytes: 0,
         };
         self.tasks.insert(id, Box::new(task));
     }

@@ -121,8 +121,18 @@ impl Digest {
                 self.number(*outcome as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
+            AtHome::Pause { claim, why, message } => {
+                self.claim(*claim);
+                self.number(*why as u64);
+                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
+            }
             AtHome::Submit { task, .. } | AtHome::Cancel { task, .. } => {
                 self.bytes(&task.to_bytes());
+            }
+            AtHome::Answer { task, name: _, message, asked } => {
+                self.bytes(&task.to_bytes());
+                self.bytes(&message.0);
+                self.number(asked.unwrap_or(0));
             }
         }
     }
@@ -386,6 +396,15 @@ impl Digest {
             Event::Requeued { token, why } => {
                 self.number(token.0);
                 self.number(*why as u64);
+            }
+            Event::Paused { token, why, message } => {
+                self.number(token.0);
+                self.number(*why as u64);
+                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
+            }
+            Event::Answered { token, name: _, message } => {
+                self.number(token.0);
+                self.bytes(&message.0);
             }
             Event::Ended { token, outcome, message } => {
                 self.number(token.map_or(u64::MAX, |it| it.0));

@@ -336,6 +336,7 @@ fn task_said(reply: &Result<Reply, Refusal>) -> Said<TaskSaid> {
             Said::This(TaskSaid::Stands(*state, *generation))
         }
         Err(Refusal::Ended { state, .. }) => Said::This(TaskSaid::Ended(*state)),
+        Err(Refusal::NotAsked { state, .. }) => Said::This(TaskSaid::NotAsked(*state)),
         Err(Refusal::StaleToken { tokens, .. }) => Said::This(TaskSaid::Stale(tokens.current)),
         Err(Refusal::NoteGap { expected, .. }) => Said::This(TaskSaid::Gap(*expected)),
         // A net that says everything twice may have it done when there is room again.

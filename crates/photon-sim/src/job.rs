@@ -2,7 +2,7 @@
 //! Must not know what became of what it asked.
 
 use bytes::Bytes;
-use photon_region::{AtHome, Chunk, Claim, Json, Note, Outcome};
+use photon_region::{AtHome, Chunk, Claim, Json, Note, Outcome, Pause};
 
 use crate::faults::Fault;
 use crate::workload::Stage;
@@ -13,6 +13,7 @@ pub(crate) enum Step {
     Heartbeat,
     Note { first: u64, count: u64 },
     Finish(Outcome),
+    Pause(Pause),
     Decline,
 }
 
@@ -27,6 +28,8 @@ pub(crate) enum Fate {
     Dies,
     /// Hands the task back.
     Declines,
+    /// Has a question to the client.
+    Asks(Pause),
     /// Finishes again, otherwise.
     Twice,
 }
@@ -52,6 +55,11 @@ impl Job {
         if self.fate == Fate::Declines {
             return Step::Decline;
         }
+        if let Fate::Asks(why) = self.fate
+            && self.total / 2 <= self.told
+        {
+            return Step::Pause(why);
+        }
         if self.total <= self.told && (self.has_begun || rng.bool()) {
             return Step::Finish(self.outcome);
         }
@@ -70,6 +78,10 @@ impl Job {
         match step {
             Step::Heartbeat => AtHome::Heartbeat(claim),
             Step::Decline => AtHome::Decline(claim),
+            Step::Pause(why) => {
+                let text = format!("{{\"asks\":{}}}", claim.token.0);
+                AtHome::Pause { claim, why, message: Some(Json(text.into())) }
+            }
             Step::Finish(outcome) => {
                 let text = format!("{{\"by\":{}}}", claim.token.0);
                 AtHome::Finish { claim, outcome, message: Some(Json(text.into())) }
@@ -112,7 +124,11 @@ pub(crate) fn draw_fate(stage: &Stage<'_>, rng: &mut fastrand::Rng) -> Fate {
             return fate;
         }
     }
-    if rng.u32(0..40) == 0 { Fate::Declines } else { Fate::Steady }
+    match rng.u32(0..40) {
+        0 => Fate::Declines,
+        1 | 2 => Fate::Asks(if rng.bool() { Pause::Input } else { Pause::Auth }),
+        _ => Fate::Steady,
+    }
 }
 
 /// Draws how a task will end.

@@ -102,6 +102,8 @@ pub(crate) struct Known {
     holders: BTreeMap<Token, (AgentName, usize)>,
     /// How many notes were acknowledged under each token.
     pub(crate) notes: BTreeMap<Token, u64>,
+    /// Under which generations it was asked what clients have answered, as they were told.
+    pub(crate) answers: BTreeSet<u64>,
     /// What was seen of each generation: its event, the task in a list, the task in full.
     observed: Vec<[Option<u64>; 3]>,
 }
@@ -150,6 +152,7 @@ impl Ledger {
             token: Token(0),
             holders: BTreeMap::new(),
             notes: BTreeMap::new(),
+            answers: BTreeSet::new(),
             observed: Vec::new(),
         })
     }
@@ -209,6 +212,13 @@ impl Ledger {
         })
     }
 
+    /// Takes in that a client was told that its answer is there.
+    pub(crate) fn answered(&mut self, task: TaskId, asked: u64) {
+        if let Some(known) = self.tasks.get_mut(&task) {
+            known.answers.insert(asked);
+        }
+    }
+
     /// Checks what somebody was told of where a task stands.
     pub(crate) fn standing(
         &mut self,
@@ -242,7 +252,11 @@ impl Ledger {
         match &stamped.event {
             Event::Claimed { token, .. } => self.claimed(task, *token),
             Event::Ended { outcome, .. } => self.ended(sites, task, outcome.state())?,
-            Event::Submitted(_) | Event::Noted { .. } | Event::Requeued { .. } => {}
+            Event::Submitted(_)
+            | Event::Noted { .. }
+            | Event::Requeued { .. }
+            | Event::Paused { .. }
+            | Event::Answered { .. } => {}
         }
         Ok(())
     }

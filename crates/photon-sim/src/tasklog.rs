@@ -1,6 +1,9 @@
 //! The rules that the log of a task keeps from its first event to its last.
 //! Must not know how the log was read.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use photon_region::{Event, Stamped, TaskId, TaskState, Token};
 
 use crate::promises::{Broken, Known, Promise};
@@ -15,6 +18,8 @@ struct Walk<'a> {
     last: Token,
     current: Option<Token>,
     notes: u64,
+    is_paused: bool,
+    answers: BTreeSet<Arc<str>>,
     ended: Option<TaskState>,
 }
 
@@ -26,7 +31,8 @@ pub(crate) fn check_log(
     has_moved: bool,
 ) -> Result<(), Broken> {
     let (last, current, notes, ended) = (Token(0), None, 0, None);
-    let mut walk = Walk { task, known, has_moved, last, current, notes, ended };
+    let (is_paused, answers) = (false, BTreeSet::new());
+    let mut walk = Walk { task, known, has_moved, last, current, notes, is_paused, answers, ended };
     for (stamped, due) in events.iter().zip(1..) {
         let wrong = if stamped.generation == due {
             walk.step(due, &stamped.event)?
@@ -39,10 +45,19 @@ pub(crate) fn check_log(
         }
     }
     Promise::OneEnding.holds(walk.ended.is_some(), || format!("task {task} has not ended"))?;
+    let lost = known.answers.iter().find(|it| !walk.answers.contains(&answer_name(**it)));
+    Promise::Acknowledged.holds(lost.is_none() || has_moved, || {
+        format!("task {task} lacks the answer to what was asked under generation {lost:?}")
+    })?;
     let told = known.ended.or(walk.ended);
     Promise::OneEnding.holds(told == walk.ended || has_moved, || {
         format!("task {task} has ended {:?}; somebody was told {told:?}", walk.ended)
     })
+}
+
+/// Returns the name of the answer to what was asked under a generation.
+pub(crate) fn answer_name(asked: u64) -> Arc<str> {
+    format!("a{asked}").into()
 }
 
 impl Walk<'_> {
@@ -57,7 +72,7 @@ impl Walk<'_> {
         match event {
             Event::Submitted(_) => {}
             Event::Claimed { token, .. } => {
-                if self.current.is_some() || *token <= self.last {
+                if self.current.is_some() || self.is_paused || *token <= self.last {
                     return Ok(Some("is a claim while another is in force, or no greater"));
                 }
                 (self.last, self.current, self.notes) = (*token, Some(*token), 0);
@@ -73,6 +88,19 @@ impl Walk<'_> {
                     return Ok(Some("ends a lease that is not in force"));
                 }
                 self.end_lease()?;
+            }
+            Event::Paused { token, .. } => {
+                if self.current != Some(*token) {
+                    return Ok(Some("is a question by a lost lease"));
+                }
+                self.end_lease()?;
+                self.is_paused = true;
+            }
+            Event::Answered { token, name, .. } => {
+                self.answers.insert(name.clone());
+                if !std::mem::take(&mut self.is_paused) || *token != self.last {
+                    return Ok(Some("is an answer to nothing"));
+                }
             }
             Event::Ended { token, outcome, .. } => {
                 // Nobody may have claimed it since.
@@ -100,7 +128,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use photon_region::{Json, Note, Outcome, Requeue, Spec, Target};
+    use photon_region::{Json, Note, Outcome, Pause, Requeue, Spec, Target};
     use photon_state::{Hlc, PlacementId};
 
     use super::*;
@@ -157,6 +185,18 @@ mod tests {
         check(and(vec![ended(Some(FIRST))]), Ok(()));
         check(and(vec![requeued(), claimed(SECOND), ended(Some(SECOND))]), Ok(()));
         check(and(vec![requeued(), ended(None)]), Ok(()));
+        let paused = || Event::Paused { token: FIRST, why: Pause::Input, message: None };
+        let answered = || {
+            let (name, message) = ("a4".into(), Json("{}".into()));
+            Event::Answered { token: FIRST, name, message }
+        };
+        check(and(vec![paused(), answered(), claimed(SECOND), ended(Some(SECOND))]), Ok(()));
+        check(and(vec![paused(), ended(None)]), Ok(()));
+        check(and(vec![paused(), claimed(SECOND)]), Err("is a claim while"));
+        check(and(vec![paused(), noted(FIRST, 2)]), Err("lost lease"));
+        check(and(vec![answered()]), Err("answer to nothing"));
+        check(and(vec![paused(), answered(), answered()]), Err("answer to nothing"));
+        check(and(vec![requeued(), paused()]), Err("question by a lost lease"));
         check(begin(), Err("has not ended"));
         check(vec![claimed(FIRST)], Err("submission"));
         check(and(vec![submitted()]), Err("submission"));

@@ -57,6 +57,16 @@ impl Crowd {
             Asked::Mover(index, deed) => {
                 self.movers.refused(stage, (*index, *deed), refusal, &mut self.rng)
             }
+            Asked::Answer(task, asked, tries) => {
+                let is_over = matches!(
+                    refusal,
+                    Refusal::NotAsked { .. } | Refusal::Ended { .. } | Refusal::NoSuchTask(_)
+                );
+                if !is_over {
+                    self.answer_again(stage, (*task, *asked), *tries);
+                }
+                Ok(())
+            }
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
                 Ok(())
             }
@@ -103,6 +113,7 @@ impl Crowd {
             | Refusal::Confined { .. }
             | Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }
+            | Refusal::NotAsked { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
             | Refusal::Govern(_)
@@ -130,6 +141,7 @@ fn is_final(refusal: &Refusal) -> bool {
         | Refusal::AttachedElsewhere { .. }
         | Refusal::StaleToken { .. }
         | Refusal::Ended { .. }
+        | Refusal::NotAsked { .. }
         | Refusal::NoteGap { .. }
         | Refusal::Data(_)
         | Refusal::Govern(_)

@@ -48,6 +48,8 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// How often a worker asks in vain before it gives the task up.
     const TRIES_MAX: u32 = 100;
+    /// How often a client tries to answer.
+    const ANSWERS_MAX: u32 = 40;
     /// How many tasks each agent works on once all faults are over.
     const CALM_CAPACITY: u32 = 12;
 
@@ -228,6 +230,7 @@ impl Fleet {
             | Refusal::OutsidePlacement { .. }
             | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }
+            | Refusal::NotAsked { .. }
             | Refusal::KeyReused { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
@@ -360,6 +363,17 @@ impl Fleet {
                     job.outcome = Outcome::Failed;
                 }
             }
+            Step::Pause(why) => {
+                Promise::OneEnding.holds(standing.0 == why.state(), || {
+                    format!("task {task} was paused for {why:?} and is {:?}", standing.0)
+                })?;
+                stage.later(
+                    rng.u64(MS..3 * SECOND),
+                    Turn::Answer(task, standing.1, Self::ANSWERS_MAX),
+                );
+                self.drop_job(asking.job);
+                return Ok(());
+            }
             Step::Decline => {
                 self.drop_job(asking.job);
                 return Ok(());
@@ -370,9 +384,12 @@ impl Fleet {
                 let ttl = stage.atlas.limits.lease_ttl.as_micros();
                 rng.u64(MS..Micros::try_from(ttl).unwrap_or(SECOND) * 9 / 10)
             }
-            Fate::Steady | Fate::Hangs | Fate::Dies | Fate::Declines | Fate::Twice => {
-                rng.u64(MS..120 * MS)
-            }
+            Fate::Steady
+            | Fate::Hangs
+            | Fate::Dies
+            | Fate::Declines
+            | Fate::Asks(_)
+            | Fate::Twice => rng.u64(MS..120 * MS),
         };
         stage.later(delay, Turn::Work(asking.job));
         Ok(())
@@ -413,6 +430,7 @@ impl Fleet {
             | Refusal::Govern(_)
             | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }
+            | Refusal::NotAsked { .. }
             | Refusal::NoSuchTask(_)
             | Refusal::TooLarge { .. }
             | Refusal::NoSuchAgent(_)

@@ -19,6 +19,7 @@ use crate::queue::Queue;
 use crate::readers::{Follower, Lister};
 use crate::records::{Scribes, Step};
 use crate::site::{Atlas, Site, pick};
+use crate::tasklog::answer_name;
 use crate::worker::{Asking, Fleet};
 
 /// Somebody's turn to do something.
@@ -38,6 +39,8 @@ pub(crate) enum Turn {
     Poll(u32),
     /// A worker goes on with a task.
     Work(u32),
+    /// A client answers what a worker asked under a generation, and has so many tries left.
+    Answer(TaskId, u64, u32),
     /// A client writes or reads records.
     Scribe(u32),
     /// A client writes, reads or moves a record.
@@ -57,6 +60,7 @@ pub(crate) enum Asked {
     Follow(u32),
     List(u32),
     Cancel(TaskId),
+    Answer(TaskId, u64, u32),
     Enlist(u32),
     Retire,
     Poll(u32),
@@ -76,6 +80,7 @@ impl Asked {
             | Self::LookAround
             | Self::List(_)
             | Self::Cancel(_)
+            | Self::Answer(..)
             | Self::Enlist(_)
             | Self::Retire
             | Self::Operate
@@ -235,6 +240,7 @@ impl Crowd {
             Turn::Enlist(index) => self.fleet.enlist(stage, index, &mut self.rng),
             Turn::Poll(index) => self.fleet.poll(stage, index, &mut self.rng),
             Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
+            Turn::Answer(task, asked, tries) => self.answer(stage, (task, asked), tries),
             Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
             Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
             Turn::Operate(round) => operate(stage, round, &mut self.rng),
@@ -313,6 +319,40 @@ impl Crowd {
         Some(Request { site, command, asked })
     }
 
+    /// Lets a client answer a worker, anywhere. If it gives up, the home does some time later.
+    fn answer(
+        &mut self,
+        stage: &mut Stage<'_>,
+        (task, asked): (TaskId, u64),
+        tries: u32,
+    ) -> Option<Request> {
+        let members = stage.ledger.task(task).map_or(0, |it| it.members);
+        let Some(site) = pick(stage.alive & members, &mut self.rng) else {
+            self.answer_again(stage, (task, asked), tries);
+            return None;
+        };
+        let message = Json(format!("{{\"answer\":{asked}}}").into());
+        let named = self.rng.bool().then_some(asked);
+        let name = answer_name(asked);
+        let command = Command::AtHome(AtHome::Answer { task, name, message, asked: named });
+        // A client that is not sure says it again.
+        if self.rng.u32(0..8) == 0 {
+            self.answer_again(stage, (task, asked), tries);
+        }
+        Some(Request { site, command, asked: Asked::Answer(task, asked, tries) })
+    }
+
+    pub(crate) fn answer_again(
+        &mut self,
+        stage: &mut Stage<'_>,
+        (task, asked): (TaskId, u64),
+        tries: u32,
+    ) {
+        if let Some(left) = tries.checked_sub(1) {
+            stage.later(self.rng.u64(50 * MS..700 * MS), Turn::Answer(task, asked, left));
+        }
+    }
+
     /// Takes in that there will be no reply: the region died, or the client went away.
     pub(crate) fn lost(&mut self, stage: &mut Stage<'_>, asked: &Asked) {
         let delay = self.rng.u64(50 * MS..700 * MS);
@@ -325,6 +365,9 @@ impl Crowd {
             Asked::Work(asking) => stage.later(delay, Turn::Work(asking.job)),
             Asked::Scribe(index, step) => self.scribes.lost(stage, *index, step, delay),
             Asked::Mover(index, deed) => self.movers.lost(stage, *index, *deed, delay),
+            Asked::Answer(task, asked, tries) => {
+                self.answer_again(stage, (*task, *asked), *tries);
+            }
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
             }
         }
@@ -367,6 +410,10 @@ impl Crowd {
                 Promise::OneEnding.holds(state == TaskState::Canceled, || {
                     format!("task {task} was called off, and is {state:?}")
                 })?;
+                stage.ledger.standing(stage.sites, task, (state, generation))
+            }
+            (Asked::Answer(task, asked, _), Reply::Standing { state, generation }) => {
+                stage.ledger.answered(task, asked);
                 stage.ledger.standing(stage.sites, task, (state, generation))
             }
             (Asked::Retire, Reply::Done) | (Asked::Operate, Reply::Planet(_)) => Ok(()),

@@ -298,6 +298,7 @@ Examples:
   photon task ls --state working
   photon task get 06bm0d7t5g7r8tq8b1k3s0w9ze
   photon task follow 06bm0d7t5g7r8tq8b1k3s0w9ze
+  photon task answer 06bm0d7t5g7r8tq8b1k3s0w9ze \"the blue one\"
   photon task cancel 06bm0d7t5g7r8tq8b1k3s0w9ze --reason \"not needed\"";
 
 /// What can be done about tasks.
@@ -331,6 +332,17 @@ pub enum Task {
         /// The task
         id: String,
     },
+    /// Answer what the agent of a task asked
+    #[command(after_help = TASK_EXAMPLES)]
+    Answer {
+        /// The task
+        id: String,
+        /// The answer
+        text: String,
+        /// Answer only what was asked under this generation, as `task follow -o json` shows it
+        #[arg(long)]
+        generation: Option<u64>,
+    },
     /// Call a task off
     #[command(after_help = TASK_EXAMPLES)]
     Cancel {
@@ -342,8 +354,16 @@ pub enum Task {
     },
 }
 
-const TASK_STATES: [&str; 6] =
-    ["submitted", "working", "completed", "failed", "canceled", "rejected"];
+const TASK_STATES: [&str; 8] = [
+    "submitted",
+    "working",
+    "input_required",
+    "auth_required",
+    "completed",
+    "failed",
+    "canceled",
+    "rejected",
+];
 
 /// What can be done about bearer tokens.
 #[derive(Debug, Subcommand)]

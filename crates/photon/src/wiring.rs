@@ -58,6 +58,7 @@ fn limits(config: &Config) -> Limits {
         pickup_ttl: tasks.pickup_ttl,
         agent_silent_after: agents.silent_after,
         attempts_max: tasks.attempts_max,
+        pause_ttl: tasks.pause_ttl,
         in_flight_max: limits.in_flight_max,
         open_tasks_max: tasks.open_max,
         open_bytes_max: tasks.open_bytes_max.as_usize(),

@@ -3,56 +3,82 @@
 
 use std::time::Duration;
 
-use ::a2a::{CancelTaskRequest, GetTaskRequest, SendMessageResponse, SubscribeToTaskRequest, Task};
-use photon_region::{AtHome, Command, Reply, Target, TaskDetail, TaskId, TaskSummary};
+use ::a2a::{
+    CancelTaskRequest, GetTaskRequest, Message, SendMessageResponse, SubscribeToTaskRequest, Task,
+};
+use photon_region::{
+    AtHome, Command, Event, Refusal, Reply, Spec, Target, TaskDetail, TaskId, TaskSummary,
+};
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Door};
-use super::message::{Answer, Sending};
+use super::message::{Answer, Sending, What, kept};
 use super::task::{self, HistoryLength};
-use super::updates::Updates;
-use crate::follow::Follower;
-use crate::front::FollowerSlot;
+use super::updates::{Turns, Updates};
+use crate::follow::{Follower, Heard};
+use crate::front::{Failure, FollowerSlot};
+use crate::ids::answer_name;
 
 /// How long `SendMessage` waits for the end of a task; then it answers with the task as it stands.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long `CancelTask` waits for the news from the task's home; then it answers without them.
-const CANCEL_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long news from a task's home are waited for; then the client is answered without them.
+const NEWS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Call {
-    /// `SendMessage`: makes a task and, unless the client is in a hurry, waits for its end.
+    /// `SendMessage`: makes a task, or answers its agent, and, unless the client is in a hurry,
+    /// waits until the task has ended or its agent asks something.
     pub(super) async fn send(&self, params: Value) -> Result<SendMessageResponse, Fault> {
-        let sending = self.understood(params).await?;
-        let (answer, history) = (sending.answer, sending.history);
-        let (summary, _) = self.submit(sending).await?;
-        if answer == Answer::AtTheEnd && !summary.state.is_terminal() {
-            self.settle(summary.id, summary.generation, SEND_WAIT_MAX).await;
+        let Sending { what, answer, history } = Sending::from_params(self, params)?;
+        let (task, state, generation) = match what {
+            What::Task(spec) => {
+                let (summary, _) = self.submit(*spec).await?;
+                (summary.id, summary.state, summary.generation)
+            }
+            What::Answer { task, context, message } => {
+                self.answer(&task, context, *message).await?
+            }
+        };
+        match answer {
+            Answer::AtTheEnd if !state.is_terminal() && !state.is_paused() => {
+                self.settle(task, generation, SEND_WAIT_MAX).await;
+            }
+            Answer::AtTheEnd | Answer::AtOnce => {}
         }
-        let detail = self.detail(summary.id).await?;
+        let detail = self.detail_as(task, state, generation).await?;
         Ok(match task::direct(&detail).filter(|_| answer == Answer::AtTheEnd) {
             Some(message) => SendMessageResponse::Message(message),
             None => SendMessageResponse::Task(task::whole(&detail, history)),
         })
     }
 
-    /// `SendStreamingMessage`: makes a task and follows it.
+    /// `SendStreamingMessage`: makes a task, or answers its agent, and follows it.
     pub(super) async fn stream(&self, params: Value) -> Result<Updates, Fault> {
-        let sending = self.understood(params).await?;
-        let history = sending.history;
+        let Sending { what, answer: _, history } = Sending::from_params(self, params)?;
         // Whoever cannot follow is told so before the task is there, not after.
         let slot = self.front.follower_slot()?;
-        let (summary, repeated) = self.submit(sending).await?;
+        let spec = match what {
+            What::Task(spec) => spec,
+            What::Answer { task, context, message } => {
+                let (task, state, generation) = self.answer(&task, context, *message).await?;
+                let detail = self.detail_as(task, state, generation).await?;
+                let updates = self.updates(slot, &detail, history, AtPause::Ends);
+                return Ok(updates.answered(generation));
+            }
+        };
+        let (summary, repeated) = self.submit(*spec).await?;
         if repeated == Repeated::No {
-            let follower = self.follower(slot, summary.id, summary.generation);
+            let (id, generation) = (summary.id, summary.generation);
+            let follower = self.follower(slot, id, generation);
             let snapshot = task::outline(&summary, history);
-            return Ok(Updates::after_snapshot(snapshot, summary.generation, Some(follower)));
+            return Ok(Updates::after_snapshot(snapshot, generation, Turns::None, Some(follower)));
         }
-        match self.resumes_after(&summary) {
-            Some(after) => Ok(self.resumed(slot, &summary, after)),
-            None => Ok(self.updates(slot, &self.detail(summary.id).await?, history)),
-        }
+        let detail = self.detail(summary.id).await?;
+        Ok(match self.resumes_after(&detail.summary) {
+            Some(after) => self.resumed(slot, &detail, after),
+            None => self.updates(slot, &detail, history, AtPause::Ends),
+        })
     }
 
     /// `SubscribeToTask`: follows a task that goes on. A client that says which event it had last
@@ -64,7 +90,7 @@ impl Call {
         let detail = self.detail(task_id(&request.id)?).await?;
         let summary = &detail.summary;
         if let Some(after) = self.resumes_after(summary) {
-            return Ok(self.resumed(self.front.follower_slot()?, summary, after));
+            return Ok(self.resumed(self.front.follower_slot()?, &detail, after));
         }
         if summary.state.is_terminal() {
             let message = format!(
@@ -74,7 +100,8 @@ impl Call {
             );
             return Err(Fault::new(Kind::Unsupported, message));
         }
-        Ok(self.updates(self.front.follower_slot()?, &detail, HistoryLength::ALL))
+        let slot = self.front.follower_slot()?;
+        Ok(self.updates(slot, &detail, HistoryLength::ALL, AtPause::Waits))
     }
 
     /// `GetTask`.
@@ -92,43 +119,101 @@ impl Call {
         let Reply::Standing { state, generation } = self.front.submit(command).await? else {
             unreachable!("the region answers `Cancel` with the standing")
         };
-        // The task's home may be far away: wait until this region has heard of it, too.
-        let mut detail = self.detail(task).await?;
-        if detail.summary.generation < generation {
-            self.settle(task, generation - 1, CANCEL_WAIT_MAX).await;
-            detail = self.detail(task).await?;
-        }
+        let detail = self.detail_at(task, generation).await?;
         let mut canceled = task::whole(&detail, HistoryLength::ALL);
         canceled.status.state = task::state(state);
         Ok(canceled)
     }
 
-    /// Understands a message, and refuses to continue a task: those of Photon take no more input.
-    async fn understood(&self, params: Value) -> Result<Sending, Fault> {
-        let sending = Sending::from_params(self, params)?;
-        let Some(id) = &sending.continues else { return Ok(sending) };
-        self.detail(task_id(id)?).await?;
-        let message = format!(
-            "task `{id}` takes no further messages; leave `message.taskId` out, keep \
-             `message.contextId`, and name the task in `message.referenceTaskIds`"
-        );
-        Err(Fault::new(Kind::Unsupported, message))
+    /// Answers the agent of a task; returns where that stands then.
+    async fn answer(
+        &self,
+        task: &str,
+        context: Option<String>,
+        mut message: Message,
+    ) -> Result<(TaskId, photon_region::TaskState, u64), Fault> {
+        let task = task_id(task)?;
+        let summary = self.detail(task).await?.summary;
+        if context.is_some_and(|it| *it != *summary.spec.context) {
+            let help = "the task is of another conversation; leave the field out, or name that one";
+            return Err(Fault::field("message.contextId", help));
+        }
+        message.context_id = Some(summary.spec.context.to_string());
+        let message = kept(&message);
+        let name = answer_name(self.idempotency_key.as_deref(), &message);
+        let answer = AtHome::Answer { task, name, message, asked: None };
+        match self.front.submit(Command::AtHome(answer)).await {
+            Ok(Reply::Standing { state, generation }) => Ok((task, state, generation)),
+            Ok(other) => unreachable!("the region answers `Answer` with {other:?}"),
+            Err(Failure::Refused(
+                Refusal::Ended { state, .. } | Refusal::NotAsked { state, .. },
+            )) => {
+                let message = format!(
+                    "task `{task}` is {}, and nobody waits for a message; leave `message.taskId` \
+                     out, keep `message.contextId`, and name it in `message.referenceTaskIds`",
+                    state.as_str()
+                );
+                Err(Fault::new(Kind::Unsupported, message))
+            }
+            Err(failure) => Err(failure.into()),
+        }
     }
 
-    async fn submit(&self, sending: Sending) -> Result<(TaskSummary, Repeated), Fault> {
-        let command = Command::Submit(sending.spec);
+    async fn submit(&self, spec: Spec) -> Result<(TaskSummary, Repeated), Fault> {
+        let command = Command::Submit(spec);
         let Reply::Submitted { task, repeated } = self.front.submit(command).await? else {
             unreachable!("the region answers `Submit` with the task")
         };
         Ok((task, if repeated { Repeated::Yes } else { Repeated::No }))
     }
 
-    /// Waits until a task has ended, or for as long as is sensible.
+    /// Returns a task once this region has heard of what its home, which may be far away, has said
+    /// of it; or as it is here, if that takes too long.
+    async fn detail_at(&self, task: TaskId, generation: u64) -> Result<TaskDetail, Fault> {
+        let detail = self.detail(task).await?;
+        if generation <= detail.summary.generation {
+            return Ok(detail);
+        }
+        if let Ok(slot) = self.front.follower_slot() {
+            let mut follower = self.follower(slot, task, generation - 1);
+            let _ = tokio::time::timeout(NEWS_WAIT_MAX, follower.next()).await;
+        }
+        self.detail(task).await
+    }
+
+    /// The same for what is answered with: a region that is behind may show a question that was
+    /// answered, and then what the home said counts.
+    async fn detail_as(
+        &self,
+        task: TaskId,
+        state: photon_region::TaskState,
+        generation: u64,
+    ) -> Result<TaskDetail, Fault> {
+        let mut detail = self.detail_at(task, generation).await?;
+        if detail.summary.generation < generation {
+            if state.is_terminal() {
+                let message = format!("what came of task `{task}` has not arrived here yet");
+                return Err(Fault::unavailable(message));
+            }
+            detail.summary.state = state;
+            detail.message = None;
+        }
+        Ok(detail)
+    }
+
+    /// Waits until a task has ended or waits for the client, or for as long as is sensible.
     async fn settle(&self, task: TaskId, after: u64, wait_max: Duration) {
         // Without a slot, or when the region is busy, the client gets the task as it stands.
         let Ok(slot) = self.front.follower_slot() else { return };
         let mut follower = self.follower(slot, task, after);
-        let follow = async { while let Ok(Some(_)) = follower.next().await {} };
+        let is_paused = |it: &Heard| {
+            it.state.is_paused() && matches!(it.events.last(), Some(it) if is_pause(&it.event))
+        };
+        let follow = async {
+            while let Ok(Some(heard)) = follower.next().await
+                && !is_paused(&heard)
+            {}
+        };
         let _ = tokio::time::timeout(wait_max, follow).await;
     }
 
@@ -154,15 +239,22 @@ impl Call {
         self.resume_after.filter(|after| *after < summary.generation)
     }
 
-    fn resumed(&self, slot: FollowerSlot, summary: &TaskSummary, after: u64) -> Updates {
-        let follower = self.follower(slot, summary.id, after);
-        Updates::resumed(summary.id, &summary.spec.context, follower)
+    fn resumed(&self, slot: FollowerSlot, detail: &TaskDetail, after: u64) -> Updates {
+        let TaskSummary { id, spec, .. } = &detail.summary;
+        Updates::resumed(*id, &spec.context, turns(detail), self.follower(slot, *id, after))
     }
 
-    fn updates(&self, slot: FollowerSlot, detail: &TaskDetail, history: HistoryLength) -> Updates {
+    fn updates(
+        &self,
+        slot: FollowerSlot,
+        detail: &TaskDetail,
+        history: HistoryLength,
+        at_pause: AtPause,
+    ) -> Updates {
         let TaskSummary { id, generation, state, .. } = detail.summary;
-        let follower = (!state.is_terminal()).then(|| self.follower(slot, id, generation));
-        Updates::after_snapshot(task::whole(detail, history), generation, follower)
+        let is_over = state.is_terminal() || state.is_paused() && at_pause == AtPause::Ends;
+        let follower = (!is_over).then(|| self.follower(slot, id, generation));
+        Updates::after_snapshot(task::whole(detail, history), generation, turns(detail), follower)
     }
 }
 
@@ -171,6 +263,21 @@ impl Call {
 enum Repeated {
     No,
     Yes,
+}
+
+/// What becomes of a stream that begins while the task waits for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtPause {
+    Ends,
+    Waits,
+}
+
+fn turns(detail: &TaskDetail) -> Turns {
+    if detail.turns.is_empty() { Turns::None } else { Turns::Some }
+}
+
+fn is_pause(event: &Event) -> bool {
+    matches!(event, Event::Paused { .. })
 }
 
 /// Reads the name of a task; what is none cannot be one that is known.

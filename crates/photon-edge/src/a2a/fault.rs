@@ -189,6 +189,11 @@ impl Fault {
         fault.with_info("taskId", &id)
     }
 
+    /// Makes the fault of what cannot be done at the moment.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER)
+    }
+
     /// Makes the fault of whoever asks for push notifications.
     pub(super) fn no_push() -> Self {
         let message = "Photon sends no push notifications; subscribe to the task instead";
@@ -340,6 +345,7 @@ impl From<Refusal> for Fault {
             }
             Refusal::NoSuchTask(task) => Self::no_task(&task.to_string()),
             Refusal::Ended { task, .. } => task_info(fault(Kind::TaskNotCancelable), task),
+            Refusal::NotAsked { task, .. } => task_info(fault(Kind::Unsupported), task),
             Refusal::KeyReused { task } => task_info(fault(Kind::Conflict), task),
             Refusal::TooLarge { .. } => fault(Kind::TooLarge),
             // Only workers are told these, and workers do not speak A2A.

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Kind};
+use super::proto_names;
 use crate::body::Held;
 use crate::names::Invalid;
 use crate::{Front, body, names};
@@ -114,8 +115,10 @@ impl Incoming {
             let help = "send the body as `application/json` or `application/a2a+json`";
             return Err(Fault::new(Kind::ContentType, help));
         }
-        serde_json::from_slice(&body)
-            .map_err(|err| Fault::new(Kind::Parse, format!("the body is not JSON: {err}")))
+        let mut value = serde_json::from_slice(&body)
+            .map_err(|err| Fault::new(Kind::Parse, format!("the body is not JSON: {err}")))?;
+        proto_names::unify(&mut value);
+        Ok(value)
     }
 
     /// Refuses what is not understood: passed over, it would be answered as if it had been done.

@@ -94,9 +94,8 @@ impl Call {
             Some(::a2a::TaskState::Failed) => Some(TaskState::Failed),
             Some(::a2a::TaskState::Canceled) => Some(TaskState::Canceled),
             Some(::a2a::TaskState::Rejected) => Some(TaskState::Rejected),
-            Some(::a2a::TaskState::InputRequired | ::a2a::TaskState::AuthRequired) => {
-                return Ok(None);
-            }
+            Some(::a2a::TaskState::InputRequired) => Some(TaskState::InputRequired),
+            Some(::a2a::TaskState::AuthRequired) => Some(TaskState::AuthRequired),
         };
         let context = request.context_id.as_deref().filter(|context| !context.is_empty());
         let context = context.map(|it| names::label("contextId", it)).transpose()?;

@@ -18,14 +18,28 @@ use crate::names;
 /// What a client sends, understood.
 #[derive(Debug)]
 pub(super) struct Sending {
-    /// What the region is asked to do.
-    pub(super) spec: Spec,
-    /// The task that the message means to continue.
-    pub(super) continues: Option<String>,
+    /// What the message is for.
+    pub(super) what: What,
     /// When the client wants its answer.
     pub(super) answer: Answer,
     /// How much of the history it wants with it.
     pub(super) history: HistoryLength,
+}
+
+/// What a message is for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A new task.
+    Task(Box<Spec>),
+    /// An answer to what the agent asked in a task.
+    Answer {
+        /// The task, as the client names it.
+        task: String,
+        /// The conversation, if the client says.
+        context: Option<String>,
+        /// The answer.
+        message: Box<Message>,
+    },
 }
 
 /// When a client wants its answer.
@@ -60,19 +74,34 @@ impl Sending {
             Some(true) => Answer::AtOnce,
             Some(false) | None => Answer::AtTheEnd,
         };
-        let target = target(call, &request)?;
-        let placement = placement(&request)?;
-        let idempotency = call.idempotency_key.clone().map(|key| {
-            let digest = digest(&target, placement, written);
-            Idempotency { key, digest }
-        });
-        let (message, context) = in_context(request.message)?;
-        let continues = message.task_id.clone();
-        let message = Json(serde_json::to_vec(&message).expect("a message is JSON").into());
-        let ack = photon_region::Ack::Region;
-        let spec = Spec { target, placement, message, context, idempotency, ack };
-        Ok(Self { spec, continues, answer, history })
+        let what = what(call, request, written)?;
+        Ok(Self { what, answer, history })
     }
+}
+
+fn what(call: &Call, request: SendMessageRequest, written: Value) -> Result<What, Fault> {
+    if let Some(task) = request.message.task_id.clone().filter(|id| !id.is_empty()) {
+        let mut message = request.message;
+        let context = message.context_id.take().filter(|id| !id.is_empty());
+        return Ok(What::Answer { task, context, message: Box::new(message) });
+    }
+    let target = target(call, &request)?;
+    let placement = placement(&request)?;
+    let idempotency = call.idempotency_key.clone().map(|key| {
+        let digest = digest(&target, placement, written);
+        Idempotency { key, digest }
+    });
+    let (message, context) = in_context(request.message)?;
+    let message = kept(&message);
+    let ack = photon_region::Ack::Region;
+    Ok(What::Task(Box::new(Spec { target, placement, message, context, idempotency, ack })))
+}
+
+/// Writes a message as the region keeps it: the same whenever it is sent again.
+pub(super) fn kept(message: &Message) -> Json {
+    let mut message = serde_json::to_value(message).expect("a message is JSON");
+    message.sort_all_objects();
+    Json(message.to_string().into())
 }
 
 fn check(message: &Message) -> Result<(), Fault> {
@@ -91,7 +120,7 @@ fn check(message: &Message) -> Result<(), Fault> {
 
 /// Fills in the conversation; what is empty in Protocol Buffers counts as absent.
 fn in_context(mut message: Message) -> Result<(Message, Arc<str>), Fault> {
-    message.task_id = message.task_id.filter(|id| !id.is_empty());
+    message.task_id = None;
     let context = message.context_id.take().filter(|id| !id.is_empty());
     let context = context.unwrap_or_else(new_uuid);
     let context = names::label("message.contextId", &context)?;

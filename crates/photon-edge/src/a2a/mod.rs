@@ -11,6 +11,7 @@ mod fault;
 mod incoming;
 mod list;
 mod message;
+mod proto_names;
 mod rest;
 mod rpc;
 mod sse;

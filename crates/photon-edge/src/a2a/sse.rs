@@ -44,7 +44,10 @@ pub(super) fn response(updates: Updates, binding: Binding) -> Response {
 }
 
 fn written(binding: &Binding, update: &Update) -> Result<Event, Infallible> {
-    let event = Event::default().id(update.generation.to_string());
+    let event = match update.generation {
+        Some(generation) => Event::default().id(generation.to_string()),
+        None => Event::default(),
+    };
     Ok(match binding {
         Binding::Rpc(id) => data(event, Success::new(id, &update.response)),
         Binding::Rest => data(event, &update.response),

@@ -31,6 +31,10 @@ impl HistoryLength {
 pub(super) fn whole(detail: &TaskDetail, history: HistoryLength) -> Task {
     let mut task = outline(&detail.summary, history);
     let context = &detail.summary.spec.context;
+    let all = std::iter::once(&detail.summary.spec.message).chain(&detail.turns);
+    let all: Vec<Message> = all.map(|it| said(it, &task.id, context)).collect();
+    let skipped = all.len().saturating_sub(history.0);
+    task.history = (1 <= history.0).then(|| all.into_iter().skip(skipped).collect());
     task.status.message = detail.message.as_ref().map(|it| said(it, &task.id, context));
     task.artifacts = Some(detail.artifacts.iter().map(artifact).collect());
     task
@@ -75,6 +79,8 @@ pub(super) fn state(state: photon_region::TaskState) -> TaskState {
     match state {
         photon_region::TaskState::Submitted => TaskState::Submitted,
         photon_region::TaskState::Working => TaskState::Working,
+        photon_region::TaskState::InputRequired => TaskState::InputRequired,
+        photon_region::TaskState::AuthRequired => TaskState::AuthRequired,
         photon_region::TaskState::Completed => TaskState::Completed,
         photon_region::TaskState::Failed => TaskState::Failed,
         photon_region::TaskState::Canceled => TaskState::Canceled,

@@ -2,6 +2,7 @@
 //! script: it takes its next step whenever everybody else waits.
 
 mod cards;
+mod pauses;
 mod stories;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +15,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use photon_node::Handle;
 use photon_region::{
     AgentSpec, AtHome, Chunk, Claim, Command, Config, Input, Json, Limits, Note, Outcome, Output,
-    Place, Refusal, Region, Reply, Ticket, Topology,
+    Pause, Place, Refusal, Region, Reply, Ticket, Topology,
 };
 use photon_state::{Now, PlacementId, RegionId};
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ enum Step {
     Begin(&'static str),
     /// It continues the artifact.
     Go(&'static str),
+    /// It asks something of the client.
+    Ask(&'static str),
     /// It ends the task.
     End(Outcome),
     /// It ends the task with a message, whose metadata say so much of `photon/direct`.
@@ -173,6 +176,14 @@ impl World {
             Step::Go(text) => self.chunk(text, true),
             Step::End(outcome) => {
                 self.finish(outcome, None);
+            }
+            Step::Ask(text) => {
+                let message = json!({
+                    "messageId": "q", "role": "ROLE_AGENT", "parts": [{ "text": text }],
+                });
+                let message = Some(Json(message.to_string().into()));
+                let (claim, why) = (self.claim.take().unwrap(), Pause::Input);
+                self.ask(Command::AtHome(AtHome::Pause { claim, why, message })).unwrap();
             }
             Step::Reply(text, direct) => {
                 let message = json!({

@@ -13,16 +13,23 @@ use photon_state::Hlc;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
-use super::task::{ended, event_metadata, parts, said, status};
-use crate::follow::Follower;
+use super::task::{ended, event_metadata, parts, said, state, status};
+use crate::follow::{Follower, Heard};
 
-/// One update, with the generation that it brings the task to.
+/// One update.
 #[derive(Clone, Debug)]
 pub(super) struct Update {
-    /// The generation.
-    pub(super) generation: u64,
+    /// The generation that the client has reached once it has this.
+    pub(super) generation: Option<u64>,
     /// What happened.
     pub(super) response: StreamResponse,
+}
+
+/// Whether a worker has asked something of the client before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turns {
+    None,
+    Some,
 }
 
 /// The updates of one task.
@@ -32,6 +39,8 @@ pub(super) struct Updates {
     follower: Option<Follower>,
     telling: Telling,
     retries: u32,
+    /// The generation that the client has brought about: what was asked before it is over.
+    answered: u64,
 }
 
 impl Updates {
@@ -41,22 +50,37 @@ impl Updates {
     const PAUSE_MAX: Duration = Duration::from_secs(5);
 
     /// Begins with a snapshot of the task at `generation`; what follows comes from the follower.
-    pub(super) fn after_snapshot(task: Task, generation: u64, follower: Option<Follower>) -> Self {
+    pub(super) fn after_snapshot(
+        task: Task,
+        generation: u64,
+        turns: Turns,
+        follower: Option<Follower>,
+    ) -> Self {
         let begun = task.artifacts.iter().flatten().map(|it| it.artifact_id.clone()).collect();
-        let telling = Telling {
-            task: task.id.clone(),
-            context: task.context_id.clone(),
-            begun: Begun::Known(begun),
-        };
-        let snapshot = Update { generation, response: StreamResponse::Task(task) };
-        Self { ready: VecDeque::from([snapshot]), follower, telling, retries: 0 }
+        let (id, context) = (task.id.clone(), task.context_id.clone());
+        let begun = if turns == Turns::Some { Begun::Unread } else { Begun::Known(begun) };
+        let telling = Telling { task: id, context, begun, turns };
+        let snapshot =
+            Update { generation: Some(generation), response: StreamResponse::Task(task) };
+        Self { ready: VecDeque::from([snapshot]), follower, telling, retries: 0, answered: 0 }
     }
 
     /// Goes on where a client lost its stream.
-    pub(super) fn resumed(task: TaskId, context: &Arc<str>, follower: Follower) -> Self {
+    pub(super) fn resumed(
+        task: TaskId,
+        context: &Arc<str>,
+        turns: Turns,
+        follower: Follower,
+    ) -> Self {
         let (task, context) = (task.to_string(), context.to_string());
-        let telling = Telling { task, context, begun: Begun::Unknown };
-        Self { ready: VecDeque::new(), follower: Some(follower), telling, retries: 0 }
+        let begun = if turns == Turns::Some { Begun::Unread } else { Begun::Unknown };
+        let telling = Telling { task, context, begun, turns };
+        Self { ready: VecDeque::new(), follower: Some(follower), telling, retries: 0, answered: 0 }
+    }
+
+    /// Passes over pauses before a generation.
+    pub(super) fn answered(self, generation: u64) -> Self {
+        Self { answered: generation, ..self }
     }
 
     /// Returns the next update; `None` after the last one, and when the front door closes.
@@ -66,16 +90,50 @@ impl Updates {
                 return Ok(Some(update));
             }
             let Some(follower) = &mut self.follower else { return Ok(None) };
-            match follower.next().await {
-                Ok(Some(heard)) => {
-                    self.retries = 0;
-                    let telling = &mut self.telling;
-                    self.ready.extend(heard.events.into_iter().map(|it| telling.update(it)));
-                }
+            let heard = match follower.next_or_nothing().await {
+                Ok(Some(heard)) => heard,
                 Ok(None) => return Ok(None),
-                Err(failure) => self.pause(failure.into()).await?,
-            }
+                Err(failure) => {
+                    self.pause(failure.into()).await?;
+                    continue;
+                }
+            };
+            self.retries = 0;
+            let is_paused = self.ends_with(&heard);
+            self.tell(heard.events).await?;
+            self.follower.take_if(|_| is_paused);
         }
+    }
+
+    /// Whether the task has come to wait for the client: then the stream ends.
+    fn ends_with(&self, heard: &Heard) -> bool {
+        let is_new = match heard.events.last() {
+            Some(last) => {
+                matches!(last.event, Event::Paused { .. }) && self.answered < last.generation
+            }
+            // A home that was lost took the answer with it, and the task waits still.
+            None => 0 < self.answered,
+        };
+        heard.state.is_paused() && is_new
+    }
+
+    async fn tell(&mut self, events: Vec<Stamped>) -> Result<(), Fault> {
+        for stamped in events {
+            let follower = self.follower.as_ref().expect("it has told of the event");
+            if matches!(self.telling.begun, Begun::Unread) {
+                let artifacts = follower.artifacts_at(stamped.generation - 1).await?;
+                self.telling.begun = Begun::Known(names(artifacts.all()));
+            }
+            if matches!(stamped.event, Event::Requeued { .. }) && self.telling.turns == Turns::Some
+            {
+                let artifacts = follower.artifacts_at(stamped.generation).await?;
+                let settled = artifacts.settled().iter();
+                self.ready.extend(settled.map(|it| self.telling.restored(it, stamped.generation)));
+                self.telling.begun = Begun::Known(names(artifacts.settled()));
+            }
+            self.ready.push_back(self.telling.update(stamped));
+        }
+        Ok(())
     }
 
     /// Waits before another try, or gives up.
@@ -90,13 +148,20 @@ impl Updates {
     }
 }
 
-/// What the client has of the artifacts of the attempt that is under way.
-#[derive(Debug)]
+fn names(artifacts: &[photon_region::Artifact]) -> BTreeSet<String> {
+    artifacts.iter().map(|it| it.id.to_string()).collect()
+}
+
+/// Of which artifacts the client has the beginning, in the attempt that is under way or from
+/// before the last question.
+#[derive(Clone, Debug)]
 enum Begun {
-    /// These.
+    /// Of these.
     Known(BTreeSet<String>),
     /// It knows better than we do: it had the stream before.
     Unknown,
+    /// The events before the next one tell.
+    Unread,
 }
 
 /// Turns events into updates, one for one.
@@ -105,13 +170,36 @@ struct Telling {
     task: String,
     context: String,
     begun: Begun,
+    turns: Turns,
 }
 
 impl Telling {
     fn update(&mut self, stamped: Stamped) -> Update {
-        let generation = stamped.generation;
+        let generation = Some(stamped.generation);
         let response = self.response(stamped);
         Update { generation, response }
+    }
+
+    /// Tells anew what is left of an artifact once an attempt has come to nothing.
+    fn restored(&self, artifact: &photon_region::Artifact, generation: u64) -> Update {
+        let said = Artifact {
+            artifact_id: artifact.id.to_string(),
+            name: artifact.name.as_deref().map(str::to_owned),
+            description: None,
+            parts: artifact.parts.iter().flat_map(parts).collect(),
+            metadata: None,
+            extensions: None,
+        };
+        let response = StreamResponse::ArtifactUpdate(TaskArtifactUpdateEvent {
+            task_id: self.task.clone(),
+            context_id: self.context.clone(),
+            artifact: said,
+            append: Some(false),
+            last_chunk: Some(artifact.is_whole),
+            metadata: Some(event_metadata(generation, None, &[])),
+        });
+        // A client that breaks off here gets it again, with the event that it comes before.
+        Update { generation: None, response }
     }
 
     fn response(&mut self, stamped: Stamped) -> StreamResponse {
@@ -120,8 +208,11 @@ impl Telling {
         match event {
             Event::Submitted(_) => self.status(&stage(TaskState::Submitted, None, None), &[]),
             Event::Claimed { token, agent, region } => {
-                // Each attempt begins its artifacts anew.
-                self.begun = Begun::Known(BTreeSet::new());
+                // Each attempt begins its artifacts anew. Where the client was asked something, one
+                // goes on with those from before, which were told anew if another came to nothing.
+                if self.turns == Turns::None {
+                    self.begun = Begun::Known(BTreeSet::new());
+                }
                 let more = [("agent", json!(&*agent)), ("region", json!(region.as_str()))];
                 self.status(&stage(TaskState::Working, None, Some(token)), &more)
             }
@@ -139,6 +230,11 @@ impl Telling {
                 let more = [("requeued", json!(why))];
                 self.status(&stage(TaskState::Submitted, None, Some(token)), &more)
             }
+            Event::Paused { token, why, message } => {
+                self.turns = Turns::Some;
+                self.status(&stage(state(why.state()), message, Some(token)), &[])
+            }
+            Event::Answered { .. } => self.status(&stage(TaskState::Submitted, None, None), &[]),
             Event::Ended { token, outcome, message } => {
                 self.status(&stage(ended(outcome), message, token), &[])
             }
@@ -158,7 +254,7 @@ impl Telling {
     fn artifact(&mut self, generation: u64, token: Token, chunk: &Chunk) -> StreamResponse {
         let goes_on = match &mut self.begun {
             Begun::Known(begun) => !begun.insert(chunk.artifact.to_string()),
-            Begun::Unknown => true,
+            Begun::Unknown | Begun::Unread => true,
         };
         StreamResponse::ArtifactUpdate(TaskArtifactUpdateEvent {
             task_id: self.task.clone(),

@@ -195,6 +195,15 @@ fn encode(stamped: &Stamped) -> TaskEvent {
             }),
             ..blank(EventKind::Requeued, TaskState::Submitted)
         },
+        Event::Paused { token, why, message } => TaskEvent {
+            attempt: Some(token.attempt()),
+            message: message.as_ref().map(Raw::from_kept),
+            ..blank(EventKind::Paused, why.state().into())
+        },
+        Event::Answered { message, token: _, name: _ } => TaskEvent {
+            message: Some(Raw::from_kept(message)),
+            ..blank(EventKind::Answered, TaskState::Submitted)
+        },
         Event::Ended { token, outcome, message } => TaskEvent {
             attempt: token.map(photon_region::Token::attempt),
             message: message.as_ref().map(Raw::from_kept),

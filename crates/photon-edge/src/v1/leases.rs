@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use photon_region::{AtHome, Chunk, Claim, Command, Note, Outcome, Reply, Token};
+use photon_region::{AtHome, Chunk, Claim, Command, Note, Outcome, Pause, Reply, Token};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,7 +15,8 @@ use super::regions::NoParams;
 use super::tasks::{standing, target};
 use super::types::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, LIMIT_MAX, Lease, LeasePost, Leases,
-    Message, NotePost, NotesPost, Part, Raw, Role, Standing, StatusNote, WAIT_MS_MAX,
+    Message, NotePost, NotesPost, Part, PauseFor, PausePost, Raw, Role, Standing, StatusNote,
+    WAIT_MS_MAX,
 };
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
@@ -34,6 +35,7 @@ pub(super) fn router() -> OpenApiRouter<Front> {
         .routes(routes!(heartbeat))
         .routes(routes!(notes))
         .routes(routes!(complete))
+        .routes(routes!(pause))
         .routes(routes!(fail))
 }
 
@@ -82,6 +84,7 @@ fn encode(lease: &photon_region::Lease) -> Lease {
         skill,
         agent,
         message: Raw::from_kept(&lease.spec.message),
+        turns: lease.turns.iter().map(Raw::from_kept).collect(),
         context_id: lease.spec.context.to_string(),
         placement: lease.spec.placement.to_string(),
         ttl_ms: u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX),
@@ -197,6 +200,37 @@ async fn complete(
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
     at_home(&front, AtHome::Finish { claim, outcome: Outcome::Completed, message }).await
+}
+
+/// Ask something of the client: the task waits for an answer, and this attempt is over.
+///
+/// What was told stays. Whoever goes on gets a lease of its own, the same agent if it has room,
+/// with the question and the answer in its `turns`.
+#[utoipa::path(
+    post, path = "/v1/leases/{task}/pause", tag = "leases", operation_id = "pause_lease",
+    params(("task" = String, Path, description = "The task",
+        pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
+    request_body = PausePost,
+    responses(
+        (status = 200, description = "The task waits, durably at its home", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn pause(
+    State(front): State<Front>,
+    Segment(task): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<PausePost>,
+) -> Result<Json<Standing>, Declined> {
+    let claim = claim(&task, &post.token)?;
+    let why = match post.what_for {
+        PauseFor::Input => Pause::Input,
+        PauseFor::Auth => Pause::Auth,
+    };
+    let given = Given { text: post.text, message: post.message, parts: None };
+    let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
+    let message = message.map(|it| keep(&it));
+    at_home(&front, AtHome::Pause { claim, why, message }).await
 }
 
 /// Finish a task: given up, or refused.

@@ -22,11 +22,12 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::{Given, keep};
 use super::regions::NoParams;
 use super::types::{
-    Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskAck, TaskPost, TaskState,
-    Tasks, Worker,
+    AnswerPost, Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskAck, TaskPost,
+    TaskState, Tasks, Worker,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
+use crate::ids::answer_name;
 use crate::ids::new_uuid;
 use crate::names::{self, Invalid};
 use crate::page::{self, Page};
@@ -39,6 +40,7 @@ pub(super) fn router() -> OpenApiRouter<Front> {
         .routes(routes!(list, submit))
         .routes(routes!(show))
         .routes(routes!(cancel))
+        .routes(routes!(answer))
 }
 
 /// Submit a task to this region, which becomes its home.
@@ -224,6 +226,49 @@ async fn cancel(
     Ok(standing(&reply))
 }
 
+/// Answer what a worker asked: the task is `input_required` or `auth_required`.
+///
+/// To send the same message again changes nothing: give it a `messageId`, or an `Idempotency-Key`.
+/// The same key with another message is refused.
+#[utoipa::path(
+    post, path = "/v1/tasks/{id}/messages", tag = "tasks", operation_id = "answer_task",
+    params(
+        ("id" = String, Path, description = "The task",
+            pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false,
+            description = "Names the answer instead of its `messageId`"),
+    ),
+    request_body = AnswerPost,
+    responses(
+        (status = 200, description = "The task goes on, durably", body = Standing),
+        Always, Body, Absent, Conflict,
+    ),
+)]
+async fn answer(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Segment(id): Segment,
+    _: Params<NoParams>,
+    body::Json(post): body::Json<AnswerPost>,
+) -> Result<Json<Standing>, Declined> {
+    let task = parse_id(&id)?;
+    let key = idempotency_key(&headers).map_err(|err| err.problem(Stood::Outside))?;
+    let is_named = post.message.is_some();
+    let given = Given { text: post.text, parts: post.parts, message: post.message };
+    let message = given.check(Role::User).and_then(|message| {
+        let help = "say what the answer is: give `text`, `parts` or `message`";
+        message.ok_or_else(|| Invalid::new("text", help))
+    });
+    let mut message = message.map_err(|err| err.problem(Stood::Inside))?;
+    if let Some(key) = key.as_deref().filter(|_| !is_named) {
+        key.clone_into(&mut message.message_id); // The same each time.
+    }
+    let (message, asked) = (keep(&message), post.generation);
+    let name = answer_name(key.as_deref(), &message);
+    let answer = AtHome::Answer { task, name, message, asked };
+    Ok(standing(&front.submit(Command::AtHome(answer)).await?))
+}
+
 /// Parses the name of a task in a path.
 pub(super) fn parse_id(text: &str) -> Result<TaskId, Declined> {
     names::task_id("id", text).map_err(|err| err.problem(Stood::Outside))
@@ -264,6 +309,7 @@ fn encode(task: TaskSummary) -> Task {
         created_at: rfc3339(task.created),
         changed_at: rfc3339(task.changed),
         message: Raw::from_kept(&task.spec.message),
+        turns: None,
         last_message: None,
         artifacts: None,
         staleness_ms: None,
@@ -282,7 +328,9 @@ fn encode_detail(detail: TaskDetail) -> Task {
         parts: join(&it.parts),
         is_whole: it.is_whole,
     });
+    let turns: Vec<_> = detail.turns.iter().map(Raw::from_kept).collect();
     Task {
+        turns: Some(turns).filter(|it| !it.is_empty()),
         last_message: detail.message.as_ref().map(Raw::from_kept),
         artifacts: Some(artifacts.collect()),
         staleness_ms: detail.staleness.map(millis),

@@ -31,7 +31,7 @@ pub use dataset::{
 };
 pub use lease::{
     ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,
-    NotesPost, Standing, StatusNote,
+    NotesPost, PauseFor, PausePost, Standing, StatusNote,
 };
 pub use message::{Message, Part, Role};
 pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
@@ -49,8 +49,8 @@ pub use replication::{
     DatasetConflicts, Replication, ReplicationLag, ReplicationPeer, Warning, WarningCode,
 };
 pub use task::{
-    Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskAck, TaskEvent,
-    TaskEvents, TaskPost, TaskState, Tasks, Worker,
+    AnswerPost, Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskAck,
+    TaskEvent, TaskEvents, TaskPost, TaskState, Tasks, Worker,
 };
 
 pub use topology::{Topology, TopologyFlow, TopologyLink, TopologySend};

@@ -87,9 +87,11 @@ fn weight(message: &Message) -> usize {
                 notes.iter().map(|it| 64 + it.weight()).sum()
             }
             photon_region::AtHome::Finish { message, .. }
+            | photon_region::AtHome::Pause { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {
                 message.as_ref().map_or(0, |it| it.0.len())
             }
+            photon_region::AtHome::Answer { message, .. } => message.0.len(),
             photon_region::AtHome::Submit { spec, .. } => spec.message.0.len(),
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,
         },

@@ -72,12 +72,14 @@ impl Region {
     fn load(&self) -> Load {
         let limits = &self.config.limits;
         let share = |used: usize, max: usize| used.saturating_mul(1_000) / max.max(1);
-        let tasks = share(self.home.open(), limits.open_tasks_max);
-        let used = tasks.max(share(self.in_flight(), limits.in_flight_max)).min(1_000);
+        let commands = share(self.in_flight(), limits.in_flight_max);
+        // Tasks that wait for their clients are no work, but take the place of others.
+        let taken = share(self.home.open(), limits.open_tasks_max).max(commands);
+        let used = share(self.home.busy(), limits.open_tasks_max).max(commands).min(1_000);
         let own = self.charter.member(self.config.region);
         let condition = Condition {
             is_disk_slow: self.disk == Disk::Full || self.syncing.is_slow(self.now.mono),
-            is_overloaded: 900 <= used,
+            is_overloaded: 900 <= taken,
             is_clock_off: self.agree.clocks.off_ms.is_some(),
             is_draining: own.is_some_and(|it| it.is_draining),
         };

@@ -12,7 +12,7 @@ use crate::task::{Artifact, TaskState};
 use std::time::Duration;
 
 pub(super) fn write_detail(writer: &mut Writer, detail: &TaskDetail) {
-    let TaskDetail { summary, artifacts, message, staleness } = detail;
+    let TaskDetail { summary, artifacts, message, turns, staleness } = detail;
     writer.fixed(&summary.id.to_bytes());
     write_of(writer, &STATES, &summary.state);
     writer.uint(summary.generation);
@@ -34,6 +34,8 @@ pub(super) fn write_detail(writer: &mut Writer, detail: &TaskDetail) {
         parts.iter().for_each(|it| write_json(writer, it));
     }
     writer.option(message.as_ref(), write_json);
+    writer.uint(turns.len() as u64);
+    turns.iter().for_each(|it| write_json(writer, it));
     writer.option(*staleness, write_duration);
 }
 
@@ -54,6 +56,7 @@ pub(super) fn read_detail(reader: &mut Reader<'_>) -> Result<TaskDetail, DecodeE
         summary,
         artifacts: artifacts.collect::<Result<_, DecodeError>>()?,
         message: reader.option(read_json)?,
+        turns: (0..reader.count()?).map(|_| read_json(reader)).collect::<Result<_, _>>()?,
         staleness: reader.option(read_duration)?,
     })
 }
@@ -142,6 +145,7 @@ mod tests {
             summary,
             artifacts: vec![artifact],
             message: Some(json("{}")),
+            turns: vec![json("[2]")],
             staleness: Some(Duration::from_millis(42)),
         }
     }

@@ -12,7 +12,7 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 use super::data::{read_command, read_reply, write_command, write_reply};
 use super::govern::{read_govern, read_planet, write_govern, write_planet};
 use super::look::{read_detail, read_events, write_detail, write_events};
-use super::record::{read_note, read_spec, write_note, write_spec};
+use super::record::{read_note, read_pause, read_spec, write_note, write_pause, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
 use super::{
@@ -293,6 +293,19 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             writer.tag(4);
             write_claim(writer, *claim);
         }
+        AtHome::Pause { claim, why, message } => {
+            writer.tag(7);
+            write_claim(writer, *claim);
+            write_pause(writer, *why);
+            writer.option(message.as_ref(), write_json);
+        }
+        AtHome::Answer { task, name, message, asked } => {
+            writer.tag(8);
+            writer.fixed(&task.to_bytes());
+            writer.text(name);
+            write_json(writer, message);
+            writer.option(*asked, Writer::uint);
+        }
         AtHome::Submit { task, spec } => {
             writer.tag(6);
             writer.fixed(&task.to_bytes());
@@ -321,6 +334,17 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
         },
         4 => AtHome::Decline(read_claim(reader)?),
         5 => AtHome::Cancel { task: read_task(reader)?, message: reader.option(read_json)? },
+        7 => AtHome::Pause {
+            claim: read_claim(reader)?,
+            why: read_pause(reader)?,
+            message: reader.option(read_json)?,
+        },
+        8 => AtHome::Answer {
+            task: read_task(reader)?,
+            name: reader.text()?.into(),
+            message: read_json(reader)?,
+            asked: reader.option(Reader::uint)?,
+        },
         6 => AtHome::Submit { task: read_task(reader)?, spec: Box::new(read_spec(reader)?) },
         _ => return Err(reader.malformed("question")),
     })

@@ -42,13 +42,15 @@ fn read_json(reader: &mut Reader<'_>) -> Result<Json, DecodeError> {
     reader.owned().map(Json)
 }
 
-const STATES: [TaskState; 6] = [
+const STATES: [TaskState; 8] = [
     TaskState::Submitted,
     TaskState::Working,
     TaskState::Completed,
     TaskState::Failed,
     TaskState::Canceled,
     TaskState::Rejected,
+    TaskState::InputRequired,
+    TaskState::AuthRequired,
 ];
 
 const OUTCOMES: [Outcome; 4] =

@@ -10,7 +10,9 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::{OUTCOMES, read_json, read_of, write_json, write_of};
 use crate::contract::AgentSpec;
-use crate::task::{Ack, Chunk, Event, Idempotency, Note, Requeue, Spec, Target, Token};
+use crate::task::{Ack, Chunk, Event, Idempotency, Note, Pause, Requeue, Spec, Target, Token};
+
+const PAUSES: [Pause; 2] = [Pause::Input, Pause::Auth];
 
 const REQUEUES: [Requeue; 2] = [Requeue::Lapsed, Requeue::Declined];
 
@@ -73,8 +75,28 @@ pub(crate) fn encode_event(event: &Event) -> Bytes {
             write_of(&mut writer, &OUTCOMES, outcome);
             writer.option(message.as_ref(), write_json);
         }
+        Event::Paused { token, why, message } => {
+            writer.tag(6);
+            writer.uint(token.0);
+            write_pause(&mut writer, *why);
+            writer.option(message.as_ref(), write_json);
+        }
+        Event::Answered { token, name, message } => {
+            writer.tag(7);
+            writer.uint(token.0);
+            writer.text(name);
+            write_json(&mut writer, message);
+        }
     }
     writer.into_bytes()
+}
+
+pub(super) fn write_pause(writer: &mut Writer, why: Pause) {
+    write_of(writer, &PAUSES, &why);
+}
+
+pub(super) fn read_pause(reader: &mut Reader<'_>) -> Result<Pause, DecodeError> {
+    read_of(reader, &PAUSES, "what is waited for")
 }
 
 /// Returns how many bytes an event takes, or a few more: tasks stay in memory for long.
@@ -94,7 +116,10 @@ fn room_for(event: &Event) -> usize {
             chunk.parts.0.len() + chunk.artifact.len() + name
         }
         Event::Requeued { .. } => 0,
-        Event::Ended { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
+        Event::Ended { message, .. } | Event::Paused { message, .. } => {
+            message.as_ref().map_or(0, |it| it.0.len())
+        }
+        Event::Answered { name, message, .. } => name.len() + message.0.len(),
     };
     REST + texts
 }
@@ -122,6 +147,16 @@ pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
             token: reader.option(|reader| reader.uint().map(Token))?,
             outcome: read_of(&mut reader, &OUTCOMES, "outcome")?,
             message: reader.option(read_json)?,
+        },
+        6 => Event::Paused {
+            token: Token(reader.uint()?),
+            why: read_pause(&mut reader)?,
+            message: reader.option(read_json)?,
+        },
+        7 => Event::Answered {
+            token: Token(reader.uint()?),
+            name: reader.text()?.into(),
+            message: read_json(&mut reader)?,
         },
         _ => return Err(reader.malformed("event")),
     };
@@ -238,6 +273,8 @@ mod tests {
             Event::Noted { token, number: 2, note: Note::Artifact(chunk) },
             Event::Requeued { token, why: Requeue::Declined },
             Event::Ended { token: Some(token), outcome: Outcome::Failed, message: None },
+            Event::Paused { token, why: Pause::Auth, message: Some(json("{}")) },
+            Event::Answered { token, name: "a".into(), message: json("{}") },
         ];
         for event in events {
             let bytes = encode_event(&event);

@@ -11,7 +11,7 @@ use super::{STATES, read_duration, read_of, read_task, write_duration, write_of}
 use crate::contract::TokenPair;
 use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
-use crate::task::{TaskState, Token};
+use crate::task::{TaskId, TaskState, Token};
 
 const QUEUES: [Queue; 8] = [
     Queue::InFlight,
@@ -83,11 +83,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.uint(tokens.shown.0);
             writer.option(tokens.current, |writer, token| writer.uint(token.0));
         }
-        Refusal::Ended { task, state } => {
-            writer.tag(5);
-            writer.fixed(&task.to_bytes());
-            write_of(writer, &STATES, state);
-        }
+        Refusal::Ended { task, state } => write_standing(writer, 5, *task, *state),
         Refusal::NoteGap { first, expected } => {
             writer.tag(6);
             writer.uint(*first);
@@ -103,6 +99,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.tag(8);
             writer.text(region.as_str());
         }
+        Refusal::NotAsked { task, state } => write_standing(writer, 32, *task, *state),
         Refusal::Data(refusal) => write_data_refusal(writer, refusal),
         Refusal::OutsidePlacement { region, placement, members } => {
             writer.tag(19);
@@ -131,6 +128,12 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
     }
 }
 
+fn write_standing(writer: &mut Writer, tag: u8, task: TaskId, state: TaskState) {
+    writer.tag(tag);
+    writer.fixed(&task.to_bytes());
+    write_of(writer, &STATES, &state);
+}
+
 pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeError> {
     Ok(match reader.tag()? {
         1 => Refusal::Overloaded {
@@ -151,6 +154,10 @@ pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeErr
             let task = read_task(reader)?;
             let state: TaskState = read_of(reader, &STATES, "state")?;
             Refusal::Ended { task, state }
+        }
+        32 => {
+            let task = read_task(reader)?;
+            Refusal::NotAsked { task, state: read_of(reader, &STATES, "state")? }
         }
         6 => Refusal::NoteGap { first: reader.uint()?, expected: reader.uint()? },
         7 => Refusal::TooLarge {

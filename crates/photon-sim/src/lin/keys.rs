@@ -12,7 +12,7 @@ use super::Model;
 pub(crate) struct Key;
 
 /// Submits under the key, with a digest of what is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Submit(pub(crate) [u8; 16]);
 
 /// What is answered under a key.

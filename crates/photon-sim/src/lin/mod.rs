@@ -30,7 +30,7 @@ pub(crate) trait Model {
     /// Where it stands.
     type State: Clone + Eq + Hash;
     /// What it is asked.
-    type Ask: Clone + fmt::Debug + fmt::Display;
+    type Ask: Clone + PartialEq + fmt::Debug + fmt::Display;
     /// What it answers.
     type Answer: Clone + fmt::Debug + fmt::Display;
 

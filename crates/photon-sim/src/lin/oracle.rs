@@ -9,7 +9,7 @@ use super::{Call, Model, Moment};
 /// A number that can be read, written and swapped.
 pub(super) struct Cell;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum CellAsk {
     Read,
     Write(u8),

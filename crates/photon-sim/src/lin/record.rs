@@ -23,7 +23,7 @@ pub(crate) struct Version {
 }
 
 /// What must be there for a write to be done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expected {
     /// Whatever it is.
     Anything,
@@ -36,7 +36,7 @@ pub(crate) enum Expected {
 }
 
 /// What the home of a record is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RecordAsk {
     Read,
     Put {

@@ -84,6 +84,7 @@ pub(crate) const STEPS_MAX: usize = 200_000;
 pub(crate) fn search<M: Model>(model: &M, calls: &[Call<M>], steps_max: usize) -> Searched {
     let mut line = Line::new(calls);
     let mut open = calls.iter().filter(|it| it.answer.is_some()).count();
+    let twins = twins(calls);
     let mut placed = vec![0_u64; calls.len().div_ceil(64)];
     // Where the search has been before: what was placed, and where that left the thing.
     let mut known: FxHashSet<(Box<[u64]>, M::State)> = FxHashSet::default();
@@ -98,6 +99,10 @@ pub(crate) fn search<M: Model>(model: &M, calls: &[Call<M>], steps_max: usize) -
         }
         let (number, end) = line.entries[place];
         if place != 0 && end == End::Invocation {
+            if twins[number].is_some_and(|it| placed[it / 64] & (1 << (it % 64)) == 0) {
+                place = line.next[place];
+                continue;
+            }
             let (call, bit) = (&calls[number], 1_u64 << (number % 64));
             let answer = call.answer.as_ref().map(|(answer, _)| answer);
             let after = model.step(&state, &call.ask, answer);
@@ -130,6 +135,21 @@ pub(crate) fn search<M: Model>(model: &M, calls: &[Call<M>], steps_max: usize) -
         place = line.next[line.ends[last].0];
     }
     Searched::Order
+}
+
+/// Returns, for each operation that was never answered, the one before it that is the same. Of such
+/// two either may have been done, so that it is enough to look at the earlier one first.
+fn twins<M: Model>(calls: &[Call<M>]) -> Vec<Option<usize>> {
+    let mut lost: Vec<usize> = Vec::new();
+    let twin = |(number, call): (usize, &Call<M>)| {
+        if call.answer.is_some() {
+            return None;
+        }
+        let twin = lost.iter().rev().copied().find(|it| calls[*it].ask == call.ask);
+        lost.push(number);
+        twin
+    };
+    calls.iter().enumerate().map(twin).collect()
 }
 
 #[cfg(test)]
@@ -188,6 +208,18 @@ mod tests {
         // It was done once, at the most.
         let again = [(READ, Some(1), 2, 3), (write(2), Some(1), 4, 5), (READ, Some(1), 6, 7)];
         check(&[&[lost][..], &again].concat(), Searched::NoOrder(3));
+    }
+
+    #[test]
+    fn what_was_asked_again_and_again_without_an_answer_is_looked_at_once() {
+        let lost: Vec<_> = (1..30).map(|it| (swap(0, 1), None, it, 0)).collect();
+        let script = [&lost[..], &[(READ, Some(7), 101, 102)]].concat();
+        assert_eq!(search(&Cell, &oracle::history(&script), 200), Searched::NoOrder(29));
+        // Each counts, for all that.
+        let twice = [(swap(0, 1), None, 1, 0), (swap(0, 1), None, 2, 0)];
+        let reads = [(READ, Some(1), 3, 4), (write(0), Some(1), 5, 6), (READ, Some(1), 7, 8)];
+        check(&[&twice[..], &reads].concat(), Searched::Order);
+        check(&[&twice[..1], &reads].concat(), Searched::NoOrder(3));
     }
 
     #[test]

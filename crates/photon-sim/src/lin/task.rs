@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use photon_region::{AtHome, TaskState, Token};
+use photon_region::{AtHome, Json, TaskState, Token};
 
 use super::Model;
 
@@ -22,14 +22,17 @@ pub(crate) struct Task {
 }
 
 /// What the home of a task is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TaskAsk {
     Heartbeat(Token),
     /// The worker tells notes: the first number and the last.
     Note(Token, u64, u64),
     Finish(Token, TaskState),
+    Pause(Token, TaskState),
     Decline(Token),
     Cancel,
+    /// The client answers what a worker asked under a generation.
+    Answer(u64),
 }
 
 /// What the home of a task answers.
@@ -41,6 +44,8 @@ pub(crate) enum TaskSaid {
     Ended(TaskState),
     /// Another token is in force, or none.
     Stale(Option<Token>),
+    /// Nobody has asked the client anything, and it has not ended.
+    NotAsked(TaskState),
     /// Notes are missing before those that were told: this is the one that is due.
     Gap(u64),
 }
@@ -58,6 +63,10 @@ pub(crate) struct Standing {
     is_held: bool,
     /// How many notes were told under it, if that is known.
     notes: Option<u64>,
+    /// Under which token it was paused, if nobody has answered since.
+    paused: Option<Token>,
+    /// The generation under which it was asked what was answered last.
+    answered: u64,
     end: End,
     /// How often it may yet be set back.
     setbacks: u32,
@@ -84,11 +93,20 @@ impl TaskAsk {
                 Self::Note(claim.token, *first, first + notes.len() as u64 - 1)
             }
             AtHome::Finish { claim, outcome, .. } => Self::Finish(claim.token, outcome.state()),
+            AtHome::Pause { claim, why, .. } => Self::Pause(claim.token, why.state()),
             AtHome::Decline(claim) => Self::Decline(claim.token),
             AtHome::Cancel { .. } => Self::Cancel,
+            AtHome::Answer { message, .. } => Self::Answer(asked_under(message)),
             AtHome::Submit { .. } => return None,
         })
     }
+}
+
+/// Reads out of the answer of a client what it answers.
+fn asked_under(message: &Json) -> u64 {
+    let text = String::from_utf8_lossy(&message.0);
+    let digits = text.trim_start_matches("{\"answer\":").trim_end_matches('}');
+    digits.parse().expect("clients of the simulator answer with a number")
 }
 
 impl Standing {
@@ -101,6 +119,8 @@ impl Standing {
             token: Token(0),
             is_held: false,
             notes: None,
+            paused: None,
+            answered: 0,
             end: End::Unknown,
             setbacks,
             is_set_back: true,
@@ -110,7 +130,8 @@ impl Standing {
     /// Lets a worker act under a token that is in force.
     fn under(self, token: Token) -> Option<Self> {
         let may_go_on = self.end == End::None || self.end == End::Unknown;
-        if token < self.token || !may_go_on {
+        // While it waits for the client, nobody is given it.
+        if token < self.token || !may_go_on || self.paused.is_some() {
             return None;
         }
         let end = End::None;
@@ -157,6 +178,38 @@ impl Standing {
         Self { end: End::As(state), ..self }
     }
 
+    /// Waits for the client; nothing happens by itself until then, but that it is given up.
+    fn paused(self, token: Token) -> Self {
+        Self { paused: Some(token), is_exact: true, ..self.without(token) }
+    }
+
+    /// The client was heard, and the task stands so.
+    fn answered(self, asked: u64, (state, generation): (TaskState, u64)) -> Option<Self> {
+        let is_over = state.is_terminal();
+        if self.paused.is_some() && self.answered < asked {
+            // What is shown may be later than the answer, which is said again until it is heard.
+            let on = Self { paused: None, answered: asked, is_exact: false, ..self };
+            let on = Self { generation: self.generation + 1, ..on };
+            return (on.generation <= generation).then_some(on);
+        }
+        // It was said before.
+        let is_known = asked <= self.answered || self.is_set_back;
+        match self.end {
+            End::As(it) => (is_known && it == state).then(|| self.at(generation, 0))?,
+            End::Unknown if is_over => self.ended(state).beyond(generation, 0),
+            End::None if is_over => {
+                let may_be = is_known && (state == TaskState::Failed || self.is_set_back);
+                self.ended(state).beyond(generation, 0).filter(|_| may_be)
+            }
+            End::None | End::Unknown => {
+                let fits = state.is_paused() == self.paused.is_some() || self.is_set_back;
+                // What the home did since counts once more of it shows.
+                let is_later = self.generation <= generation;
+                (is_known && fits && is_later).then(|| self.inexact())
+            }
+        }
+    }
+
     /// It was done, and the task stands so.
     fn done(self, ask: &TaskAsk, (state, generation): (TaskState, u64)) -> Option<Self> {
         match *ask {
@@ -179,11 +232,20 @@ impl Standing {
                     TaskState::Failed => ends.beyond(generation, 1),
                     TaskState::Submitted
                     | TaskState::Working
+                    | TaskState::InputRequired
+                    | TaskState::AuthRequired
                     | TaskState::Completed
                     | TaskState::Canceled
                     | TaskState::Rejected => ends.at(generation, 1),
                 }
             }
+            TaskAsk::Pause(token, paused) if state == paused => {
+                if self.paused == Some(token) {
+                    return self.at(generation, 0);
+                }
+                Some(self.under(token)?.at(generation, 1)?.paused(token))
+            }
+            TaskAsk::Answer(asked) => self.answered(asked, (state, generation)),
             TaskAsk::Decline(token) => {
                 let rests = self.under(token)?.without(token);
                 match state {
@@ -194,7 +256,11 @@ impl Standing {
                         before.map(Self::inexact)
                     }
                     TaskState::Failed => rests.ended(state).beyond(generation, 2),
-                    TaskState::Completed | TaskState::Canceled | TaskState::Rejected => None,
+                    TaskState::InputRequired
+                    | TaskState::AuthRequired
+                    | TaskState::Completed
+                    | TaskState::Canceled
+                    | TaskState::Rejected => None,
                 }
             }
             TaskAsk::Cancel if state == TaskState::Canceled => match self.end {
@@ -203,7 +269,7 @@ impl Standing {
                 End::None => self.ended(state).beyond(generation, 1),
                 End::Unknown => self.ended(state).beyond(generation, 0),
             },
-            TaskAsk::Finish(..) | TaskAsk::Cancel => None,
+            TaskAsk::Finish(..) | TaskAsk::Pause(..) | TaskAsk::Cancel => None,
         }
     }
 
@@ -263,6 +329,11 @@ impl Standing {
             TaskAsk::Note(token, first, last) => self.under(token)?.tell(first, last)?,
             TaskAsk::Finish(token, outcome) => (self.under(token)?.ended(outcome), 1),
             TaskAsk::Decline(token) => (self.under(token)?.without(token), 1),
+            TaskAsk::Pause(token, _) => (self.under(token)?.paused(token), 1),
+            TaskAsk::Answer(asked) if self.paused.is_some() && self.answered < asked => {
+                (Self { paused: None, answered: asked, is_exact: false, ..self }, 1)
+            }
+            TaskAsk::Answer(_) => return None,
             TaskAsk::Cancel if matches!(self.end, End::As(_)) => return None,
             TaskAsk::Cancel => (Self { is_exact: false, ..self.ended(TaskState::Canceled) }, 1),
         };
@@ -275,6 +346,12 @@ impl Standing {
             None => self.done_unheard(ask),
             Some(TaskSaid::Stands(state, generation)) => self.done(ask, (*state, *generation)),
             Some(TaskSaid::Ended(state)) => self.was_over(ask, *state),
+            Some(TaskSaid::NotAsked(state)) => {
+                let TaskAsk::Answer(asked) = *ask else { return None };
+                let fits = self.paused.is_none() && self.answered < asked && !state.is_terminal();
+                let goes_on = self.end == End::None || self.end == End::Unknown;
+                Some(self).filter(|_| fits && goes_on || self.is_set_back)
+            }
             Some(TaskSaid::Stale(current)) => self.was_stale(ask.token()?, *current),
             Some(TaskSaid::Gap(due)) => {
                 let TaskAsk::Note(token, first, _) = *ask else { return None };
@@ -290,8 +367,9 @@ impl TaskAsk {
             Self::Heartbeat(token)
             | Self::Note(token, ..)
             | Self::Finish(token, _)
+            | Self::Pause(token, _)
             | Self::Decline(token) => Some(*token),
-            Self::Cancel => None,
+            Self::Cancel | Self::Answer(_) => None,
         }
     }
 }
@@ -308,6 +386,8 @@ impl Model for Task {
             token: Token(0),
             is_held: false,
             notes: Some(0),
+            paused: None,
+            answered: 0,
             end: End::None,
             setbacks: self.setbacks,
             is_set_back: false,
@@ -328,9 +408,12 @@ impl Model for Task {
             TaskAsk::Note(token, first, last) => {
                 (first..=last).map(|it| TaskAsk::Note(token, it, it)).collect()
             }
-            TaskAsk::Heartbeat(_) | TaskAsk::Finish(..) | TaskAsk::Decline(_) | TaskAsk::Cancel => {
-                Vec::new()
-            }
+            TaskAsk::Heartbeat(_)
+            | TaskAsk::Finish(..)
+            | TaskAsk::Pause(..)
+            | TaskAsk::Decline(_)
+            | TaskAsk::Answer(_)
+            | TaskAsk::Cancel => Vec::new(),
         }
     }
 }
@@ -354,7 +437,11 @@ impl fmt::Display for TaskAsk {
             Self::Finish(token, state) => {
                 write!(f, "finish as {} under {}", state.as_str(), Short(token))
             }
+            Self::Pause(token, state) => {
+                write!(f, "pause as {} under {}", state.as_str(), Short(token))
+            }
             Self::Decline(token) => write!(f, "decline under {}", Short(token)),
+            Self::Answer(asked) => write!(f, "answer what was asked under generation {asked}"),
             Self::Cancel => f.write_str("cancel"),
         }
     }
@@ -369,105 +456,11 @@ impl fmt::Display for TaskSaid {
             Self::Ended(state) => write!(f, "it is {} already", state.as_str()),
             Self::Stale(Some(token)) => write!(f, "stale, {} is in force", Short(token)),
             Self::Stale(None) => f.write_str("stale, none is in force"),
+            Self::NotAsked(state) => write!(f, "nobody asked, it is {}", state.as_str()),
             Self::Gap(due) => write!(f, "note {due} is due"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{History, STEPS_MAX, Searched, search};
-    use super::TaskSaid::{Ended, Gap, Stale, Stands};
-    use super::TaskState::{Canceled, Completed, Failed, Rejected, Submitted, Working};
-    use super::*;
-
-    const A: Token = Token(1 << 32 | 1);
-    const B: Token = Token(1 << 32 | 2);
-
-    /// Looks for an order of operations that come one after the other.
-    fn check(setbacks: u32, script: &[(TaskAsk, Option<TaskSaid>)], expected: Searched) {
-        let mut history = History::<Task>::default();
-        for (at, (ask, answer)) in (0..).zip(script) {
-            let number = history.asked(at, *ask).unwrap();
-            if let Some(answer) = answer {
-                history.answered(at, number, *answer);
-            }
-        }
-        let model = Task { setbacks };
-        let found = search(&model, &history.calls(&model), STEPS_MAX);
-        assert_eq!(found, expected, "{script:?}");
-    }
-
-    fn beat(token: Token, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
-        (TaskAsk::Heartbeat(token), Some(said))
-    }
-
-    fn note(first: u64, last: u64, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
-        (TaskAsk::Note(A, first, last), Some(said))
-    }
-
-    fn finish(token: Token, said: TaskSaid) -> (TaskAsk, Option<TaskSaid>) {
-        (TaskAsk::Finish(token, Completed), Some(said))
-    }
-
-    #[test]
-    fn every_event_has_the_next_generation() {
-        let end = || finish(A, Stands(Completed, 5));
-        let told = || note(1, 2, Stands(Working, 4));
-        check(0, &[beat(A, Stands(Working, 2)), told(), end()], Searched::Order);
-        check(0, &[told(), note(2, 2, Stands(Working, 4)), end()], Searched::Order);
-        check(0, &[told(), note(2, 3, Stands(Working, 4))], Searched::NoOrder(1));
-        check(0, &[told(), beat(A, Stands(Working, 6))], Searched::NoOrder(1));
-        check(0, &[told(), note(5, 5, Gap(3)), end()], Searched::Order);
-        check(0, &[told(), note(5, 5, Gap(2))], Searched::NoOrder(1));
-        // What was told without an answer counts as soon as something shows it.
-        let unheard = (TaskAsk::Note(A, 3, 3), None);
-        check(0, &[told(), unheard, beat(A, Stands(Working, 4))], Searched::Order);
-        check(0, &[told(), unheard, beat(A, Stands(Working, 5))], Searched::Order);
-        check(0, &[told(), unheard, beat(A, Stands(Working, 6))], Searched::NoOrder(2));
-    }
-
-    #[test]
-    fn a_token_that_was_replaced_is_in_force_no_more() {
-        let (first, second) = (beat(A, Stands(Working, 2)), beat(B, Stands(Working, 4)));
-        check(0, &[first, second, beat(A, Stale(Some(B)))], Searched::Order);
-        check(0, &[first, second, beat(A, Stands(Working, 4))], Searched::NoOrder(2));
-        check(0, &[first, beat(A, Stale(None)), beat(A, Stands(Working, 3))], Searched::NoOrder(2));
-        let decline = (TaskAsk::Decline(A), Some(Stands(Submitted, 3)));
-        check(0, &[decline, beat(B, Stands(Working, 4))], Searched::Order);
-        check(0, &[decline, beat(A, Stands(Working, 3))], Searched::NoOrder(1));
-        check(0, &[first, second, beat(B, Stale(Some(A)))], Searched::NoOrder(2));
-    }
-
-    #[test]
-    fn a_task_gives_way_only_before_anybody_had_claimed_it() {
-        let rejected = (TaskAsk::Cancel, Some(Ended(Rejected)));
-        check(0, &[rejected, rejected], Searched::Order);
-        check(0, &[rejected, beat(A, Stands(Working, 2))], Searched::NoOrder(1));
-        check(0, &[beat(A, Stands(Working, 2)), rejected], Searched::NoOrder(1));
-    }
-
-    #[test]
-    fn a_task_ends_once() {
-        let cancel = (TaskAsk::Cancel, Some(Stands(Canceled, 3)));
-        let end = finish(A, Stands(Completed, 3));
-        check(0, &[end, end, (TaskAsk::Cancel, Some(Ended(Completed)))], Searched::Order);
-        check(0, &[end, cancel], Searched::NoOrder(1));
-        check(0, &[cancel, end], Searched::NoOrder(1));
-        check(0, &[cancel, finish(A, Ended(Completed))], Searched::NoOrder(1));
-        check(0, &[beat(A, Stands(Working, 2)), finish(A, Ended(Failed))], Searched::Order);
-        check(0, &[beat(A, Stands(Working, 2)), finish(A, Ended(Canceled))], Searched::NoOrder(1));
-        let unheard = (TaskAsk::Cancel, None);
-        check(0, &[unheard, end, beat(A, Ended(Completed))], Searched::Order);
-        check(0, &[unheard, beat(A, Ended(Canceled)), end], Searched::NoOrder(2));
-    }
-
-    #[test]
-    fn a_lost_home_sets_a_task_back_as_often_as_is_said() {
-        let end = finish(A, Stands(Completed, 3));
-        let again = beat(B, Stands(Working, 3));
-        check(0, &[end, again], Searched::NoOrder(1));
-        check(1, &[end, again, finish(B, Stands(Completed, 4))], Searched::Order);
-        check(1, &[end, again, beat(A, Stands(Working, 3))], Searched::NoOrder(2));
-    }
-}
+mod tests;

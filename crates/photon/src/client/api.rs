@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use photon_edge::v1::types::{
-    Agent, AgentPut, Agents, CancelPost, CompletePost, FailPost, HeartbeatPost, LeasePost, Leases,
-    NotesPost, Regions, Replication, Standing, Task, TaskPost, Tasks, Topology,
+    Agent, AgentPut, Agents, AnswerPost, CancelPost, CompletePost, FailPost, HeartbeatPost,
+    LeasePost, Leases, NotesPost, Regions, Replication, Standing, Task, TaskPost, Tasks, Topology,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -161,6 +161,17 @@ impl Client {
     pub async fn cancel(&self, id: &str, cancel: &CancelPost) -> Result<Standing, ClientError> {
         let request = self.request(Method::POST, &["v1", "tasks", id, "cancel"]).json(cancel);
         self.call(request, Duration::ZERO).await
+    }
+
+    /// Answers what the agent of a task asked.
+    pub async fn answer(
+        &self,
+        id: &str,
+        answer: &AnswerPost,
+        key: &str,
+    ) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "tasks", id, "messages"]).json(answer);
+        self.call(request.header("idempotency-key", key), Duration::ZERO).await
     }
 
     /// Follows a task from the event after generation `after`.

@@ -39,6 +39,10 @@ pub(super) async fn follow(
     let mut echo = Echo::default();
     while let Some(event) = tail.next().await? {
         match (print, output.format) {
+            (_, Format::Table) if event.kind == EventKind::Paused => {
+                echo.settle();
+                show_question(&event, task, output);
+            }
             (Print::AtTheEnd, _) => {}
             (Print::AsItComes, Format::Json) => output.json_line(&event)?,
             (Print::AsItComes, Format::Table) => tell(&event, &mut echo, output)?,
@@ -70,7 +74,11 @@ pub(super) fn show_result(task: &Task, output: Output) -> io::Result<()> {
 /// Returns the exit code that tells how a task stands.
 pub(super) fn exit(state: TaskState) -> Exit {
     match state {
-        TaskState::Submitted | TaskState::Working | TaskState::Completed => Exit::Ok,
+        TaskState::Submitted
+        | TaskState::Working
+        | TaskState::InputRequired
+        | TaskState::AuthRequired
+        | TaskState::Completed => Exit::Ok,
         TaskState::Failed | TaskState::Rejected => Exit::TaskFailed,
         TaskState::Canceled => Exit::TaskCanceled,
     }
@@ -166,10 +174,18 @@ impl Away {
     }
 }
 
+/// Tells people what the agent asks, and how to answer.
+fn show_question(event: &TaskEvent, task: &str, output: Output) {
+    let text = event.message.as_ref().map(said).unwrap_or_default();
+    output.remark_as(Tone::Odd, "asked", &printable(&text));
+    let help = format!("photon task answer {task} TEXT --generation {}", event.generation);
+    output.remark_as(Tone::Faint, "answer", &help);
+}
+
 /// Tells people of an event: results to standard output, the rest to standard error.
 fn tell(event: &TaskEvent, echo: &mut Echo, output: Output) -> io::Result<()> {
     match event.kind {
-        EventKind::Submitted | EventKind::Ended => {}
+        EventKind::Submitted | EventKind::Paused | EventKind::Answered | EventKind::Ended => {}
         EventKind::Claimed => {
             echo.begin_attempt();
             if let (Some(attempt @ 2..), Some(worker)) = (event.attempt, &event.worker) {
@@ -213,7 +229,10 @@ fn conclude(task: &Task, output: Output) {
         TaskState::Failed => output.remark_as(Tone::Bad, "failed", &(text + &why())),
         TaskState::Rejected => output.remark_as(Tone::Bad, "rejected", &(text + &why())),
         TaskState::Canceled => output.remark_as(Tone::Odd, "canceled", &(text + &why())),
-        TaskState::Submitted | TaskState::Working => {}
+        TaskState::Submitted
+        | TaskState::Working
+        | TaskState::InputRequired
+        | TaskState::AuthRequired => {}
     }
 }
 
@@ -239,6 +258,8 @@ struct Echo {
     printed: Vec<u8>,
     /// How much of `printed` the attempt under way has made, too.
     repeated: usize,
+    /// How much of `printed` was made before the last question: later attempts go on from there.
+    settled: usize,
 }
 
 /// What to print.
@@ -252,7 +273,13 @@ enum Step<'a> {
 
 impl Echo {
     fn begin_attempt(&mut self) {
-        self.repeated = 0;
+        self.repeated = self.settled;
+    }
+
+    /// Keeps what the attempt has made.
+    fn settle(&mut self) {
+        self.printed.truncate(self.repeated);
+        self.settled = self.repeated;
     }
 
     fn take(&mut self, bytes: &[u8]) -> Step<'_> {
@@ -299,5 +326,20 @@ mod tests {
         assert_eq!(echo.take(b"one "), Step::More(b""));
         assert_eq!(echo.take(b"zwei"), Step::Anew(b"one zwei"));
         assert_eq!(echo.take(b"!"), Step::More(b"!"));
+    }
+
+    #[test]
+    fn what_was_made_before_a_question_is_not_made_again() {
+        let mut echo = Echo::default();
+        assert_eq!(echo.take(b"one two"), Step::More(b"one two"));
+        echo.begin_attempt();
+        assert_eq!(echo.take(b"one "), Step::More(b""));
+        echo.settle();
+        for _ in 0..2 {
+            echo.begin_attempt();
+        }
+        assert_eq!(echo.take(b"three "), Step::More(b"three "));
+        echo.begin_attempt();
+        assert_eq!(echo.take(b"three four"), Step::More(b"four"));
     }
 }

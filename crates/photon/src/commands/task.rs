@@ -2,7 +2,7 @@
 //! Must not know how they are done.
 
 use anyhow::Result;
-use photon_edge::v1::types::{CancelPost, Task, TaskState};
+use photon_edge::v1::types::{AnswerPost, CancelPost, Task, TaskState};
 
 use super::follow::{Print, exit, follow, said, show_result, took_ms};
 use super::show;
@@ -30,6 +30,14 @@ pub(super) async fn run(command: cli::Task, client: &Client, output: Output) -> 
             })
         }
         cli::Task::Follow { id } => follow(client, &id, Print::AsItComes, output).await,
+        cli::Task::Answer { id, text, generation } => {
+            let answer = AnswerPost { text: Some(text), generation, ..AnswerPost::default() };
+            // The same answer to a later question is another one.
+            let key = format!("{:032x}", fastrand::u128(..));
+            let standing = client.answer(&id, &answer, &key).await?;
+            show(output, &standing, |it| output.line(&format!("{id} is {}", name(it.state))))?;
+            Ok(exit(standing.state))
+        }
         cli::Task::Cancel { id, reason } => {
             let standing = client.cancel(&id, &CancelPost { reason }).await?;
             show(output, &standing, |it| output.line(&format!("{id} is {}", name(it.state))))?;
@@ -109,7 +117,7 @@ fn name(state: TaskState) -> &'static str {
 fn state(state: TaskState) -> Cell {
     let tone = match state {
         TaskState::Submitted => Tone::Faint,
-        TaskState::Working => Tone::Odd,
+        TaskState::Working | TaskState::InputRequired | TaskState::AuthRequired => Tone::Odd,
         TaskState::Completed => Tone::Good,
         TaskState::Failed | TaskState::Rejected => Tone::Bad,
         TaskState::Canceled => Tone::Odd,

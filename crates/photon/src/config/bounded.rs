@@ -77,7 +77,9 @@ bounded_section! {
         pickup_ttl: Duration = secs(5), millis(100) => secs(600);
         /// Attempts at a task; it fails after the last.
         attempts_max: u32 = 20, 1 => 1_000;
-        /// Tasks that have not ended; more are refused.
+        /// How long a task waits for its client to answer an agent; then it fails.
+        pause_ttl: Duration = hours(168), secs(1) => hours(8_760);
+        /// Tasks that have not ended, also those that wait for their clients; more are refused.
         open_max: usize = 100_000, 1 => 10_000_000;
         /// Bytes of tasks in memory that have not ended; more are refused.
         open_bytes_max: ByteSize = ByteSize::mib(1024), ByteSize::mib(1) => ByteSize::mib(65_536);

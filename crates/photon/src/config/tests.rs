@@ -47,6 +47,7 @@ via = { moon = "127.0.0.1:9001" }
 lease_ttl = "90s"
 pickup_ttl = "2500ms"
 attempts_max = 3
+pause_ttl = "1d"
 open_max = 1_000
 input_bytes_max = "64KiB"
 artifact_bytes_max = "1MiB"

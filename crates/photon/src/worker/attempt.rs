@@ -151,14 +151,16 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Returns what the program is given on its standard input.
+    /// Returns what the program is given on its standard input: what was asked, and what the
+    /// client and earlier workers have said to each other since.
     fn input(&self) -> Vec<u8> {
-        let Ok(message) = self.lease.message.parse() else {
+        let said = std::iter::once(&self.lease.message).chain(&self.lease.turns);
+        let texts = said.flat_map(|message| match message.parse() {
+            Ok(message) => message.parts.iter().map(part_bytes).collect(),
             // A message that is none of A2A is still JSON, which some programs may understand.
-            return self.lease.message.as_str().as_bytes().to_vec();
-        };
-        let parts: Vec<_> = message.parts.iter().map(part_bytes).collect();
-        parts.join(&b'\n')
+            Err(_) => vec![message.as_str().as_bytes().to_vec()],
+        });
+        texts.collect::<Vec<_>>().join(&b'\n')
     }
 
     /// Sends pieces of output until there are no more, or the region takes none.

@@ -9,7 +9,7 @@ use super::*;
 const SHOUT: &[Step] = &[Claim, Say("busy"), Begin("HEL"), Go("LO"), End(Outcome::Completed)];
 
 /// Says in a line what a stream told: one word per event, with its id.
-fn told(events: &[(String, Value)]) -> String {
+pub(super) fn told(events: &[(String, Value)]) -> String {
     let word = |(id, event): &(String, Value)| {
         let event = event.get("result").unwrap_or(event);
         let state = |it: &Value| {

@@ -60,6 +60,11 @@ pub struct Lease {
     /// What is asked.
     #[schema(value_type = Message)]
     pub message: Raw<Message>,
+    /// What workers asked of the client and what it answered since, in order; the last is an
+    /// answer. Absent when there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Message>)]
+    pub turns: Vec<Raw<Message>>,
     /// The conversation that it belongs to.
     pub context_id: String,
     /// Where the task and all that belongs to it may live.
@@ -167,6 +172,38 @@ pub struct CompletePost {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub text: Option<String>,
+}
+
+/// The worker asks something of the client, and works no more until that has answered.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "4294967297", "for": "input", "text": "which colour?"}))]
+pub struct PausePost {
+    /// The lease's token.
+    #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub token: String,
+    /// What it waits for; `input` when absent.
+    #[serde(default, rename = "for")]
+    pub what_for: PauseFor,
+    /// A message as A2A has it.
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<Message>,
+    /// A message of one part of text.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+}
+
+/// What a worker waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseFor {
+    /// A message of the client.
+    #[default]
+    Input,
+    /// To be let in somewhere; the client says so by a message.
+    Auth,
 }
 
 /// The worker gives up.

@@ -96,6 +96,10 @@ pub struct Task {
     /// What was asked.
     #[schema(value_type = Message)]
     pub message: Raw<Message>,
+    /// What workers asked of the client and what it answered since, in order; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Message>>, nullable = false)]
+    pub turns: Option<Vec<Raw<Message>>>,
     /// What was said last; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Message>, nullable = false)]
@@ -119,6 +123,10 @@ pub enum TaskState {
     Submitted,
     /// An agent holds the lease.
     Working,
+    /// Waits for a message of the client.
+    InputRequired,
+    /// Waits for the client to let the agent in somewhere, and to say so by a message.
+    AuthRequired,
     /// Done.
     Completed,
     /// Given up.
@@ -142,6 +150,8 @@ impl From<photon_region::TaskState> for TaskState {
         match state {
             photon_region::TaskState::Submitted => Self::Submitted,
             photon_region::TaskState::Working => Self::Working,
+            photon_region::TaskState::InputRequired => Self::InputRequired,
+            photon_region::TaskState::AuthRequired => Self::AuthRequired,
             photon_region::TaskState::Completed => Self::Completed,
             photon_region::TaskState::Failed => Self::Failed,
             photon_region::TaskState::Canceled => Self::Canceled,
@@ -155,6 +165,8 @@ impl From<TaskState> for photon_region::TaskState {
         match state {
             TaskState::Submitted => Self::Submitted,
             TaskState::Working => Self::Working,
+            TaskState::InputRequired => Self::InputRequired,
+            TaskState::AuthRequired => Self::AuthRequired,
             TaskState::Completed => Self::Completed,
             TaskState::Failed => Self::Failed,
             TaskState::Canceled => Self::Canceled,
@@ -199,6 +211,30 @@ pub struct Tasks {
     pub next_cursor: Option<String>,
 }
 
+/// Answers what a worker asked. Exactly one of `text`, `parts` and `message` says what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"text": "the blue one"}))]
+pub struct AnswerPost {
+    /// A message of one part of text.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// A message of these parts.
+    #[serde(default, deserialize_with = "given_objects", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 1)]
+    pub parts: Option<Vec<Part>>,
+    /// A message as A2A has it.
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<Message>,
+    /// The generation under which the question was asked, as its event has it: the answer is
+    /// refused once something else is asked. When absent it answers whatever is asked.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub generation: Option<u64>,
+}
+
 /// Why a task is called off.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -233,7 +269,7 @@ pub struct TaskEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<RequeueReason>,
-    /// With `submitted`, `status` and `ended`: what is said.
+    /// With `submitted`, `status`, `paused`, `answered` and `ended`: what is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Message>, nullable = false)]
     pub message: Option<Raw<Message>>,
@@ -257,6 +293,10 @@ pub enum EventKind {
     Artifact,
     /// The attempt came to nothing; the task waits again.
     Requeued,
+    /// The worker asked something of the client, and works no more until that has answered.
+    Paused,
+    /// The client answered; the task waits for an agent to go on.
+    Answered,
     /// It ended. Always the last.
     Ended,
 }
@@ -271,6 +311,8 @@ impl EventKind {
             Self::Status => "status",
             Self::Artifact => "artifact",
             Self::Requeued => "requeued",
+            Self::Paused => "paused",
+            Self::Answered => "answered",
             Self::Ended => "ended",
         }
     }
