@@ -1,6 +1,6 @@
 """An unmodified A2A client, as a stranger would write it, for tests/e2e_a2a.rs.
 
-Usage: a2a_client.py BASE_URL jsonrpc|rest
+Usage: a2a_client.py BASE_URL jsonrpc|rest|grpc
 
 The planet has the agents `shout` (text.upper) and `slow` (sh.slow), attached to another region than
 that of BASE_URL. Each promise is a function; the first that is broken ends the program.
@@ -24,9 +24,14 @@ from a2a.types.a2a_pb2 import (
 )
 from a2a.utils.constants import TransportProtocol
 from a2a.utils.errors import InvalidParamsError, TaskNotCancelableError, TaskNotFoundError
+import grpc
 import httpx
 
-BINDINGS = {"jsonrpc": TransportProtocol.JSONRPC, "rest": TransportProtocol.HTTP_JSON}
+BINDINGS = {
+    "jsonrpc": TransportProtocol.JSONRPC,
+    "rest": TransportProtocol.HTTP_JSON,
+    "grpc": TransportProtocol.GRPC,
+}
 UNKNOWN_TASK = "00000000000000000000000000"
 PATIENCE = httpx.Timeout(30.0)
 
@@ -80,6 +85,7 @@ class Story:
             httpx_client=self.http,
             supported_protocol_bindings=[self.binding],
             use_client_preference=True,
+            grpc_channel_factory=grpc.aio.insecure_channel,
         )
         return await ClientFactory(config).create_from_url(self.base + address)
 
@@ -90,9 +96,11 @@ class Story:
             assert any(it.id == "text.upper" for it in card.skills), card
             assert card.capabilities.streaming, card
             bindings = {it.protocol_binding for it in card.supported_interfaces}
-            assert {"JSONRPC", "HTTP+JSON"} <= bindings, card
+            assert bindings == {"JSONRPC", "HTTP+JSON", "GRPC"}, card
             for interface in card.supported_interfaces:
-                assert interface.url.startswith(self.base), card
+                host = interface.protocol_binding == "GRPC"
+                base = self.base.removeprefix("http://") if host else self.base
+                assert interface.url.startswith(base), card
                 assert interface.protocol_version == "1.0", card
 
     async def a_message_is_answered_with_the_finished_task(self):

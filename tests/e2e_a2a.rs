@@ -14,7 +14,7 @@ async fn an_unmodified_client_works_with_an_agent_in_another_region() {
     let planet = Planet::start(PlanetOptions { wan: Wan::On }).await;
     let _shout = planet.agent("shout", "text.upper", "eu-west-1", &["tr", "a-z", "A-Z"]).await;
     let _slow = planet.agent("slow", "sh.slow", "eu-west-1", &["sleep", "600"]).await;
-    for binding in ["jsonrpc", "rest"] {
+    for binding in ["jsonrpc", "rest", "grpc"] {
         let mut client = python("python").await;
         client.arg(beside("a2a_client.py")).arg(planet.url("ap-southeast-1")).arg(binding);
         let said = run(client, PATIENCE).await.ok();

@@ -52,6 +52,13 @@ pub(crate) struct Held {
     _share: Share,
 }
 
+impl Held {
+    /// Returns the bytes, which count only as long as this lives.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
 impl Deref for Held {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

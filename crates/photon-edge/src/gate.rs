@@ -42,7 +42,8 @@ pub(crate) async fn pass(State(front): State<Front>, mut request: Request, next:
         Turned::Unauthorized.answer(form, detail)
     };
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    front.meter().count(&method, route, response.status(), began.elapsed());
+    let status = form.map_or(response.status(), |form| form.status(&response));
+    front.meter().count(&method, route, status, began.elapsed());
     response
 }
 
@@ -60,6 +61,7 @@ fn is_here(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -11,6 +11,7 @@ use photon_region::{
 };
 use serde_json::Value;
 
+use super::card;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Door};
 use super::message::{Answer, Sending, What, kept};
@@ -123,6 +124,11 @@ impl Call {
         let mut canceled = task::whole(&detail, HistoryLength::ALL);
         canceled.status.state = task::state(state);
         Ok(canceled)
+    }
+
+    /// `GetExtendedAgentCard`.
+    pub(super) async fn extended_card(&self) -> Result<Value, Fault> {
+        card::extended(&self.front, &self.door, self.host.as_ref()).await
     }
 
     /// Answers the agent of a task; returns where that stands then.

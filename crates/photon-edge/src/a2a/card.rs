@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ::a2a::{
     AgentCapabilities, AgentCard, AgentInterface, AgentProvider, AgentSkill,
-    TRANSPORT_PROTOCOL_HTTP_JSON, TRANSPORT_PROTOCOL_JSONRPC,
+    TRANSPORT_PROTOCOL_GRPC, TRANSPORT_PROTOCOL_HTTP_JSON, TRANSPORT_PROTOCOL_JSONRPC,
 };
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -14,7 +14,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LAST_MODIFIED, VARY,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use photon_region::{Agent, Command, Reply, Skill};
 use photon_state::Hlc;
@@ -42,9 +42,25 @@ const CARD_BYTES_MAX: usize = 1 << 20;
 /// A card, and when its agent registered it, if there is one.
 type Dated = (Value, Option<Hlc>);
 
+/// Serves the card of whom the host is the address of.
+pub(super) async fn of_host(State(front): State<Front>, request: Request) -> Response {
+    let host = host(request.headers(), request.uri());
+    let Door::Agent(name) = Door::of_host(&front, host.as_ref()) else {
+        return of_photon(State(front), request).await;
+    };
+    let card = match gate::is_known(&front, request.headers()) {
+        true => agent_card(&front, &name, &base_url(&front, host.as_ref())).await,
+        false => {
+            let message = "the cards of agents are for those with a token";
+            Err(Fault::new(Kind::Unauthorized, message))
+        }
+    };
+    answer(&front, request.headers(), card)
+}
+
 /// Serves the card of Photon itself.
 pub(super) async fn of_photon(State(front): State<Front>, request: Request) -> Response {
-    let base = base_url(&front, &request);
+    let base = base_url(&front, host(request.headers(), request.uri()).as_ref());
     // Strangers may learn where to ask; what the planet can do is for those who may ask.
     let tells_skills = gate::is_known(&front, request.headers());
     let card = photon_card(&front, &base, tells_skills).await;
@@ -58,12 +74,25 @@ pub(super) async fn of_agent(
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let base = base_url(&front, &request);
+    let base = base_url(&front, host(request.headers(), request.uri()).as_ref());
     let card = match name {
         Ok(Path(name)) => agent_card(&front, &name, &base).await,
         Err(err) => Err(Fault::field("path", err.body_text())),
     };
     answer(&front, request.headers(), card)
+}
+
+/// Returns the card for those who may ask: what strangers are not told is on it, too.
+pub(super) async fn extended(
+    front: &Front,
+    door: &Door,
+    host: Option<&Authority>,
+) -> Result<Value, Fault> {
+    let base = base_url(front, host);
+    match door {
+        Door::Agent(name) => agent_card(front, name, &base).await.map(|(card, _)| card),
+        Door::Router => photon_card(front, &base, true).await,
+    }
 }
 
 /// Returns the card of an agent, and when that registered it.
@@ -102,14 +131,14 @@ fn complete(card: &mut Map<String, Value>, agent: &Agent) {
 
 /// Puts this region's addresses on a card, and what is true of them rather than of the agent.
 fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Door) {
-    card.insert("supportedInterfaces".to_owned(), json!(interfaces(base, door)));
+    card.insert("supportedInterfaces".to_owned(), json!(interfaces(front, base, door)));
     let capabilities = card.entry("capabilities").or_insert_with(|| json!({}));
     if !capabilities.is_object() {
         *capabilities = json!({});
     }
     capabilities["streaming"] = json!(true);
     capabilities["pushNotifications"] = json!(false);
-    capabilities["extendedAgentCard"] = json!(false);
+    capabilities["extendedAgentCard"] = json!(true);
     // A signature covers what was changed, and the rest speaks of addresses that are not these;
     // the last four are how older versions of A2A gave them.
     for key in [
@@ -131,10 +160,32 @@ fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Do
     }
 }
 
-fn interfaces(base: &str, door: &Door) -> [AgentInterface; 2] {
+fn interfaces(front: &Front, base: &str, door: &Door) -> Vec<AgentInterface> {
     let url = format!("{base}{}", door.path());
-    [TRANSPORT_PROTOCOL_JSONRPC, TRANSPORT_PROTOCOL_HTTP_JSON]
+    let mut interfaces = [TRANSPORT_PROTOCOL_JSONRPC, TRANSPORT_PROTOCOL_HTTP_JSON]
         .map(|binding| AgentInterface::new(url.clone(), binding))
+        .to_vec();
+    interfaces.extend(grpc_interface(front, base, door));
+    interfaces
+}
+
+/// Returns where gRPC is spoken: a host and a port, since its clients can add no path.
+fn grpc_interface(front: &Front, base: &str, door: &Door) -> Option<AgentInterface> {
+    let (scheme, rest) = base.split_once("://")?;
+    let host: Authority = rest.split('/').next()?.parse().ok()?;
+    let port = host.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let at_host = Door::of_host(front, Some(&host));
+    // The host of one agent is no address of another.
+    let name = match &at_host {
+        Door::Agent(_) if at_host != *door => "localhost",
+        Door::Agent(_) | Door::Router => host.host(),
+    };
+    let mut interface = AgentInterface::new(format!("{name}:{port}"), TRANSPORT_PROTOCOL_GRPC);
+    interface.tenant = match door {
+        Door::Agent(agent) if at_host != *door => Some(agent.to_string()),
+        Door::Agent(_) | Door::Router => None,
+    };
+    Some(interface)
 }
 
 async fn photon_card(front: &Front, base: &str, tells_skills: bool) -> Result<Value, Fault> {
@@ -219,17 +270,20 @@ fn plain_skill(skill: &Skill) -> AgentSkill {
     }
 }
 
+/// Returns the host and the port that a request was meant for.
+pub(super) fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+    let host = headers.get(HOST).and_then(|it| it.to_str().ok());
+    let host = host.or(uri.authority().map(Authority::as_str));
+    // What is not a host and a port must not get into an address that others will follow.
+    host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'))
+}
+
 /// Returns the address that clients are to be told: the one that is configured for that, or else
 /// the one by which this client came in.
-fn base_url(front: &Front, request: &Request) -> String {
+fn base_url(front: &Front, host: Option<&Authority>) -> String {
     if let Some(url) = &front.planet().url {
         return url.clone();
     }
-    let host = request.headers().get(HOST).and_then(|it| it.to_str().ok());
-    let host = host.or(request.uri().authority().map(Authority::as_str));
-    // What is not a host and a port must not get into an address that others will follow.
-    let host =
-        host.and_then(|it| it.parse::<Authority>().ok()).filter(|it| !it.as_str().contains('@'));
     match host {
         Some(host) => format!("http://{host}"),
         None => front.region_info(front.region()).map(|it| it.api.clone()).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Why an A2A call came to nothing, and the one table from refusals to the protocol's own errors.
-//! Must not know how a call arrived, but for the two forms in which its error leaves.
+//! Must not know how a call arrived, but for the forms in which its error leaves.
+
+mod status;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,11 +13,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use photon_region::{Refusal, TaskId};
 use serde_json::{Value, json};
+use tonic::Code;
 
 use crate::Failure;
 use crate::body::BodyError;
 use crate::gate::CHALLENGE;
 use crate::names::Invalid;
+
+const RETRY_INFO_TYPE: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 /// The media type of the HTTP+JSON binding.
 pub(super) const MEDIA_TYPE: &str = "application/a2a+json";
@@ -79,58 +84,60 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The JSON-RPC code, the HTTP status and the name of the gRPC status.
-    fn row(self) -> (i32, StatusCode, &'static str) {
+    /// The JSON-RPC code, the HTTP status and the code of gRPC (A2A 1.0.1, section 5.4).
+    fn row(self) -> (i32, StatusCode, Code) {
         let bad = StatusCode::BAD_REQUEST;
         let absent = StatusCode::NOT_FOUND;
         match self {
-            Self::Parse => (error_code::PARSE_ERROR, bad, "INVALID_ARGUMENT"),
-            Self::Request => (error_code::INVALID_REQUEST, bad, "INVALID_ARGUMENT"),
-            Self::Method => (error_code::METHOD_NOT_FOUND, absent, "NOT_FOUND"),
-            Self::Params => (error_code::INVALID_PARAMS, bad, "INVALID_ARGUMENT"),
+            Self::Parse => (error_code::PARSE_ERROR, bad, Code::InvalidArgument),
+            Self::Request => (error_code::INVALID_REQUEST, bad, Code::InvalidArgument),
+            Self::Method => (error_code::METHOD_NOT_FOUND, absent, Code::NotFound),
+            Self::Params => (error_code::INVALID_PARAMS, bad, Code::InvalidArgument),
             Self::Internal => {
-                (error_code::INTERNAL_ERROR, StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+                (error_code::INTERNAL_ERROR, StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
             }
-            Self::TaskNotFound => (error_code::TASK_NOT_FOUND, absent, "NOT_FOUND"),
+            Self::TaskNotFound => (error_code::TASK_NOT_FOUND, absent, Code::NotFound),
             Self::TaskNotCancelable => {
-                (error_code::TASK_NOT_CANCELABLE, bad, "FAILED_PRECONDITION")
+                (error_code::TASK_NOT_CANCELABLE, bad, Code::FailedPrecondition)
             }
             Self::PushNotSupported => {
-                (error_code::PUSH_NOTIFICATION_NOT_SUPPORTED, bad, "FAILED_PRECONDITION")
+                (error_code::PUSH_NOTIFICATION_NOT_SUPPORTED, bad, Code::FailedPrecondition)
             }
-            Self::Unsupported => (error_code::UNSUPPORTED_OPERATION, bad, "FAILED_PRECONDITION"),
+            Self::Unsupported => (error_code::UNSUPPORTED_OPERATION, bad, Code::FailedPrecondition),
             Self::ContentType => (
                 error_code::CONTENT_TYPE_NOT_SUPPORTED,
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "INVALID_ARGUMENT",
+                Code::InvalidArgument,
             ),
-            Self::Version => (error_code::VERSION_NOT_SUPPORTED, bad, "FAILED_PRECONDITION"),
-            Self::NoAgent => (error_code::INVALID_PARAMS, absent, "NOT_FOUND"),
-            Self::Conflict => (error_code::INVALID_PARAMS, StatusCode::CONFLICT, "ABORTED"),
+            Self::Version => (error_code::VERSION_NOT_SUPPORTED, bad, Code::FailedPrecondition),
+            Self::NoAgent => (error_code::INVALID_PARAMS, absent, Code::NotFound),
+            Self::Conflict => (error_code::INVALID_PARAMS, StatusCode::CONFLICT, Code::Aborted),
             Self::TooLarge => {
-                (error_code::INVALID_PARAMS, StatusCode::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT")
+                (error_code::INVALID_PARAMS, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument)
             }
             Self::Slow => {
-                (error_code::INVALID_REQUEST, StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED")
+                (error_code::INVALID_REQUEST, StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded)
             }
-            Self::Misdirected => {
-                (error_code::INVALID_PARAMS, StatusCode::MISDIRECTED_REQUEST, "FAILED_PRECONDITION")
-            }
+            Self::Misdirected => (
+                error_code::INVALID_PARAMS,
+                StatusCode::MISDIRECTED_REQUEST,
+                Code::FailedPrecondition,
+            ),
             Self::Busy => {
-                (error_code::INTERNAL_ERROR, StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED")
+                (error_code::INTERNAL_ERROR, StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Self::Unavailable => {
-                (error_code::INTERNAL_ERROR, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+                (error_code::INTERNAL_ERROR, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
             Self::Unauthorized => {
-                (error_code::INVALID_REQUEST, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED")
+                (error_code::INVALID_REQUEST, StatusCode::UNAUTHORIZED, Code::Unauthenticated)
             }
             Self::ForeignHost => {
-                (error_code::INVALID_REQUEST, StatusCode::FORBIDDEN, "PERMISSION_DENIED")
+                (error_code::INVALID_REQUEST, StatusCode::FORBIDDEN, Code::PermissionDenied)
             }
-            Self::NoAddress => (error_code::METHOD_NOT_FOUND, absent, "NOT_FOUND"),
+            Self::NoAddress => (error_code::METHOD_NOT_FOUND, absent, Code::NotFound),
             Self::HttpMethod => {
-                (error_code::INVALID_REQUEST, StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED")
+                (error_code::INVALID_REQUEST, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented)
             }
         }
     }
@@ -200,11 +207,6 @@ impl Fault {
         Self::new(Kind::PushNotSupported, message)
     }
 
-    /// Makes the fault of whoever asks for a longer card.
-    pub(super) fn no_extended_card() -> Self {
-        Self::new(Kind::Unsupported, "there is no extended card; the public one says it all")
-    }
-
     /// Returns when to try again; `None` when that is of no use.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -230,7 +232,7 @@ impl Fault {
     fn with_retry(mut self, after: Duration) -> Self {
         let delay = Value::String(format!("{:.3}s", after.as_secs_f64()));
         let detail = HashMap::from([("retryDelay".to_owned(), delay)]);
-        self.details.push(TypedDetail::new("type.googleapis.com/google.rpc.RetryInfo", detail));
+        self.details.push(TypedDetail::new(RETRY_INFO_TYPE, detail));
         self.retry_after = Some(after);
         self
     }
@@ -247,7 +249,8 @@ impl Fault {
 
     /// Returns the `google.rpc.Status` that says so.
     pub(super) fn rest_body(&self) -> Value {
-        let (_, status, name) = self.kind.row();
+        let (_, status, code) = self.kind.row();
+        let name = status::name(code);
         let error = self.error();
         let (message, details) = (error.message, error.data);
         let code = status.as_u16();

@@ -5,11 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, header};
 use photon_region::AgentName;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::card::host;
 use super::fault::{Fault, Kind};
 use super::proto_names;
 use crate::body::Held;
@@ -22,21 +24,49 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What may stand in any query instead of a header.
 const SERVICE_PARAMS: [&str; 2] = [::a2a::SVC_PARAM_VERSION, ::a2a::SVC_PARAM_EXTENSIONS];
-/// What may stand in any query instead of the path, and is passed over there, too.
+/// What may stand in any query or body instead of the path.
 const TENANT: &str = "tenant";
 /// Characters of an unknown field that are repeated to the client.
 const FIELD_CHARS_MAX: usize = 64;
 
-/// Whose address a call came to.
+/// Whom a call is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// That of one agent.
+    /// One agent.
     Agent(AgentName),
-    /// That of Photon itself, which finds an agent.
+    /// Photon itself, which finds an agent.
     Router,
 }
 
 impl Door {
+    /// Returns whom a host is the address of: each agent has a host of its own on this machine,
+    /// since a name below `localhost` leads nowhere else (RFC 6761, section 6.3). The host that the
+    /// operator gave Photon is Photon's.
+    pub(super) fn of_host(front: &Front, host: Option<&Authority>) -> Self {
+        let own = front.planet().url.as_deref().and_then(|it| it.split_once("://"));
+        let own = own.and_then(|(_, host)| host.parse::<Authority>().ok());
+        let is_own = |it: &&Authority| {
+            own.as_ref().is_some_and(|own| own.host().eq_ignore_ascii_case(it.host()))
+        };
+        let host = host.filter(|it| !is_own(it)).map(|it| it.host().to_ascii_lowercase());
+        let agent = host.as_deref().and_then(|it| it.strip_suffix(".localhost"));
+        let agent = agent.and_then(|it| names::agent_name("host", it).ok());
+        agent.map_or(Self::Router, Self::Agent)
+    }
+
+    /// Returns whom a call is for that names a tenant: each agent is one of Photon's.
+    fn of_tenant(self, tenant: &str) -> Result<Self, Fault> {
+        match self {
+            door if tenant.is_empty() => Ok(door),
+            Self::Router => Ok(Self::Agent(names::agent_name("tenant", tenant)?)),
+            Self::Agent(name) if *name == *tenant => Ok(Self::Agent(name)),
+            Self::Agent(name) => {
+                let help = format!("this is the address of `{name}`: leave the tenant out");
+                Err(Fault::field("tenant", help))
+            }
+        }
+    }
+
     /// Returns the path under which its operations lie.
     pub(super) fn path(&self) -> String {
         match self {
@@ -53,8 +83,11 @@ pub(super) struct Incoming {
     pub(super) task: String,
     front: Front,
     name: Result<Option<String>, Fault>,
+    /// The tenant that the path names; empty when it names none.
+    tenant: String,
     query: Result<Vec<(String, String)>, Fault>,
     headers: HeaderMap,
+    host: Option<Authority>,
     /// Until it is parsed; then its memory is others' to use.
     body: Option<Result<Held, Fault>>,
 }
@@ -64,14 +97,14 @@ impl FromRequest<Front> for Incoming {
 
     async fn from_request(request: Request, front: &Front) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let (mut name, mut task) = (Ok(None), String::new());
-        // The tenant is passed over: Photon declares none, so there is nothing to tell apart.
+        let (mut name, mut task, mut tenant) = (Ok(None), String::new(), String::new());
         match RawPathParams::from_request_parts(&mut parts, front).await {
             Ok(path) => {
                 for (key, value) in &path {
                     match key {
                         "name" => name = Ok(Some(value.to_owned())),
                         "task" => value.clone_into(&mut task),
+                        "tenant" => value.clone_into(&mut tenant),
                         _ => {}
                     }
                 }
@@ -82,8 +115,9 @@ impl FromRequest<Front> for Incoming {
         let query = query.map_err(|err| Fault::field("query", err.body_text()));
         let body = body::read(front, &parts.headers, body).await.map_err(Fault::from);
         let body = Some(body);
+        let host = host(&parts.headers, &parts.uri);
         let headers = parts.headers;
-        Ok(Self { task, front: front.clone(), name, query, headers, body })
+        Ok(Self { task, front: front.clone(), name, tenant, query, headers, host, body })
     }
 }
 
@@ -96,12 +130,10 @@ impl Incoming {
             Some(name) => Door::Agent(names::agent_name("name", name).map_err(|it| no_agent(&it))?),
             None => Door::Router,
         };
-        let key = self.header(&IDEMPOTENCY_KEY)?;
-        let key = key.map(|it| names::idempotency_key(IDEMPOTENCY_KEY.as_str(), it)).transpose()?;
-        let after = self.header(&LAST_EVENT_ID)?;
-        let after = after.map(|it| names::number(LAST_EVENT_ID.as_str(), it, 0..=u64::MAX));
-        let (idempotency_key, resume_after) = (key, after.transpose()?);
-        Ok(Call { front: self.front.clone(), door, idempotency_key, resume_after })
+        let in_query = self.query.iter().flatten().find(|(key, _)| key == TENANT);
+        let door = door.of_tenant(&self.tenant)?;
+        let door = door.of_tenant(in_query.map_or("", |(_, tenant)| tenant))?;
+        Call::new(&self.front, door, self.host.clone(), &self.headers)
     }
 
     /// Takes the body and parses it as JSON; an empty one is an empty object.
@@ -158,26 +190,29 @@ impl Incoming {
         self.query.iter().flatten().map(typed).collect::<Map<_, _>>().into()
     }
 
-    /// Accepts version 1.0 and silence. The specification has silence mean 0.3, which Photon does
-    /// not speak: to refuse it would help nobody who tries with curl.
     fn check_version(&self) -> Result<(), Fault> {
         let mut query = self.query.iter().flatten();
         let in_query = query.find(|(key, _)| key.eq_ignore_ascii_case(::a2a::SVC_PARAM_VERSION));
         let in_header = self.header(&VERSION)?;
-        let asked = in_header.or(in_query.map(|(_, version)| version.as_str()));
-        let asked = asked.unwrap_or_default().trim();
-        let is_patch = |rest: &str| rest.is_empty() || rest.starts_with('.');
-        if asked.is_empty() || asked.strip_prefix(::a2a::VERSION).is_some_and(is_patch) {
-            return Ok(());
-        }
-        let asked: String = asked.chars().take(32).collect();
-        let message = format!("version `{asked}` of A2A is not supported; use `1.0`");
-        Err(Fault::new(Kind::Version, message))
+        check_version(in_header.or(in_query.map(|(_, version)| version.as_str())))
     }
 
     fn header(&self, name: &HeaderName) -> Result<Option<&str>, Invalid> {
         body::header(&self.headers, name)
     }
+}
+
+/// Accepts version 1.0 and silence. The specification has silence mean 0.3, which Photon does not
+/// speak: to refuse it would help nobody who tries with curl.
+fn check_version(asked: Option<&str>) -> Result<(), Fault> {
+    let asked = asked.unwrap_or_default().trim();
+    let is_patch = |rest: &str| rest.is_empty() || rest.starts_with('.');
+    if asked.is_empty() || asked.strip_prefix(::a2a::VERSION).is_some_and(is_patch) {
+        return Ok(());
+    }
+    let asked: String = asked.chars().take(32).collect();
+    let message = format!("version `{asked}` of A2A is not supported; use `1.0`");
+    Err(Fault::new(Kind::Version, message))
 }
 
 /// No agent can have that name, so there is none at this address.
@@ -190,12 +225,53 @@ fn no_agent(invalid: &Invalid) -> Fault {
 pub(super) struct Call {
     /// The region.
     pub(super) front: Front,
-    /// Whose address it came to.
+    /// Whom it is for.
     pub(super) door: Door,
+    /// The host by which it came.
+    pub(super) host: Option<Authority>,
     /// Makes a repeated message harmless.
     pub(super) idempotency_key: Option<Arc<str>>,
     /// The last event that the client has.
     pub(super) resume_after: Option<u64>,
+}
+
+impl Call {
+    /// Takes what the headers say.
+    fn new(
+        front: &Front,
+        door: Door,
+        host: Option<Authority>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Fault> {
+        let key = body::header(headers, &IDEMPOTENCY_KEY)?;
+        let key = key.map(|it| names::idempotency_key(IDEMPOTENCY_KEY.as_str(), it)).transpose()?;
+        let after = body::header(headers, &LAST_EVENT_ID)?;
+        let after = after.map(|it| names::number(LAST_EVENT_ID.as_str(), it, 0..=u64::MAX));
+        let (idempotency_key, resume_after) = (key, after.transpose()?);
+        Ok(Self { front: front.clone(), door, host, idempotency_key, resume_after })
+    }
+
+    /// Takes what the host and the metadata of a gRPC call say.
+    pub(super) fn of_grpc(
+        front: &Front,
+        host: Option<&Authority>,
+        tenant: &str,
+        metadata: &HeaderMap,
+    ) -> Result<Self, Fault> {
+        check_version(body::header(metadata, &VERSION)?)?;
+        let door = Door::of_host(front, host).of_tenant(tenant)?;
+        Self::new(front, door, host.cloned(), metadata)
+    }
+
+    /// Heeds the tenant that parameters name.
+    pub(super) fn of_tenant_in(mut self, params: &Value) -> Result<Self, Fault> {
+        match params.get(TENANT) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(tenant)) => self.door = self.door.of_tenant(tenant)?,
+            Some(_) => return Err(Fault::field(TENANT, "use a string")),
+        }
+        Ok(self)
+    }
 }
 
 /// Reads parameters, and names the one that is wrong.

@@ -1,13 +1,15 @@
-//! The front door for unmodified clients of A2A 1.0: JSON-RPC and HTTP+JSON over durable tasks.
+//! The front door for unmodified clients of A2A 1.0, over JSON-RPC, HTTP+JSON and gRPC: durable
+//! tasks.
 //! Must not keep tasks, nor decide anything about them.
 //!
-//! [`rpc`] and [`rest`] decode a request ([`incoming`]) into one of the operations ([`calls`],
-//! [`list`]), which ask the region; [`task`] and [`updates`] say its answers in the words of A2A,
-//! and [`fault`] has the one table of errors. `docs/a2a.md` is the page for users.
+//! [`rpc`], [`rest`] and [`grpc`] decode a request ([`incoming`]) into one of the operations
+//! ([`calls`], [`list`]), which ask the region; [`task`] and [`updates`] say its answers in the
+//! words of A2A, and [`fault`] has the one table of errors. `docs/a2a.md` is the page for users.
 
 mod calls;
 mod card;
 mod fault;
+mod grpc;
 mod incoming;
 mod list;
 mod message;
@@ -33,12 +35,13 @@ pub(crate) fn router() -> Router<Front> {
     let of_photon = door().route(CARD, get(card::of_photon));
     let of_agent = door().route(CARD, get(card::of_agent));
     Router::new()
-        .route(CARD, get(card::of_photon))
+        .route(CARD, get(card::of_host))
         .nest("/a2a", of_photon)
         .nest("/agents/{name}", of_agent)
         // Some clients put a slash at the end of the address that the card gives.
         .route("/a2a/", post(rpc::serve))
         .route("/agents/{name}/", post(rpc::serve))
+        .route(grpc::ROUTE, post(grpc::serve))
 }
 
 /// Where a card lies below the address of whom it describes.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fault::{Fault, Kind, MEDIA_TYPE};
-use super::incoming::{Incoming, params};
+use super::incoming::{Call, Incoming, params};
 use super::sse::{self, Binding};
 use crate::Front;
 
@@ -56,11 +56,13 @@ impl IntoResponse for RestFault {
 }
 
 async fn send(mut incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(answer(incoming.call(&[])?.send(incoming.json()?).await?))
+    let (call, given) = understood(&mut incoming)?;
+    Ok(answer(call.send(given).await?))
 }
 
 async fn stream(mut incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(sse::response(incoming.call(&[])?.stream(incoming.json()?).await?, Binding::Rest))
+    let (call, given) = understood(&mut incoming)?;
+    Ok(sse::response(call.stream(given).await?, Binding::Rest))
 }
 
 async fn list(incoming: Incoming) -> Result<Response, RestFault> {
@@ -86,15 +88,16 @@ async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
 
 /// Serves `POST /tasks/{id}:cancel` and `POST /tasks/{id}:subscribe`.
 async fn change_task(mut incoming: Incoming) -> Result<Response, RestFault> {
-    let call = incoming.call(&[])?;
-    let body = incoming.json();
+    let understood = understood(&mut incoming);
     match incoming.task.split_once(':') {
         Some((id, "cancel")) => {
-            let given = with_id(body?, id);
+            let (call, given) = understood?;
+            let given = with_id(given, id);
             Ok(answer(call.cancel(params(given)?).await?))
         }
         Some((id, "subscribe")) => {
-            let given = with_id(body?, id);
+            let (call, given) = understood?;
+            let given = with_id(given, id);
             Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
         }
         Some((_, verb)) => Err(no_verb(verb)),
@@ -108,8 +111,14 @@ async fn push(incoming: Incoming) -> Result<Response, RestFault> {
 }
 
 async fn extended_card(incoming: Incoming) -> Result<Response, RestFault> {
-    incoming.call(&[])?;
-    Err(Fault::no_extended_card().into())
+    Ok(answer(incoming.call(&[])?.extended_card().await?))
+}
+
+/// Returns a call with what its body says.
+fn understood(incoming: &mut Incoming) -> Result<(Call, Value), Fault> {
+    let call = incoming.call(&[])?;
+    let given = incoming.json()?;
+    Ok((call.of_tenant_in(&given)?, given))
 }
 
 fn no_verb(verb: &str) -> RestFault {

@@ -34,14 +34,15 @@ pub(super) async fn serve(mut incoming: Incoming) -> Response {
     };
     let id = request.id.clone();
     match incoming.call(&[]) {
-        Ok(call) => dispatch(&call, request).await,
+        Ok(call) => dispatch(call, request).await,
         Err(fault) => Err(fault),
     }
     .unwrap_or_else(|fault| fault.rpc(id))
 }
 
-async fn dispatch(call: &Call, request: Request) -> Result<Response, Fault> {
+async fn dispatch(call: Call, request: Request) -> Result<Response, Fault> {
     let Request { id, method, params: given } = request;
+    let call = call.of_tenant_in(&given)?;
     match method.as_str() {
         methods::SEND_MESSAGE => Ok(answer(&id, call.send(given).await?)),
         methods::SEND_STREAMING_MESSAGE => {
@@ -57,7 +58,7 @@ async fn dispatch(call: &Call, request: Request) -> Result<Response, Fault> {
         | methods::GET_PUSH_CONFIG
         | methods::LIST_PUSH_CONFIGS
         | methods::DELETE_PUSH_CONFIG => Err(Fault::no_push()),
-        methods::GET_EXTENDED_AGENT_CARD => Err(Fault::no_extended_card()),
+        methods::GET_EXTENDED_AGENT_CARD => Ok(answer(&id, call.extended_card().await?)),
         _ => {
             let method: String = method.chars().take(64).collect();
             Err(Fault::new(Kind::Method, format!("there is no method `{method}`")))

@@ -2,6 +2,7 @@
 //! script: it takes its next step whenever everybody else waits.
 
 mod cards;
+mod grpc;
 mod pauses;
 mod stories;
 

@@ -2,10 +2,12 @@
 //! Must not decide who may come in, nor know which routes there are.
 
 use ::a2a::JsonRpcId;
+use axum::http::StatusCode;
 use axum::response::Response;
+use tonic::Code;
 
-use super::CARD;
 use super::fault::{Fault, Kind};
+use super::{CARD, grpc};
 use crate::gate::Turned;
 
 /// The form in which an address of A2A answers.
@@ -15,6 +17,8 @@ pub(crate) enum Form {
     Rpc,
     /// HTTP+JSON.
     Rest,
+    /// gRPC.
+    Grpc,
 }
 
 impl Form {
@@ -23,6 +27,9 @@ impl Form {
         if path == CARD {
             return Some(Self::Rest);
         }
+        if path.starts_with(grpc::PREFIX) {
+            return Some(Self::Grpc);
+        }
         let below = path.strip_prefix("/a2a").or_else(|| {
             let rest = path.strip_prefix("/agents/")?;
             Some(rest.find('/').map_or("", |at| &rest[at..]))
@@ -30,6 +37,29 @@ impl Form {
         match below {
             "" | "/" => Some(Self::Rpc),
             _ => below.starts_with('/').then_some(Self::Rest),
+        }
+    }
+
+    /// Returns the HTTP status that tells what came of a call, as far as its head tells.
+    pub(crate) fn status(self, response: &Response) -> StatusCode {
+        let code = response.headers().get("grpc-status").filter(|_| self == Self::Grpc);
+        let Some(code) = code else { return response.status() };
+        match Code::from_bytes(code.as_bytes()) {
+            Code::Ok => StatusCode::OK,
+            Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+                StatusCode::BAD_REQUEST
+            }
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::Aborted | Code::AlreadyExists => StatusCode::CONFLICT,
+            Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -45,6 +75,7 @@ impl Form {
         match self {
             Self::Rpc => fault.rpc(JsonRpcId::Null),
             Self::Rest => fault.rest(),
+            Self::Grpc => grpc::refusal(&fault),
         }
     }
 }
@@ -63,6 +94,7 @@ mod tests {
             ("/a2a/tasks/x", Some(Form::Rest)),
             ("/agents/shout/message:send", Some(Form::Rest)),
             (CARD, Some(Form::Rest)),
+            ("/lf.a2a.v1.A2AService/GetTask", Some(Form::Grpc)),
             ("/a2aa", None),
             ("/agents", None),
             ("/v1/agents/shout", None),

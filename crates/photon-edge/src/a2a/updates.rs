@@ -196,9 +196,9 @@ impl Telling {
             artifact: said,
             append: Some(false),
             last_chunk: Some(artifact.is_whole),
-            metadata: Some(event_metadata(generation, None, &[])),
+            // A client that breaks off here gets it again, with the event that it comes before.
+            metadata: Some(event_metadata(generation - 1, None, &[])),
         });
-        // A client that breaks off here gets it again, with the event that it comes before.
         Update { generation: None, response }
     }
 

@@ -12,7 +12,11 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     assert!(card.headers["cache-control"].to_str().unwrap().contains("max-age="));
     assert_eq!(card.headers["last-modified"], "Fri, 15 Jan 2027 08:00:00 GMT");
     let body = card.json();
-    check_addresses(&body, "http://x.test:1/agents/shout");
+    check_addresses(
+        &body,
+        "http://x.test:1/agents/shout",
+        &json!({ "url": "x.test:1", "tenant": "shout" }),
+    );
     assert_eq!((&body["version"], &body["vendor"]["kept"]), (&json!("2.1.0"), &json!(true)));
     assert_eq!((body.get("signatures"), body.get("url")), (None, None), "{body}");
     let path = "/agents/shout/.well-known/agent-card.json";
@@ -20,7 +24,7 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
     assert_eq!((known.status, known.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
     for path in ["/.well-known/agent-card.json", "/a2a/.well-known/agent-card.json"] {
         let body = client.get(path).await.json();
-        check_addresses(&body, "http://x.test:1/a2a");
+        check_addresses(&body, "http://x.test:1/a2a", &json!({ "url": "x.test:1" }));
         let skills = body["skills"].as_array().unwrap();
         let skills: Vec<_> = skills.iter().map(|it| it["description"].as_str().unwrap()).collect();
         assert_eq!(skills, ["The skill `text.loud`.", "To capitals."]);
@@ -62,16 +66,63 @@ async fn a_stranger_learns_where_to_ask_and_not_what_for() {
     let client = Client(super::super::router().with_state(front));
     let path = "/.well-known/agent-card.json";
     let card = client.get(path).await.json();
-    check_addresses(&card, "https://eu.example/a2a");
+    check_addresses(&card, "https://eu.example/a2a", &json!({ "url": "eu.example:443" }));
     assert_eq!(card["skills"], json!([]), "{card}");
     let known = client.call("GET", path, &[("authorization", "Bearer x")], Value::Null).await;
     assert_eq!(known.json()["skills"].as_array().unwrap().len(), 2);
 }
 
-fn check_addresses(card: &Value, url: &str) {
+#[tokio::test]
+async fn the_extended_card_tells_those_who_may_ask_what_strangers_are_not_told() {
+    let client = Client::new(&[]);
+    for (path, public) in [
+        ("/a2a", "/.well-known/agent-card.json"),
+        ("/agents/shout", "/agents/shout/.well-known/agent-card.json"),
+    ] {
+        let card = client.get(public).await.json();
+        assert_eq!(card["capabilities"]["extendedAgentCard"], true, "{card}");
+        let extended = client.get(&format!("{path}/extendedAgentCard")).await.json();
+        assert_eq!(extended, card, "without tokens there are no strangers");
+        let extended = client.rpc(path, "GetExtendedAgentCard", json!({})).await;
+        assert_eq!(extended["result"], card);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_has_a_host_of_its_own() {
+    let client = Client::new(&[]);
+    let at = |host: &'static str| {
+        let request = Request::builder().uri("/.well-known/agent-card.json").header("host", host);
+        client.0.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    for (host, name, grpc) in [
+        ("shout.localhost:1", "Shout", json!({ "url": "shout.localhost:1" })),
+        ("localhost:1", "Photon test", json!({ "url": "localhost:1" })),
+        ("localhost.evil.test:1", "Photon test", json!({ "url": "localhost.evil.test:1" })),
+    ] {
+        let body = at(host).await.unwrap().into_body();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let card: Value = serde_json::from_slice(&body).unwrap();
+        let path = if name == "Shout" { "agents/shout" } else { "a2a" };
+        assert_eq!(card["name"], name, "{card}");
+        check_addresses(&card, &format!("http://{host}/{path}"), &grpc);
+    }
+    let request = Request::builder().uri("/a2a/.well-known/agent-card.json");
+    let request = request.header("host", "shout.localhost:1").body(Body::empty()).unwrap();
+    let body = client.0.clone().oneshot(request).await.unwrap().into_body();
+    let card = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let card: Value = serde_json::from_slice(&card).unwrap();
+    let at_photon = json!({ "url": "localhost:1" });
+    check_addresses(&card, "http://shout.localhost:1/a2a", &at_photon);
+    assert_eq!(at("nobody.localhost:1").await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+fn check_addresses(card: &Value, url: &str, grpc: &Value) {
     let binding =
         |name: &str| json!({ "url": url, "protocolBinding": name, "protocolVersion": "1.0" });
-    let expected = json!([binding("JSONRPC"), binding("HTTP+JSON")]);
+    let mut third = binding("GRPC");
+    third.as_object_mut().unwrap().extend(grpc.as_object().unwrap().clone());
+    let expected = json!([binding("JSONRPC"), binding("HTTP+JSON"), third]);
     assert_eq!(card["supportedInterfaces"], expected, "{card}");
     assert_eq!(card["capabilities"]["streaming"], true, "{card}");
     assert_eq!(card["capabilities"]["pushNotifications"], false, "{card}");

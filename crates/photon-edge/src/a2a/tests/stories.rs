@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::Step::{Begin, Claim, End, Go, Hang, Reply, Say};
 use super::*;
 
-const SHOUT: &[Step] = &[Claim, Say("busy"), Begin("HEL"), Go("LO"), End(Outcome::Completed)];
+pub(super) const SHOUT: &[Step] =
+    &[Claim, Say("busy"), Begin("HEL"), Go("LO"), End(Outcome::Completed)];
 
 /// Says in a line what a stream told: one word per event, with its id.
 pub(super) fn told(events: &[(String, Value)]) -> String {
@@ -312,7 +313,7 @@ async fn bad_requests_get_the_errors_of_the_protocol() {
         ("/a2a", "ListTasks", json!({ "status": "x" }), -32602, "status"),
         ("/a2a", "SubscribeToTask", json!({ "id": unknown }), -32001, unknown),
         ("/a2a", "CreateTaskPushNotificationConfig", json!({}), -32003, "push"),
-        ("/a2a", "GetExtendedAgentCard", json!({}), -32004, "extended"),
+        ("/agents/nobody", "GetExtendedAgentCard", json!({}), -32602, "nobody"),
         ("/a2a", "message/send", json!({}), -32601, "message/send"),
         ("/a2a", "SendMessage", json!([1]), -32602, "params"),
     ] {
@@ -362,7 +363,7 @@ async fn rest_names_what_it_does_not_do() {
         ("GET", "/agents/%ff/tasks".to_owned(), 400, "INVALID_PARAMS"),
         ("GET", "/a2a/tasks/%ff".to_owned(), 400, "INVALID_PARAMS"),
         ("GET", "/agents/%ff/.well-known/agent-card.json".to_owned(), 400, "INVALID_PARAMS"),
-        ("GET", "/a2a/extendedAgentCard".to_owned(), 400, "UNSUPPORTED_OPERATION"),
+        ("GET", "/agents/nobody/extendedAgentCard".to_owned(), 404, "INVALID_PARAMS"),
         (
             "GET",
             format!("/a2a/tasks/{id}/pushNotificationConfigs"),
@@ -378,7 +379,7 @@ async fn rest_names_what_it_does_not_do() {
     ] {
         check_rest(&client.call(method, &path, &[], Value::Null).await, status, reason);
     }
-    let got = client.get(&format!("/agents/shout/tenant-1/tasks/{id}?historyLength=0")).await;
+    let got = client.get(&format!("/agents/shout/shout/tasks/{id}?historyLength=0")).await;
     assert_eq!((got.status, got.json().get("history")), (StatusCode::OK, None), "{got:?}");
 }
 
@@ -410,7 +411,7 @@ async fn a_query_is_understood_or_refused() {
     let body = client.rpc("/a2a?pageSize=2", "ListTasks", json!({})).await;
     assert_eq!(body["error"]["code"], -32602, "{body}");
     assert!(body["error"]["message"].as_str().unwrap().contains("pageSize"), "{body}");
-    let good = "/a2a/tasks?tenant=t&a2a-version=1.0&A2A-Extensions=x&pageSize=1";
+    let good = "/a2a/tasks?tenant=shout&a2a-version=1.0&A2A-Extensions=x&pageSize=1";
     assert_eq!(client.get(good).await.status, StatusCode::OK);
 }
 
