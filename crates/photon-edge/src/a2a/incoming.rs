@@ -29,6 +29,15 @@ const TENANT: &str = "tenant";
 /// Characters of an unknown field that are repeated to the client.
 const FIELD_CHARS_MAX: usize = 64;
 
+/// A version of the protocol, as JSON-RPC speaks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// 1.0.
+    V10,
+    /// 0.3.
+    V03,
+}
+
 /// Whom a call is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Door {
@@ -122,9 +131,14 @@ impl FromRequest<Front> for Incoming {
 }
 
 impl Incoming {
-    /// Returns what all operations need to know of the call. The query may hold these fields.
+    /// Returns what all operations need to know of a call of 1.0. The query may hold these fields.
     pub(super) fn call(&self, fields: &[&str]) -> Result<Call, Fault> {
-        self.check_version()?;
+        check_version(self.version()?)?;
+        self.call_in_any(fields)
+    }
+
+    /// The same for a version that was found to be spoken.
+    pub(super) fn call_in_any(&self, fields: &[&str]) -> Result<Call, Fault> {
         self.check_query(fields)?;
         let door = match self.name.as_ref().map_err(Clone::clone)? {
             Some(name) => Door::Agent(names::agent_name("name", name).map_err(|it| no_agent(&it))?),
@@ -190,11 +204,21 @@ impl Incoming {
         self.query.iter().flatten().map(typed).collect::<Map<_, _>>().into()
     }
 
-    fn check_version(&self) -> Result<(), Fault> {
+    /// Returns the version that the client asks for, if it says.
+    fn version(&self) -> Result<Option<&str>, Fault> {
         let mut query = self.query.iter().flatten();
         let in_query = query.find(|(key, _)| key.eq_ignore_ascii_case(::a2a::SVC_PARAM_VERSION));
-        let in_header = self.header(&VERSION)?;
-        check_version(in_header.or(in_query.map(|(_, version)| version.as_str())))
+        Ok(self.header(&VERSION)?.or(in_query.map(|(_, version)| version.as_str())))
+    }
+
+    /// Returns the version of JSON-RPC that the client asks for, if it says.
+    pub(super) fn dialect(&self) -> Result<Option<Dialect>, Fault> {
+        let asked = self.version()?.map(str::trim).filter(|it| !it.is_empty());
+        match asked {
+            None => Ok(None),
+            Some(asked) if is_version(asked, "0.3") => Ok(Some(Dialect::V03)),
+            Some(asked) => check_version(Some(asked)).map(|()| Some(Dialect::V10)),
+        }
     }
 
     fn header(&self, name: &HeaderName) -> Result<Option<&str>, Invalid> {
@@ -202,17 +226,21 @@ impl Incoming {
     }
 }
 
-/// Accepts version 1.0 and silence. The specification has silence mean 0.3, which Photon does not
-/// speak: to refuse it would help nobody who tries with curl.
+/// Accepts version 1.0 and silence. The specification has silence mean 0.3, which has other methods
+/// over JSON-RPC, and is not spoken otherwise: to refuse would help nobody who tries with curl.
 fn check_version(asked: Option<&str>) -> Result<(), Fault> {
     let asked = asked.unwrap_or_default().trim();
-    let is_patch = |rest: &str| rest.is_empty() || rest.starts_with('.');
-    if asked.is_empty() || asked.strip_prefix(::a2a::VERSION).is_some_and(is_patch) {
+    if asked.is_empty() || is_version(asked, ::a2a::VERSION) {
         return Ok(());
     }
     let asked: String = asked.chars().take(32).collect();
     let message = format!("version `{asked}` of A2A is not supported; use `1.0`");
     Err(Fault::new(Kind::Version, message))
+}
+
+/// Whether a version is this one, whatever the patch.
+fn is_version(asked: &str, version: &str) -> bool {
+    asked.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// No agent can have that name, so there is none at this address.

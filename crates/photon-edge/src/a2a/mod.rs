@@ -22,6 +22,7 @@ mod task;
 mod tests;
 mod turned;
 mod updates;
+mod v03;
 
 use axum::Router;
 use axum::routing::{get, post};

@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Kind};
-use super::incoming::{Call, Incoming, params};
+use super::incoming::{Call, Dialect, Incoming, params};
 use super::sse::{self, Binding};
+use super::v03;
 
 /// A JSON-RPC response that carries a result.
 #[derive(Serialize)]
@@ -33,41 +34,81 @@ pub(super) async fn serve(mut incoming: Incoming) -> Response {
         Err((id, fault)) => return fault.rpc(id),
     };
     let id = request.id.clone();
-    match incoming.call(&[]) {
-        Ok(call) => dispatch(call, request).await,
+    match Understood::of(&incoming, request) {
+        Ok((call, understood)) => dispatch(call, understood).await,
         Err(fault) => Err(fault),
     }
     .unwrap_or_else(|fault| fault.rpc(id))
 }
 
-async fn dispatch(call: Call, request: Request) -> Result<Response, Fault> {
-    let Request { id, method, params: given } = request;
-    let call = call.of_tenant_in(&given)?;
+/// A request in the words of 1.0.
+struct Understood {
+    id: JsonRpcId,
+    method: String,
+    params: Value,
+    dialect: Dialect,
+}
+
+impl Understood {
+    /// Understands a request. Silence about the version means that of the method: where the
+    /// specification has it mean 0.3, methods of 1.0 would help nobody by being unknown.
+    fn of(incoming: &Incoming, request: Request) -> Result<(Call, Self), Fault> {
+        let Request { id, method, params } = request;
+        let old = v03::method(&method);
+        let dialect = match incoming.dialect()? {
+            Some(dialect) => dialect,
+            None if old.is_some() => Dialect::V03,
+            None => Dialect::V10,
+        };
+        let call = incoming.call_in_any(&[])?;
+        let (method, params) = match (dialect, old) {
+            (Dialect::V10, None) => (method, params),
+            (Dialect::V03, Some(ours)) => (ours.to_owned(), v03::params(params)?),
+            (Dialect::V10, Some(_)) | (Dialect::V03, None) => return Err(no_method(&method)),
+        };
+        Ok((call.of_tenant_in(&params)?, Self { id, method, params, dialect }))
+    }
+}
+
+fn no_method(method: &str) -> Fault {
+    let method: String = method.chars().take(64).collect();
+    Fault::new(Kind::Method, format!("there is no method `{method}`"))
+}
+
+async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault> {
+    let Understood { id, method, params: given, dialect } = understood;
+    let binding = Binding::Rpc(id.clone(), dialect);
     match method.as_str() {
-        methods::SEND_MESSAGE => Ok(answer(&id, call.send(given).await?)),
-        methods::SEND_STREAMING_MESSAGE => {
-            Ok(sse::response(call.stream(given).await?, Binding::Rpc(id)))
-        }
-        methods::GET_TASK => Ok(answer(&id, call.task(params(given)?).await?)),
-        methods::LIST_TASKS => Ok(answer(&id, call.list(params(given)?).await?)),
-        methods::CANCEL_TASK => Ok(answer(&id, call.cancel(params(given)?).await?)),
+        methods::SEND_MESSAGE => Ok(answer(&id, dialect, call.send(given).await?)),
+        methods::SEND_STREAMING_MESSAGE => Ok(sse::response(call.stream(given).await?, binding)),
+        methods::GET_TASK => Ok(answer(&id, dialect, call.task(params(given)?).await?)),
+        methods::LIST_TASKS => Ok(answer(&id, dialect, call.list(params(given)?).await?)),
+        methods::CANCEL_TASK => Ok(answer(&id, dialect, call.cancel(params(given)?).await?)),
         methods::SUBSCRIBE_TO_TASK => {
-            Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rpc(id)))
+            Ok(sse::response(call.subscribe(params(given)?).await?, binding))
         }
         methods::CREATE_PUSH_CONFIG
         | methods::GET_PUSH_CONFIG
         | methods::LIST_PUSH_CONFIGS
         | methods::DELETE_PUSH_CONFIG => Err(Fault::no_push()),
-        methods::GET_EXTENDED_AGENT_CARD => Ok(answer(&id, call.extended_card().await?)),
-        _ => {
-            let method: String = method.chars().take(64).collect();
-            Err(Fault::new(Kind::Method, format!("there is no method `{method}`")))
+        // A card is the same in both versions, and may have any field besides.
+        methods::GET_EXTENDED_AGENT_CARD => {
+            Ok(answer(&id, Dialect::V10, call.extended_card().await?))
         }
+        _ => Err(no_method(&method)),
     }
 }
 
-fn answer(id: &JsonRpcId, result: impl Serialize) -> Response {
-    Json(Success::new(id, result)).into_response()
+fn answer(id: &JsonRpcId, dialect: Dialect, result: impl Serialize) -> Response {
+    match dialect {
+        Dialect::V10 => Json(Success::new(id, result)).into_response(),
+        Dialect::V03 => Json(Success::new(id, in_v03(result))).into_response(),
+    }
+}
+
+/// Returns a result in the words of 0.3.
+pub(super) fn in_v03(result: impl Serialize) -> Value {
+    v03::answer(serde_json::to_value(result).expect("what A2A says is JSON"))
 }
 
 /// A JSON-RPC request whose method and parameters are still to be understood.

@@ -11,7 +11,8 @@ use futures_util::stream;
 use serde::Serialize;
 
 use super::fault::Fault;
-use super::rpc::Success;
+use super::incoming::Dialect;
+use super::rpc::{Success, in_v03};
 use super::updates::{Update, Updates};
 
 /// A comment is sent when nothing else was for this long, so that nobody between us hangs up.
@@ -20,8 +21,8 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// What is put around an update.
 #[derive(Clone, Debug)]
 pub(super) enum Binding {
-    /// A JSON-RPC response to the request of this id.
-    Rpc(JsonRpcId),
+    /// A JSON-RPC response to the request of this id, in the words of this version.
+    Rpc(JsonRpcId, Dialect),
     /// Nothing.
     Rest,
 }
@@ -49,7 +50,8 @@ fn written(binding: &Binding, update: &Update) -> Result<Event, Infallible> {
         None => Event::default(),
     };
     Ok(match binding {
-        Binding::Rpc(id) => data(event, Success::new(id, &update.response)),
+        Binding::Rpc(id, Dialect::V10) => data(event, Success::new(id, &update.response)),
+        Binding::Rpc(id, Dialect::V03) => data(event, Success::new(id, in_v03(&update.response))),
         Binding::Rest => data(event, &update.response),
     })
 }
@@ -57,7 +59,7 @@ fn written(binding: &Binding, update: &Update) -> Result<Event, Infallible> {
 fn broken(binding: &Binding, fault: &Fault) -> Result<Event, Infallible> {
     let event = Event::default().event("error");
     Ok(match binding {
-        Binding::Rpc(id) => data(event, fault.rpc_body(id.clone())),
+        Binding::Rpc(id, _) => data(event, fault.rpc_body(id.clone())),
         Binding::Rest => data(event, fault.rest_body()),
     })
 }

@@ -5,6 +5,7 @@ mod cards;
 mod grpc;
 mod pauses;
 mod stories;
+mod v03;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;

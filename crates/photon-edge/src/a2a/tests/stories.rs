@@ -314,7 +314,7 @@ async fn bad_requests_get_the_errors_of_the_protocol() {
         ("/a2a", "SubscribeToTask", json!({ "id": unknown }), -32001, unknown),
         ("/a2a", "CreateTaskPushNotificationConfig", json!({}), -32003, "push"),
         ("/agents/nobody", "GetExtendedAgentCard", json!({}), -32602, "nobody"),
-        ("/a2a", "message/send", json!({}), -32601, "message/send"),
+        ("/a2a", "message/nothing", json!({}), -32601, "message/nothing"),
         ("/a2a", "SendMessage", json!([1]), -32602, "params"),
     ] {
         let body = client.rpc(path, method, params).await;
