@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hold::Budget;
+use crate::hooks::PushTargets;
 use crate::kinds::Kinds;
 use crate::meter::Meter;
 use crate::session::Sessions;
@@ -37,6 +38,8 @@ pub struct FrontConfig {
     pub tokens: Vec<TokenHash>,
     /// The bounds of what is taken on.
     pub limits: FrontLimits,
+    /// Where push notifications may be sent.
+    pub push_targets: PushTargets,
 }
 
 /// What clients may know of the planet.
@@ -178,6 +181,13 @@ pub(crate) struct FollowerSlot(
     #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
 );
 
+impl FollowerSlot {
+    /// Makes one of a place among those who tell webhooks, who do not count as clients.
+    pub(crate) fn of(place: OwnedSemaphorePermit) -> Self {
+        Self(place)
+    }
+}
+
 impl Front {
     /// Makes a front door.
     #[must_use]
@@ -223,6 +233,11 @@ impl Front {
         &self.0.config.limits
     }
 
+    /// Returns where push notifications may be sent.
+    pub(crate) fn push_targets(&self) -> PushTargets {
+        self.0.config.push_targets
+    }
+
     /// Returns the last snapshot of the region.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
@@ -239,7 +254,9 @@ impl Front {
             return Ok(reply);
         }
         let asked = match &command {
-            Command::Events { wait, .. } | Command::Acquire { wait, .. } => *wait,
+            Command::Events { wait, .. }
+            | Command::Acquire { wait, .. }
+            | Command::TakeDue { wait, .. } => *wait,
             Command::Data(command) => command.wait(),
             Command::Register(_)
             | Command::Deregister(_)
@@ -248,6 +265,8 @@ impl Front {
             | Command::Submit(_)
             | Command::Task(_)
             | Command::Tasks { .. }
+            | Command::Webhooks(_)
+            | Command::Told { .. }
             | Command::AtHome(_)
             | Command::Govern(_)
             | Command::Topology => Duration::ZERO,

@@ -11,6 +11,7 @@ mod front;
 mod gate;
 mod health;
 mod hold;
+mod hooks;
 mod ids;
 mod kinds;
 mod meter;
@@ -28,6 +29,7 @@ pub mod v1;
 mod warnings;
 
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
+pub use hooks::PushTargets;
 pub use server::{router, serve};
 pub use starting::say_starting;
 pub use token::TokenHash;

@@ -127,6 +127,12 @@ fn counters(text: &mut String, view: &View) {
     counter("photon_peers_helped_total", help, it.helped);
     let help = "Ops of peers that were put off because their clock runs ahead.";
     counter("photon_ops_skewed_total", help, it.skewed);
+    let help = "Times that a webhook took all that it was told.";
+    counter("photon_webhooks_told_total", help, it.webhooks_told);
+    let help = "Times that a webhook could not be reached, or did not take what it was told.";
+    counter("photon_webhooks_failed_total", help, it.webhooks_failed);
+    let help = "Times that what a webhook did not take for long was given up.";
+    counter("photon_webhooks_given_up_total", help, it.webhooks_given_up);
     let help = "Ops and answers of peers that broke the rules or could not be decoded.";
     counter("photon_ops_misplaced_total", help, it.misplaced);
 }

@@ -277,8 +277,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Overloaded { retry_after, max, what: _ } => {
                 let retry_after_ms = u64::try_from(retry_after.as_millis()).ok();
-                let max = Some(max);
-                Problem { retry_after_ms, max, ..Kind::Overloaded.problem(detail) }
+                Problem { retry_after_ms, max: Some(max), ..Kind::Overloaded.problem(detail) }
             }
             Refusal::DiskFull { region } => at(Kind::DiskFull, region),
             Refusal::NoSuchAgent(_) => Kind::NoSuchAgent.problem(detail),
@@ -307,6 +306,7 @@ impl From<Refusal> for Problem {
                     Large::Content => "value",
                     Large::Fields => "fields",
                     Large::Batch => "writes",
+                    Large::Webhook | Large::Webhooks => "taskPushNotificationConfig",
                 };
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }

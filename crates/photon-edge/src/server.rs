@@ -55,6 +55,7 @@ pub fn router(front: Front) -> Router {
 
 /// Serves clients until `stop`; then lets open requests end, for 5 seconds at most.
 pub async fn serve(front: Front, listener: TcpListener, stop: CancellationToken) {
+    front.tasks().spawn(a2a::notify::run(front.clone()));
     let door = Door::new(front);
     let next = || async { listener.accept().await.map(|(stream, _)| stream) };
     door.accept_all(next, &stop).await;
@@ -255,7 +256,13 @@ mod tests {
         };
         let handle = Handle::from_fn(|command| panic!("nobody asks: {command:?}"));
         let limits = FrontLimits::default();
-        Door::new(Front::new(FrontConfig { handle, planet, tokens: Vec::new(), limits }))
+        Door::new(Front::new(FrontConfig {
+            handle,
+            planet,
+            tokens: Vec::new(),
+            limits,
+            push_targets: crate::PushTargets::Any,
+        }))
     }
 
     #[tokio::test]

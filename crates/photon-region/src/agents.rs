@@ -212,6 +212,8 @@ impl Region {
             AtHome::Submit { .. }
             | AtHome::Decline(_)
             | AtHome::Answer { .. }
+            | AtHome::SetWebhook { .. }
+            | AtHome::RemoveWebhook { .. }
             | AtHome::Cancel { .. } => return,
         };
         let task = self.tasks.get(claim.task);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use photon_state::{Applied, Change, Dataset, Entry, Hlc, Key, Log, Op, PlacementId, Record};
 
-use crate::codec::{decode_agent, decode_dataset, decode_event, encode_event};
+use crate::codec::{
+    decode_agent, decode_dataset, decode_event, decode_told, decode_webhook, encode_event,
+};
 use crate::contract::Output;
 use crate::data::{DATA, DATASETS, DatasetName, MOVES, dataset_of, move_of, split_key};
 use crate::desk::Bell;
@@ -13,6 +15,7 @@ use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
 use crate::task::{AgentName, Event, Spec, TaskId};
 use crate::tasks::{Effects, Origin, TASKS, entry_weight, task_key, task_of, task_record};
+use crate::webhooks::{TOLD, WEBHOOKS, webhook_of};
 
 /// What an op says, checked.
 enum Meaning {
@@ -26,6 +29,8 @@ enum Meaning {
     Record(DatasetName),
     /// Something about a move of a record.
     Move(Record),
+    /// Something about a webhook.
+    Webhook,
 }
 
 impl Region {
@@ -144,7 +149,10 @@ impl Region {
             }
             return self.store.pass_over(op, Applied::Covered);
         }
-        let is_known = matches!(op.dataset, AGENTS | PRESENCE | TASKS | DATASETS | DATA | MOVES);
+        let is_known = matches!(
+            op.dataset,
+            AGENTS | PRESENCE | TASKS | DATASETS | DATA | MOVES | WEBHOOKS | TOLD
+        );
         self.holds_unknown |= !is_known || matches!(op.change, Change::Unknown { .. });
         #[cfg(feature = "planted-bugs")]
         if self.planted == Some(crate::PlantedBug::ForgetRemovals)
@@ -191,6 +199,15 @@ impl Region {
             }
             (DATASETS, Change::Delete) => dataset_of(op).map(Meaning::Dataset),
             (MOVES, Change::Put(_) | Change::Delete) => move_of(op).map(Meaning::Move),
+            (WEBHOOKS, Change::Put(value)) => {
+                let (_, id) = webhook_of(&op.record())?;
+                decode_webhook(&id, value).ok().map(|_| Meaning::Webhook)
+            }
+            (TOLD, Change::Put(value)) => {
+                webhook_of(&op.record())?;
+                decode_told(value).ok().map(|_| Meaning::Webhook)
+            }
+            (WEBHOOKS | TOLD, Change::Delete) => webhook_of(&op.record()).map(|_| Meaning::Webhook),
             (DATA, Change::Update(_)) => split_key(&op.key).map(|(name, _)| Meaning::Record(name)),
             (
                 _,
@@ -250,6 +267,9 @@ impl Region {
             }
             (Applied::Changed, Some(Meaning::Dataset(name))) => self.index_dataset(&name),
             (Applied::Changed, Some(Meaning::Move(record))) => self.index_move(&record),
+            (Applied::Changed, Some(Meaning::Webhook)) => {
+                self.index_webhook(&op.record(), append);
+            }
             (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
                 self.index_record(op, &name, applied, append);
             }
@@ -259,7 +279,11 @@ impl Region {
             | (
                 Applied::Beside { .. },
                 Some(
-                    Meaning::Agent(_) | Meaning::Task(..) | Meaning::Dataset(_) | Meaning::Move(_),
+                    Meaning::Agent(_)
+                    | Meaning::Task(..)
+                    | Meaning::Dataset(_)
+                    | Meaning::Move(_)
+                    | Meaning::Webhook,
                 ),
             ) => {}
             (Applied::Changed | Applied::Beside { .. } | Applied::Superseded, None)
@@ -297,6 +321,7 @@ impl Region {
         }
         if append != 0 {
             self.ring(&Bell::Task(id));
+            self.plan_webhooks(id);
         }
     }
 
@@ -332,6 +357,7 @@ impl Region {
             self.dispatch_if_waiting(id);
             former.iter().for_each(|agent| self.dispatch_to(agent));
             self.ring(&Bell::Task(id));
+            self.plan_webhooks(id);
             self.meet_twins(id);
         }
     }
@@ -340,9 +366,12 @@ impl Region {
     pub(crate) fn forget_ended(&mut self, wall_ms: u64) {
         let limits = &self.config.limits;
         let retention = u64::try_from(limits.retention.as_millis()).unwrap_or(u64::MAX);
-        let before = wall_ms.saturating_sub(retention);
-        while let Some(record) = self.tasks.forget_next(before, limits.kept_bytes_max) {
+        let (before, kept_max) = (wall_ms.saturating_sub(retention), limits.kept_bytes_max);
+        while let Some(record) = self.tasks.forget_next(before, kept_max) {
             self.store.forget(&record);
+            if let Some(id) = task_of(&record.key) {
+                self.forget_webhooks(id);
+            }
         }
     }
 }

@@ -52,6 +52,7 @@ enum Wanted {
     Standing,
     Task,
     Events,
+    Webhooks,
     Data(ReplyKind),
     State,
     Rights,
@@ -64,6 +65,7 @@ impl Wanted {
             Question::Task(..) | Question::Pass(..) => Self::Standing,
             Question::Show(_) => Self::Task,
             Question::Follow { .. } => Self::Events,
+            Question::Webhooks(_) => Self::Webhooks,
             Question::Data(command) => Self::Data(command.reply_kind()),
             Question::State { .. } | Question::Had { .. } => Self::State,
             Question::Rights { .. } => Self::Rights,
@@ -77,11 +79,13 @@ impl Wanted {
             Ok(Answer::Standing(..)) => self == Self::Standing,
             Ok(Answer::Task(_)) => self == Self::Task,
             Ok(Answer::Events { .. }) => self == Self::Events,
+            Ok(Answer::Webhooks(_)) => self == Self::Webhooks,
             Ok(Answer::Data(reply)) => match self {
                 Self::Data(kind) => reply.is(kind),
                 Self::Standing
                 | Self::Task
                 | Self::Events
+                | Self::Webhooks
                 | Self::State
                 | Self::Rights
                 | Self::Planet => false,
@@ -279,7 +283,10 @@ impl Region {
     pub(crate) fn may_ask(&self, from: RegionId, ask: &AtHome) -> bool {
         let placement = self.charter.placement_of(ask.task());
         let is_open = match ask {
-            AtHome::Cancel { .. } | AtHome::Answer { .. } => self.is_open_to_others(),
+            AtHome::Cancel { .. }
+            | AtHome::Answer { .. }
+            | AtHome::SetWebhook { .. }
+            | AtHome::RemoveWebhook { .. } => self.is_open_to_others(),
             AtHome::Submit { spec, .. } => {
                 return Some(spec.placement) == placement && self.may_hold(from, spec.placement);
             }
@@ -430,7 +437,11 @@ impl Region {
             | Asker::Search(_) => ask.to,
         };
         let refusal = match ask.wanted {
-            Wanted::Standing | Wanted::Task | Wanted::Events | Wanted::Planet => {
+            Wanted::Standing
+            | Wanted::Task
+            | Wanted::Events
+            | Wanted::Webhooks
+            | Wanted::Planet => {
                 self.asks.doubt(number, region);
                 Refusal::HomeUnreachable { region }
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::task::{Claim, Json, Note, Outcome, Pause, Spec, TaskId};
+use crate::webhooks::Secret;
 
 /// What only the home of a task can decide. All of it may safely be said twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,24 @@ pub enum AtHome {
         /// What is asked.
         spec: Box<Spec>,
     },
+    /// Add a webhook, or give one another target.
+    SetWebhook {
+        /// The task.
+        task: TaskId,
+        /// The name of the webhook.
+        id: Arc<str>,
+        /// Its address and credentials, as whoever sends understands them.
+        target: Secret,
+        /// Events after this generation are sent to it; those from now on if there is none.
+        since: Option<u64>,
+    },
+    /// Remove a webhook.
+    RemoveWebhook {
+        /// The task.
+        task: TaskId,
+        /// The name of the webhook.
+        id: Arc<str>,
+    },
     /// Call the task off.
     Cancel {
         /// The task.
@@ -75,9 +94,11 @@ impl AtHome {
             Self::Note { claim, .. } | Self::Finish { claim, .. } | Self::Pause { claim, .. } => {
                 claim.task
             }
-            Self::Submit { task, .. } | Self::Cancel { task, .. } | Self::Answer { task, .. } => {
-                *task
-            }
+            Self::Submit { task, .. }
+            | Self::Cancel { task, .. }
+            | Self::Answer { task, .. }
+            | Self::SetWebhook { task, .. }
+            | Self::RemoveWebhook { task, .. } => *task,
         }
     }
 }

@@ -109,6 +109,12 @@ pub struct Limits {
     pub attempts_max: u32,
     /// How long a task waits for its client to answer a worker; then it fails.
     pub pause_ttl: Duration,
+    /// For how long a webhook is tried that does not take what it is told; then that is given up.
+    pub webhook_retry_for: Duration,
+    /// How long whoever tells a webhook may take; then it is told by whoever asks next.
+    pub webhook_told_within: Duration,
+    /// The longest pause between two tries to tell a webhook.
+    pub webhook_pause_max: Duration,
     /// Commands that await a reply; more are refused.
     pub in_flight_max: usize,
     /// Tasks of this home that have not ended; more are refused.
@@ -187,6 +193,9 @@ impl Default for Limits {
             agent_silent_after: Duration::from_secs(15),
             attempts_max: 20,
             pause_ttl: Duration::from_secs(7 * 24 * 3_600),
+            webhook_retry_for: Duration::from_secs(24 * 3_600),
+            webhook_told_within: Duration::from_secs(120),
+            webhook_pause_max: Duration::from_secs(300),
             in_flight_max: 16_384,
             open_tasks_max: 100_000,
             open_bytes_max: 1 << 30,

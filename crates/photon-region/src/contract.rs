@@ -17,6 +17,7 @@ use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
 use crate::task::{AgentName, Artifact, Claim, Event, Json, Skill, Spec, TaskId, TaskState, Token};
+use crate::webhooks::{Due, Webhook, Went};
 
 /// Names a command that awaits its reply. Chosen by the shell, never used twice.
 pub type Ticket = u64;
@@ -163,6 +164,27 @@ pub enum Command {
         /// How long to wait at most.
         wait: Duration,
     },
+    /// Show the webhooks of a task, as its home has them.
+    Webhooks(TaskId),
+    /// Wait for webhooks of tasks of this home that are to be told something. Whoever gets one
+    /// tells it and says how that went, within 2 minutes; then it is given to others.
+    TakeDue {
+        /// How many at most.
+        limit: usize,
+        /// How long to wait at most.
+        wait: Duration,
+    },
+    /// Say how it went to tell a webhook.
+    Told {
+        /// The task.
+        task: TaskId,
+        /// The name of the webhook.
+        id: Arc<str>,
+        /// The last generation that it took.
+        upto: u64,
+        /// Whether there was nothing that it did not take.
+        went: Went,
+    },
     /// Do something that only the task's home can decide; forwarded to it when it is elsewhere.
     AtHome(AtHome),
     /// Ask something of the data.
@@ -180,6 +202,8 @@ impl Command {
             Self::Events { .. }
             | Self::Acquire { .. }
             | Self::Task(_)
+            | Self::Webhooks(_)
+            | Self::TakeDue { .. }
             | Self::Submit(_)
             | Self::AtHome(_)
             | Self::Govern(_)
@@ -189,6 +213,7 @@ impl Command {
             | Self::Agent(_)
             | Self::Agents { .. }
             | Self::Tasks { .. }
+            | Self::Told { .. }
             | Self::Topology => false,
         }
     }
@@ -235,6 +260,10 @@ pub enum Reply {
     },
     /// To `Acquire`: none if the wait was over.
     Leases(Vec<Lease>),
+    /// To `Webhooks`: by name.
+    Webhooks(Vec<Webhook>),
+    /// To `TakeDue`: none if the wait was over.
+    Due(Vec<Due>),
     /// To `AtHome`: where the task stands at its home.
     Standing {
         /// Its state.

@@ -43,6 +43,8 @@ pub(crate) enum Bell {
     Home,
     /// What all regions agree on may have changed.
     Charter,
+    /// A webhook that is to be told something.
+    Webhooks,
 }
 
 /// A command that waits.

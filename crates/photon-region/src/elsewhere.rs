@@ -20,6 +20,8 @@ use crate::verdict::{Patience, Verdict};
 pub(crate) enum Look {
     /// At the task.
     Show(TaskId),
+    /// At its webhooks.
+    Webhooks(TaskId),
     /// At its events after a generation, for as long as `wait` if there is none.
     Follow { task: TaskId, after: u64, wait: Duration },
 }
@@ -27,13 +29,13 @@ pub(crate) enum Look {
 impl Look {
     fn task(self) -> TaskId {
         match self {
-            Self::Show(task) | Self::Follow { task, .. } => task,
+            Self::Show(task) | Self::Webhooks(task) | Self::Follow { task, .. } => task,
         }
     }
 
     fn wait(self) -> Duration {
         match self {
-            Self::Show(_) => Duration::ZERO,
+            Self::Show(_) | Self::Webhooks(_) => Duration::ZERO,
             Self::Follow { wait, .. } => wait,
         }
     }
@@ -41,6 +43,7 @@ impl Look {
     fn command(self) -> Command {
         match self {
             Self::Show(task) => Command::Task(task),
+            Self::Webhooks(task) => Command::Webhooks(task),
             Self::Follow { task, after, wait } => Command::Events { task, after, wait },
         }
     }
@@ -90,7 +93,19 @@ impl Region {
 
     /// Returns what a region is told that may not ask this of a home.
     pub(crate) fn not_to_be_asked(&self, from: Option<RegionId>, ask: &AtHome) -> Refusal {
-        let refused = from.filter(|_| matches!(ask, AtHome::Cancel { .. } | AtHome::Answer { .. }));
+        let is_of_client = match ask {
+            AtHome::Cancel { .. }
+            | AtHome::Answer { .. }
+            | AtHome::SetWebhook { .. }
+            | AtHome::RemoveWebhook { .. } => true,
+            AtHome::Heartbeat(_)
+            | AtHome::Note { .. }
+            | AtHome::Finish { .. }
+            | AtHome::Pause { .. }
+            | AtHome::Decline(_)
+            | AtHome::Submit { .. } => false,
+        };
+        let refused = from.filter(|_| is_of_client);
         let refused = refused.map(|it| self.check_outside(it, ask));
         refused.and_then(Result::err).unwrap_or(Refusal::NoSuchTask(ask.task()))
     }
@@ -121,7 +136,12 @@ impl Region {
                     false => Refusal::HomeUnreachable { region: here }.into(),
                 };
             }
-            // It may be on its way.
+            // It may be on its way; what its home alone knows is asked of that at once.
+            let is_for_home = matches!(look, Look::Webhooks(_));
+            if is_for_home && !is_guest(ticket) && self.is_reachable(home) {
+                let until = patience.until(self.now, Asks::HOME_WITHIN);
+                return self.have_looked((ticket, look, until), home);
+            }
             let until = patience.until(self.now, Self::ARRIVES_WITHIN);
             if self.now.mono < until {
                 return Verdict::Wait(Bell::Task(id), until);
@@ -160,6 +180,7 @@ impl Region {
         let wait = look.wait().min(until.saturating_sub(self.now.mono));
         let question = match look {
             Look::Show(id) => Question::Show(id),
+            Look::Webhooks(id) => Question::Webhooks(id),
             Look::Follow { task, after, .. } => Question::Follow { task, after, wait },
         };
         self.counters.looked_elsewhere += 1;
@@ -186,6 +207,7 @@ impl Region {
                 let staleness = staleness.map(|it| it + took);
                 Ok(Reply::Events { events, state, staleness })
             }
+            Ok(Answer::Webhooks(webhooks)) => Ok(Reply::Webhooks(webhooks)),
             Ok(_) => unreachable!("nobody looks at a task for it, and answers are checked"),
             Err(Refusal::HomeUnreachable { .. }) if self.now.mono < until => {
                 let id = look.task();

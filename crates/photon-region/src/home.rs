@@ -3,18 +3,18 @@
 
 mod leases;
 mod pauses;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use photon_state::{PlacementId, RegionId, Run};
 
-use crate::codec::decode_event;
 use crate::contract::{AtHome, Disk, TokenPair};
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::task::{
-    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Spec, Target, TaskId, TaskState, Token,
+    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Target, TaskId, TaskState, Token,
 };
 use crate::tasks::{Task, task_record};
 
@@ -183,17 +183,6 @@ impl Region {
         }
     }
 
-    /// Returns what was asked, as the first entry of the task's log has it.
-    pub(crate) fn spec(&self, id: TaskId) -> Spec {
-        let task = self.tasks.get(id).expect("only tasks in memory are asked for");
-        let log = self.store.log(&task_record(task.placement, id));
-        let first = log.and_then(|log| log.after(0).first()).expect("a task has a first entry");
-        match decode_event(&first.bytes) {
-            Ok(Event::Submitted(spec)) => spec,
-            other => unreachable!("a task's log begins with its submission, not {other:?}"),
-        }
-    }
-
     /// Writes the next event of a task of this home.
     fn tell(&mut self, id: TaskId, event: Event) -> u64 {
         let task = self.tasks.get(id).expect("events are told of tasks in memory");
@@ -313,13 +302,26 @@ impl Region {
             | AtHome::Pause { .. }
             | AtHome::Answer { .. }
             | AtHome::Decline(_)
+            | AtHome::SetWebhook { .. }
+            | AtHome::RemoveWebhook { .. }
             | AtHome::Cancel { .. } => self.decide_open(id, ask),
         };
         if matches!(result, Err(Refusal::StaleToken { .. })) {
             self.counters.stale += 1;
         }
         let task = self.tasks.get(id);
-        let append = task.map_or(0, |task| task.append);
+        let append = match ask {
+            // These are not in the task's log.
+            AtHome::SetWebhook { .. } | AtHome::RemoveWebhook { .. } => self.appended(),
+            AtHome::Submit { .. }
+            | AtHome::Heartbeat(_)
+            | AtHome::Note { .. }
+            | AtHome::Finish { .. }
+            | AtHome::Pause { .. }
+            | AtHome::Answer { .. }
+            | AtHome::Decline(_)
+            | AtHome::Cancel { .. } => task.map_or(0, |task| task.append),
+        };
         let standing = |task: &Task| (task.state, task.generation);
         let answer = result.map(|()| task.map(standing).expect("it was decided about"));
         (append, answer)
@@ -354,6 +356,10 @@ impl Region {
                 self.requeue(id, Requeue::Declined);
                 Ok(())
             }
+            AtHome::SetWebhook { id: name, target, since, .. } => {
+                self.set_webhook(id, (name, target), *since)
+            }
+            AtHome::RemoveWebhook { id: name, .. } => self.remove_webhook(id, name),
             AtHome::Submit { .. } => Ok(()),
             AtHome::Cancel { message, .. } => {
                 if task.state == TaskState::Canceled {

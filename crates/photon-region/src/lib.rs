@@ -1,6 +1,7 @@
 //! What to do about it: one region as a deterministic machine without io, clock, thread or async.
 //! Must not know who runs it: the node on real sockets and disks, or the simulator.
 
+mod admit;
 mod agents;
 mod agree;
 mod apply;
@@ -40,6 +41,7 @@ mod twins;
 mod verdict;
 mod view;
 mod ways;
+mod webhooks;
 
 pub use agree::Beat;
 pub use artifacts::Artifacts;
@@ -63,6 +65,7 @@ pub use task::{
     region_tag,
 };
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
+pub use webhooks::{Due, Mark, Secret, Webhook, Went};
 
 /// A mistake that the simulator must find; see [`Region::plant`].
 #[cfg(feature = "planted-bugs")]

@@ -11,6 +11,7 @@ use crate::contract::{AtHome, Stamped, TaskDetail};
 use crate::data::{DataCommand, DataReply, DatasetName};
 use crate::govern::{Govern, PlanetView};
 use crate::task::{TaskId, TaskState};
+use crate::webhooks::Webhook;
 
 /// What one region may ask of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Question {
     Pass(AtHome, u64),
     /// To show a task to a client of the asker, which does not have it.
     Show(TaskId),
+    /// To show the webhooks of a task.
+    Webhooks(TaskId),
     /// To show its events after a generation, and to wait that long for one.
     Follow {
         /// The task.
@@ -70,6 +73,8 @@ pub enum Answer {
     Standing(TaskState, u64),
     /// The task.
     Task(Box<TaskDetail>),
+    /// The webhooks of a task.
+    Webhooks(Vec<Webhook>),
     /// Events of a task.
     Events {
         /// The events with their generations, in order.
@@ -96,6 +101,7 @@ impl Answer {
         match self {
             Self::Standing(..) | Self::State(None, _) | Self::Rights(_) | Self::Planet(_) => 0,
             Self::Task(detail) => detail.weight(),
+            Self::Webhooks(webhooks) => webhooks.iter().map(Webhook::weight).sum(),
             Self::Events { events, .. } => events.iter().map(Stamped::weight).sum(),
             Self::Data(reply) => reply.weight(),
             Self::State(Some(value), _) => value.weight(),

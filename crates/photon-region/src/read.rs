@@ -11,7 +11,7 @@ use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticke
 use crate::desk::Bell;
 use crate::elsewhere::Look;
 use crate::region::Region;
-use crate::task::{Event, Json, Note, Target, TaskId};
+use crate::task::{Event, Json, Note, Spec, Target, TaskId};
 use crate::tasks::{Task, task_record};
 use crate::verdict::{Patience, Verdict};
 
@@ -20,6 +20,17 @@ impl Region {
     const EVENTS_MAX: usize = 256;
     /// Bytes of events in one reply, short of one event that is larger.
     const EVENT_BYTES_MAX: usize = 1 << 20;
+
+    /// Returns what was asked, as the first entry of the task's log has it.
+    pub(crate) fn spec(&self, id: TaskId) -> Spec {
+        let task = self.tasks.get(id).expect("only tasks in memory are asked for");
+        let log = self.store.log(&task_record(task.placement, id));
+        let first = log.and_then(|log| log.after(0).first()).expect("a task has a first entry");
+        match decode_event(&first.bytes) {
+            Ok(Event::Submitted(spec)) => spec,
+            other => unreachable!("a task's log begins with its submission, not {other:?}"),
+        }
+    }
 
     pub(crate) fn show_task(&mut self, ticket: Ticket, id: TaskId, patience: Patience) -> Verdict {
         if let Err(refusal) = self.check_looker(ticket, id) {

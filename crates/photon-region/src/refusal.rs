@@ -172,6 +172,8 @@ pub enum Queue {
     DataBytes,
     /// Datasets.
     Datasets,
+    /// Bytes of webhooks.
+    Webhooks,
     /// Bytes of the records of datasets in memory.
     DataMemory,
 }
@@ -186,6 +188,7 @@ impl std::fmt::Display for Queue {
             Self::AgentBytes => "the room for cards of agents, in bytes,",
             Self::DataBytes => "the room for records, in bytes,",
             Self::Datasets => "the list of datasets",
+            Self::Webhooks => "the room for webhooks, in bytes,",
             Self::DataMemory => {
                 "the room for records in memory (`data.memory_max`: raise it, or see that the disk \
                  has room for pages), in bytes,"
@@ -213,6 +216,10 @@ pub enum Large {
     Fields,
     /// How many writes or records a request has.
     Batch,
+    /// A webhook's address with its credentials.
+    Webhook,
+    /// How many webhooks a task has, with those that were removed.
+    Webhooks,
 }
 
 impl std::fmt::Display for Large {
@@ -226,6 +233,8 @@ impl std::fmt::Display for Large {
             Self::Content => "a record's content",
             Self::Fields => "a record with all its fields, in fields,",
             Self::Batch => "a batch",
+            Self::Webhook => "a webhook",
+            Self::Webhooks => "a task with all its webhooks, in webhooks,",
         })
     }
 }

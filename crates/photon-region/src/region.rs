@@ -20,7 +20,7 @@ use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
 use crate::reach::Reach;
-use crate::refusal::{Queue, Refusal};
+use crate::refusal::Refusal;
 use crate::registry::Registry;
 use crate::repair::Repair;
 use crate::snapshot::{Compaction, Covers, Incoming, Logged};
@@ -30,6 +30,7 @@ use crate::task::AgentName;
 use crate::tasks::Tasks;
 use crate::verdict::{Patience, Verdict};
 use crate::view::{Counters, View};
+use crate::webhooks::Webhooks;
 
 /// One region. Call [`handle`](Self::handle), then drain [`poll`](Self::poll), then repeat.
 ///
@@ -78,6 +79,7 @@ pub struct Region {
     durable: u64,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
+    pub(crate) webhooks: Webhooks,
     pub(crate) peers: BTreeMap<RegionId, Peer>,
     pub(crate) reach: Reach,
     pub(crate) charter: Charter,
@@ -139,6 +141,7 @@ impl Region {
             durable: 0,
             registry: Registry::new(&config),
             tasks: Tasks::default(),
+            webhooks: Webhooks::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
             reach: Reach::new(&config),
             charter: founded(&config),
@@ -267,6 +270,7 @@ impl Region {
             shards: self.shards_taken(),
             waiting: self.home.waiting(),
             in_flight: self.in_flight(),
+            webhooks_due: self.webhooks.due_count(),
             kept_bytes: self.tasks.kept_bytes(),
             datasets: self.data.len(),
             room: self.show_room(),
@@ -316,42 +320,6 @@ impl Region {
         }
     }
 
-    pub(crate) fn admit(&self, command: &Command, patience: Patience) -> Result<(), Refusal> {
-        if patience != Patience::Fresh {
-            return Ok(());
-        }
-        let max = match command {
-            // What is new is refused first, so that what was accepted can be finished.
-            Command::Submit(_) | Command::Register(_) => self.config.limits.in_flight_max * 3 / 4,
-            Command::Deregister(_)
-            | Command::Agent(_)
-            | Command::Agents { .. }
-            | Command::Task(_)
-            | Command::Tasks { .. }
-            | Command::Events { .. }
-            | Command::Acquire { .. }
-            | Command::AtHome(_)
-            | Command::Data(_)
-            | Command::Govern(_)
-            | Command::Topology => self.config.limits.in_flight_max,
-        };
-        let retry_after = Duration::from_secs(1);
-        let may_wait = command.may_wait();
-        if max <= self.in_flight() {
-            let max = max as u64;
-            return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
-        }
-        if may_wait && Desk::PARKED_MAX <= self.desk.parked() {
-            let max = Desk::PARKED_MAX as u64;
-            return Err(Refusal::Overloaded { what: Queue::InFlight, max, retry_after });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn in_flight(&self) -> usize {
-        self.desk.held() + self.asks.len() + self.data.waiting()
-    }
-
     fn decide(&mut self, ticket: Ticket, command: &Command, patience: Patience) -> Verdict {
         match command {
             Command::Register(spec) => self.register(spec),
@@ -367,6 +335,9 @@ impl Region {
                 self.show_events(ticket, (*task, *after, *wait), patience)
             }
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
+            Command::Webhooks(task) => self.show_webhooks(ticket, *task, patience),
+            Command::TakeDue { limit, wait } => self.take_due(*limit, *wait, patience),
+            Command::Told { task, id, upto, went } => self.told_webhook((*task, id), *upto, *went),
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),
             Command::Data(command) => self.decide_data(ticket, command, patience),
             Command::Govern(wanted) => self.govern(ticket, wanted, patience),
@@ -488,6 +459,7 @@ impl Region {
         self.beat_peers();
         self.mark_silent_agents();
         self.look_at_pauses();
+        self.look_at_webhooks();
         self.forget_ended(self.now.wall_ms);
         self.covers.prune(self.store.seen(), self.appended);
         self.forget_ages();

@@ -188,6 +188,7 @@ impl Region {
         match question {
             Question::Task(ask, decree) => self.on_task_asked((from, number), ask, decree),
             Question::Show(task) => self.welcome(from, number, Command::Task(task)),
+            Question::Webhooks(task) => self.welcome(from, number, Command::Webhooks(task)),
             Question::Follow { task, after, wait } => {
                 self.welcome(from, number, Command::Events { task, after, wait });
             }

@@ -55,6 +55,8 @@ pub struct View {
     pub waiting: usize,
     /// Commands that await their reply.
     pub in_flight: usize,
+    /// Webhooks of tasks of this home that have not been told all there is.
+    pub webhooks_due: usize,
     /// Bytes of ended tasks that are kept.
     pub kept_bytes: usize,
     /// Datasets known.
@@ -188,6 +190,12 @@ pub struct Counters {
     pub compared_bytes: u64,
     /// Records that a peer had lost, or whose removal was lost here, and that were mended.
     pub mended: u64,
+    /// Times that a webhook took all that it was told.
+    pub webhooks_told: u64,
+    /// Times that one did not.
+    pub webhooks_failed: u64,
+    /// Times that what one did not take for long was given up.
+    pub webhooks_given_up: u64,
     /// Ops that broke the rules of their record or could not be decoded, and answers of peers that
     /// could not be ones to what they were asked.
     pub misplaced: u64,

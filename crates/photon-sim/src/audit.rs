@@ -68,6 +68,9 @@ impl Planet<'_, '_> {
                 let state = state.as_str();
                 return Some(format!("{name} has {count} tasks that are {state}: {open}: {why:?}"));
             }
+            if 0 < view.webhooks_due {
+                return Some(format!("{name} has webhooks to tell: {}", view.webhooks_due));
+            }
             if let Some(peer) = view.peers.iter().find(|it| !it.is_linked) {
                 return Some(format!("{name} is not linked to {}", peer.region));
             }
@@ -248,6 +251,7 @@ impl Planet<'_, '_> {
         for (task, here, events) in self.crowd.audited() {
             let known = self.ledger.task(task).expect("only known tasks are audited");
             check_log(task, events, known, has_moved(&self.sites, task))?;
+            self.crowd.tellers.check(task, events.len() as u64)?;
             let length = *lengths.entry(task).or_insert(events.len());
             Promise::SameOps.holds(length == events.len(), || {
                 format!("task {task} has {length} events, but not in {}", self.atlas.ids[here])

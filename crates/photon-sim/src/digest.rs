@@ -129,6 +129,16 @@ impl Digest {
             AtHome::Submit { task, .. } | AtHome::Cancel { task, .. } => {
                 self.bytes(&task.to_bytes());
             }
+            AtHome::SetWebhook { task, id, target, since } => {
+                self.bytes(&task.to_bytes());
+                self.bytes(id.as_bytes());
+                self.bytes(&target.0);
+                self.number(since.map_or(0, |it| it + 1));
+            }
+            AtHome::RemoveWebhook { task, id } => {
+                self.bytes(&task.to_bytes());
+                self.bytes(id.as_bytes());
+            }
             AtHome::Answer { task, name: _, message, asked } => {
                 self.bytes(&task.to_bytes());
                 self.bytes(&message.0);
@@ -174,6 +184,7 @@ impl Digest {
                     }
                     Answer::Task(detail) => self.detail(detail),
                     Answer::Events { events, .. } => events.iter().for_each(|it| self.stamped(it)),
+                    Answer::Webhooks(webhooks) => self.words(webhooks),
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
                     Answer::Rights(rights) => self.number(*rights),
@@ -214,7 +225,7 @@ impl Digest {
                 self.ask(ask);
                 self.number(*decree);
             }
-            Question::Show(task) => self.bytes(&task.to_bytes()),
+            Question::Show(task) | Question::Webhooks(task) => self.bytes(&task.to_bytes()),
             Question::Follow { task, after, .. } => {
                 self.bytes(&task.to_bytes());
                 self.number(*after);
@@ -242,7 +253,13 @@ impl Digest {
                 self.number(*limit as u64);
             }
             Command::Submit(spec) => self.bytes(&spec.message.0),
-            Command::Task(task) => self.bytes(&task.to_bytes()),
+            Command::Task(task) | Command::Webhooks(task) => self.bytes(&task.to_bytes()),
+            Command::TakeDue { limit, .. } => self.number(*limit as u64),
+            Command::Told { task, upto, went, .. } => {
+                self.bytes(&task.to_bytes());
+                self.number(*upto);
+                self.number(*went as u64);
+            }
             Command::Events { task, after, .. } => {
                 self.bytes(&task.to_bytes());
                 self.number(*after);
@@ -337,6 +354,8 @@ impl Digest {
                 self.number(*state as u64);
                 self.number(*generation);
             }
+            Reply::Webhooks(webhooks) => self.words(webhooks),
+            Reply::Due(due) => self.words(due),
             Reply::Data(reply) => self.words(reply),
             Reply::Topology(view) => self.words(view),
         }

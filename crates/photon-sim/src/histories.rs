@@ -112,6 +112,9 @@ impl Histories {
             | Command::Tasks { .. }
             | Command::Events { .. }
             | Command::Acquire { .. }
+            | Command::Webhooks(_)
+            | Command::TakeDue { .. }
+            | Command::Told { .. }
             | Command::Govern(_)
             | Command::Topology => None,
         };

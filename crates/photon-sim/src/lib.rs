@@ -10,6 +10,8 @@
 //! }
 //! ```
 
+mod answerers;
+mod asked;
 mod audit;
 mod clock;
 mod digest;
@@ -44,6 +46,7 @@ mod site;
 mod stalls;
 mod takeovers;
 mod tasklog;
+mod tellers;
 mod trace;
 mod turned_away;
 mod verdicts;

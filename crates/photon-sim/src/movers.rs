@@ -14,10 +14,11 @@ use photon_region::data::{
 use photon_region::{Command, Refusal};
 use photon_state::{PlacementId, Seen};
 
+use crate::asked::Asked;
 use crate::clock::{MS, SECOND};
 use crate::promises::{Broken, Promise};
 use crate::site::{Atlas, pick};
-use crate::workload::{Asked, Request, Stage, Turn};
+use crate::workload::{Request, Stage, Turn};
 
 /// What all that movers write begins with.
 pub(crate) const CARRY: &str = "carry:91be";

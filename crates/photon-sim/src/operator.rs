@@ -4,8 +4,9 @@
 
 use photon_region::{Command, Govern};
 
+use crate::asked::Asked;
 use crate::clock::{MS, SECOND};
-use crate::workload::{Asked, Request, Stage, Turn};
+use crate::workload::{Request, Stage, Turn};
 
 /// How often an operator of a calm planet makes sure that some region is a member: until nothing
 /// that was wanted before is still under way.

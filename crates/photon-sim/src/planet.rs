@@ -7,6 +7,7 @@ use std::time::Duration;
 use photon_region::{Input, Message, Output, Region, Reply, Ticket};
 use photon_state::StreamId;
 
+use crate::asked::Asked;
 use crate::clock::{MS, Micros, SECOND};
 use crate::digest::Digest;
 use crate::faults::{Disks, Fault, Profile, Weather};
@@ -23,7 +24,7 @@ use crate::scheduled::{Besides, Planned};
 use crate::site::{Atlas, Site, pick};
 use crate::trace::{Trace, trace_input, trace_output};
 use crate::verdicts::Verdicts;
-use crate::workload::{Asked, Crowd, Request, Stage, Turn};
+use crate::workload::{Crowd, Request, Stage, Turn};
 
 /// What is going to happen in the world.
 #[derive(Debug)]
@@ -203,6 +204,7 @@ impl<'a, 's> Planet<'a, 's> {
         let are_alike = self.atlas.topologies.iter().all(|it| it == first);
         self.report.topology = are_alike.then(|| first.name());
         self.report.tasks = self.crowd.promised();
+        self.report.told = self.crowd.tellers.told();
         Ok(self.report)
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use photon_region::{Command, Stamped, TaskFilter, TaskId, TaskState, TaskSummary};
 
+use crate::asked::Asked;
 use crate::clock::MS;
 use crate::promises::{Broken, Promise};
 use crate::site::pick;
-use crate::workload::{Asked, Crowd, Request, Stage, Turn};
+use crate::workload::{Crowd, Request, Stage, Turn};
 
 /// A client that reads the events of a task until its end.
 #[derive(Debug)]

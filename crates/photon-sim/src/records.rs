@@ -16,9 +16,10 @@ use photon_region::data::{
 };
 use photon_state::{Dot, PlacementId, RegionId, Seen, StreamId};
 
+use crate::asked::Asked;
 use crate::clock::{MS, SECOND};
 use crate::site::{Atlas, pick};
-use crate::workload::{Asked, Request, Stage, Turn};
+use crate::workload::{Request, Stage, Turn};
 
 /// What every secret begins with: it is looked for where it must not be.
 pub(crate) const CANARY: &[u8] = b"canary:7f3a";

@@ -158,6 +158,8 @@ fn draw_limits(weather: &Weather, rng: &mut fastrand::Rng) -> Limits {
         agent_silent_after: Duration::from_millis(rng.u64(2_500..6_000)),
         attempts_max: rng.u32(3..12),
         pause_ttl: Duration::from_millis(rng.u64(4_000..20_000)),
+        webhook_told_within: Duration::from_millis(rng.u64(1_000..6_000)),
+        webhook_pause_max: Duration::from_millis(rng.u64(1_000..8_000)),
         repair_every: Duration::from_millis(rng.u64(1_000..6_000)),
         ..Limits::default()
     };

@@ -149,6 +149,9 @@ fn brief(command: &Command) -> String {
         | Command::Tasks { .. }
         | Command::Events { .. }
         | Command::Acquire { .. }
+        | Command::Webhooks(_)
+        | Command::TakeDue { .. }
+        | Command::Told { .. }
         | Command::AtHome(_)
         | Command::Data(_)
         | Command::Govern(_)

@@ -3,10 +3,12 @@
 
 use photon_region::Refusal;
 
+use crate::asked::Asked;
 use crate::clock::{MS, SECOND};
 use crate::promises::{Broken, Promise};
 use crate::site::pick;
-use crate::workload::{Asked, Body, Crowd, Stage, Turn};
+use crate::tellers::Tellers;
+use crate::workload::{Body, Crowd, Stage, Turn};
 
 impl Crowd {
     pub(crate) fn refused(
@@ -65,6 +67,10 @@ impl Crowd {
                 if !is_over {
                     self.answer_again(stage, (*task, *asked), *tries);
                 }
+                Ok(())
+            }
+            Asked::Tell(deed) => {
+                Tellers::again(stage, *deed, &mut self.rng);
                 Ok(())
             }
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {

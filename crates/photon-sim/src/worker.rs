@@ -11,12 +11,13 @@ use photon_region::{
 };
 use photon_state::PlacementId;
 
+use crate::asked::Asked;
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::Fault;
 use crate::job::{Fate, Job, Step, draw_fate, draw_outcome};
 use crate::promises::{Broken, Promise, has_moved};
 use crate::site::pick;
-use crate::workload::{Asked, Request, Stage, Turn};
+use crate::workload::{Request, Stage, Turn};
 
 /// An agent as its operator sees it.
 #[derive(Debug)]

@@ -9,18 +9,19 @@ use photon_region::{
 };
 use photon_state::PlacementId;
 
+use crate::asked::Asked;
 use crate::clock::{MS, Micros, SECOND};
 use crate::faults::{Fault, Weather};
-use crate::movers::{Deed, Movers};
+use crate::movers::Movers;
 use crate::operator::operate;
 use crate::planet::Event;
 use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
 use crate::readers::{Follower, Lister};
-use crate::records::{Scribes, Step};
+use crate::records::Scribes;
 use crate::site::{Atlas, Site, pick};
-use crate::tasklog::answer_name;
-use crate::worker::{Asking, Fleet};
+use crate::tellers::{self, Tellers};
+use crate::worker::Fleet;
 
 /// Somebody's turn to do something.
 #[derive(Clone, Copy, Debug)]
@@ -49,46 +50,8 @@ pub(crate) enum Turn {
     Wander,
     /// The operator of the planet has an idea.
     Operate(u32),
-}
-
-/// What a command was about.
-#[derive(Clone, Debug)]
-pub(crate) enum Asked {
-    Submit(u32, Body),
-    Look,
-    LookAround,
-    Follow(u32),
-    List(u32),
-    Cancel(TaskId),
-    Answer(TaskId, u64, u32),
-    Enlist(u32),
-    Retire,
-    Poll(u32),
-    Work(Asking),
-    Scribe(u32, Step),
-    Mover(u32, Deed),
-    Operate,
-}
-
-impl Asked {
-    /// Whether a reply must come even if nothing happens.
-    pub(crate) fn must_be_answered(&self) -> bool {
-        match self {
-            Self::Poll(_) | Self::Follow(_) => false,
-            Self::Submit(..)
-            | Self::Look
-            | Self::LookAround
-            | Self::List(_)
-            | Self::Cancel(_)
-            | Self::Answer(..)
-            | Self::Enlist(_)
-            | Self::Retire
-            | Self::Operate
-            | Self::Work(_)
-            | Self::Scribe(..)
-            | Self::Mover(..) => true,
-        }
-    }
+    /// A client wants to be told of a task, or somebody tells one.
+    Tell(tellers::Deed),
 }
 
 /// Whether a submission is repeated as it was.
@@ -149,6 +112,7 @@ pub(crate) struct Crowd {
     pub(crate) fleet: Fleet,
     pub(crate) scribes: Scribes,
     pub(crate) movers: Movers,
+    pub(crate) tellers: Tellers,
     tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
     until: Micros,
@@ -168,9 +132,11 @@ impl Crowd {
         let fleet = Fleet::draw(stage, &mut rng);
         let scribes = Scribes::draw(stage, until, &mut rng);
         let movers = Movers::draw(stage, until, &mut rng);
+        let tellers = Tellers::begin(stage);
         let mut crowd = Self {
             scribes,
             movers,
+            tellers,
             rng,
             submissions: Vec::new(),
             followers: Vec::new(),
@@ -244,6 +210,7 @@ impl Crowd {
             Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
             Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
             Turn::Operate(round) => operate(stage, round, &mut self.rng),
+            Turn::Tell(deed) => self.tellers.act(stage, deed, &mut self.rng),
             Turn::Wander => {
                 if !stage.is_calm {
                     stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
@@ -319,40 +286,6 @@ impl Crowd {
         Some(Request { site, command, asked })
     }
 
-    /// Lets a client answer a worker, anywhere. If it gives up, the home does some time later.
-    fn answer(
-        &mut self,
-        stage: &mut Stage<'_>,
-        (task, asked): (TaskId, u64),
-        tries: u32,
-    ) -> Option<Request> {
-        let members = stage.ledger.task(task).map_or(0, |it| it.members);
-        let Some(site) = pick(stage.alive & members, &mut self.rng) else {
-            self.answer_again(stage, (task, asked), tries);
-            return None;
-        };
-        let message = Json(format!("{{\"answer\":{asked}}}").into());
-        let named = self.rng.bool().then_some(asked);
-        let name = answer_name(asked);
-        let command = Command::AtHome(AtHome::Answer { task, name, message, asked: named });
-        // A client that is not sure says it again.
-        if self.rng.u32(0..8) == 0 {
-            self.answer_again(stage, (task, asked), tries);
-        }
-        Some(Request { site, command, asked: Asked::Answer(task, asked, tries) })
-    }
-
-    pub(crate) fn answer_again(
-        &mut self,
-        stage: &mut Stage<'_>,
-        (task, asked): (TaskId, u64),
-        tries: u32,
-    ) {
-        if let Some(left) = tries.checked_sub(1) {
-            stage.later(self.rng.u64(50 * MS..700 * MS), Turn::Answer(task, asked, left));
-        }
-    }
-
     /// Takes in that there will be no reply: the region died, or the client went away.
     pub(crate) fn lost(&mut self, stage: &mut Stage<'_>, asked: &Asked) {
         let delay = self.rng.u64(50 * MS..700 * MS);
@@ -368,6 +301,7 @@ impl Crowd {
             Asked::Answer(task, asked, tries) => {
                 self.answer_again(stage, (*task, *asked), *tries);
             }
+            Asked::Tell(deed) => Tellers::again(stage, *deed, &mut self.rng),
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
             }
         }
@@ -437,6 +371,7 @@ impl Crowd {
             (Asked::Mover(index, deed), Reply::Data(reply)) => {
                 self.movers.heard(stage, here, (index, deed), &reply, &mut self.rng)
             }
+            (Asked::Tell(deed), reply) => self.told(stage, here, deed, reply),
             (asked, reply) => {
                 Err(Promise::Contract.broken(format!("{asked:?} was answered by {reply:?}")))
             }
@@ -470,6 +405,7 @@ impl Crowd {
             })?;
         }
         if is_first {
+            self.tellers.born(stage, task, &mut self.rng);
             self.tasks.push(task);
         }
         if submission.wants_repeat && submission.spec.idempotency.is_some() && !stage.is_calm {

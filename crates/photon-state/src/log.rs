@@ -105,9 +105,23 @@ impl Log {
     }
 
     /// Returns the epoch of an entry that counts.
-    fn epoch_at(&self, index: u64) -> Option<u32> {
+    /// Returns under which epoch an entry that counts was written.
+    #[must_use]
+    pub fn epoch_at(&self, index: u64) -> Option<u32> {
         let has = |run: &&Run| (1..=index).contains(&run.first);
         self.runs.iter().rev().find(has).filter(|_| index <= self.len()).map(|run| run.epoch)
+    }
+
+    /// Returns how many entries, from the first on, are for sure those of a log in which the entry
+    /// at `index` counted and was written under `epoch`.
+    #[must_use]
+    pub fn shared_with(&self, epoch: u32, index: u64) -> u64 {
+        let mut counting = self.runs.iter().filter(|run| 0 < run.first);
+        if !counting.any(|run| run.epoch == epoch) {
+            return 0;
+        }
+        let next = counting.next().map_or(self.len() + 1, |run| run.first);
+        index.min(next - 1)
     }
 
     /// Iterates over the entries that do not count.
@@ -278,6 +292,20 @@ mod tests {
 
     fn beside(log: &Log) -> Vec<(u32, u64)> {
         log.beside().map(|(it, _)| (it.epoch, it.index)).collect()
+    }
+
+    #[test]
+    fn a_log_shares_what_was_written_before_another_writer_took_over() {
+        let mut log = Log::default();
+        for spot in [(1, 1, 1), (1, 2, 1), (3, 3, 1), (3, 4, 3)] {
+            assert_eq!(put(&mut log, spot), Placed::Next);
+        }
+        for (epoch, index, shared) in
+            [(1, 1, 1), (1, 2, 2), (1, 9, 2), (3, 4, 4), (3, 9, 4), (2, 3, 0), (4, 1, 0)]
+        {
+            assert_eq!(log.shared_with(epoch, index), shared, "{epoch} {index}");
+        }
+        assert_eq!(Log::default().shared_with(1, 1), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod bounded;
 mod dataset;
 mod measure;
 mod problem;
+mod push;
 mod read;
 mod render;
 mod secret;
@@ -20,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use photon_edge::TokenHash;
+use photon_edge::{PushTargets, TokenHash};
 use photon_region::data::{DatasetSpec, Outside};
 use photon_region::{Place, Topology};
 use photon_state::{NameError, PlacementId, RegionId};
@@ -69,6 +70,8 @@ pub struct Config {
     pub voters: BTreeSet<RegionId>,
     /// What a region does that is asked for a task that may not live in it.
     pub outside: Outside,
+    /// Where push notifications may be sent.
+    pub push_targets: PushTargets,
     /// The regions of each placement; `global` is all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that are declared here, by name.
@@ -229,6 +232,7 @@ impl Config {
             regions,
             voters: BTreeSet::new(),
             outside: Outside::Forward,
+            push_targets: PushTargets::default(),
             placements,
             datasets: Vec::new(),
             data: None,

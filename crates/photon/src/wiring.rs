@@ -59,6 +59,7 @@ fn limits(config: &Config) -> Limits {
         agent_silent_after: agents.silent_after,
         attempts_max: tasks.attempts_max,
         pause_ttl: tasks.pause_ttl,
+        webhook_retry_for: tasks.push_retry_for,
         in_flight_max: limits.in_flight_max,
         open_tasks_max: tasks.open_max,
         open_bytes_max: tasks.open_bytes_max.as_usize(),

@@ -15,6 +15,7 @@ use super::card;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Door};
 use super::message::{Answer, Sending, What, kept};
+use super::push::Wanted;
 use super::task::{self, HistoryLength};
 use super::updates::{Turns, Updates};
 use crate::follow::{Follower, Heard};
@@ -24,6 +25,9 @@ use crate::ids::answer_name;
 /// How long `SendMessage` waits for the end of a task; then it answers with the task as it stands.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// The generation of a new task, which the answer to its message shows.
+const BORN: u64 = 1;
+
 /// How long news from a task's home are waited for; then the client is answered without them.
 const NEWS_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -31,13 +35,15 @@ impl Call {
     /// `SendMessage`: makes a task, or answers its agent, and, unless the client is in a hurry,
     /// waits until the task has ended or its agent asks something.
     pub(super) async fn send(&self, params: Value) -> Result<SendMessageResponse, Fault> {
-        let Sending { what, answer, history } = Sending::from_params(self, params)?;
+        let Sending { what, answer, history, push } = Sending::from_params(self, params)?;
         let (task, state, generation) = match what {
             What::Task(spec) => {
                 let (summary, _) = self.submit(*spec).await?;
+                self.push_to(summary.id, push, BORN).await?;
                 (summary.id, summary.state, summary.generation)
             }
             What::Answer { task, context, message } => {
+                self.push_before(&task, push).await?;
                 self.answer(&task, context, *message).await?
             }
         };
@@ -56,12 +62,13 @@ impl Call {
 
     /// `SendStreamingMessage`: makes a task, or answers its agent, and follows it.
     pub(super) async fn stream(&self, params: Value) -> Result<Updates, Fault> {
-        let Sending { what, answer: _, history } = Sending::from_params(self, params)?;
+        let Sending { what, answer: _, history, push } = Sending::from_params(self, params)?;
         // Whoever cannot follow is told so before the task is there, not after.
         let slot = self.front.follower_slot()?;
         let spec = match what {
             What::Task(spec) => spec,
             What::Answer { task, context, message } => {
+                self.push_before(&task, push).await?;
                 let (task, state, generation) = self.answer(&task, context, *message).await?;
                 let detail = self.detail_as(task, state, generation).await?;
                 let updates = self.updates(slot, &detail, history, AtPause::Ends);
@@ -69,6 +76,7 @@ impl Call {
             }
         };
         let (summary, repeated) = self.submit(*spec).await?;
+        self.push_to(summary.id, push, BORN).await?;
         if repeated == Repeated::No {
             let (id, generation) = (summary.id, summary.generation);
             let follower = self.follower(slot, id, generation);
@@ -129,6 +137,24 @@ impl Call {
     /// `GetExtendedAgentCard`.
     pub(super) async fn extended_card(&self) -> Result<Value, Fault> {
         card::extended(&self.front, &self.door, self.host.as_ref()).await
+    }
+
+    /// Gives a task the webhook that came with its message. If that fails the client hears so, and
+    /// sends its message again.
+    async fn push_to(&self, task: TaskId, push: Option<Wanted>, since: u64) -> Result<(), Fault> {
+        match push {
+            Some(wanted) => self.set_push(task, wanted, Some(since)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a message to a task that is there already: the webhook hears what the message
+    /// brings about.
+    async fn push_before(&self, task: &str, push: Option<Wanted>) -> Result<(), Fault> {
+        let Some(wanted) = push else { return Ok(()) };
+        let task = task_id(task)?;
+        self.detail(task).await?;
+        self.set_push(task, wanted, None).await
     }
 
     /// Answers the agent of a task; returns where that stands then.
@@ -287,7 +313,7 @@ fn is_pause(event: &Event) -> bool {
 }
 
 /// Reads the name of a task; what is none cannot be one that is known.
-fn task_id(text: &str) -> Result<TaskId, Fault> {
+pub(super) fn task_id(text: &str) -> Result<TaskId, Fault> {
     if text.is_empty() {
         return Err(Fault::field("id", "name the task"));
     }

@@ -137,7 +137,7 @@ fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Do
         *capabilities = json!({});
     }
     capabilities["streaming"] = json!(true);
-    capabilities["pushNotifications"] = json!(false);
+    capabilities["pushNotifications"] = json!(true);
     capabilities["extendedAgentCard"] = json!(true);
     // A signature covers what was changed, and the rest speaks of addresses that are not these;
     // the last four are how older versions of A2A gave them.

@@ -51,7 +51,7 @@ pub(super) enum Kind {
     TaskNotFound,
     /// The task has ended.
     TaskNotCancelable,
-    /// Photon sends no push notifications.
+    /// Photon sends no push notifications in the words of that version.
     PushNotSupported,
     /// Photon does not do that.
     Unsupported,
@@ -201,10 +201,23 @@ impl Fault {
         Self::new(Kind::Unavailable, message).with_retry(RETRY_AFTER)
     }
 
-    /// Makes the fault of whoever asks for push notifications.
+    /// Makes the fault of a push configuration that is not known.
+    pub(super) fn no_webhook(task: &str, id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        let message = format!("task `{task}` has no push notification config `{id}`");
+        Self::new(Kind::TaskNotFound, message).with_info("taskId", task)
+    }
+
+    /// Makes the fault of whoever asks for push notifications in the words of 0.3.
     pub(super) fn no_push() -> Self {
-        let message = "Photon sends no push notifications; subscribe to the task instead";
+        let message = "clients of A2A 0.3 get no push notifications here; speak 1.0, or subscribe \
+                       to the task";
         Self::new(Kind::PushNotSupported, message)
+    }
+
+    /// Returns what went wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Returns when to try again; `None` when that is of no use.

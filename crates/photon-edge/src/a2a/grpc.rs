@@ -6,7 +6,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::a2a::{AgentCard, StreamResponse};
+use ::a2a::{
+    AgentCard, DeleteTaskPushNotificationConfigRequest, GetTaskPushNotificationConfigRequest,
+    ListTaskPushNotificationConfigsRequest, StreamResponse,
+};
 use a2a_pb::a2a_service_server::{A2aService, A2aServiceServer};
 use a2a_pb::{self as pb, pbconv};
 use axum::body::Body;
@@ -233,32 +236,60 @@ impl A2aService for Service {
         &self,
         request: tonic::Request<pb::TaskPushNotificationConfig>,
     ) -> Answer<pb::TaskPushNotificationConfig> {
-        let call = self.call(&request, &request.get_ref().tenant);
-        answer(call.and_then(|_| Err(Fault::no_push())))
+        let create = async {
+            let call = self.call(&request, &request.get_ref().tenant)?;
+            let wanted = pbconv::from_proto_task_push_notification_config(request.get_ref());
+            let created = call.create_push(wanted).await?;
+            Ok(pbconv::to_proto_task_push_notification_config(&created))
+        };
+        answer(create.await)
     }
 
     async fn get_task_push_notification_config(
         &self,
         request: tonic::Request<pb::GetTaskPushNotificationConfigRequest>,
     ) -> Answer<pb::TaskPushNotificationConfig> {
-        let call = self.call(&request, &request.get_ref().tenant);
-        answer(call.and_then(|_| Err(Fault::no_push())))
+        let get = async {
+            let call = self.call(&request, &request.get_ref().tenant)?;
+            let pb::GetTaskPushNotificationConfigRequest { task_id, id, .. } = request.into_inner();
+            let wanted = GetTaskPushNotificationConfigRequest { task_id, id, tenant: None };
+            Ok(pbconv::to_proto_task_push_notification_config(&call.push(wanted).await?))
+        };
+        answer(get.await)
     }
 
     async fn list_task_push_notification_configs(
         &self,
         request: tonic::Request<pb::ListTaskPushNotificationConfigsRequest>,
     ) -> Answer<pb::ListTaskPushNotificationConfigsResponse> {
-        let call = self.call(&request, &request.get_ref().tenant);
-        answer(call.and_then(|_| Err(Fault::no_push())))
+        let list = async {
+            let call = self.call(&request, &request.get_ref().tenant)?;
+            let wanted = ListTaskPushNotificationConfigsRequest {
+                task_id: request.into_inner().task_id,
+                page_size: None,
+                page_token: None,
+                tenant: None,
+            };
+            let listed = call.pushes(wanted).await?.configs;
+            let configs = listed.iter().map(pbconv::to_proto_task_push_notification_config);
+            let (configs, next_page_token) = (configs.collect(), String::new());
+            Ok(pb::ListTaskPushNotificationConfigsResponse { configs, next_page_token })
+        };
+        answer(list.await)
     }
 
     async fn delete_task_push_notification_config(
         &self,
         request: tonic::Request<pb::DeleteTaskPushNotificationConfigRequest>,
     ) -> Answer<()> {
-        let call = self.call(&request, &request.get_ref().tenant);
-        answer(call.and_then(|_| Err(Fault::no_push())))
+        let delete = async {
+            let call = self.call(&request, &request.get_ref().tenant)?;
+            let given = request.into_inner();
+            let pb::DeleteTaskPushNotificationConfigRequest { task_id, id, .. } = given;
+            let wanted = DeleteTaskPushNotificationConfigRequest { task_id, id, tenant: None };
+            call.delete_push(wanted).await
+        };
+        answer(delete.await)
     }
 
     async fn get_extended_agent_card(

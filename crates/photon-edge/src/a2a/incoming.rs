@@ -92,6 +92,8 @@ pub(super) struct Incoming {
     pub(super) task: String,
     front: Front,
     name: Result<Option<String>, Fault>,
+    /// The push configuration that the path names.
+    pub(super) config: String,
     /// The tenant that the path names; empty when it names none.
     tenant: String,
     query: Result<Vec<(String, String)>, Fault>,
@@ -107,6 +109,7 @@ impl FromRequest<Front> for Incoming {
     async fn from_request(request: Request, front: &Front) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
         let (mut name, mut task, mut tenant) = (Ok(None), String::new(), String::new());
+        let mut config = String::new();
         match RawPathParams::from_request_parts(&mut parts, front).await {
             Ok(path) => {
                 for (key, value) in &path {
@@ -114,6 +117,7 @@ impl FromRequest<Front> for Incoming {
                         "name" => name = Ok(Some(value.to_owned())),
                         "task" => value.clone_into(&mut task),
                         "tenant" => value.clone_into(&mut tenant),
+                        "config" => value.clone_into(&mut config),
                         _ => {}
                     }
                 }
@@ -126,7 +130,7 @@ impl FromRequest<Front> for Incoming {
         let body = Some(body);
         let host = host(&parts.headers, &parts.uri);
         let headers = parts.headers;
-        Ok(Self { task, front: front.clone(), name, tenant, query, headers, host, body })
+        Ok(Self { task, config, front: front.clone(), name, tenant, query, headers, host, body })
     }
 }
 

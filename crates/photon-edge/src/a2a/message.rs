@@ -11,9 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use super::incoming::{Call, Door, params};
+use super::push::Wanted;
 use super::task::HistoryLength;
 use crate::ids::new_uuid;
 use crate::names;
+
+/// Where the webhook is that comes with a message.
+const PUSH: &str = "configuration.taskPushNotificationConfig.";
 
 /// What a client sends, understood.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Sending {
     pub(super) answer: Answer,
     /// How much of the history it wants with it.
     pub(super) history: HistoryLength,
+    /// The webhook that shall be told what becomes of it.
+    pub(super) push: Option<Wanted>,
 }
 
 /// What a message is for.
@@ -65,9 +71,8 @@ impl Sending {
             history_length: None,
             return_immediately: None,
         });
-        if configuration.task_push_notification_config.is_some() {
-            return Err(Fault::no_push());
-        }
+        let push = configuration.task_push_notification_config.as_ref();
+        let push = push.map(|it| Wanted::read(it, PUSH, call.front.push_targets())).transpose()?;
         let history =
             HistoryLength::new(configuration.history_length, "configuration.historyLength")?;
         let answer = match configuration.return_immediately {
@@ -75,7 +80,7 @@ impl Sending {
             Some(false) | None => Answer::AtTheEnd,
         };
         let what = what(call, request, written)?;
-        Ok(Self { what, answer, history })
+        Ok(Self { what, answer, history, push })
     }
 }
 

@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ pub(super) fn routes() -> Router<Front> {
         .route("/message:stream", post(stream))
         .route("/tasks", get(list))
         .route("/tasks/{task}", get(read_task).post(change_task))
-        .route("/tasks/{task}/pushNotificationConfigs", any(push))
-        .route("/tasks/{task}/pushNotificationConfigs/{config}", any(push))
+        .route("/tasks/{task}/pushNotificationConfigs", get(list_pushes).post(create_push))
+        .route("/tasks/{task}/pushNotificationConfigs/{config}", get(read_push).delete(delete_push))
         .route("/extendedAgentCard", get(extended_card))
 }
 
@@ -37,7 +37,7 @@ const LIST_FIELDS: [&str; 7] = [
 ];
 /// What the query of a task may hold.
 const TASK_FIELDS: [&str; 1] = ["historyLength"];
-/// What the query of a list of push configurations may hold, if there were any.
+/// What the query of a list of push configurations may hold.
 const PUSH_FIELDS: [&str; 2] = ["pageSize", "pageToken"];
 
 /// A fault on its way out through this binding.
@@ -105,9 +105,34 @@ async fn change_task(mut incoming: Incoming) -> Result<Response, RestFault> {
     }
 }
 
-async fn push(incoming: Incoming) -> Result<Response, RestFault> {
-    incoming.call(&PUSH_FIELDS)?;
-    Err(Fault::no_push().into())
+async fn create_push(mut incoming: Incoming) -> Result<Response, RestFault> {
+    let (call, given) = understood(&mut incoming)?;
+    let given = with("taskId", given, &incoming.task);
+    Ok(answer(call.create_push(params(given)?).await?))
+}
+
+async fn list_pushes(incoming: Incoming) -> Result<Response, RestFault> {
+    let call = incoming.call(&PUSH_FIELDS)?;
+    let given = with("taskId", incoming.query_json(), &incoming.task);
+    Ok(answer(call.pushes(params(given)?).await?))
+}
+
+async fn read_push(incoming: Incoming) -> Result<Response, RestFault> {
+    let (call, given) = about_push(&incoming)?;
+    Ok(answer(call.push(params(given)?).await?))
+}
+
+async fn delete_push(incoming: Incoming) -> Result<Response, RestFault> {
+    let (call, given) = about_push(&incoming)?;
+    call.delete_push(params(given)?).await?;
+    Ok(answer(Value::Object(serde_json::Map::new())))
+}
+
+/// Returns a call about one push configuration.
+fn about_push(incoming: &Incoming) -> Result<(Call, Value), Fault> {
+    let call = incoming.call(&[])?;
+    let given = with("taskId", incoming.query_json(), &incoming.task);
+    Ok((call, with("id", given, &incoming.config)))
 }
 
 async fn extended_card(incoming: Incoming) -> Result<Response, RestFault> {
@@ -131,9 +156,14 @@ fn no_verb(verb: &str) -> RestFault {
 }
 
 /// Puts the id of the path among the parameters: it is the one that counts.
-fn with_id(mut given: Value, id: &str) -> Value {
+fn with_id(given: Value, id: &str) -> Value {
+    with("id", given, id)
+}
+
+/// Puts a name of the path among the parameters.
+fn with(field: &str, mut given: Value, name: &str) -> Value {
     if let Value::Object(fields) = &mut given {
-        fields.insert("id".to_owned(), Value::from(id));
+        fields.insert(field.to_owned(), Value::from(name));
     }
     given
 }

@@ -55,15 +55,17 @@ impl Understood {
     fn of(incoming: &Incoming, request: Request) -> Result<(Call, Self), Fault> {
         let Request { id, method, params } = request;
         let old = v03::method(&method);
+        let is_old_push = v03::is_push(&method);
         let dialect = match incoming.dialect()? {
             Some(dialect) => dialect,
-            None if old.is_some() => Dialect::V03,
+            None if old.is_some() || is_old_push => Dialect::V03,
             None => Dialect::V10,
         };
         let call = incoming.call_in_any(&[])?;
         let (method, params) = match (dialect, old) {
             (Dialect::V10, None) => (method, params),
             (Dialect::V03, Some(ours)) => (ours.to_owned(), v03::params(params)?),
+            (Dialect::V03, None) if is_old_push => return Err(Fault::no_push()),
             (Dialect::V10, Some(_)) | (Dialect::V03, None) => return Err(no_method(&method)),
         };
         Ok((call.of_tenant_in(&params)?, Self { id, method, params, dialect }))
@@ -87,10 +89,15 @@ async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault>
         methods::SUBSCRIBE_TO_TASK => {
             Ok(sse::response(call.subscribe(params(given)?).await?, binding))
         }
-        methods::CREATE_PUSH_CONFIG
-        | methods::GET_PUSH_CONFIG
-        | methods::LIST_PUSH_CONFIGS
-        | methods::DELETE_PUSH_CONFIG => Err(Fault::no_push()),
+        methods::CREATE_PUSH_CONFIG => {
+            Ok(answer(&id, dialect, call.create_push(params(given)?).await?))
+        }
+        methods::GET_PUSH_CONFIG => Ok(answer(&id, dialect, call.push(params(given)?).await?)),
+        methods::LIST_PUSH_CONFIGS => Ok(answer(&id, dialect, call.pushes(params(given)?).await?)),
+        methods::DELETE_PUSH_CONFIG => {
+            call.delete_push(params(given)?).await?;
+            Ok(answer(&id, dialect, Value::Null))
+        }
         // A card is the same in both versions, and may have any field besides.
         methods::GET_EXTENDED_AGENT_CARD => {
             Ok(answer(&id, Dialect::V10, call.extended_card().await?))

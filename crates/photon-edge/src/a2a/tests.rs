@@ -4,6 +4,7 @@
 mod cards;
 mod grpc;
 mod pauses;
+mod push;
 mod stories;
 mod v03;
 
@@ -23,7 +24,7 @@ use photon_state::{Now, PlacementId, RegionId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{Front, FrontConfig, FrontLimits, PlanetInfo, TokenHash};
+use crate::{Front, FrontConfig, FrontLimits, PlanetInfo, PushTargets, TokenHash};
 
 /// What the worker does next.
 #[derive(Clone, Copy, Debug)]
@@ -251,7 +252,7 @@ fn front_at(
         placements: BTreeMap::new(),
         version: "0.0.0".to_owned(),
     };
-    Front::new(FrontConfig { handle, planet, tokens, limits })
+    Front::new(FrontConfig { handle, planet, tokens, limits, push_targets: PushTargets::Any })
 }
 
 /// A client of a region.
@@ -271,9 +272,19 @@ impl Client {
     }
 
     fn with_limits(script: &[Step], region: Limits, limits: FrontLimits) -> Self {
+        Self::with_front(script, region, limits).0
+    }
+
+    /// Makes a client and the front door that it comes to.
+    fn and_front(script: &[Step]) -> (Self, Front) {
+        Self::with_front(script, Limits::default(), FrontLimits::default())
+    }
+
+    fn with_front(script: &[Step], region: Limits, limits: FrontLimits) -> (Self, Front) {
         let world = Mutex::new(World::new(script, region));
         let handle = Handle::from_fn(move |command| world.lock().unwrap().ask(command));
-        Self(super::router().with_state(front(handle, Vec::new(), limits)))
+        let front = front(handle, Vec::new(), limits);
+        (Self(super::router().with_state(front.clone())), front)
     }
 
     async fn get(&self, path: &str) -> Got {

@@ -21,6 +21,8 @@ use crate::follow::{Follower, Heard};
 pub(super) struct Update {
     /// The generation that the client has reached once it has this.
     pub(super) generation: Option<u64>,
+    /// When it happened, if it is an event; no two events of a task share it.
+    pub(super) at: Option<Hlc>,
     /// What happened.
     pub(super) response: StreamResponse,
 }
@@ -60,8 +62,8 @@ impl Updates {
         let (id, context) = (task.id.clone(), task.context_id.clone());
         let begun = if turns == Turns::Some { Begun::Unread } else { Begun::Known(begun) };
         let telling = Telling { task: id, context, begun, turns };
-        let snapshot =
-            Update { generation: Some(generation), response: StreamResponse::Task(task) };
+        let response = StreamResponse::Task(task);
+        let snapshot = Update { generation: Some(generation), at: None, response };
         Self { ready: VecDeque::from([snapshot]), follower, telling, retries: 0, answered: 0 }
     }
 
@@ -105,6 +107,21 @@ impl Updates {
         }
     }
 
+    /// Returns the next update that there is already, pauses or not; `None` if there is none.
+    pub(super) async fn next_ready(&mut self) -> Result<Option<Update>, Fault> {
+        loop {
+            if let Some(update) = self.ready.pop_front() {
+                return Ok(Some(update));
+            }
+            let Some(follower) = &mut self.follower else { return Ok(None) };
+            let Some(heard) = follower.ask(Duration::ZERO).await? else { return Ok(None) };
+            if heard.events.is_empty() {
+                return Ok(None);
+            }
+            self.tell(heard.events).await?;
+        }
+    }
+
     /// Whether the task has come to wait for the client: then the stream ends.
     fn ends_with(&self, heard: &Heard) -> bool {
         let is_new = match heard.events.last() {
@@ -128,7 +145,7 @@ impl Updates {
             {
                 let artifacts = follower.artifacts_at(stamped.generation).await?;
                 let settled = artifacts.settled().iter();
-                self.ready.extend(settled.map(|it| self.telling.restored(it, stamped.generation)));
+                self.ready.extend(settled.map(|it| self.telling.restored(it, &stamped)));
                 self.telling.begun = Begun::Known(names(artifacts.settled()));
             }
             self.ready.push_back(self.telling.update(stamped));
@@ -175,13 +192,14 @@ struct Telling {
 
 impl Telling {
     fn update(&mut self, stamped: Stamped) -> Update {
-        let generation = Some(stamped.generation);
+        let (generation, at) = (Some(stamped.generation), Some(stamped.at));
         let response = self.response(stamped);
-        Update { generation, response }
+        Update { generation, at, response }
     }
 
     /// Tells anew what is left of an artifact once an attempt has come to nothing.
-    fn restored(&self, artifact: &photon_region::Artifact, generation: u64) -> Update {
+    fn restored(&self, artifact: &photon_region::Artifact, before: &Stamped) -> Update {
+        let generation = before.generation;
         let said = Artifact {
             artifact_id: artifact.id.to_string(),
             name: artifact.name.as_deref().map(str::to_owned),
@@ -199,7 +217,7 @@ impl Telling {
             // A client that breaks off here gets it again, with the event that it comes before.
             metadata: Some(event_metadata(generation - 1, None, &[])),
         });
-        Update { generation: None, response }
+        Update { generation: None, at: Some(before.at), response }
     }
 
     fn response(&mut self, stamped: Stamped) -> StreamResponse {

@@ -18,13 +18,16 @@ pub(super) fn method(name: &str) -> Option<&'static str> {
         "tasks/get" => methods::GET_TASK,
         "tasks/cancel" => methods::CANCEL_TASK,
         "tasks/resubscribe" => methods::SUBSCRIBE_TO_TASK,
-        "tasks/pushNotificationConfig/set" => methods::CREATE_PUSH_CONFIG,
-        "tasks/pushNotificationConfig/get" => methods::GET_PUSH_CONFIG,
-        "tasks/pushNotificationConfig/list" => methods::LIST_PUSH_CONFIGS,
-        "tasks/pushNotificationConfig/delete" => methods::DELETE_PUSH_CONFIG,
         "agent/getAuthenticatedExtendedCard" => methods::GET_EXTENDED_AGENT_CARD,
         _ => return None,
     })
+}
+
+/// Whether a method is about push notifications, of which 0.3 wants others than are sent: whole
+/// tasks.
+pub(super) fn is_push(name: &str) -> bool {
+    let of_push = name.strip_prefix("tasks/pushNotificationConfig/");
+    of_push.is_some_and(|it| ["set", "get", "list", "delete"].contains(&it))
 }
 
 /// Returns parameters of 0.3 as 1.0 has them. What is of the wrong type stays, and is refused by
@@ -42,8 +45,8 @@ pub(super) fn params(mut given: Value) -> Result<Value, Fault> {
         if let Some(Value::Bool(is_blocking)) = configuration.remove("blocking") {
             configuration.insert("returnImmediately".to_owned(), Value::Bool(!is_blocking));
         }
-        if let Some(push) = configuration.remove("pushNotificationConfig") {
-            configuration.insert("taskPushNotificationConfig".to_owned(), push);
+        if configuration.remove("pushNotificationConfig").is_some_and(|it| !it.is_null()) {
+            return Err(Fault::no_push());
         }
     }
     Ok(given)

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use photon_edge::{Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo, TokenHash};
+use photon_edge::{
+    Front, FrontConfig, FrontLimits, PlanetInfo, PushTargets, RegionInfo, TokenHash,
+};
 use photon_node::Handle;
 use photon_region::{
     Command, Config, Input, Limits, Message, Output, Place, Refusal, Region, Reply, Topology, View,
@@ -135,5 +137,5 @@ pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: Fron
         placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
         version: "0.1.0".to_owned(),
     };
-    Front::new(FrontConfig { handle, planet, tokens, limits })
+    Front::new(FrontConfig { handle, planet, tokens, limits, push_targets: PushTargets::Any })
 }

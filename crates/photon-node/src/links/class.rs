@@ -41,10 +41,14 @@ impl Class {
                 | Question::State { .. }
                 | Question::Rights { .. }
                 | Question::Show(_)
+                | Question::Webhooks(_)
                 | Question::Follow { .. },
             )
             | Message::Answer(_, Ok(Answer::Data(_) | Answer::State(..) | Answer::Rights(_)))
-            | Message::Answer(_, Ok(Answer::Task(_) | Answer::Events { .. })) => Self::Interactive,
+            | Message::Answer(
+                _,
+                Ok(Answer::Task(_) | Answer::Webhooks(_) | Answer::Events { .. }),
+            ) => Self::Interactive,
             Message::State { .. } | Message::Compare(_) => Self::Bulk,
             Message::Seen { .. }
             | Message::Ack(..)

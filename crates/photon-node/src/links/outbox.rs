@@ -92,6 +92,8 @@ fn weight(message: &Message) -> usize {
                 message.as_ref().map_or(0, |it| it.0.len())
             }
             photon_region::AtHome::Answer { message, .. } => message.0.len(),
+            photon_region::AtHome::SetWebhook { id, target, .. } => id.len() + target.0.len(),
+            photon_region::AtHome::RemoveWebhook { id, .. } => id.len(),
             photon_region::AtHome::Submit { spec, .. } => spec.message.0.len(),
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,
         },
@@ -100,7 +102,7 @@ fn weight(message: &Message) -> usize {
         Message::State { part, .. } => part.len(),
         Message::Compare(body) | Message::Agree(body) => body.len(),
         Message::Ask(_, Question::Had { .. } | Question::Govern(_))
-        | Message::Ask(_, Question::Show(_) | Question::Follow { .. })
+        | Message::Ask(_, Question::Show(_) | Question::Webhooks(_) | Question::Follow { .. })
         | Message::Took { .. }
         | Message::Beat(_) => 0,
         Message::Ack(..) | Message::Answer(_, Err(_)) | Message::Ping(_) | Message::Pong { .. } => {

@@ -15,6 +15,7 @@ use super::look::{read_detail, read_events, write_detail, write_events};
 use super::record::{read_note, read_pause, read_spec, write_note, write_pause, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
+use super::webhook::{read_webhook, write_webhook};
 use super::{
     OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
     write_duration, write_json, write_of,
@@ -22,6 +23,7 @@ use super::{
 use crate::agree::{read_beat, write_beat};
 use crate::contract::{AtHome, Message};
 use crate::question::{Answer, Question};
+use crate::webhooks::Secret;
 
 /// Encodes a message for a link.
 #[must_use]
@@ -156,6 +158,10 @@ fn write_question(writer: &mut Writer, question: &Question) {
             writer.tag(8);
             writer.fixed(&task.to_bytes());
         }
+        Question::Webhooks(task) => {
+            writer.tag(10);
+            writer.fixed(&task.to_bytes());
+        }
         Question::Follow { task, after, wait } => {
             writer.tag(9);
             writer.fixed(&task.to_bytes());
@@ -195,6 +201,7 @@ fn read_question(reader: &mut Reader<'_>) -> Result<Question, DecodeError> {
     Ok(match reader.tag()? {
         1 => Question::Task(read_ask(reader)?, reader.uint()?),
         8 => Question::Show(read_task(reader)?),
+        10 => Question::Webhooks(read_task(reader)?),
         9 => Question::Follow {
             task: read_task(reader)?,
             after: reader.uint()?,
@@ -234,6 +241,11 @@ fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.tag(7);
             write_events(writer, events, *state, *staleness);
         }
+        Answer::Webhooks(webhooks) => {
+            writer.tag(8);
+            writer.uint(webhooks.len() as u64);
+            webhooks.iter().for_each(|it| write_webhook(writer, it));
+        }
         Answer::Data(reply) => {
             writer.tag(2);
             write_reply(writer, reply);
@@ -265,6 +277,10 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         7 => {
             let (events, state, staleness) = read_events(reader)?;
             Answer::Events { events, state, staleness }
+        }
+        8 => {
+            let webhooks = (0..reader.count()?).map(|_| read_webhook(reader));
+            Answer::Webhooks(webhooks.collect::<Result<_, _>>()?)
         }
         _ => return Err(reader.malformed("answer")),
     })
@@ -306,6 +322,18 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             write_json(writer, message);
             writer.option(*asked, Writer::uint);
         }
+        AtHome::SetWebhook { task, id, target, since } => {
+            writer.tag(9);
+            writer.fixed(&task.to_bytes());
+            writer.text(id);
+            writer.bytes(&target.0);
+            writer.option(*since, Writer::uint);
+        }
+        AtHome::RemoveWebhook { task, id } => {
+            writer.tag(10);
+            writer.fixed(&task.to_bytes());
+            writer.text(id);
+        }
         AtHome::Submit { task, spec } => {
             writer.tag(6);
             writer.fixed(&task.to_bytes());
@@ -345,6 +373,13 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
             message: read_json(reader)?,
             asked: reader.option(Reader::uint)?,
         },
+        9 => AtHome::SetWebhook {
+            task: read_task(reader)?,
+            id: reader.text()?.into(),
+            target: Secret(reader.owned()?),
+            since: reader.option(Reader::uint)?,
+        },
+        10 => AtHome::RemoveWebhook { task: read_task(reader)?, id: reader.text()?.into() },
         6 => AtHome::Submit { task: read_task(reader)?, spec: Box::new(read_spec(reader)?) },
         _ => return Err(reader.malformed("question")),
     })

@@ -13,7 +13,7 @@ use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::task::{TaskId, TaskState, Token};
 
-const QUEUES: [Queue; 8] = [
+const QUEUES: [Queue; 9] = [
     Queue::InFlight,
     Queue::OpenTasks,
     Queue::Agents,
@@ -22,8 +22,9 @@ const QUEUES: [Queue; 8] = [
     Queue::DataBytes,
     Queue::Datasets,
     Queue::DataMemory,
+    Queue::Webhooks,
 ];
-const LARGES: [Large; 8] = [
+const LARGES: [Large; 10] = [
     Large::Message,
     Large::Card,
     Large::Task,
@@ -32,6 +33,8 @@ const LARGES: [Large; 8] = [
     Large::Content,
     Large::Fields,
     Large::Batch,
+    Large::Webhook,
+    Large::Webhooks,
 ];
 /// What a refusal may name; others are told in general words.
 const WORDS: [&str; 23] = [
@@ -99,6 +102,10 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.tag(8);
             writer.text(region.as_str());
         }
+        Refusal::KeyReused { task } => {
+            writer.tag(33);
+            writer.fixed(&task.to_bytes());
+        }
         Refusal::NotAsked { task, state } => write_standing(writer, 32, *task, *state),
         Refusal::Data(refusal) => write_data_refusal(writer, refusal),
         Refusal::OutsidePlacement { region, placement, members } => {
@@ -121,8 +128,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
         | Refusal::Confined { .. }
         | Refusal::AttachedElsewhere { .. }
         | Refusal::NotAdmitted { .. }
-        | Refusal::ClockAhead { .. }
-        | Refusal::KeyReused { .. } => {
+        | Refusal::ClockAhead { .. } => {
             unreachable!("a home answers none of these to another region: {refusal:?}")
         }
     }
@@ -159,6 +165,7 @@ pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeErr
             let task = read_task(reader)?;
             Refusal::NotAsked { task, state: read_of(reader, &STATES, "state")? }
         }
+        33 => Refusal::KeyReused { task: read_task(reader)? },
         6 => Refusal::NoteGap { first: reader.uint()?, expected: reader.uint()? },
         7 => Refusal::TooLarge {
             what: read_of(reader, &LARGES, "size")?,

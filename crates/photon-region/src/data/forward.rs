@@ -59,7 +59,9 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         Reply::Standing { state, generation } => Answer::Standing(state, generation),
         Reply::Task(detail) => Answer::Task(detail),
         Reply::Events { events, state, staleness } => Answer::Events { events, state, staleness },
+        Reply::Webhooks(webhooks) => Answer::Webhooks(webhooks),
         Reply::Done
+        | Reply::Due(_)
         | Reply::Agent(_)
         | Reply::Agents { .. }
         | Reply::Submitted { .. }

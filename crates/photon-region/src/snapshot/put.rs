@@ -15,6 +15,7 @@ use crate::lag::millis;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
 use crate::tasks::{TASKS, task_of};
+use crate::webhooks::{TOLD, WEBHOOKS};
 
 impl Region {
     /// Takes a part in. Append 0 means that it is read back from the log.
@@ -232,6 +233,8 @@ impl Region {
         touched.agents.iter().for_each(|name| self.index_agent(name));
         touched.datasets.iter().for_each(|name| self.index_dataset(name));
         touched.moves.iter().for_each(|record| self.index_move(record));
+        touched.webhooks.iter().for_each(|record| self.index_webhook(record, 0));
+        self.webhooks.decree = None; // Who tells them is looked up with the next beat.
     }
 }
 
@@ -241,6 +244,7 @@ struct Touched {
     agents: BTreeSet<crate::task::AgentName>,
     datasets: BTreeSet<DatasetName>,
     moves: BTreeSet<Record>,
+    webhooks: BTreeSet<Record>,
 }
 
 impl Touched {
@@ -252,6 +256,7 @@ impl Touched {
                 self.datasets.extend(name.and_then(|it| DatasetName::try_from(it).ok()));
             }
             MOVES => drop(self.moves.insert(record.clone())),
+            WEBHOOKS | TOLD => drop(self.webhooks.insert(record.clone())),
             _ => {}
         }
     }

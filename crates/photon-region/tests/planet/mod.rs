@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_region::{
     Ack, AgentSpec, Command, Config, Input, Json, Limits, Message, Notice, Output, Place, Refusal,
-    Region, Reply, Spec, Target, Ticket, Topology, WentBack,
+    Region, Reply, Spec, Target, Ticket, Topology, WentBack, decode_message, encode_message,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
@@ -171,7 +171,9 @@ impl Planet {
                         appends += 1;
                         self.logs.get_mut(name).unwrap().push(op);
                     }
-                    Output::Send(to, mut message) => {
+                    Output::Send(to, message) => {
+                        // As a link carries it.
+                        let mut message = decode_message(&encode_message(&message)).unwrap();
                         let to = NAMES.into_iter().find(|it| id(it) == to).unwrap();
                         let is_cut = self.cut.contains(name) || self.cut.contains(to);
                         let is_lost = matches!(&message, Message::Ops(ops)

@@ -97,7 +97,9 @@ impl TaskAsk {
             AtHome::Decline(claim) => Self::Decline(claim.token),
             AtHome::Cancel { .. } => Self::Cancel,
             AtHome::Answer { message, .. } => Self::Answer(asked_under(message)),
-            AtHome::Submit { .. } => return None,
+            AtHome::Submit { .. } | AtHome::SetWebhook { .. } | AtHome::RemoveWebhook { .. } => {
+                return None;
+            }
         })
     }
 }

@@ -52,6 +52,7 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         planet,
         tokens: config.tokens.clone(),
         limits: wiring::front_limits(&config),
+        push_targets: config.push_targets,
     });
     let link = node.link_addr();
     info!(%region, api = %format_args!("http://{address}"), %link, "region is ready");

@@ -79,6 +79,8 @@ bounded_section! {
         attempts_max: u32 = 20, 1 => 1_000;
         /// How long a task waits for its client to answer an agent; then it fails.
         pause_ttl: Duration = hours(168), secs(1) => hours(8_760);
+        /// For how long a webhook is tried that does not take its news; then they are given up.
+        push_retry_for: Duration = hours(24), secs(1) => hours(8_760);
         /// Tasks that have not ended, also those that wait for their clients; more are refused.
         open_max: usize = 100_000, 1 => 10_000_000;
         /// Bytes of tasks in memory that have not ended; more are refused.

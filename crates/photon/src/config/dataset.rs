@@ -144,7 +144,7 @@ fn choice<T>(
     section.find(key).map(|it| chosen(&it, named, expected)).transpose()
 }
 
-fn chosen<T>(
+pub(super) fn chosen<T>(
     value: &Value<'_>,
     named: impl Fn(&str) -> Option<T>,
     expected: &'static str,

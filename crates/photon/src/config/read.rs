@@ -20,10 +20,11 @@ use super::{
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 14] = [
+const ROOT: [&str; 15] = [
     "planet",
     "voters",
     "outside",
+    "push_targets",
     "regions",
     "placements",
     "datasets",
@@ -53,6 +54,9 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     }
     if let Some(value) = root.find("outside") {
         config.outside = super::dataset::outside(&value)?;
+    }
+    if let Some(value) = root.find("push_targets") {
+        config.push_targets = super::push::targets(&value)?;
     }
     let global = PlacementId::global();
     let mut tags = BTreeMap::from([(placement_tag(global), global)]);

@@ -23,6 +23,7 @@ impl Config {
             text += &format!("voters = {}\n", list(&self.voters));
         }
         text += &super::dataset::render_outside(self.outside);
+        text += &super::push::render(self.push_targets);
         for (name, site) in &self.regions {
             text += &format!("\n[regions.{name}]\n{}", render_site(site));
         }

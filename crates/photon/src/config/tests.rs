@@ -15,6 +15,7 @@ const EVERYTHING: &str = r#"
 planet = "prod-2"
 voters = ["moon"]
 outside = "refuse"
+push_targets = "public"
 [regions.eu-west-1]
 api = "0.0.0.0:7400"
 url = "https://eu.photon.example"
@@ -48,6 +49,7 @@ lease_ttl = "90s"
 pickup_ttl = "2500ms"
 attempts_max = 3
 pause_ttl = "1d"
+push_retry_for = "3h"
 open_max = 1_000
 input_bytes_max = "64KiB"
 artifact_bytes_max = "1MiB"

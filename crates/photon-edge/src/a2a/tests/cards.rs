@@ -125,6 +125,6 @@ fn check_addresses(card: &Value, url: &str, grpc: &Value) {
     let expected = json!([binding("JSONRPC"), binding("HTTP+JSON"), third]);
     assert_eq!(card["supportedInterfaces"], expected, "{card}");
     assert_eq!(card["capabilities"]["streaming"], true, "{card}");
-    assert_eq!(card["capabilities"]["pushNotifications"], false, "{card}");
+    assert_eq!(card["capabilities"]["pushNotifications"], true, "{card}");
     serde_json::from_value::<::a2a::AgentCard>(card.clone()).unwrap();
 }

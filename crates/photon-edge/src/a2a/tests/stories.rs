@@ -283,7 +283,7 @@ async fn bad_requests_get_the_errors_of_the_protocol() {
     let mut to_unknown = message("more");
     to_unknown["message"]["taskId"] = json!(unknown);
     let mut pushed = message("hello");
-    pushed["configuration"] = json!({ "taskPushNotificationConfig": { "url": "http://x" } });
+    pushed["configuration"] = json!({ "taskPushNotificationConfig": { "url": "x" } });
     let mut negative = message("hello");
     negative["configuration"] = json!({ "historyLength": -1 });
     let no_parts = json!({ "message": { "messageId": "m", "role": "ROLE_USER", "parts": [] } });
@@ -300,7 +300,7 @@ async fn bad_requests_get_the_errors_of_the_protocol() {
         ("/agents/shout", "SendMessage", to_task.clone(), -32004, "contextId"),
         ("/agents/shout", "SendStreamingMessage", to_task, -32004, "contextId"),
         ("/agents/shout", "SendMessage", to_unknown, -32001, unknown),
-        ("/agents/shout", "SendMessage", pushed, -32003, "subscribe"),
+        ("/agents/shout", "SendMessage", pushed, -32602, "taskPushNotificationConfig.url"),
         ("/agents/shout", "GetTask", json!({}), -32602, "id"),
         ("/agents/shout", "GetTask", json!({ "id": "what" }), -32001, "what"),
         ("/agents/shout", "GetTask", json!({ "id": unknown }), -32001, unknown),
@@ -312,7 +312,7 @@ async fn bad_requests_get_the_errors_of_the_protocol() {
         ("/a2a", "ListTasks", json!({ "pageToken": "x" }), -32602, "pageToken"),
         ("/a2a", "ListTasks", json!({ "status": "x" }), -32602, "status"),
         ("/a2a", "SubscribeToTask", json!({ "id": unknown }), -32001, unknown),
-        ("/a2a", "CreateTaskPushNotificationConfig", json!({}), -32003, "push"),
+        ("/a2a", "CreateTaskPushNotificationConfig", json!({}), -32602, "url"),
         ("/agents/nobody", "GetExtendedAgentCard", json!({}), -32602, "nobody"),
         ("/a2a", "message/nothing", json!({}), -32601, "message/nothing"),
         ("/a2a", "SendMessage", json!([1]), -32602, "params"),
@@ -364,18 +364,9 @@ async fn rest_names_what_it_does_not_do() {
         ("GET", "/a2a/tasks/%ff".to_owned(), 400, "INVALID_PARAMS"),
         ("GET", "/agents/%ff/.well-known/agent-card.json".to_owned(), 400, "INVALID_PARAMS"),
         ("GET", "/agents/nobody/extendedAgentCard".to_owned(), 404, "INVALID_PARAMS"),
-        (
-            "GET",
-            format!("/a2a/tasks/{id}/pushNotificationConfigs"),
-            400,
-            "PUSH_NOTIFICATION_NOT_SUPPORTED",
-        ),
-        (
-            "DELETE",
-            format!("/a2a/t/tasks/{id}/pushNotificationConfigs/c"),
-            400,
-            "PUSH_NOTIFICATION_NOT_SUPPORTED",
-        ),
+        ("GET", "/a2a/tasks/what/pushNotificationConfigs".to_owned(), 404, "TASK_NOT_FOUND"),
+        ("GET", format!("/a2a/tasks/{id}/pushNotificationConfigs/c"), 404, "TASK_NOT_FOUND"),
+        ("DELETE", format!("/a2a/tasks/{id}/pushNotificationConfigs/%20"), 400, "INVALID_PARAMS"),
     ] {
         check_rest(&client.call(method, &path, &[], Value::Null).await, status, reason);
     }
@@ -484,7 +475,7 @@ async fn whoever_streams_keeps_its_place_while_its_task_is_made() {
 
 impl Client {
     /// Submits a task without waiting for it, and returns its name.
-    async fn submit(&self, text: &str) -> String {
+    pub(super) async fn submit(&self, text: &str) -> String {
         let mut params = message(text);
         params["configuration"] = json!({ "returnImmediately": true });
         let body = self.rpc("/agents/shout", "SendMessage", params).await;

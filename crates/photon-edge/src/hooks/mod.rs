@@ -1,0 +1,8 @@
+//! How webhooks are reached: which addresses may be, and one post to one of them.
+//! Must not know what is posted, nor when.
+
+mod guard;
+mod post;
+
+pub use guard::PushTargets;
+pub(crate) use post::{Parcel, Poster, key_of};

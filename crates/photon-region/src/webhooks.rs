@@ -1,0 +1,272 @@
+//! Webhooks: where events of tasks are sent, and how far each of them has been told.
+//! Must not send anything, nor know what a target says.
+//!
+//! A webhook is a register of the dataset [`WEBHOOKS`], and how far it was told is one of [`TOLD`].
+//! The home of the task alone writes both. They are two, because a home that was lost may have
+//! removed a webhook while its heir went on telling it: the removal must win.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use photon_state::{Dataset, Hlc, Key, Log, PlacementId, Record, Store};
+
+use crate::codec::{decode_told, decode_webhook};
+use crate::task::TaskId;
+
+/// Records of webhooks: a register by task and name.
+pub(crate) const WEBHOOKS: Dataset = Dataset(7);
+/// How far they were told: a register by task and name.
+pub(crate) const TOLD: Dataset = Dataset(8);
+
+/// Bytes that are shown to nobody who looks at the machine, its log of notices or its traces.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Bytes);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secret bytes", self.0.len())
+    }
+}
+
+/// A place in the log of a task: logs of which an earlier home was lost may go on otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Under which epoch the event there was written.
+    pub epoch: u32,
+    /// Its generation.
+    pub generation: u64,
+}
+
+impl Mark {
+    /// Returns the mark of a generation.
+    pub(crate) fn at(log: &Log, generation: u64) -> Self {
+        Self { epoch: log.epoch_at(generation).unwrap_or(0), generation }
+    }
+
+    /// Returns how far the events up to it are those of a log.
+    pub(crate) fn reaches(self, log: &Log) -> u64 {
+        log.shared_with(self.epoch, self.generation)
+    }
+}
+
+/// Where the events of a task are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its name within the task.
+    pub id: Arc<str>,
+    /// Address and credentials, as whoever sends understands them.
+    pub target: Secret,
+    /// Events after this one are sent.
+    pub since: Mark,
+}
+
+impl Webhook {
+    /// The longest name, in bytes.
+    pub const ID_BYTES_MAX: usize = 64;
+
+    /// Returns about how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        128 + self.id.len() + self.target.0.len()
+    }
+}
+
+/// A webhook that is to be told something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The task.
+    pub task: TaskId,
+    /// The webhook.
+    pub webhook: Arc<Webhook>,
+    /// The last generation of which it was told.
+    pub after: u64,
+}
+
+/// How it went to tell a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Went {
+    /// It took all that it was told.
+    Well,
+    /// It could not be reached, or did not take the next event: it is tried again later.
+    Badly,
+}
+
+/// A webhook, or the name of one that was removed.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) webhook: Option<Arc<Webhook>>,
+    pub(crate) placement: PlacementId,
+    /// Up to where it was told.
+    pub(crate) told: Option<Mark>,
+    /// Tries that failed since the last one that did not.
+    pub(crate) tries: u32,
+    /// Since when it fails.
+    pub(crate) failing_since: Option<Duration>,
+    /// When it is to be told next; nothing if there is nothing to tell, or if that is not for this
+    /// region to do.
+    due: Option<Duration>,
+    at: Hlc,
+}
+
+impl Slot {
+    /// Returns the last generation of a log that it need not be told.
+    pub(crate) fn after(&self, log: &Log) -> u64 {
+        let since = self.webhook.as_ref().map(|it| it.since);
+        let marks = self.told.into_iter().chain(since);
+        marks.map(|it| it.reaches(log)).max().unwrap_or(0)
+    }
+}
+
+/// The webhooks as far as they are known here: an index over the store.
+#[derive(Debug, Default)]
+pub(crate) struct Webhooks {
+    tasks: BTreeMap<TaskId, BTreeMap<Arc<str>, Slot>>,
+    due: BTreeSet<(Duration, TaskId, Arc<str>)>,
+    bytes: usize,
+    /// Tasks that have webhooks and are not known here: they may be on their way, or forgotten.
+    orphans: BTreeSet<TaskId>,
+    /// Up to which decree it is known who tells them.
+    pub(crate) decree: Option<u64>,
+}
+
+impl Webhooks {
+    /// Makes the slot of a webhook anew from what the store holds.
+    pub(crate) fn refresh(
+        &mut self,
+        (placement, task, id): (PlacementId, TaskId, &Arc<str>),
+        store: &Store,
+    ) {
+        let value = store.dated(&webhook_record(placement, task, id));
+        let told = store.value(&told_record(placement, task, id));
+        let found = value.and_then(|(at, it)| Some((at, decode_webhook(id, it).ok()?)));
+        let (at, webhook) = found.map_or((Hlc::default(), None), |(at, it)| (at, Some(it)));
+        let slots = self.tasks.entry(task).or_default();
+        let before = slots.remove(id);
+        let weight = |it: &Slot| it.webhook.as_ref().map_or(0, |it| it.weight());
+        self.bytes -= before.as_ref().map_or(0, weight);
+        let slot = Slot {
+            webhook: webhook.map(Arc::new),
+            placement,
+            told: told.and_then(|it| decode_told(it).ok()),
+            tries: before.as_ref().map_or(0, |it| it.tries),
+            failing_since: before.as_ref().and_then(|it| it.failing_since),
+            due: before.as_ref().and_then(|it| it.due),
+            at: at.max(before.map_or(Hlc::default(), |it| it.at)),
+        };
+        self.bytes += weight(&slot);
+        slots.insert(id.clone(), slot);
+    }
+
+    /// Returns the webhooks of a task by name, with those that were removed.
+    pub(crate) fn slots(&self, task: TaskId) -> impl Iterator<Item = (&Arc<str>, &Slot)> {
+        self.tasks.get(&task).into_iter().flatten()
+    }
+
+    /// Returns the webhooks of a task, by name.
+    pub(crate) fn of(&self, task: TaskId) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.slots(task).filter_map(|(_, slot)| slot.webhook.as_ref())
+    }
+
+    pub(crate) fn get(&self, task: TaskId, id: &str) -> Option<&Slot> {
+        self.tasks.get(&task)?.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, task: TaskId, id: &str) -> Option<&mut Slot> {
+        self.tasks.get_mut(&task)?.get_mut(id)
+    }
+
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.tasks.keys().copied()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Returns how many bytes all of them take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Says when a webhook is to be told next.
+    pub(crate) fn set_due(&mut self, task: TaskId, id: &Arc<str>, due: Option<Duration>) {
+        let slot = self.tasks.get_mut(&task).and_then(|it| it.get_mut(id));
+        let Some(slot) = slot else { return };
+        if let Some(before) = slot.due {
+            self.due.remove(&(before, task, id.clone()));
+        }
+        slot.due = due;
+        self.due.extend(due.map(|at| (at, task, id.clone())));
+    }
+
+    pub(crate) fn is_due(&self, task: TaskId, id: &str) -> bool {
+        self.get(task, id).is_some_and(|it| it.due.is_some())
+    }
+
+    /// Iterates over those to be told, the first first.
+    pub(crate) fn due(&self) -> impl Iterator<Item = &(Duration, TaskId, Arc<str>)> {
+        self.due.iter()
+    }
+
+    /// Returns how many are to be told something.
+    pub(crate) fn due_count(&self) -> usize {
+        self.due.len()
+    }
+
+    pub(crate) fn add_orphan(&mut self, task: TaskId) {
+        self.orphans.insert(task);
+    }
+
+    /// Takes out the tasks that are not known here and whose webhooks are older than a time;
+    /// those that came to be known are orphans no more.
+    pub(crate) fn lost_orphans(
+        &mut self,
+        is_known: impl Fn(TaskId) -> bool,
+        before_ms: u64,
+    ) -> Vec<TaskId> {
+        self.orphans.retain(|it| !is_known(*it));
+        let newest = |it: &TaskId| self.slots(*it).map(|(_, slot)| slot.at.wall_ms).max();
+        let is_old = |it: &TaskId| newest(it).is_none_or(|at| at < before_ms);
+        let lost: Vec<TaskId> = self.orphans.iter().copied().filter(is_old).collect();
+        self.orphans.retain(|it| !lost.contains(it));
+        lost
+    }
+
+    /// Forgets the webhooks of a task; returns their records.
+    pub(crate) fn forget(&mut self, task: TaskId) -> Vec<Record> {
+        let Some(slots) = self.tasks.get(&task) else { return Vec::new() };
+        let ids: Vec<Arc<str>> = slots.keys().cloned().collect();
+        ids.iter().for_each(|id| self.set_due(task, id, None));
+        self.orphans.remove(&task);
+        let slots = self.tasks.remove(&task).unwrap_or_default();
+        let mut records = Vec::new();
+        for (id, slot) in slots {
+            self.bytes -= slot.webhook.as_ref().map_or(0, |it| it.weight());
+            records.push(webhook_record(slot.placement, task, &id));
+            records.push(told_record(slot.placement, task, &id));
+        }
+        records
+    }
+}
+
+pub(crate) fn webhook_record(placement: PlacementId, task: TaskId, id: &str) -> Record {
+    Record { placement, dataset: WEBHOOKS, key: key(task, id) }
+}
+
+pub(crate) fn told_record(placement: PlacementId, task: TaskId, id: &str) -> Record {
+    Record { placement, dataset: TOLD, key: key(task, id) }
+}
+
+fn key(task: TaskId, id: &str) -> Key {
+    Key::new(&[&task.to_bytes(), id.as_bytes()].concat())
+}
+
+/// Returns the webhook that a record is about.
+pub(crate) fn webhook_of(record: &Record) -> Option<(TaskId, Arc<str>)> {
+    let (task, id) = record.key.as_bytes().split_at_checked(16)?;
+    let id = std::str::from_utf8(id).ok().filter(|it| it.len() <= Webhook::ID_BYTES_MAX)?;
+    Some((TaskId::from_bytes(task.try_into().ok()?), id.into()))
+}
