@@ -7,23 +7,34 @@ that of BASE_URL. Each promise is a function; the first that is broken ends the 
 """
 
 import asyncio
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import queue
 import sys
+import threading
 
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.client import ClientCallContext
+from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
 from a2a.helpers import get_text_parts, new_text_message
 from a2a.types.a2a_pb2 import (
+    AuthenticationInfo,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     Role,
     SendMessageConfiguration,
     SendMessageRequest,
+    StreamResponse,
     SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.constants import TransportProtocol
 from a2a.utils.errors import InvalidParamsError, TaskNotCancelableError, TaskNotFoundError
+from google.protobuf.json_format import Parse
 import grpc
 import httpx
 
@@ -70,6 +81,37 @@ async def last(stream):
     async for answer in stream:
         pass
     return answer
+
+
+class Webhook:
+    """A webhook on this machine, which answers the first news with 503, as if it was busy."""
+
+    def __init__(self):
+        self.told = queue.Queue()
+        busy = ["once"]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler):
+                body = handler.rfile.read(int(handler.headers["content-length"]))
+                if busy:
+                    busy.clear()
+                    handler.send_response(503)
+                else:
+                    handler.send_response(200)
+                    self.told.put((handler.headers, body))
+                handler.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    async def next(self):
+        """Returns the headers and the update of what it is told next."""
+        headers, body = await asyncio.to_thread(self.told.get, timeout=30)
+        return headers, Parse(body, StreamResponse())
 
 
 class Story:
@@ -182,6 +224,55 @@ class Story:
         unknown = message("x", metadata={"skill": "no.such.skill"})
         await raises(InvalidParamsError, last(client.send_message(unknown)))
 
+    async def a_webhook_is_told_what_becomes_of_a_task(self):
+        webhook = Webhook()
+        client = await self.client("/agents/shout", streaming=False)
+        request = message("pushed")
+        credentials = AuthenticationInfo(scheme="Bearer", credentials="mine")
+        push = TaskPushNotificationConfig(url=webhook.url, id="w", authentication=credentials)
+        request.configuration.CopyFrom(
+            SendMessageConfiguration(return_immediately=True, task_push_notification_config=push)
+        )
+        task = (await last(client.send_message(request))).task
+        text, state = "", None
+        while state != TaskState.TASK_STATE_COMPLETED:
+            headers, said = await webhook.next()
+            assert headers["authorization"] == "Bearer mine", headers
+            update = getattr(said, said.WhichOneof("payload"))
+            assert update.task_id == task.id, said
+            if said.HasField("artifact_update"):
+                text += text_of(update.artifact)
+            else:
+                state = update.status.state
+        assert text == "PUSHED", text
+
+        of_task = {"task_id": task.id}
+        other = TaskPushNotificationConfig(url="https://example.com/hook", **of_task)
+        other = await client.create_task_push_notification_config(other)
+        listed = await client.list_task_push_notification_configs(
+            ListTaskPushNotificationConfigsRequest(**of_task)
+        )
+        assert {it.id for it in listed.configs} == {"w", other.id}, listed
+        get = GetTaskPushNotificationConfigRequest(id="w", **of_task)
+        found = await client.get_task_push_notification_config(get)
+        assert found.url == webhook.url and not found.authentication.credentials, found
+        delete = DeleteTaskPushNotificationConfigRequest(id="w", **of_task)
+        await client.delete_task_push_notification_config(delete)
+        await client.delete_task_push_notification_config(delete)
+        await raises(TaskNotFoundError, client.get_task_push_notification_config(get))
+        bad = TaskPushNotificationConfig(url="ftp://example.com", **of_task)
+        await raises(InvalidParamsError, client.create_task_push_notification_config(bad))
+
+    async def a_client_of_0_3_is_understood(self):
+        client = CompatJsonRpcTransport(self.http, None, self.base + "/agents/shout")
+        task = (await client.send_message(message("old"))).task
+        is_state(task, "COMPLETED")
+        assert [text_of(it) for it in task.artifacts] == ["OLD"], task
+        assert (await client.get_task(GetTaskRequest(id=task.id))).id == task.id
+        answers = [it async for it in client.send_message_streaming(message("older"))]
+        is_state(answers[-1].status_update, "COMPLETED")
+        await raises(TaskNotFoundError, client.get_task(GetTaskRequest(id=UNKNOWN_TASK)))
+
     async def a_repeated_message_makes_one_task(self):
         client = await self.client("/agents/shout", streaming=False)
         key = f"key-{self.binding}"
@@ -200,6 +291,9 @@ class Story:
         await self.what_is_not_there_is_an_error_of_the_protocol()
         await self.the_router_finds_an_agent_by_its_skill()
         await self.a_repeated_message_makes_one_task()
+        await self.a_webhook_is_told_what_becomes_of_a_task()
+        if self.binding == TransportProtocol.JSONRPC:
+            await self.a_client_of_0_3_is_understood()
 
 
 async def main(base, binding):

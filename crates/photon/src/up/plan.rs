@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use photon_edge::PushTargets;
 use photon_region::{Place, Topology};
 use photon_state::{PlacementId, RegionId};
 
@@ -44,6 +45,8 @@ impl Plan {
         let planet = PlanetName::try_from("dev").expect("a constant that parses");
         let mut config = Config::new(planet, sites);
         config.links.secret = Some(secret);
+        // A planet on one machine has its clients there, too.
+        config.push_targets = PushTargets::Any;
         let topology = Topology::named(&options.topology);
         config.links.topology = topology.expect("the command line takes known names only");
         for placement in &options.placements {
