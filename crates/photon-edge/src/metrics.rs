@@ -93,6 +93,8 @@ fn gauges(text: &mut String, view: &View) {
     gauge("photon_agents_online", "Agents known that are online.", view.agents_online);
     gauge("photon_tasks_waiting", "Tasks of this home that wait for an agent.", view.waiting);
     gauge("photon_commands_in_flight", "Commands that await their reply.", view.in_flight);
+    let due = "Webhooks of tasks of this home that have not been told all there is.";
+    gauge("photon_webhooks_due", due, view.webhooks_due);
     gauge("photon_tasks_kept_bytes", "Bytes of ended tasks that are kept.", view.kept_bytes);
     let full = usize::from(view.is_disk_full);
     gauge("photon_disk_full", "1 while the disk refuses writes.", full);

@@ -139,10 +139,12 @@ impl Webhooks {
         (placement, task, id): (PlacementId, TaskId, &Arc<str>),
         store: &Store,
     ) {
-        let value = store.dated(&webhook_record(placement, task, id));
-        let told = store.value(&told_record(placement, task, id));
-        let found = value.and_then(|(at, it)| Some((at, decode_webhook(id, it).ok()?)));
-        let (at, webhook) = found.map_or((Hlc::default(), None), |(at, it)| (at, Some(it)));
+        let records = [webhook_record(placement, task, id), told_record(placement, task, id)];
+        // Also those that were deleted: they have their time, too.
+        let [found, told] = records.map(|it| store.register(&it));
+        let at = found.into_iter().chain(told).map(|it| it.at).max().unwrap_or_default();
+        let webhook = found.and_then(|it| decode_webhook(id, it.value.as_ref()?).ok());
+        let told = told.and_then(|it| decode_told(it.value.as_ref()?).ok());
         let slots = self.tasks.entry(task).or_default();
         let before = slots.remove(id);
         let weight = |it: &Slot| it.webhook.as_ref().map_or(0, |it| it.weight());
@@ -150,11 +152,11 @@ impl Webhooks {
         let slot = Slot {
             webhook: webhook.map(Arc::new),
             placement,
-            told: told.and_then(|it| decode_told(it).ok()),
+            told,
             tries: before.as_ref().map_or(0, |it| it.tries),
             failing_since: before.as_ref().and_then(|it| it.failing_since),
             due: before.as_ref().and_then(|it| it.due),
-            at: at.max(before.map_or(Hlc::default(), |it| it.at)),
+            at,
         };
         self.bytes += weight(&slot);
         slots.insert(id.clone(), slot);
