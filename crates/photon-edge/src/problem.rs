@@ -301,7 +301,7 @@ impl From<Refusal> for Problem {
                 let name = match what {
                     Large::Message => "message",
                     Large::Card => "card",
-                    Large::Note | Large::Task => "notes",
+                    Large::Note | Large::Checkpoint | Large::Task => "notes",
                     Large::Key => "key",
                     Large::Content => "value",
                     Large::Fields => "fields",

@@ -16,6 +16,8 @@ impl Region {
             return Ok(());
         }
         let max = match command {
+            // What has been done is not done again because it could not be told.
+            Command::Told { .. } => usize::MAX,
             // What is new is refused first, so that what was accepted can be finished.
             Command::Submit(_) | Command::Register(_) => self.config.limits.in_flight_max * 3 / 4,
             Command::Deregister(_)
@@ -27,7 +29,6 @@ impl Region {
             | Command::Acquire { .. }
             | Command::Webhooks(_)
             | Command::TakeDue { .. }
-            | Command::Told { .. }
             | Command::AtHome(_)
             | Command::Data(_)
             | Command::Govern(_)

@@ -154,14 +154,17 @@ impl Region {
                 continue;
             };
             let (spec, turns) = (self.spec(claim.task), self.turns(claim.task, task));
+            let checkpoints = self.checkpoints(claim.task, task);
             bytes += spec.message.0.len() + turns.iter().map(|it| it.0.len()).sum::<usize>();
+            bytes += checkpoints.iter().map(|it| it.key.len() + it.value.0.len()).sum::<usize>();
             if Self::LEASE_BYTES_MAX < bytes && !leases.is_empty() {
                 self.inboxes.entry(name.clone()).or_default().push_front(claim);
                 break; // The next request gets it.
             }
             append = task.append.max(append);
             let home = self.home_of_task(claim.task, task.placement);
-            leases.push(Lease { claim, home, spec, turns, ttl: self.config.limits.lease_ttl });
+            let ttl = self.config.limits.lease_ttl;
+            leases.push(Lease { claim, home, spec, turns, checkpoints, ttl });
         }
         (append, leases)
     }

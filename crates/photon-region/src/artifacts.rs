@@ -21,7 +21,7 @@ impl Artifacts {
                 Artifact::fold(&mut self.all, chunk);
             }
             Event::Submitted(_)
-            | Event::Noted { note: Note::Status(_), .. }
+            | Event::Noted { note: Note::Status(_) | Note::Checkpoint(_), .. }
             | Event::Requeued { .. }
             | Event::Answered { .. }
             | Event::Ended { .. } => {}

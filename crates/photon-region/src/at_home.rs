@@ -64,8 +64,10 @@ pub enum AtHome {
         task: TaskId,
         /// The name of the webhook.
         id: Arc<str>,
-        /// Its address and credentials, as whoever sends understands them.
+        /// Its address, as whoever sends understands it.
         target: Secret,
+        /// What is shown to it, and to nobody else.
+        credentials: Secret,
         /// Events after this generation are sent to it; those from now on if there is none.
         since: Option<u64>,
     },

@@ -16,7 +16,9 @@ use crate::notice::Notice;
 use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
-use crate::task::{AgentName, Artifact, Claim, Event, Json, Skill, Spec, TaskId, TaskState, Token};
+use crate::task::{
+    AgentName, Artifact, Checkpoint, Claim, Event, Json, Skill, Spec, TaskId, TaskState, Token,
+};
 use crate::webhooks::{Due, Webhook, Went};
 
 /// Names a command that awaits its reply. Chosen by the shell, never used twice.
@@ -180,6 +182,8 @@ pub enum Command {
         task: TaskId,
         /// The name of the webhook.
         id: Arc<str>,
+        /// When it was set, as whoever tells it heard.
+        set: Hlc,
         /// The last generation that it took.
         upto: u64,
         /// Whether there was nothing that it did not take.
@@ -339,6 +343,8 @@ pub struct Lease {
     pub spec: Spec,
     /// What workers asked of the client and what it answered since, in order: A2A `Message`s.
     pub turns: Vec<Json>,
+    /// What workers before have done, in order: of each key the first.
+    pub checkpoints: Vec<Checkpoint>,
     /// How long the worker may be silent.
     pub ttl: Duration,
 }

@@ -126,6 +126,8 @@ impl Home {
 impl Region {
     /// Bytes of one op: what is larger would fit no frame of a link.
     pub(crate) const OP_BYTES_MAX: usize = 4 << 20;
+    /// Bytes of the value of a checkpoint.
+    const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
     /// What a note takes as an op beside its texts.
     const NOTE_OVERHEAD: usize = 160;
 
@@ -356,8 +358,8 @@ impl Region {
                 self.requeue(id, Requeue::Declined);
                 Ok(())
             }
-            AtHome::SetWebhook { id: name, target, since, .. } => {
-                self.set_webhook(id, (name, target), *since)
+            AtHome::SetWebhook { id: name, target, credentials, since, .. } => {
+                self.set_webhook(id, name, (target, credentials), *since)
             }
             AtHome::RemoveWebhook { id: name, .. } => self.remove_webhook(id, name),
             AtHome::Submit { .. } => Ok(()),
@@ -413,6 +415,9 @@ impl Region {
         for note in fresh {
             let weight = Self::NOTE_OVERHEAD + note.weight();
             check_size(Large::Note, weight, Self::OP_BYTES_MAX)?;
+            if let Note::Checkpoint(it) = note {
+                check_size(Large::Checkpoint, it.value.0.len(), Self::CHECKPOINT_BYTES_MAX)?;
+            }
             bytes += weight;
         }
         check_size(Large::Task, bytes, self.config.limits.task_bytes_max)?;

@@ -60,9 +60,9 @@ pub use repair::inspect_comparison;
 pub use routes::{FlowView, LinkView, Topology, TopologyView};
 pub use snapshot::{Logged, begins_state, inspect_part, seen_after};
 pub use task::{
-    Ack, AgentName, Artifact, Chunk, Claim, Event, Idempotency, Json, Note, Outcome, Pause,
-    Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token, placement_tag,
-    region_tag,
+    Ack, AgentName, Artifact, Checkpoint, Chunk, Claim, Event, Idempotency, Json, Note, Outcome,
+    Pause, Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token,
+    placement_tag, region_tag,
 };
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};

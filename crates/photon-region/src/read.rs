@@ -1,6 +1,7 @@
 //! What only looks: a task, its events, lists.
 //! Must not change anything.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use photon_state::Entry;
@@ -11,7 +12,7 @@ use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticke
 use crate::desk::Bell;
 use crate::elsewhere::Look;
 use crate::region::Region;
-use crate::task::{Event, Json, Note, Spec, Target, TaskId};
+use crate::task::{Checkpoint, Event, Json, Note, Spec, Target, TaskId};
 use crate::tasks::{Task, task_record};
 use crate::verdict::{Patience, Verdict};
 
@@ -53,7 +54,7 @@ impl Region {
                 Event::Submitted(_)
                 | Event::Claimed { .. }
                 | Event::Requeued { .. }
-                | Event::Noted { note: Note::Artifact(_), .. } => {}
+                | Event::Noted { note: Note::Artifact(_) | Note::Checkpoint(_), .. } => {}
                 Event::Answered { .. } => detail.message = None,
                 Event::Noted { note: Note::Status(message), .. } => detail.message = Some(message),
                 Event::Paused { message, .. } | Event::Ended { message, .. } => {
@@ -112,6 +113,27 @@ impl Region {
             | Event::Ended { .. } => None,
         };
         self.events(id, task, 0).filter_map(said).collect()
+    }
+
+    /// Returns what workers have done of a task, in order: of each key the first.
+    pub(crate) fn checkpoints(&self, id: TaskId, task: &Task) -> Vec<Checkpoint> {
+        if !task.has_checkpoints {
+            return Vec::new(); // Few tasks have any.
+        }
+        let mut keys = BTreeSet::new();
+        let is_first = |it: Stamped| match it.event {
+            Event::Noted { note: Note::Checkpoint(it), .. } => {
+                keys.insert(it.key.clone()).then_some(it)
+            }
+            Event::Submitted(_)
+            | Event::Claimed { .. }
+            | Event::Noted { note: Note::Status(_) | Note::Artifact(_), .. }
+            | Event::Requeued { .. }
+            | Event::Paused { .. }
+            | Event::Answered { .. }
+            | Event::Ended { .. } => None,
+        };
+        self.events(id, task, 0).filter_map(is_first).collect()
     }
 
     fn events<'a>(

@@ -206,6 +206,8 @@ pub enum Large {
     Card,
     /// One note of a worker.
     Note,
+    /// The value of a checkpoint.
+    Checkpoint,
     /// The notes of one attempt together.
     Task,
     /// A record's key.
@@ -228,6 +230,7 @@ impl std::fmt::Display for Large {
             Self::Message => "a message",
             Self::Card => "a card",
             Self::Note => "a note",
+            Self::Checkpoint => "a checkpoint",
             Self::Task => "an attempt with all its notes",
             Self::Key => "a key",
             Self::Content => "a record's content",

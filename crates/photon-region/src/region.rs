@@ -337,7 +337,9 @@ impl Region {
             Command::Acquire { agent, limit, wait } => self.acquire(agent, *limit, *wait, patience),
             Command::Webhooks(task) => self.show_webhooks(ticket, *task, patience),
             Command::TakeDue { limit, wait } => self.take_due(*limit, *wait, patience),
-            Command::Told { task, id, upto, went } => self.told_webhook((*task, id), *upto, *went),
+            Command::Told { task, id, set, upto, went } => {
+                self.told_webhook((*task, id, *set), *upto, *went)
+            }
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),
             Command::Data(command) => self.decide_data(ticket, command, patience),
             Command::Govern(wanted) => self.govern(ticket, wanted, patience),

@@ -371,6 +371,18 @@ pub enum Note {
     Status(Json),
     /// A result, or a piece of one.
     Artifact(Chunk),
+    /// What need not be done again if the attempt comes to nothing.
+    Checkpoint(Checkpoint),
+}
+
+/// What a worker has done, for whoever goes on with the task. Of several with one key the first
+/// counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Names what was done.
+    pub key: Arc<str>,
+    /// What came of it.
+    pub value: Json,
 }
 
 /// One entry of a task's log. Its index is the task's generation.
@@ -442,6 +454,7 @@ impl Note {
                 let name = chunk.name.as_ref().map_or(0, |it| it.len());
                 chunk.parts.0.len() + chunk.artifact.len() + name
             }
+            Self::Checkpoint(checkpoint) => checkpoint.key.len() + checkpoint.value.0.len(),
         }
     }
 }

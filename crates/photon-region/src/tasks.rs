@@ -8,7 +8,7 @@ use photon_state::{Dataset, Entry, Hlc, Key, PlacementId, Record, RegionId};
 use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
-use crate::task::{AgentName, Event, Requeue, Spec, Target, TaskId, TaskState, Token};
+use crate::task::{AgentName, Event, Note, Requeue, Spec, Target, TaskId, TaskState, Token};
 
 /// Records of tasks: a log by id.
 pub(crate) const TASKS: Dataset = Dataset(3);
@@ -41,8 +41,11 @@ pub(crate) struct Task {
     pub(crate) bytes: usize,
     /// Bytes of the notes of the current attempt, with those of the turns before it.
     pub(crate) attempt_bytes: usize,
-    /// Bytes of what was told up to the last pause, and of the answers.
+    /// Bytes of what was told up to the last pause, of the answers, and of checkpoints: of all
+    /// that stays if an attempt comes to nothing.
     pub(crate) turn_bytes: usize,
+    /// Whether a worker has left checkpoints.
+    pub(crate) has_checkpoints: bool,
 }
 
 impl Task {
@@ -154,9 +157,13 @@ impl Tasks {
                 task.worker = Some((agent.clone(), region));
                 effects.taken = Some((agent, region));
             }
-            Event::Noted { number, .. } => {
+            Event::Noted { number, note, .. } => {
                 task.notes = number;
                 task.attempt_bytes += from.bytes;
+                if matches!(note, Note::Checkpoint(_)) {
+                    task.turn_bytes += from.bytes;
+                    task.has_checkpoints = true;
+                }
             }
             Event::Requeued { why, .. } => {
                 task.lapses += u32::from(why == Requeue::Lapsed);
@@ -224,6 +231,7 @@ impl Tasks {
             bytes: from.bytes,
             attempt_bytes: 0,
             turn_bytes: 0,
+            has_checkpoints: false,
         };
         self.tasks.insert(id, Box::new(task));
     }

@@ -22,7 +22,7 @@ pub(crate) const WEBHOOKS: Dataset = Dataset(7);
 pub(crate) const TOLD: Dataset = Dataset(8);
 
 /// Bytes that are shown to nobody who looks at the machine, its log of notices or its traces.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub Bytes);
 
 impl fmt::Debug for Secret {
@@ -57,8 +57,10 @@ impl Mark {
 pub struct Webhook {
     /// Its name within the task.
     pub id: Arc<str>,
-    /// Address and credentials, as whoever sends understands them.
+    /// Its address, as whoever sends understands it.
     pub target: Secret,
+    /// What is shown to it, and to nobody else: not even to regions that show it to their clients.
+    pub credentials: Secret,
     /// Events after this one are sent.
     pub since: Mark,
 }
@@ -70,7 +72,7 @@ impl Webhook {
     /// Returns about how many bytes it takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        128 + self.id.len() + self.target.0.len()
+        128 + self.id.len() + self.target.0.len() + self.credentials.0.len()
     }
 }
 
@@ -81,8 +83,14 @@ pub struct Due {
     pub task: TaskId,
     /// The webhook.
     pub webhook: Arc<Webhook>,
+    /// When it was set: what is reported of it is of no use once it is set anew.
+    pub set: Hlc,
     /// The last generation of which it was told.
     pub after: u64,
+    /// The conversation that the task belongs to.
+    pub context: Arc<str>,
+    /// Whether something of the task outlives an attempt that comes to nothing.
+    pub has_turns: bool,
 }
 
 /// How it went to tell a webhook.
@@ -92,12 +100,16 @@ pub enum Went {
     Well,
     /// It could not be reached, or did not take the next event: it is tried again later.
     Badly,
+    /// Others are told at the same place, and it has to wait a little.
+    Later,
 }
 
 /// A webhook, or the name of one that was removed.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) webhook: Option<Arc<Webhook>>,
+    /// When it was set or removed.
+    pub(crate) set: Hlc,
     pub(crate) placement: PlacementId,
     /// Up to where it was told.
     pub(crate) told: Option<Mark>,
@@ -108,10 +120,14 @@ pub(crate) struct Slot {
     /// When it is to be told next; nothing if there is nothing to tell, or if that is not for this
     /// region to do.
     due: Option<Duration>,
-    at: Hlc,
 }
 
 impl Slot {
+    /// Returns about how many bytes it takes; one that was removed leaves something, too.
+    fn weight(&self) -> usize {
+        256 + self.webhook.as_ref().map_or(0, |it| it.weight())
+    }
+
     /// Returns the last generation of a log that it need not be told.
     pub(crate) fn after(&self, log: &Log) -> u64 {
         let since = self.webhook.as_ref().map(|it| it.since);
@@ -126,8 +142,9 @@ pub(crate) struct Webhooks {
     tasks: BTreeMap<TaskId, BTreeMap<Arc<str>, Slot>>,
     due: BTreeSet<(Duration, TaskId, Arc<str>)>,
     bytes: usize,
-    /// Tasks that have webhooks and are not known here: they may be on their way, or forgotten.
-    orphans: BTreeSet<TaskId>,
+    /// Tasks that have webhooks and are not known here, with the time when that was seen first:
+    /// they may be on their way, or forgotten.
+    orphans: BTreeMap<TaskId, Option<Duration>>,
     /// Up to which decree it is known who tells them.
     pub(crate) decree: Option<u64>,
 }
@@ -140,25 +157,23 @@ impl Webhooks {
         store: &Store,
     ) {
         let records = [webhook_record(placement, task, id), told_record(placement, task, id)];
-        // Also those that were deleted: they have their time, too.
         let [found, told] = records.map(|it| store.register(&it));
-        let at = found.into_iter().chain(told).map(|it| it.at).max().unwrap_or_default();
+        let set = found.map(|it| it.at).unwrap_or_default();
         let webhook = found.and_then(|it| decode_webhook(id, it.value.as_ref()?).ok());
         let told = told.and_then(|it| decode_told(it.value.as_ref()?).ok());
         let slots = self.tasks.entry(task).or_default();
         let before = slots.remove(id);
-        let weight = |it: &Slot| it.webhook.as_ref().map_or(0, |it| it.weight());
-        self.bytes -= before.as_ref().map_or(0, weight);
+        self.bytes -= before.as_ref().map_or(0, Slot::weight);
         let slot = Slot {
             webhook: webhook.map(Arc::new),
+            set,
             placement,
             told,
             tries: before.as_ref().map_or(0, |it| it.tries),
             failing_since: before.as_ref().and_then(|it| it.failing_since),
             due: before.as_ref().and_then(|it| it.due),
-            at,
         };
-        self.bytes += weight(&slot);
+        self.bytes += slot.weight();
         slots.insert(id.clone(), slot);
     }
 
@@ -219,21 +234,24 @@ impl Webhooks {
     }
 
     pub(crate) fn add_orphan(&mut self, task: TaskId) {
-        self.orphans.insert(task);
+        self.orphans.entry(task).or_insert(None);
     }
 
-    /// Takes out the tasks that are not known here and whose webhooks are older than a time;
-    /// those that came to be known are orphans no more.
+    /// Takes out the tasks that have not come to be known here for a while.
     pub(crate) fn lost_orphans(
         &mut self,
         is_known: impl Fn(TaskId) -> bool,
-        before_ms: u64,
+        (now, patience): (Duration, Duration),
     ) -> Vec<TaskId> {
-        self.orphans.retain(|it| !is_known(*it));
-        let newest = |it: &TaskId| self.slots(*it).map(|(_, slot)| slot.at.wall_ms).max();
-        let is_old = |it: &TaskId| newest(it).is_none_or(|at| at < before_ms);
-        let lost: Vec<TaskId> = self.orphans.iter().copied().filter(is_old).collect();
-        self.orphans.retain(|it| !lost.contains(it));
+        let mut lost = Vec::new();
+        self.orphans.retain(|task, since| {
+            let is_over = now.saturating_sub(*since.get_or_insert(now)) >= patience;
+            let is_kept = !is_known(*task) && !is_over;
+            if !is_known(*task) && is_over {
+                lost.push(*task);
+            }
+            is_kept
+        });
         lost
     }
 
@@ -246,7 +264,7 @@ impl Webhooks {
         let slots = self.tasks.remove(&task).unwrap_or_default();
         let mut records = Vec::new();
         for (id, slot) in slots {
-            self.bytes -= slot.webhook.as_ref().map_or(0, |it| it.weight());
+            self.bytes -= slot.weight();
             records.push(webhook_record(slot.placement, task, &id));
             records.push(told_record(slot.placement, task, &id));
         }

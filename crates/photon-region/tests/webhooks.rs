@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AtHome, Command, Config, Due, Large, Limits, Mark, Outcome, Refusal, Region, Reply, Secret,
-    TaskId, Ticket, Webhook, Went,
+    AtHome, Command, Config, Disk, Input, Large, Limits, Mark, Message, Outcome, Question, Refusal,
+    Region, Reply, Secret, TaskId, Ticket, Webhook, Went, decode_message, encode_message,
 };
 use photon_state::{Dataset, Key, PlacementId, Record};
 use planet::{NAMES, Planet, agent_in, config, id, task_in};
@@ -41,8 +41,8 @@ impl Planet {
     }
 
     fn set(&mut self, task: TaskId, id: &str, target: &str) -> Result<(), Refusal> {
-        let (id, target) = (id.into(), secret(target));
-        self.at_home("us", AtHome::SetWebhook { task, id, target, since: None })
+        let (id, target, credentials) = (id.into(), secret(target), secret("key"));
+        self.at_home("us", AtHome::SetWebhook { task, id, target, credentials, since: None })
     }
 
     fn remove(&mut self, task: TaskId, id: &str) -> Result<(), Refusal> {
@@ -76,7 +76,8 @@ impl Planet {
     }
 
     fn told(&mut self, name: &'static str, task: TaskId, upto: u64, went: Went) {
-        let told = Command::Told { task, id: "w".into(), upto, went };
+        let set = self.regions[name].store().register(&record(Dataset(7), task)).unwrap().at;
+        let told = Command::Told { task, id: "w".into(), set, upto, went };
         assert_eq!(self.get(name, told), Ok(Reply::Done));
     }
 
@@ -87,6 +88,17 @@ impl Planet {
         let finish = AtHome::Finish { claim, outcome: Outcome::Completed, message: None };
         self.at_home("eu", finish).unwrap();
     }
+}
+
+/// Returns what is shown of the webhook.
+fn shown(target: &str) -> Webhook {
+    let (target, credentials) = (secret(target), secret(""));
+    Webhook { id: "w".into(), target, credentials, since: mark(2) }
+}
+
+fn record(dataset: Dataset, task: TaskId) -> Record {
+    let key = Key::new(&[&task.to_bytes()[..], b"w"].concat());
+    Record { placement: PlacementId::global(), dataset, key }
 }
 
 fn mark(generation: u64) -> Mark {
@@ -102,7 +114,7 @@ fn the_home_tells_what_came_after_the_webhook_and_all_regions_know_of_it() {
     let mut planet = Planet::new();
     let task = planet.with_webhook();
     for name in NAMES {
-        let webhook = Webhook { id: "w".into(), target: secret("there"), since: mark(2) };
+        let webhook = shown("there");
         assert_eq!(planet.webhooks(name, task), [webhook], "{name}");
         assert_eq!(planet.due(name), [], "{name}");
     }
@@ -123,9 +135,10 @@ fn whoever_waits_hears_of_the_next_event() {
     let waits = planet.wait_for_due("ap");
     assert_eq!(planet.replies.get(&waits), None);
     planet.cancel(task);
-    let webhook = Webhook { id: "w".into(), target: secret("there"), since: mark(2) };
-    let due = Due { task, webhook: webhook.into(), after: 2 };
-    assert_eq!(planet.replies.remove(&waits), Some(Ok(Reply::Due(vec![due]))));
+    let Some(Ok(Reply::Due(due))) = planet.replies.remove(&waits) else { panic!("nothing due") };
+    let [due] = &due[..] else { panic!("{due:?}") };
+    assert_eq!((due.task, due.after, due.has_turns), (task, 2, false));
+    assert_eq!(*due.webhook, Webhook { credentials: secret("key"), ..shown("there") });
     // Who took it fell silent.
     let waits = planet.wait_for_due("ap");
     planet.pass(Duration::from_secs(31));
@@ -180,7 +193,13 @@ fn an_heir_goes_on_where_the_home_was() {
     planet
         .at_home(
             "us",
-            AtHome::SetWebhook { task, id: "all".into(), target: secret("x"), since: Some(0) },
+            AtHome::SetWebhook {
+                task,
+                id: "all".into(),
+                target: secret("x"),
+                credentials: secret(""),
+                since: Some(0),
+            },
         )
         .unwrap();
     assert_eq!(planet.due("ap"), [("all".to_owned(), 0)]);
@@ -227,8 +246,7 @@ fn what_is_said_twice_counts_once_and_what_is_removed_is_told_nothing() {
     planet.set(task, "w", "there").unwrap();
     assert_eq!(planet.webhooks("us", task)[0].since, mark(2), "said twice");
     planet.set(task, "w", "elsewhere").unwrap();
-    let moved = Webhook { id: "w".into(), target: secret("elsewhere"), since: mark(2) };
-    assert_eq!(planet.webhooks("us", task), [moved], "it goes on where it was");
+    assert_eq!(planet.webhooks("us", task), [shown("elsewhere")], "it goes on where it was");
     planet.remove(task, "w").unwrap();
     planet.remove(task, "w").unwrap();
     planet.remove(task, "never").unwrap();
@@ -242,15 +260,15 @@ fn what_is_said_twice_counts_once_and_what_is_removed_is_told_nothing() {
 fn webhooks_are_bounded_and_are_of_tasks_that_are_known() {
     let mut planet = Planet::new();
     let task = planet.submit("ap");
-    for number in 0..64 {
+    for number in 0..16 {
         planet.set(task, &number.to_string(), "there").unwrap();
     }
-    let too_many = Refusal::TooLarge { what: Large::Webhooks, bytes: 65, max: 64 };
+    let too_many = Refusal::TooLarge { what: Large::Webhooks, bytes: 17, max: 16 };
     assert_eq!(planet.set(task, "65", "there"), Err(too_many.clone()));
     planet.remove(task, "1").unwrap();
     assert_eq!(planet.set(task, "65", "there"), Err(too_many), "removed ones count");
     planet.set(task, "1", "there").unwrap();
-    let large = Refusal::TooLarge { what: Large::Webhook, bytes: 20_000, max: 16_384 };
+    let large = Refusal::TooLarge { what: Large::Webhook, bytes: 20_003, max: 16_384 };
     assert_eq!(planet.set(task, "2", &"x".repeat(20_000)), Err(large));
     let unknown: TaskId = "01mcc5rp5gcxzxbkqenh80mxd0".parse().unwrap();
     assert!(matches!(planet.set(unknown, "w", "x"), Err(Refusal::NoSuchTask(_))));
@@ -274,10 +292,9 @@ fn they_outlive_a_start_and_are_forgotten_with_their_task() {
     planet.pass(Duration::from_secs(70));
     // The one that was started anew keeps tasks for longer.
     for name in ["eu", "us"] {
-        let key = Key::new(&[&task.to_bytes()[..], b"w"].concat());
         for dataset in [Dataset(7), Dataset(8)] {
-            let record = Record { placement: PlacementId::global(), dataset, key: key.clone() };
-            assert_eq!(planet.regions[name].store().register(&record), None, "{name}");
+            let left = planet.regions[name].store().register(&record(dataset, task));
+            assert_eq!(left, None, "{name}");
         }
     }
 }
@@ -300,4 +317,52 @@ fn what_a_lost_home_had_told_otherwise_is_told_again() {
     // What it was told of as the third event is not what counts as that.
     let heir = NAMES.into_iter().find(|it| *it != "ap" && planet.due(it) == w(2));
     planet.told(heir.expect("one of the others tells it"), task, 3, Went::Well);
+}
+
+#[test]
+fn all_webhooks_of_a_task_together_are_bounded_and_so_are_their_names() {
+    let mut planet = Planet::new();
+    let task = planet.submit("ap");
+    planet.set(task, "1", &"x".repeat(16_380)).unwrap();
+    let refused = planet.set(task, "2", &"x".repeat(16_381));
+    assert!(matches!(refused, Err(Refusal::TooLarge { max: 32_768, .. })), "{refused:?}");
+    let (id, target, credentials) = ("x".repeat(600).into(), secret("x"), secret("x"));
+    let set = AtHome::SetWebhook { task, id, target, credentials, since: None };
+    let name = Refusal::TooLarge { what: Large::Webhook, bytes: 600, max: 64 };
+    assert_eq!(planet.at_home("ap", set.clone()), Err(name));
+    let message = Message::Ask(1, Question::Task(set, 0));
+    assert!(decode_message(&encode_message(&message)).is_err(), "a peer cannot even ask for it");
+}
+
+#[test]
+fn while_the_disk_is_full_nobody_is_told_the_same_over_and_over() {
+    let mut planet = Planet::new();
+    let task = planet.with_webhook();
+    planet.cancel(task);
+    assert_eq!(planet.due("ap"), w(2));
+    planet.input("ap", Input::Disk(Disk::Full));
+    planet.told("ap", task, 3, Went::Well);
+    planet.pass(Duration::from_secs(30));
+    assert_eq!(planet.due("ap"), []);
+    planet.input("ap", Input::Disk(Disk::Ready));
+    assert_eq!(planet.due("ap"), [], "it was told, and that is not forgotten at once");
+    planet.pass(Duration::from_secs(300));
+    assert_eq!(planet.due("ap"), w(2), "nobody else knows that it was");
+}
+
+#[test]
+fn what_is_reported_of_a_webhook_that_was_replaced_does_not_count() {
+    let mut planet = Planet::new();
+    let task = planet.with_webhook();
+    planet.cancel(task);
+    assert_eq!(planet.due("ap"), w(2));
+    let set = planet.regions["ap"].store().register(&record(Dataset(7), task)).unwrap().at;
+    planet.set(task, "w", "elsewhere").unwrap();
+    let told = Command::Told { task, id: "w".into(), set, upto: 3, went: Went::Well };
+    assert_eq!(planet.get("ap", told), Ok(Reply::Done));
+    assert_eq!(planet.due("ap"), w(2));
+    planet.told("ap", task, 2, Went::Later);
+    assert_eq!(planet.due("ap"), [], "not at once");
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(planet.due("ap"), w(2));
 }

@@ -251,7 +251,7 @@ impl Planet<'_, '_> {
         for (task, here, events) in self.crowd.audited() {
             let known = self.ledger.task(task).expect("only known tasks are audited");
             check_log(task, events, known, has_moved(&self.sites, task))?;
-            self.crowd.tellers.check(task, events.len() as u64)?;
+            self.crowd.tellers.check(task, events)?;
             let length = *lengths.entry(task).or_insert(events.len());
             Promise::SameOps.holds(length == events.len(), || {
                 format!("task {task} has {length} events, but not in {}", self.atlas.ids[here])

@@ -100,6 +100,10 @@ impl Digest {
     fn note(&mut self, note: &Note) {
         match note {
             Note::Status(json) => self.bytes(&json.0),
+            Note::Checkpoint(it) => {
+                self.bytes(it.key.as_bytes());
+                self.bytes(&it.value.0);
+            }
             Note::Artifact(chunk) => {
                 self.bytes(chunk.artifact.as_bytes());
                 self.number(u64::from(chunk.append) | u64::from(chunk.last) << 1);
@@ -129,10 +133,11 @@ impl Digest {
             AtHome::Submit { task, .. } | AtHome::Cancel { task, .. } => {
                 self.bytes(&task.to_bytes());
             }
-            AtHome::SetWebhook { task, id, target, since } => {
+            AtHome::SetWebhook { task, id, target, credentials, since } => {
                 self.bytes(&task.to_bytes());
                 self.bytes(id.as_bytes());
                 self.bytes(&target.0);
+                self.bytes(&credentials.0);
                 self.number(since.map_or(0, |it| it + 1));
             }
             AtHome::RemoveWebhook { task, id } => {

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use photon_region::{
-    AgentName, AgentSpec, Claim, Event, Lease, Message, Question, Stamped, TaskDetail, TaskId,
-    TaskState, TaskSummary, Token, encode_message, inspect_comparison, inspect_part,
+    AgentName, AgentSpec, Checkpoint, Claim, Event, Lease, Message, Question, Stamped, TaskDetail,
+    TaskId, TaskState, TaskSummary, Token, encode_message, inspect_comparison, inspect_part,
 };
 use photon_state::{Op, StreamId};
 
@@ -102,6 +102,8 @@ pub(crate) struct Known {
     holders: BTreeMap<Token, (AgentName, usize)>,
     /// How many notes were acknowledged under each token.
     pub(crate) notes: BTreeMap<Token, u64>,
+    /// What each lease told of what was done before.
+    pub(crate) checkpoints: BTreeMap<Token, Vec<Checkpoint>>,
     /// Under which generations it was asked what clients have answered, as they were told.
     pub(crate) answers: BTreeSet<u64>,
     /// What was seen of each generation: its event, the task in a list, the task in full.
@@ -152,6 +154,7 @@ impl Ledger {
             token: Token(0),
             holders: BTreeMap::new(),
             notes: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
             answers: BTreeSet::new(),
             observed: Vec::new(),
         })
@@ -309,6 +312,7 @@ impl Ledger {
             format!("{} leased task {task} of {}", atlas.ids[here], lease.spec.placement)
         })?;
         let known = self.learn(task, members);
+        known.checkpoints.entry(token).or_insert_with(|| lease.checkpoints.clone());
         let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));
         let is_same = holder.0 == *agent && holder.1 == here;
         let other = holder.clone();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use photon_region::{Event, Stamped, TaskId, TaskState, Token};
+use photon_region::{Checkpoint, Event, Note, Stamped, TaskId, TaskState, Token};
 
 use crate::promises::{Broken, Known, Promise};
 
@@ -20,6 +20,8 @@ struct Walk<'a> {
     notes: u64,
     is_paused: bool,
     answers: BTreeSet<Arc<str>>,
+    /// What was done: of each key the first.
+    checkpoints: Vec<Checkpoint>,
     ended: Option<TaskState>,
 }
 
@@ -32,7 +34,19 @@ pub(crate) fn check_log(
 ) -> Result<(), Broken> {
     let (last, current, notes, ended) = (Token(0), None, 0, None);
     let (is_paused, answers) = (false, BTreeSet::new());
-    let mut walk = Walk { task, known, has_moved, last, current, notes, is_paused, answers, ended };
+    let checkpoints = Vec::new();
+    let mut walk = Walk {
+        task,
+        known,
+        has_moved,
+        last,
+        current,
+        notes,
+        is_paused,
+        answers,
+        checkpoints,
+        ended,
+    };
     for (stamped, due) in events.iter().zip(1..) {
         let wrong = if stamped.generation == due {
             walk.step(due, &stamped.event)?
@@ -76,8 +90,17 @@ impl Walk<'_> {
                     return Ok(Some("is a claim while another is in force, or no greater"));
                 }
                 (self.last, self.current, self.notes) = (*token, Some(*token), 0);
+                // Whoever got the lease was told of all that was done before, and of nothing else.
+                if self.known.checkpoints.get(token).is_some_and(|it| *it != self.checkpoints) {
+                    return Ok(Some("is a claim whose lease told otherwise of what was done"));
+                }
             }
-            Event::Noted { token, number, .. } => {
+            Event::Noted { token, number, note } => {
+                if let Note::Checkpoint(it) = note
+                    && !self.checkpoints.iter().any(|before| before.key == it.key)
+                {
+                    self.checkpoints.push(it.clone());
+                }
                 if self.current != Some(*token) || *number != self.notes + 1 {
                     return Ok(Some("is a note of a lost lease, or out of order"));
                 }
@@ -128,7 +151,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use photon_region::{Json, Note, Outcome, Pause, Requeue, Spec, Target};
+    use photon_region::{Json, Outcome, Pause, Requeue, Spec, Target};
     use photon_state::{Hlc, PlacementId};
 
     use super::*;

@@ -38,8 +38,8 @@ impl Call {
         let Sending { what, answer, history, push } = Sending::from_params(self, params)?;
         let (task, state, generation) = match what {
             What::Task(spec) => {
-                let (summary, _) = self.submit(*spec).await?;
-                self.push_to(summary.id, push, BORN).await?;
+                let (summary, repeated) = self.submit(*spec).await?;
+                self.push_to(summary.id, push, repeated).await?;
                 (summary.id, summary.state, summary.generation)
             }
             What::Answer { task, context, message } => {
@@ -76,7 +76,7 @@ impl Call {
             }
         };
         let (summary, repeated) = self.submit(*spec).await?;
-        self.push_to(summary.id, push, BORN).await?;
+        self.push_to(summary.id, push, repeated).await?;
         if repeated == Repeated::No {
             let (id, generation) = (summary.id, summary.generation);
             let follower = self.follower(slot, id, generation);
@@ -139,13 +139,23 @@ impl Call {
         card::extended(&self.front, &self.door, self.host.as_ref()).await
     }
 
-    /// Gives a task the webhook that came with its message. If that fails the client hears so, and
-    /// sends its message again.
-    async fn push_to(&self, task: TaskId, push: Option<Wanted>, since: u64) -> Result<(), Fault> {
-        match push {
-            Some(wanted) => self.set_push(task, wanted, Some(since)).await,
-            None => Ok(()),
+    /// Gives a task the webhook that came with its message. If that fails the task is called off:
+    /// the client hears that it failed, and sends its message again.
+    async fn push_to(
+        &self,
+        task: TaskId,
+        push: Option<Wanted>,
+        repeated: Repeated,
+    ) -> Result<(), Fault> {
+        let Some(wanted) = push else { return Ok(()) };
+        let set = self.set_push(task, wanted, Some(BORN)).await;
+        if set.is_err() && repeated == Repeated::No {
+            let cancel = Command::AtHome(AtHome::Cancel { task, message: None });
+            if let Err(err) = self.front.submit(cancel).await {
+                tracing::debug!(%task, %err, "a task goes on whose webhook was refused");
+            }
         }
+        set
     }
 
     /// The same of a message to a task that is there already: the webhook hears what the message

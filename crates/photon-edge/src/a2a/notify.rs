@@ -1,9 +1,11 @@
 //! Tells webhooks what becomes of tasks, in the words of A2A, while the front door is open.
 //! Must not decide whom to tell when: the region does, and hears how it went.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::http::Uri;
 use bytes::Bytes;
 use photon_region::{Command, Due, Reply, TaskId, Webhook, Went};
 use photon_state::Hlc;
@@ -11,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::push::Target;
+use super::push::{Proofs, Target};
 use super::updates::{Turns, Updates};
 use crate::Front;
 use crate::follow::Follower;
@@ -20,6 +22,10 @@ use crate::hooks::{Parcel, Poster};
 
 /// Webhooks that are told something at a time.
 const AT_A_TIME: usize = 256;
+/// Those of them that are told something at one host.
+const AT_ONE_HOST: usize = 16;
+/// How often it is looked whether a webhook is still where it was.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long one question for more waits.
 const WAIT: Duration = Duration::from_secs(30);
 /// How long one webhook is told news before others get their turn. With the last post it stays
@@ -36,7 +42,7 @@ pub(crate) async fn run(front: Front) {
 
 async fn tell_all(front: &Front) {
     let places = Arc::new(Semaphore::new(AT_A_TIME));
-    let mut poster = None;
+    let mut tellers = None;
     loop {
         let first = places.clone().acquire_owned().await.expect("it is never closed");
         let limit = 1 + places.available_permits();
@@ -51,77 +57,134 @@ async fn tell_all(front: &Front) {
         };
         let mut first = Some(first);
         for due in due {
-            let poster = poster.get_or_insert_with(|| Poster::new(front.push_targets())).clone();
+            let tellers = tellers.get_or_insert_with(|| Tellers::new(front)).clone();
             let place = match first.take() {
                 Some(place) => place,
                 None => places.clone().acquire_owned().await.expect("it is never closed"),
             };
-            let (front, stopping) = (front.clone(), front.stopping().clone());
-            front.tasks().clone().spawn(async move {
-                stopping.run_until_cancelled(tell(&front, &poster, due, place)).await;
+            let stopping = front.stopping().clone();
+            front.tasks().spawn(async move {
+                stopping.run_until_cancelled(tell(&tellers, due, place)).await;
             });
         }
     }
 }
 
 /// Tells a webhook what there is to tell, and the region how it went.
-pub(super) async fn tell(front: &Front, poster: &Poster, due: Due, place: OwnedSemaphorePermit) {
-    let Due { task, webhook, after } = due.clone();
-    let mut upto = after;
-    let went = match news(front, poster, &due, place, &mut upto).await {
+pub(super) async fn tell(tellers: &Tellers, due: Due, place: OwnedSemaphorePermit) {
+    let (task, id, set) = (due.task, due.webhook.id.clone(), due.set);
+    let mut upto = due.after;
+    let went = match tellers.news(&due, place, &mut upto).await {
         Ok(()) => Went::Well,
-        Err(cause) => {
-            debug!(%task, webhook = &*webhook.id, cause, "a webhook was not told all");
+        Err(Cause::Busy) => Went::Later,
+        Err(Cause::Bad(cause)) => {
+            debug!(%task, webhook = &*id, cause, "a webhook was not told all");
             Went::Badly
         }
     };
-    let told = Command::Told { task, id: webhook.id.clone(), upto, went };
-    if let Err(err) = front.submit(told).await {
+    let told = Command::Told { task, id, set, upto, went };
+    if let Err(err) = tellers.front.submit_as_follower(told).await {
         debug!(%task, %err, "a webhook will be told again: the region did not hear that it was");
     }
 }
 
-async fn news(
-    front: &Front,
-    poster: &Poster,
-    due: &Due,
-    place: OwnedSemaphorePermit,
-    upto: &mut u64,
-) -> Result<(), String> {
-    let Due { task, webhook, after } = due;
-    let no_target = || "this version does not understand its record".to_owned();
-    let target = Target::of(webhook).ok_or_else(no_target)?;
-    let uri = target.uri().ok_or_else(no_target)?;
-    let task = *task;
-    let detail = match front.submit(Command::Task(task)).await {
-        Ok(Reply::Task(detail)) => detail,
-        Ok(other) => unreachable!("the region answers `Task` with the task: {other:?}"),
-        Err(err) => return Err(err.to_string()),
-    };
-    let turns = if detail.turns.is_empty() { Turns::None } else { Turns::Some };
-    let context = detail.summary.spec.context.clone();
-    drop(detail);
-    let follower = Follower::new(front.clone(), FollowerSlot::of(place), task, *after);
-    let mut updates = Updates::resumed(task, &context, turns, follower);
-    let begun = Instant::now();
-    let mut part = 0;
-    while begun.elapsed() < TURN_MAX {
-        let update = match updates.next_ready().await {
-            Ok(Some(update)) => update,
-            Ok(None) => return Ok(()),
-            Err(fault) => return Err(fault.message().to_owned()),
-        };
-        let body = serde_json::to_vec(&update.response).expect("what A2A says is JSON");
-        let id = parcel_id(task, webhook, update.at, part);
-        let (uri, headers, key) = (uri.clone(), target.headers(), target.key());
-        let parcel = Parcel { uri, id, headers, key, body: Bytes::from(body) };
-        poster.post(parcel).await.map_err(|err| err.to_string())?;
-        match update.generation {
-            Some(generation) => (*upto, part) = (generation, 0),
-            None => part += 1, // The event that it belongs to comes after it.
+/// Why a webhook was not told all.
+enum Cause {
+    /// Many others are told at the same place.
+    Busy,
+    /// It was not reached, or did not take it.
+    Bad(String),
+}
+
+/// What all who tell share.
+#[derive(Clone, Debug)]
+pub(super) struct Tellers {
+    front: Front,
+    poster: Poster,
+    /// How many are on their way to each host.
+    hosts: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// One of those on their way to a host.
+struct Visit<'a>(&'a Tellers, String);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut hosts = self.0.hosts.lock().expect("no holder panics");
+        match hosts.get_mut(&self.1) {
+            Some(count @ 2..) => *count -= 1,
+            Some(_) | None => drop(hosts.remove(&self.1)),
         }
     }
-    Ok(())
+}
+
+impl Tellers {
+    pub(super) fn new(front: &Front) -> Self {
+        let poster = Poster::new(front.push_targets());
+        Self { front: front.clone(), poster, hosts: Arc::default() }
+    }
+
+    /// Goes to a host, unless too many are on their way there.
+    fn visit(&self, uri: &Uri) -> Option<Visit<'_>> {
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        let mut hosts = self.hosts.lock().expect("no holder panics");
+        let count = hosts.entry(host.clone()).or_default();
+        if AT_ONE_HOST <= *count {
+            return None;
+        }
+        *count += 1;
+        Some(Visit(self, host))
+    }
+
+    async fn news(
+        &self,
+        due: &Due,
+        place: OwnedSemaphorePermit,
+        upto: &mut u64,
+    ) -> Result<(), Cause> {
+        let Due { task, webhook, after, context, has_turns, set: _ } = due;
+        let unknown = || Cause::Bad("this version does not understand its record".to_owned());
+        let target = Target::of(webhook).ok_or_else(unknown)?;
+        let uri = target.uri().ok_or_else(unknown)?;
+        let proofs = target.proofs(&webhook.credentials).ok_or_else(unknown)?;
+        let _visit = self.visit(&uri).ok_or(Cause::Busy)?;
+        let turns = if *has_turns { Turns::Some } else { Turns::None };
+        let follower = Follower::new(self.front.clone(), FollowerSlot::of(place), *task, *after);
+        let mut updates = Updates::resumed(*task, context, turns, follower);
+        let begun = Instant::now();
+        let (mut part, mut checked) = (0, begun);
+        while begun.elapsed() < TURN_MAX {
+            let update = match updates.next_ready().await {
+                Ok(Some(update)) => update,
+                Ok(None) => return Ok(()),
+                Err(fault) => return Err(Cause::Bad(fault.message().to_owned())),
+            };
+            if CHECK_EVERY < checked.elapsed() {
+                if !self.is_there(*task, webhook).await {
+                    return Ok(()); // It was removed meanwhile, or lies elsewhere.
+                }
+                checked = Instant::now();
+            }
+            let body = serde_json::to_vec(&update.response).expect("what A2A says is JSON");
+            let id = parcel_id(*task, webhook, update.at, part);
+            let (uri, Proofs { headers, key }) = (uri.clone(), proofs.clone());
+            let parcel = Parcel { uri, id, headers, key, body: Bytes::from(body) };
+            self.poster.post(parcel).await.map_err(|err| Cause::Bad(err.to_string()))?;
+            match update.generation {
+                Some(generation) => (*upto, part) = (generation, 0),
+                None => part += 1, // The event that it belongs to comes after it.
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a webhook is still where it was.
+    async fn is_there(&self, task: TaskId, webhook: &Webhook) -> bool {
+        let Ok(Reply::Webhooks(all)) = self.front.submit(Command::Webhooks(task)).await else {
+            return false;
+        };
+        all.iter().any(|it| it.id == webhook.id && it.target == webhook.target)
+    }
 }
 
 /// Names what is sent: the same whenever it is sent again. Generations would not do: what was sent

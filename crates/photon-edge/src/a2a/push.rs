@@ -28,14 +28,14 @@ const TOKEN: &str = "x-a2a-notification-token";
 /// Bytes of a token, and of credentials.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Where a webhook lies, with what it wants to be shown; as the record of the webhook holds it.
+/// Where a webhook lies, as its record holds it; with what it is shown, but for its credentials.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Target {
     url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    authentication: Option<AuthenticationInfo>,
+    scheme: Option<String>,
 }
 
 /// A webhook that a client asks for, understood.
@@ -43,6 +43,16 @@ pub(super) struct Target {
 pub(super) struct Wanted {
     id: Arc<str>,
     target: Secret,
+    credentials: Secret,
+}
+
+/// What a webhook is shown, and what signs that which is sent there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Proofs {
+    /// Headers.
+    pub(super) headers: Vec<(&'static str, HeaderValue)>,
+    /// A key.
+    pub(super) key: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -51,65 +61,50 @@ impl Target {
         serde_json::from_slice(&webhook.target.0).ok()
     }
 
-    fn read(
-        config: &TaskPushNotificationConfig,
-        at: &str,
-        targets: PushTargets,
-    ) -> Result<Self, Fault> {
-        let field = |name: &str| format!("{at}{name}");
-        targets.check(&config.url).map_err(|help| Fault::field(&field("url"), help))?;
-        let given = |it: &Option<String>| it.clone().filter(|it| !it.is_empty());
-        let token = given(&config.token);
-        if let Some(token) = &token {
-            header_of(token).ok_or_else(|| Fault::field(&field("token"), TEXT_HELP))?;
-        }
-        // Of Protocol Buffers what is empty counts as absent.
-        let is_given = |it: &AuthenticationInfo| !it.scheme.is_empty() || it.credentials.is_some();
-        let authentication = config.authentication.clone().filter(is_given);
-        if let Some(AuthenticationInfo { scheme, credentials }) = &authentication {
-            check_scheme(scheme, credentials.as_deref(), &field("authentication."))?;
-        }
-        Ok(Self { url: config.url.clone(), token, authentication })
-    }
-
     /// Returns where it lies.
     pub(super) fn uri(&self) -> Option<Uri> {
         self.url.parse().ok()
     }
 
-    /// Returns what it wants to be shown.
-    pub(super) fn headers(&self) -> Vec<(&'static str, HeaderValue)> {
-        let token = self.token.as_deref().and_then(header_of).map(|it| (TOKEN, it));
-        let shown = self.authentication.as_ref().filter(|it| !is_signed(&it.scheme));
-        let shown = shown.and_then(|it| {
-            let credentials = it.credentials.as_deref().unwrap_or_default();
-            header_of(format!("{} {credentials}", it.scheme).trim_end())
-        });
-        token.into_iter().chain(shown.map(|it| (AUTHORIZATION.as_str(), it))).collect()
+    /// Returns what it is shown, with its credentials; nothing if they are not understood.
+    pub(super) fn proofs(&self, credentials: &Secret) -> Option<Proofs> {
+        let mut proofs = Proofs::default();
+        if let Some(token) = &self.token {
+            proofs.headers.push((TOKEN, header_of(token)?));
+        }
+        let credentials = std::str::from_utf8(&credentials.0).ok()?;
+        match self.scheme.as_deref() {
+            None => {}
+            Some(scheme) if is_signed(scheme) => proofs.key = Some(key_of(credentials)?),
+            Some(scheme) => {
+                proofs.headers.push((AUTHORIZATION.as_str(), shown(scheme, credentials)?));
+            }
+        }
+        Some(proofs)
     }
 
-    /// Returns what signs that which is sent there.
-    pub(super) fn key(&self) -> Option<Vec<u8>> {
-        let it = self.authentication.as_ref().filter(|it| is_signed(&it.scheme))?;
-        key_of(it.credentials.as_deref()?)
-    }
-
-    /// Says it in the words of A2A. Credentials are shown to nobody.
+    /// Says it in the words of A2A.
     fn said(self, task: TaskId, id: &str) -> TaskPushNotificationConfig {
-        let authentication =
-            self.authentication.map(|it| AuthenticationInfo { credentials: None, ..it });
         TaskPushNotificationConfig {
             url: self.url,
             id: Some(id.to_owned()),
             task_id: task.to_string(),
             token: self.token,
-            authentication,
+            authentication: self
+                .scheme
+                .map(|scheme| AuthenticationInfo { scheme, credentials: None }),
             tenant: None,
         }
     }
 }
 
-const TEXT_HELP: &str = "use 1 to 4,096 visible characters of ASCII";
+const TEXT_HELP: &str =
+    "use visible characters of ASCII, 4,096 at most with all that they are sent with";
+
+/// Returns the header that shows credentials.
+fn shown(scheme: &str, credentials: &str) -> Option<HeaderValue> {
+    header_of(format!("{scheme} {credentials}").trim_end())
+}
 
 fn header_of(text: &str) -> Option<HeaderValue> {
     let is_fit = text.len() <= TEXT_BYTES_MAX && text.bytes().all(|it| (b' '..=b'~').contains(&it));
@@ -122,20 +117,20 @@ fn is_signed(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case(SIGNED)
 }
 
-fn check_scheme(scheme: &str, credentials: Option<&str>, at: &str) -> Result<(), Fault> {
+fn check_scheme(scheme: &str, credentials: &str, at: &str) -> Result<(), Fault> {
     let is_token = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&it);
     if scheme.is_empty() || 64 < scheme.len() || !scheme.bytes().all(is_token) {
         let help = "name a scheme of HTTP, such as `Bearer`, or `standard-webhooks`";
         return Err(Fault::field(&format!("{at}scheme"), help));
     }
     let field = format!("{at}credentials");
-    if is_signed(scheme) && credentials.and_then(key_of).is_none() {
+    if is_signed(scheme) && key_of(credentials).is_none() {
         let help = "give the key that signs: `whsec_` and 24 to 64 bytes in base 64";
         return Err(Fault::field(&field, help));
     }
-    match credentials.map(header_of) {
-        Some(None) => Err(Fault::field(&field, TEXT_HELP)),
-        Some(Some(_)) | None => Ok(()),
+    match shown(scheme, credentials) {
+        None => Err(Fault::field(&field, TEXT_HELP)),
+        Some(_) => Ok(()),
     }
 }
 
@@ -146,14 +141,30 @@ impl Wanted {
         at: &str,
         targets: PushTargets,
     ) -> Result<Self, Fault> {
-        let target = Target::read(config, at, targets)?;
-        let id = match config.id.as_deref().filter(|it| !it.is_empty()) {
-            Some(id) => config_id(id, &format!("{at}id"))?,
-            // The same when the client asks again because it did not hear the answer.
-            None => BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&target.url)[..15]).into(),
+        let field = |name: &str| format!("{at}{name}");
+        targets.check(&config.url).map_err(|help| Fault::field(&field("url"), help))?;
+        let token = config.token.clone().filter(|it| !it.is_empty());
+        if let Some(token) = &token {
+            header_of(token).ok_or_else(|| Fault::field(&field("token"), TEXT_HELP))?;
+        }
+        // Of Protocol Buffers what is empty counts as absent.
+        let is_given = |it: &&AuthenticationInfo| {
+            !it.scheme.is_empty() || it.credentials.as_ref().is_some_and(|it| !it.is_empty())
         };
-        let target = serde_json::to_vec(&target).expect("a target is JSON");
-        Ok(Self { id, target: Secret(target.into()) })
+        let asked = config.authentication.as_ref().filter(is_given);
+        let credentials = asked.and_then(|it| it.credentials.clone()).unwrap_or_default();
+        if let Some(it) = asked {
+            check_scheme(&it.scheme, &credentials, &field("authentication."))?;
+        }
+        let id = match config.id.as_deref().filter(|it| !it.is_empty()) {
+            Some(id) => config_id(id, &field("id"))?,
+            // The same when the client asks again because it did not hear the answer.
+            None => BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&config.url)[..15]).into(),
+        };
+        let scheme = asked.map(|it| it.scheme.clone());
+        let target = Target { url: config.url.clone(), token, scheme };
+        let target = Secret(serde_json::to_vec(&target).expect("a target is JSON").into());
+        Ok(Self { id, target, credentials: Secret(credentials.into()) })
     }
 }
 
@@ -189,8 +200,8 @@ impl Call {
         wanted: Wanted,
         since: Option<u64>,
     ) -> Result<(), Fault> {
-        let Wanted { id, target } = wanted;
-        let set = AtHome::SetWebhook { task, id, target, since };
+        let Wanted { id, target, credentials } = wanted;
+        let set = AtHome::SetWebhook { task, id, target, credentials, since };
         self.front.submit(Command::AtHome(set)).await?;
         Ok(())
     }

@@ -237,6 +237,10 @@ impl Telling {
             Event::Noted { token, note: Note::Status(message), .. } => {
                 self.status(&stage(TaskState::Working, Some(message), Some(token)), &[])
             }
+            Event::Noted { token, note: Note::Checkpoint(it), .. } => {
+                let more = [("checkpoint", json!(&*it.key))];
+                self.status(&stage(TaskState::Working, None, Some(token)), &more)
+            }
             Event::Noted { token, note: Note::Artifact(chunk), .. } => {
                 self.artifact(generation, token, &chunk)
             }

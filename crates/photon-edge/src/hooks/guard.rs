@@ -33,7 +33,7 @@ impl PushTargets {
             (Some("https"), _) | (Some("http"), Self::Public | Self::Any) => {}
             (Some("http"), Self::Https) => {
                 let help =
-                    "use `https`; whoever runs this region may allow `http` (`push.targets`)";
+                    "use `https`; whoever runs this region may allow `http` (`push_targets`)";
                 return Err(help.to_owned());
             }
             (Some(_) | None, _) => return Err("use `https://host/path`".to_owned()),
@@ -50,7 +50,7 @@ impl PushTargets {
         let is_refused = literal.parse().is_ok_and(|ip| !self.allows(ip));
         if is_refused || self != Self::Any && is_local(host) {
             let help = "use a public address; whoever runs this region may allow others \
-                        (`push.targets`)";
+                        (`push_targets`)";
             return Err(help.to_owned());
         }
         Ok(uri)

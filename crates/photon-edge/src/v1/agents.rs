@@ -213,7 +213,7 @@ fn plain_card(
         "description": description.unwrap_or_default(),
         "version": "1.0.0",
         "supportedInterfaces": interfaces,
-        "capabilities": {"streaming": true, "pushNotifications": false},
+        "capabilities": {"streaming": true, "pushNotifications": true},
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
         "skills": skills.iter().map(skill).collect::<Vec<_>>(),

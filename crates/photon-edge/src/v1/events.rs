@@ -160,6 +160,7 @@ fn encode(stamped: &Stamped) -> TaskEvent {
         reason: None,
         message: None,
         artifact: None,
+        checkpoint: None,
     };
     match &stamped.event {
         Event::Submitted(spec) => TaskEvent {
@@ -186,6 +187,11 @@ fn encode(stamped: &Stamped) -> TaskEvent {
                 last: chunk.last,
             }),
             ..blank(EventKind::Artifact, TaskState::Working)
+        },
+        Event::Noted { token, note: Note::Checkpoint(it), number: _ } => TaskEvent {
+            attempt: Some(token.attempt()),
+            checkpoint: Some(it.key.to_string()),
+            ..blank(EventKind::Checkpoint, TaskState::Working)
         },
         Event::Requeued { token, why } => TaskEvent {
             attempt: Some(token.attempt()),

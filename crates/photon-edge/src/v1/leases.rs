@@ -14,9 +14,9 @@ use super::message::{Given, check_message, check_parts, keep};
 use super::regions::NoParams;
 use super::tasks::{standing, target};
 use super::types::{
-    ArtifactNote, CompletePost, FailPost, HeartbeatPost, LIMIT_MAX, Lease, LeasePost, Leases,
-    Message, NotePost, NotesPost, Part, PauseFor, PausePost, Raw, Role, Standing, StatusNote,
-    WAIT_MS_MAX,
+    ArtifactNote, Checkpoint, CheckpointNote, CompletePost, FailPost, HeartbeatPost, LIMIT_MAX,
+    Lease, LeasePost, Leases, Message, NotePost, NotesPost, Part, PauseFor, PausePost, Raw, Role,
+    Standing, StatusNote, WAIT_MS_MAX,
 };
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
@@ -85,10 +85,15 @@ fn encode(lease: &photon_region::Lease) -> Lease {
         agent,
         message: Raw::from_kept(&lease.spec.message),
         turns: lease.turns.iter().map(Raw::from_kept).collect(),
+        checkpoints: lease.checkpoints.iter().map(encode_checkpoint).collect(),
         context_id: lease.spec.context.to_string(),
         placement: lease.spec.placement.to_string(),
         ttl_ms: u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+fn encode_checkpoint(it: &photon_region::Checkpoint) -> Checkpoint {
+    Checkpoint { key: it.key.to_string(), value: Raw::from_kept(&it.value) }
 }
 
 /// Extend a lease: the worker lives.
@@ -146,17 +151,24 @@ fn decode_notes(post: NotesPost) -> Result<Vec<Note>, Invalid> {
 }
 
 fn decode_note(field: &str, note: NotePost) -> Result<Note, Invalid> {
-    match (note.status, note.artifact) {
-        (Some(StatusNote::Text(text)), None) => {
+    match (note.status, note.artifact, note.checkpoint) {
+        (Some(StatusNote::Text(text)), None, None) => {
             Ok(Note::Status(keep(&Message::new(Role::Agent, vec![Part::text(text)]))))
         }
-        (Some(StatusNote::Message(message)), None) => {
+        (Some(StatusNote::Message(message)), None, None) => {
             check_message(&format!("{field}.status"), &message)?;
             Ok(Note::Status(keep(&message)))
         }
-        (None, Some(artifact)) => decode_artifact(&format!("{field}.artifact"), artifact),
-        (None, None) | (Some(_), Some(_)) => {
-            Err(Invalid::new(field, "give exactly one of `status` and `artifact`"))
+        (None, Some(artifact), None) => decode_artifact(&format!("{field}.artifact"), artifact),
+        (None, None, Some(CheckpointNote { key, value })) => {
+            let key = names::label(&format!("{field}.checkpoint.key"), &key)?;
+            Ok(Note::Checkpoint(photon_region::Checkpoint { key, value: keep(&value) }))
+        }
+        (None, None, None)
+        | (Some(_), Some(_), _)
+        | (Some(_), _, Some(_))
+        | (_, Some(_), Some(_)) => {
+            Err(Invalid::new(field, "give exactly one of `status`, `artifact` and `checkpoint`"))
         }
     }
 }

@@ -30,8 +30,8 @@ pub use dataset::{
     MasterPut, ReadConsistency, TTL_MS_MAX, WriteConsistency,
 };
 pub use lease::{
-    ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, LeasePost, Leases, NotePost,
-    NotesPost, PauseFor, PausePost, Standing, StatusNote,
+    ArtifactNote, Checkpoint, CheckpointNote, CompletePost, FailPost, HeartbeatPost, Lease,
+    LeasePost, Leases, NotePost, NotesPost, PauseFor, PausePost, Standing, StatusNote,
 };
 pub use message::{Message, Part, Role};
 pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};

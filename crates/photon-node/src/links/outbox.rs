@@ -92,7 +92,9 @@ fn weight(message: &Message) -> usize {
                 message.as_ref().map_or(0, |it| it.0.len())
             }
             photon_region::AtHome::Answer { message, .. } => message.0.len(),
-            photon_region::AtHome::SetWebhook { id, target, .. } => id.len() + target.0.len(),
+            photon_region::AtHome::SetWebhook { id, target, credentials, .. } => {
+                id.len() + target.0.len() + credentials.0.len()
+            }
             photon_region::AtHome::RemoveWebhook { id, .. } => id.len(),
             photon_region::AtHome::Submit { spec, .. } => spec.message.0.len(),
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,

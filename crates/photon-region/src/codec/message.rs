@@ -15,7 +15,7 @@ use super::look::{read_detail, read_events, write_detail, write_events};
 use super::record::{read_note, read_pause, read_spec, write_note, write_pause, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
-use super::webhook::{read_webhook, write_webhook};
+use super::webhook::{read_webhook, read_webhook_id, write_webhook};
 use super::{
     OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
     write_duration, write_json, write_of,
@@ -322,11 +322,12 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             write_json(writer, message);
             writer.option(*asked, Writer::uint);
         }
-        AtHome::SetWebhook { task, id, target, since } => {
+        AtHome::SetWebhook { task, id, target, credentials, since } => {
             writer.tag(9);
             writer.fixed(&task.to_bytes());
             writer.text(id);
             writer.bytes(&target.0);
+            writer.bytes(&credentials.0);
             writer.option(*since, Writer::uint);
         }
         AtHome::RemoveWebhook { task, id } => {
@@ -375,11 +376,12 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
         },
         9 => AtHome::SetWebhook {
             task: read_task(reader)?,
-            id: reader.text()?.into(),
+            id: read_webhook_id(reader)?,
             target: Secret(reader.owned()?),
+            credentials: Secret(reader.owned()?),
             since: reader.option(Reader::uint)?,
         },
-        10 => AtHome::RemoveWebhook { task: read_task(reader)?, id: reader.text()?.into() },
+        10 => AtHome::RemoveWebhook { task: read_task(reader)?, id: read_webhook_id(reader)? },
         6 => AtHome::Submit { task: read_task(reader)?, spec: Box::new(read_spec(reader)?) },
         _ => return Err(reader.malformed("question")),
     })

@@ -10,7 +10,9 @@ use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::{OUTCOMES, read_json, read_of, write_json, write_of};
 use crate::contract::AgentSpec;
-use crate::task::{Ack, Chunk, Event, Idempotency, Note, Pause, Requeue, Spec, Target, Token};
+use crate::task::{
+    Ack, Checkpoint, Chunk, Event, Idempotency, Note, Pause, Requeue, Spec, Target, Token,
+};
 
 const PAUSES: [Pause; 2] = [Pause::Input, Pause::Auth];
 
@@ -110,11 +112,7 @@ fn room_for(event: &Event) -> usize {
             message.0.len() + context.len() + name.len() + placement.as_str().len() + idempotency
         }
         Event::Claimed { agent, region, .. } => agent.len() + region.as_str().len(),
-        Event::Noted { note: Note::Status(message), .. } => message.0.len(),
-        Event::Noted { note: Note::Artifact(chunk), .. } => {
-            let name = chunk.name.as_ref().map_or(0, |it| it.len());
-            chunk.parts.0.len() + chunk.artifact.len() + name
-        }
+        Event::Noted { note, .. } => note.weight(),
         Event::Requeued { .. } => 0,
         Event::Ended { message, .. } | Event::Paused { message, .. } => {
             message.as_ref().map_or(0, |it| it.0.len())
@@ -215,6 +213,11 @@ pub(super) fn write_note(writer: &mut Writer, note: &Note) {
             writer.tag(u8::from(chunk.append) | u8::from(chunk.last) << 1);
             write_json(writer, &chunk.parts);
         }
+        Note::Checkpoint(Checkpoint { key, value }) => {
+            writer.tag(3);
+            writer.text(key);
+            write_json(writer, value);
+        }
     }
 }
 
@@ -231,6 +234,10 @@ pub(super) fn read_note(reader: &mut Reader<'_>) -> Result<Note, DecodeError> {
             let (append, last) = (flags & 1 != 0, flags & 2 != 0);
             let parts = read_json(reader)?;
             Ok(Note::Artifact(Chunk { artifact, name, append, last, parts }))
+        }
+        3 => {
+            let key = reader.text()?.into();
+            Ok(Note::Checkpoint(Checkpoint { key, value: read_json(reader)? }))
         }
         _ => Err(reader.malformed("note")),
     }
@@ -270,6 +277,11 @@ mod tests {
             Event::Submitted(spec),
             Event::Claimed { token, agent: "a".into(), region },
             Event::Noted { token, number: 1, note: Note::Status(json("{}")) },
+            Event::Noted {
+                token,
+                number: 2,
+                note: Note::Checkpoint(Checkpoint { key: "step".into(), value: json("[1]") }),
+            },
             Event::Noted { token, number: 2, note: Note::Artifact(chunk) },
             Event::Requeued { token, why: Requeue::Declined },
             Event::Ended { token: Some(token), outcome: Outcome::Failed, message: None },

@@ -24,7 +24,7 @@ const QUEUES: [Queue; 9] = [
     Queue::DataMemory,
     Queue::Webhooks,
 ];
-const LARGES: [Large; 10] = [
+const LARGES: [Large; 11] = [
     Large::Message,
     Large::Card,
     Large::Task,
@@ -35,6 +35,7 @@ const LARGES: [Large; 10] = [
     Large::Batch,
     Large::Webhook,
     Large::Webhooks,
+    Large::Checkpoint,
 ];
 /// What a refusal may name; others are told in general words.
 const WORDS: [&str; 23] = [

@@ -44,18 +44,29 @@ pub(super) fn write_webhook(writer: &mut Writer, webhook: &Webhook) {
 }
 
 pub(super) fn read_webhook(reader: &mut Reader<'_>) -> Result<Webhook, DecodeError> {
-    let id = reader.text()?.into();
+    let id = read_webhook_id(reader)?;
     read_content(reader, id)
+}
+
+/// Reads the name of a webhook: a longer one could be no part of a key.
+pub(super) fn read_webhook_id(reader: &mut Reader<'_>) -> Result<Arc<str>, DecodeError> {
+    let id = reader.text()?;
+    if Webhook::ID_BYTES_MAX < id.len() {
+        return Err(reader.malformed("name of a webhook"));
+    }
+    Ok(id.into())
 }
 
 fn write_content(writer: &mut Writer, webhook: &Webhook) {
     write_mark(writer, webhook.since);
     writer.bytes(&webhook.target.0);
+    writer.bytes(&webhook.credentials.0);
 }
 
 fn read_content(reader: &mut Reader<'_>, id: Arc<str>) -> Result<Webhook, DecodeError> {
     let since = read_mark(reader)?;
-    Ok(Webhook { id, target: Secret(reader.owned()?), since })
+    let (target, credentials) = (Secret(reader.owned()?), Secret(reader.owned()?));
+    Ok(Webhook { id, target, credentials, since })
 }
 
 fn write_mark(writer: &mut Writer, mark: Mark) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_state::{Change, Log, PlacementId, Record};
+use photon_state::{Change, Hlc, Log, PlacementId, Record};
 
 use super::check_size;
 use crate::codec::{encode_told, encode_webhook};
@@ -23,9 +23,13 @@ use crate::webhooks::{
 
 impl Region {
     /// Webhooks of one task, with those that were removed.
-    const WEBHOOKS_MAX: usize = 64;
-    /// Bytes of the target of a webhook.
-    const TARGET_BYTES_MAX: usize = 16 << 10;
+    const WEBHOOKS_MAX: usize = 16;
+    /// Bytes of one webhook.
+    const ONE_WEBHOOK_BYTES_MAX: usize = 16 << 10;
+    /// Bytes of all webhooks of one task.
+    const TASK_WEBHOOK_BYTES_MAX: usize = 32 << 10;
+    /// How long one waits, about, while others are told at its place.
+    const LATER: Duration = Duration::from_secs(1);
     /// Bytes of all webhooks that are known here.
     const WEBHOOK_BYTES_MAX: usize = 256 << 20;
 
@@ -33,24 +37,32 @@ impl Region {
     pub(super) fn set_webhook(
         &mut self,
         task: TaskId,
-        (id, target): (&Arc<str>, &Secret),
+        id: &Arc<str>,
+        (target, credentials): (&Secret, &Secret),
         since: Option<u64>,
     ) -> Result<(), Refusal> {
+        // The name becomes a part of a key.
+        check_size(Large::Webhook, id.len(), Webhook::ID_BYTES_MAX)?;
         let known = self.tasks.get(task).ok_or(Refusal::NoSuchTask(task))?;
         let (placement, generation) = (known.placement, known.generation);
         let slot = self.webhooks.get(task, id);
         let before = slot.and_then(|it| it.webhook.as_ref());
-        if before.is_some_and(|it| it.target == *target) {
+        if before.is_some_and(|it| it.target == *target && it.credentials == *credentials) {
             return Ok(()); // It was said before.
         }
-        check_size(Large::Webhook, target.0.len(), Self::TARGET_BYTES_MAX)?;
+        let bytes = target.0.len() + credentials.0.len();
+        check_size(Large::Webhook, bytes, Self::ONE_WEBHOOK_BYTES_MAX)?;
+        let others = self.webhooks.of(task).filter(|it| it.id != *id);
+        let all = bytes + others.map(|it| it.weight()).sum::<usize>();
+        check_size(Large::Webhook, all, Self::TASK_WEBHOOK_BYTES_MAX)?;
         let count = self.webhooks.slots(task).count() + usize::from(slot.is_none());
         check_size(Large::Webhooks, count, Self::WEBHOOKS_MAX)?;
         // One that is given another target goes on where it was.
         let log = self.log_of(task, placement).ok_or(Refusal::NoSuchTask(task))?;
         let now = Mark::at(log, since.unwrap_or(generation).min(generation));
         let since = before.map_or(now, |it| it.since);
-        let webhook = Webhook { id: id.clone(), target: target.clone(), since };
+        let (target, credentials) = (target.clone(), credentials.clone());
+        let webhook = Webhook { id: id.clone(), target, credentials, since };
         if Self::WEBHOOK_BYTES_MAX < self.webhooks.bytes() + webhook.weight() {
             let (max, retry_after) = (Self::WEBHOOK_BYTES_MAX as u64, Duration::from_secs(60));
             return Err(Refusal::Overloaded { what: Queue::Webhooks, max, retry_after });
@@ -89,29 +101,42 @@ impl Region {
         if self.tasks.get(task).is_none() || !is_home && !is_guest(ticket) {
             return self.look_elsewhere(ticket, Look::Webhooks(task), patience);
         }
-        let webhooks = self.webhooks.of(task).map(|it| Webhook::clone(it)).collect();
+        let hidden = Secret::default();
+        let shown =
+            |it: &Arc<Webhook>| Webhook { credentials: hidden.clone(), ..Webhook::clone(it) };
+        let webhooks = self.webhooks.of(task).map(shown).collect();
         Verdict::Reply(self.appended(), Ok(Reply::Webhooks(webhooks)))
     }
 
     /// Hands out webhooks that are to be told something, to whoever tells them.
     pub(crate) fn take_due(&mut self, limit: usize, wait: Duration, patience: Patience) -> Verdict {
-        /// How many are looked at for each that is handed out.
-        const LOOKS: usize = 16;
+        /// How many are looked at for one answer.
+        const LOOKS_MAX: usize = 10_000;
         let (now, told_within) = (self.now.mono, self.config.limits.webhook_told_within);
-        let due = self.webhooks.due().take_while(|it| it.0 <= now);
-        let due: Vec<_> = due.take(limit.saturating_mul(LOOKS)).cloned().collect();
-        let mut taken = Vec::new();
+        let due = self.webhooks.due().take_while(|it| it.0 <= now).take(LOOKS_MAX);
+        // While nothing can be written it would be told the same over and over.
+        let due: Vec<_> = due.filter(|_| self.disk == Disk::Ready).cloned().collect();
+        let (mut taken, mut failing) = (Vec::new(), 0);
         for (_, task, id) in due {
+            if limit <= taken.len() {
+                break;
+            }
             let slot = self.webhooks.get(task, &id).expect("whatever is due is known");
             let Some(webhook) = slot.webhook.clone() else { continue };
-            let placement = slot.placement;
+            let (placement, set, is_failing) = (slot.placement, slot.set, 0 < slot.tries);
+            let Some(known) = self.tasks.get(task) else { continue };
+            let (context, has_turns) = (known.context.clone(), known.turn_bytes != 0);
             let Some(after) = self.log_of(task, placement).map(|log| slot.after(log)) else {
                 continue;
             };
-            if taken.len() < limit && self.may_decide(task, placement) {
-                self.webhooks.set_due(task, &id, Some(now + told_within));
-                taken.push(Due { task, webhook, after });
+            // Those that fail leave most places to those that do not.
+            let is_crowded = is_failing && limit / 4 < failing;
+            if is_crowded || !self.may_decide(task, placement) {
+                continue;
             }
+            failing += usize::from(is_failing);
+            self.webhooks.set_due(task, &id, Some(now + told_within));
+            taken.push(Due { task, webhook, set, after, context, has_turns });
         }
         let until = patience.until(self.now, wait);
         if !taken.is_empty() || until <= now {
@@ -122,10 +147,10 @@ impl Region {
         Verdict::Wait(Bell::Webhooks, next.map_or(until, |it| it.min(until)))
     }
 
-    /// Takes note of how far a webhook was told.
+    /// Takes note of how far a webhook was told that was set at a time.
     pub(crate) fn told_webhook(
         &mut self,
-        (task, id): (TaskId, &Arc<str>),
+        (task, id, set): (TaskId, &Arc<str>, Hlc),
         upto: u64,
         went: Went,
     ) -> Verdict {
@@ -133,43 +158,46 @@ impl Region {
         let done = |append| Verdict::Reply(append, Ok(Reply::Done));
         let Some(known) = self.tasks.get(task) else { return done(0) };
         let (placement, generation) = (known.placement, known.generation);
-        let retry_for = self.config.limits.webhook_retry_for;
-        let spread = self.rng.f64();
         let Some(log) = self.store.log(&task_record(placement, task)) else { return done(0) };
+        let limits = &self.config.limits;
+        let (retry_for, pause_max) = (limits.webhook_retry_for, limits.webhook_pause_max);
+        let spread = self.rng.f64();
         let Some(slot) = self.webhooks.get_mut(task, id) else { return done(0) };
-        let after = slot.after(log);
-        let mut upto = upto.min(generation);
-        let has_come_on = after < upto;
-        let mut next = now;
+        if slot.webhook.is_none() || slot.set != set {
+            self.webhooks.set_due(task, id, None);
+            self.plan_webhooks(task);
+            return done(0); // It was about another one of this name.
+        }
+        let (after, mut upto, mut next) = (slot.after(log), upto.min(generation), now);
         match went {
-            Went::Well => (slot.tries, slot.failing_since) = (0, None),
+            Went::Well => {
+                (slot.tries, slot.failing_since) = (0, None);
+                self.counters.webhooks_told += 1;
+            }
+            Went::Later => next += Self::LATER.mul_f64(0.5 + spread),
             Went::Badly => {
                 let since = *slot.failing_since.get_or_insert(now);
-                if has_come_on {
+                if after < upto {
                     (slot.tries, slot.failing_since) = (0, Some(now));
                 } else if retry_for <= now.saturating_sub(since) {
                     (slot.tries, slot.failing_since) = (0, None);
                     upto = generation;
                     self.counters.webhooks_given_up += 1;
                 }
-                let slot = self.webhooks.get_mut(task, id).expect("it was there");
                 slot.tries += 1;
                 let pause = Duration::from_secs(1) * 2_u32.saturating_pow(slot.tries - 1);
-                next += pause.min(self.config.limits.webhook_pause_max).mul_f64(0.5 + spread / 2.0);
+                next += pause.min(pause_max).mul_f64(0.5 + spread / 2.0);
                 self.counters.webhooks_failed += 1;
             }
         }
-        self.counters.webhooks_told += u64::from(went == Went::Well);
-        let slot = self.webhooks.get(task, id).expect("it was there");
-        let is_news = after < upto && slot.webhook.is_some();
-        let mark = self.log_of(task, placement).map(|log| Mark::at(log, upto));
-        if let Some(mark) = mark
-            && is_news
-            && self.disk == Disk::Ready
-            && self.may_decide(task, placement)
-        {
-            let key = told_record(placement, task, id).key;
-            self.write(placement, TOLD, key, Change::Put(encode_told(mark)));
+        let mark = Mark::at(log, upto);
+        if after < upto {
+            if self.disk == Disk::Ready && self.may_decide(task, placement) {
+                let key = told_record(placement, task, id).key;
+                self.write(placement, TOLD, key, Change::Put(encode_told(mark)));
+            } else {
+                next = next.max(now + pause_max); // It would be told the same again.
+            }
         }
         self.webhooks.set_due(task, id, None);
         self.plan_webhooks_from(task, next);
@@ -231,11 +259,13 @@ impl Region {
             let tasks: Vec<TaskId> = self.webhooks.tasks().collect();
             tasks.into_iter().for_each(|it| self.plan_webhooks(it));
         }
-        let retention = self.config.limits.retention.as_millis();
-        let before = self.now.wall_ms.saturating_sub(u64::try_from(retention).unwrap_or(u64::MAX));
-        let tasks = &self.tasks;
-        let lost = self.webhooks.lost_orphans(|it| tasks.get(it).is_some(), before);
-        lost.into_iter().for_each(|it| self.forget_webhooks(it));
+        // Of a state that is on its way webhooks come before their tasks.
+        if self.covers.is_empty() && !self.is_taking_state(self.now) {
+            let (tasks, patience) = (&self.tasks, self.config.limits.retention);
+            let is_known = |it| tasks.get(it).is_some();
+            let lost = self.webhooks.lost_orphans(is_known, (self.now.mono, patience));
+            lost.into_iter().for_each(|it| self.forget_webhooks(it));
+        }
         let is_due = self.webhooks.due().next().is_some_and(|it| it.0 <= self.now.mono);
         if is_due && let Some(teller) = self.desk.ring_one(&Bell::Webhooks) {
             self.look_again(teller);
@@ -248,6 +278,9 @@ impl Region {
 
     /// Forgets the webhooks of a task that is forgotten.
     pub(crate) fn forget_webhooks(&mut self, task: TaskId) {
+        let slots = self.webhooks.slots(task);
+        let given_up = slots.filter(|(id, _)| self.webhooks.is_due(task, id)).count();
+        self.counters.webhooks_given_up += given_up as u64;
         for record in self.webhooks.forget(task) {
             self.store.set_register(&record, None);
         }

@@ -145,6 +145,7 @@ impl Region {
             return;
         }
         self.store.forget(record);
+        self.forget_webhooks(id);
         if let Some(agent) = self.tasks.remove(id) {
             self.registry.adjust(&agent, Taken::Down);
         }

@@ -201,6 +201,10 @@ fn tell(event: &TaskEvent, echo: &mut Echo, output: Output) -> io::Result<()> {
             };
             output.remark_as(Tone::Odd, "waiting", &format!("{why}; the task is offered again"));
         }
+        EventKind::Checkpoint => {
+            let key = event.checkpoint.as_deref().unwrap_or_default();
+            output.remark_as(Tone::Faint, "checkpoint", &printable(key));
+        }
         EventKind::Status => {
             let text = event.message.as_ref().map(said).unwrap_or_default();
             output.remark(&output.remark_colour.paint(Tone::Faint, &printable(&text)));

@@ -262,7 +262,7 @@ fn note(number: u64, piece: Piece) -> NotePost {
     };
     let id = ARTIFACT.to_owned();
     let artifact = ArtifactNote { id, name: None, text, parts, append: 1 < number, last: is_last };
-    NotePost { artifact: Some(artifact), status: None }
+    NotePost { artifact: Some(artifact), ..NotePost::default() }
 }
 
 /// Says why a program failed: its last words, and how it ended.

@@ -65,6 +65,10 @@ pub struct Lease {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Message>)]
     pub turns: Vec<Raw<Message>>,
+    /// What workers before have done, in order: of each key what was said of it first. Absent when
+    /// there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<Checkpoint>,
     /// The conversation that it belongs to.
     pub context_id: String,
     /// Where the task and all that belongs to it may live.
@@ -105,7 +109,7 @@ pub struct NotesPost {
     pub notes: Vec<NotePost>,
 }
 
-/// One note: exactly one of `status` and `artifact`.
+/// One note: exactly one of `status`, `artifact` and `checkpoint`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotePost {
@@ -117,6 +121,33 @@ pub struct NotePost {
     #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub artifact: Option<ArtifactNote>,
+    /// What need not be done again if this attempt comes to nothing.
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub checkpoint: Option<CheckpointNote>,
+}
+
+/// What a worker has done, for whoever goes on with the task if it cannot. Of several with one key
+/// the first counts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"key": "outline", "value": {"chapters": 7}}))]
+pub struct CheckpointNote {
+    /// Names what was done: 1 to 128 visible ASCII characters.
+    #[schema(min_length = 1, max_length = 128)]
+    pub key: String,
+    /// What came of it: any JSON of at most 64 KiB.
+    pub value: serde_json::Value,
+}
+
+/// What a worker has done.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Checkpoint {
+    /// Names what was done.
+    pub key: String,
+    /// What came of it.
+    #[schema(value_type = serde_json::Value)]
+    pub value: Raw<serde_json::Value>,
 }
 
 /// A remark: text, or a message as A2A has it.

@@ -277,6 +277,10 @@ pub struct TaskEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub artifact: Option<ArtifactChunk>,
+    /// With `checkpoint`: its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub checkpoint: Option<String>,
 }
 
 /// What happened to a task.
@@ -291,6 +295,8 @@ pub enum EventKind {
     Status,
     /// The worker gave a result, or a piece of one.
     Artifact,
+    /// The worker said what need not be done again.
+    Checkpoint,
     /// The attempt came to nothing; the task waits again.
     Requeued,
     /// The worker asked something of the client, and works no more until that has answered.
@@ -310,6 +316,7 @@ impl EventKind {
             Self::Claimed => "claimed",
             Self::Status => "status",
             Self::Artifact => "artifact",
+            Self::Checkpoint => "checkpoint",
             Self::Requeued => "requeued",
             Self::Paused => "paused",
             Self::Answered => "answered",
