@@ -14,7 +14,8 @@ use crate::contract::{AtHome, Disk, TokenPair};
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::task::{
-    AgentName, Claim, Event, Json, Note, Outcome, Requeue, Target, TaskId, TaskState, Token,
+    AgentName, Checkpoint, Claim, Event, Json, Note, Outcome, Requeue, Target, TaskId, TaskState,
+    Token,
 };
 use crate::tasks::{Task, task_record};
 
@@ -126,8 +127,6 @@ impl Home {
 impl Region {
     /// Bytes of one op: what is larger would fit no frame of a link.
     pub(crate) const OP_BYTES_MAX: usize = 4 << 20;
-    /// Bytes of the value of a checkpoint.
-    const CHECKPOINT_BYTES_MAX: usize = 64 << 10;
     /// What a note takes as an op beside its texts.
     const NOTE_OVERHEAD: usize = 160;
 
@@ -411,12 +410,14 @@ impl Region {
         }
         let known = usize::try_from(expected - first).unwrap_or(usize::MAX).min(notes.len());
         let fresh = &notes[known..];
-        let mut bytes = task.attempt_bytes;
+        let (mut bytes, mut stays) = (task.attempt_bytes, task.turn_bytes);
         for note in fresh {
             let weight = Self::NOTE_OVERHEAD + note.weight();
             check_size(Large::Note, weight, Self::OP_BYTES_MAX)?;
             if let Note::Checkpoint(it) = note {
-                check_size(Large::Checkpoint, it.value.0.len(), Self::CHECKPOINT_BYTES_MAX)?;
+                check_size(Large::Checkpoint, it.value.0.len(), Checkpoint::VALUE_BYTES_MAX)?;
+                stays += weight; // Later attempts need room for what they tell.
+                check_size(Large::Task, stays, self.config.limits.task_bytes_max / 2)?;
             }
             bytes += weight;
         }

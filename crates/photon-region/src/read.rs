@@ -100,7 +100,7 @@ impl Region {
 
     /// Returns what workers asked of the client, and what that answered, in order.
     pub(crate) fn turns(&self, id: TaskId, task: &Task) -> Vec<Json> {
-        if task.turn_bytes == 0 {
+        if task.paused_at == 0 {
             return Vec::new(); // Few tasks have any.
         }
         let said = |it: Stamped| match it.event {

@@ -444,6 +444,11 @@ pub enum Event {
     },
 }
 
+impl Checkpoint {
+    /// Bytes of the value of one.
+    pub const VALUE_BYTES_MAX: usize = 64 << 10;
+}
+
 impl Note {
     /// Returns how many bytes its texts take.
     #[must_use]

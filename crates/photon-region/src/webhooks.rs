@@ -117,9 +117,20 @@ pub(crate) struct Slot {
     pub(crate) tries: u32,
     /// Since when it fails.
     pub(crate) failing_since: Option<Duration>,
+    /// How often in a row it had to wait for others.
+    pub(crate) waits: u32,
     /// When it is to be told next; nothing if there is nothing to tell, or if that is not for this
     /// region to do.
-    due: Option<Duration>,
+    due: Option<When>,
+    /// Whether somebody is telling it who has found it failing.
+    is_out: bool,
+}
+
+/// When a webhook is to be told, and whether it is among those that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct When {
+    at: Duration,
+    is_failing: bool,
 }
 
 impl Slot {
@@ -136,11 +147,18 @@ impl Slot {
     }
 }
 
+/// When to tell which webhook.
+type Entry = (Duration, TaskId, Arc<str>);
+
 /// The webhooks as far as they are known here: an index over the store.
 #[derive(Debug, Default)]
 pub(crate) struct Webhooks {
     tasks: BTreeMap<TaskId, BTreeMap<Arc<str>, Slot>>,
-    due: BTreeSet<(Duration, TaskId, Arc<str>)>,
+    due: BTreeSet<Entry>,
+    /// Those that failed, apart: they may be many, and hide the others.
+    failing: BTreeSet<Entry>,
+    /// How many of these are being told.
+    out: usize,
     bytes: usize,
     /// Tasks that have webhooks and are not known here, with the time when that was seen first:
     /// they may be on their way, or forgotten.
@@ -161,17 +179,24 @@ impl Webhooks {
         let set = found.map(|it| it.at).unwrap_or_default();
         let webhook = found.and_then(|it| decode_webhook(id, it.value.as_ref()?).ok());
         let told = told.and_then(|it| decode_told(it.value.as_ref()?).ok());
+        if self.get(task, id).is_some_and(|it| it.set != set) {
+            self.set_due(task, id, None); // It is another one now.
+            self.hand_in(task, id);
+        }
         let slots = self.tasks.entry(task).or_default();
         let before = slots.remove(id);
         self.bytes -= before.as_ref().map_or(0, Slot::weight);
+        let same = before.filter(|it| it.set == set);
         let slot = Slot {
             webhook: webhook.map(Arc::new),
             set,
             placement,
             told,
-            tries: before.as_ref().map_or(0, |it| it.tries),
-            failing_since: before.as_ref().and_then(|it| it.failing_since),
-            due: before.as_ref().and_then(|it| it.due),
+            tries: same.as_ref().map_or(0, |it| it.tries),
+            failing_since: same.as_ref().and_then(|it| it.failing_since),
+            waits: same.as_ref().map_or(0, |it| it.waits),
+            due: same.as_ref().and_then(|it| it.due),
+            is_out: same.as_ref().is_some_and(|it| it.is_out),
         };
         self.bytes += slot.weight();
         slots.insert(id.clone(), slot);
@@ -212,25 +237,54 @@ impl Webhooks {
     pub(crate) fn set_due(&mut self, task: TaskId, id: &Arc<str>, due: Option<Duration>) {
         let slot = self.tasks.get_mut(&task).and_then(|it| it.get_mut(id));
         let Some(slot) = slot else { return };
-        if let Some(before) = slot.due {
-            self.due.remove(&(before, task, id.clone()));
+        if let Some(When { at, is_failing }) = slot.due {
+            let of = if is_failing { &mut self.failing } else { &mut self.due };
+            of.remove(&(at, task, id.clone()));
         }
-        slot.due = due;
-        self.due.extend(due.map(|at| (at, task, id.clone())));
+        let is_failing = 0 < slot.tries;
+        slot.due = due.map(|at| When { at, is_failing });
+        let of = if is_failing { &mut self.failing } else { &mut self.due };
+        of.extend(due.map(|at| (at, task, id.clone())));
+    }
+
+    /// Takes note that somebody tells a webhook, until a time at the latest.
+    pub(crate) fn hand_out(&mut self, task: TaskId, id: &Arc<str>, until: Duration) {
+        self.set_due(task, id, Some(until));
+        let Some(slot) = self.get_mut(task, id) else { return };
+        let is_more = 0 < slot.tries && !slot.is_out;
+        slot.is_out |= is_more;
+        self.out += usize::from(is_more);
+    }
+
+    /// Takes note that nobody does any more.
+    pub(crate) fn hand_in(&mut self, task: TaskId, id: &Arc<str>) {
+        let Some(slot) = self.get_mut(task, id) else { return };
+        let was_out = std::mem::take(&mut slot.is_out);
+        self.out -= usize::from(was_out);
     }
 
     pub(crate) fn is_due(&self, task: TaskId, id: &str) -> bool {
         self.get(task, id).is_some_and(|it| it.due.is_some())
     }
 
-    /// Iterates over those to be told, the first first.
-    pub(crate) fn due(&self) -> impl Iterator<Item = &(Duration, TaskId, Arc<str>)> {
+    /// Iterates over those to be told that did not fail, the first first.
+    pub(crate) fn due(&self) -> impl Iterator<Item = &Entry> {
         self.due.iter()
+    }
+
+    /// Iterates over those to be told that failed before, the first first.
+    pub(crate) fn failing(&self) -> impl Iterator<Item = &Entry> {
+        self.failing.iter()
+    }
+
+    /// Returns how many of these are being told.
+    pub(crate) fn failing_out(&self) -> usize {
+        self.out
     }
 
     /// Returns how many are to be told something.
     pub(crate) fn due_count(&self) -> usize {
-        self.due.len()
+        self.due.len() + self.failing.len()
     }
 
     pub(crate) fn add_orphan(&mut self, task: TaskId) {
@@ -259,7 +313,10 @@ impl Webhooks {
     pub(crate) fn forget(&mut self, task: TaskId) -> Vec<Record> {
         let Some(slots) = self.tasks.get(&task) else { return Vec::new() };
         let ids: Vec<Arc<str>> = slots.keys().cloned().collect();
-        ids.iter().for_each(|id| self.set_due(task, id, None));
+        for id in &ids {
+            self.set_due(task, id, None);
+            self.hand_in(task, id);
+        }
         self.orphans.remove(&task);
         let slots = self.tasks.remove(&task).unwrap_or_default();
         let mut records = Vec::new();

@@ -132,7 +132,7 @@ fn checkpoints_are_bounded_one_by_one_and_all_together() {
     // What is there counts against every attempt.
     planet.pass(Duration::from_secs(25));
     let (there, second) = planet.lease();
-    assert_eq!(second.checkpoints.len(), 4);
+    assert_eq!(second.checkpoints.len(), 2);
     let value = format!("\"{}\"", "x".repeat(40_000));
     let refused = planet.note(there, second.claim, 1, &[checkpoint("more", &value)]);
     assert!(matches!(refused, Err(Refusal::TooLarge { what: Large::Task, .. })), "{refused:?}");

@@ -139,8 +139,8 @@ impl Call {
         card::extended(&self.front, &self.door, self.host.as_ref()).await
     }
 
-    /// Gives a task the webhook that came with its message. If that fails the task is called off:
-    /// the client hears that it failed, and sends its message again.
+    /// Gives a task the webhook that came with its message. If that fails the client hears so, and
+    /// sends its message again: the task is called off, unless it would be the same one then.
     async fn push_to(
         &self,
         task: TaskId,
@@ -149,7 +149,7 @@ impl Call {
     ) -> Result<(), Fault> {
         let Some(wanted) = push else { return Ok(()) };
         let set = self.set_push(task, wanted, Some(BORN)).await;
-        if set.is_err() && repeated == Repeated::No {
+        if set.is_err() && repeated == Repeated::No && self.idempotency_key.is_none() {
             let cancel = Command::AtHome(AtHome::Cancel { task, message: None });
             if let Err(err) = self.front.submit(cancel).await {
                 tracing::debug!(%task, %err, "a task goes on whose webhook was refused");

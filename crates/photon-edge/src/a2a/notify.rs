@@ -160,8 +160,9 @@ impl Tellers {
                 Err(fault) => return Err(Cause::Bad(fault.message().to_owned())),
             };
             if CHECK_EVERY < checked.elapsed() {
+                // If it was removed meanwhile, or lies elsewhere, the report is passed over.
                 if !self.is_there(*task, webhook).await {
-                    return Ok(()); // It was removed meanwhile, or lies elsewhere.
+                    return Err(Cause::Busy);
                 }
                 checked = Instant::now();
             }
@@ -178,7 +179,7 @@ impl Tellers {
         Ok(())
     }
 
-    /// Whether a webhook is still where it was.
+    /// Whether a webhook is still where it was, as far as the region says.
     async fn is_there(&self, task: TaskId, webhook: &Webhook) -> bool {
         let Ok(Reply::Webhooks(all)) = self.front.submit(Command::Webhooks(task)).await else {
             return false;

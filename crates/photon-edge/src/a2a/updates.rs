@@ -139,7 +139,10 @@ impl Updates {
             let follower = self.follower.as_ref().expect("it has told of the event");
             if matches!(self.telling.begun, Begun::Unread) {
                 let artifacts = follower.artifacts_at(stamped.generation - 1).await?;
-                self.telling.begun = Begun::Known(names(artifacts.all()));
+                // What an attempt told that came to nothing is no more once another one begins.
+                let is_new = matches!(stamped.event, Event::Claimed { .. });
+                let begun = if is_new { artifacts.settled() } else { artifacts.all() };
+                self.telling.begun = Begun::Known(names(begun));
             }
             if matches!(stamped.event, Event::Requeued { .. }) && self.telling.turns == Turns::Some
             {

@@ -67,7 +67,7 @@ pub(super) fn finish(front: &Front, document: &OpenApi) -> Bytes {
 const ALTERNATIVES: [(&str, &[Choice]); 6] = [
     ("TaskPost", &[Choice::One(&["skill", "agent"]), Choice::One(&["text", "parts", "message"])]),
     ("Part", &[Choice::One(&["text", "raw", "url", "data"])]),
-    ("NotePost", &[Choice::One(&["status", "artifact"])]),
+    ("NotePost", &[Choice::One(&["status", "artifact", "checkpoint"])]),
     ("ArtifactNote", &[Choice::One(&["text", "parts"])]),
     ("BatchWrite", &[Choice::One(&["put", "add", "patch", "delete"])]),
     ("CompletePost", &[Choice::NotBoth("message", "text")]),

@@ -127,7 +127,7 @@ impl Region {
 
     /// Returns what the client has answered under a name before.
     fn answer_of(&self, id: TaskId, task: &Task, name: &Arc<str>) -> Option<Json> {
-        if task.turn_bytes == 0 {
+        if task.paused_at == 0 {
             return None; // Few tasks have any.
         }
         let said = |entry: &Entry| match decode_event(&entry.bytes) {

@@ -28,8 +28,10 @@ impl Region {
     const ONE_WEBHOOK_BYTES_MAX: usize = 16 << 10;
     /// Bytes of all webhooks of one task.
     const TASK_WEBHOOK_BYTES_MAX: usize = 32 << 10;
-    /// How long one waits, about, while others are told at its place.
-    const LATER: Duration = Duration::from_secs(1);
+    /// How long one waits at most, about, while others are told at its place.
+    const LATER_MAX: Duration = Duration::from_secs(30);
+    /// How many of those that failed are told at a time.
+    const FAILING_MAX: usize = 64;
     /// Bytes of all webhooks that are known here.
     const WEBHOOK_BYTES_MAX: usize = 256 << 20;
 
@@ -112,39 +114,60 @@ impl Region {
     pub(crate) fn take_due(&mut self, limit: usize, wait: Duration, patience: Patience) -> Verdict {
         /// How many are looked at for one answer.
         const LOOKS_MAX: usize = 10_000;
-        let (now, told_within) = (self.now.mono, self.config.limits.webhook_told_within);
-        let due = self.webhooks.due().take_while(|it| it.0 <= now).take(LOOKS_MAX);
-        // While nothing can be written it would be told the same over and over.
-        let due: Vec<_> = due.filter(|_| self.disk == Disk::Ready).cloned().collect();
-        let (mut taken, mut failing) = (Vec::new(), 0);
-        for (_, task, id) in due {
-            if limit <= taken.len() {
-                break;
-            }
-            let slot = self.webhooks.get(task, &id).expect("whatever is due is known");
-            let Some(webhook) = slot.webhook.clone() else { continue };
-            let (placement, set, is_failing) = (slot.placement, slot.set, 0 < slot.tries);
-            let Some(known) = self.tasks.get(task) else { continue };
-            let (context, has_turns) = (known.context.clone(), known.turn_bytes != 0);
-            let Some(after) = self.log_of(task, placement).map(|log| slot.after(log)) else {
-                continue;
-            };
-            // Those that fail leave most places to those that do not.
-            let is_crowded = is_failing && limit / 4 < failing;
-            if is_crowded || !self.may_decide(task, placement) {
-                continue;
-            }
-            failing += usize::from(is_failing);
-            self.webhooks.set_due(task, &id, Some(now + told_within));
-            taken.push(Due { task, webhook, set, after, context, has_turns });
+        let now = self.now.mono;
+        let mut taken = Vec::new();
+        // While nothing can be written, what was told would be told again after a start.
+        if self.disk == Disk::Ready {
+            let left = Self::FAILING_MAX.saturating_sub(self.webhooks.failing_out());
+            let looks = LOOKS_MAX.min(limit.saturating_mul(64));
+            let is_due = |it: &&(Duration, TaskId, Arc<str>)| it.0 <= now;
+            let well: Vec<_> =
+                self.webhooks.due().take_while(is_due).take(looks).cloned().collect();
+            let failing = self.webhooks.failing().take_while(is_due).take(looks);
+            let failing: Vec<_> = failing.cloned().collect();
+            self.hand_out(well, limit, &mut taken);
+            let limit = limit.min(taken.len() + left);
+            self.hand_out(failing, limit, &mut taken);
         }
         let until = patience.until(self.now, wait);
         if !taken.is_empty() || until <= now {
             return Verdict::Reply(self.appended(), Ok(Reply::Due(taken)));
         }
         // What is due and may not be decided about now may be at the next beat.
-        let next = self.webhooks.due().map(|it| it.0).find(|it| now < *it);
+        let after = |mut all: Box<dyn Iterator<Item = Duration> + '_>| all.find(|it| now < *it);
+        let next = [
+            after(Box::new(self.webhooks.due().map(|it| it.0))),
+            after(Box::new(self.webhooks.failing().map(|it| it.0))),
+        ];
+        let next = next.into_iter().flatten().min();
         Verdict::Wait(Bell::Webhooks, next.map_or(until, |it| it.min(until)))
+    }
+
+    /// Hands out those of some webhooks that this region may decide about.
+    fn hand_out(
+        &mut self,
+        some: Vec<(Duration, TaskId, Arc<str>)>,
+        limit: usize,
+        taken: &mut Vec<Due>,
+    ) {
+        let until = self.now.mono + self.config.limits.webhook_told_within;
+        for (_, task, id) in some {
+            if limit <= taken.len() {
+                return;
+            }
+            let slot = self.webhooks.get(task, &id).expect("whatever is due is known");
+            let Some(webhook) = slot.webhook.clone() else { continue };
+            let (placement, set) = (slot.placement, slot.set);
+            let Some(known) = self.tasks.get(task) else { continue };
+            let (context, has_turns) = (known.context.clone(), known.paused_at != 0);
+            let Some(after) = self.log_of(task, placement).map(|log| slot.after(log)) else {
+                continue;
+            };
+            if self.may_decide(task, placement) {
+                self.webhooks.hand_out(task, &id, until);
+                taken.push(Due { task, webhook, set, after, context, has_turns });
+            }
+        }
     }
 
     /// Takes note of how far a webhook was told that was set at a time.
@@ -164,17 +187,19 @@ impl Region {
         let spread = self.rng.f64();
         let Some(slot) = self.webhooks.get_mut(task, id) else { return done(0) };
         if slot.webhook.is_none() || slot.set != set {
-            self.webhooks.set_due(task, id, None);
-            self.plan_webhooks(task);
-            return done(0); // It was about another one of this name.
+            return done(0); // It is about another one of this name.
         }
         let (after, mut upto, mut next) = (slot.after(log), upto.min(generation), now);
         match went {
             Went::Well => {
-                (slot.tries, slot.failing_since) = (0, None);
+                (slot.tries, slot.failing_since, slot.waits) = (0, None, 0);
                 self.counters.webhooks_told += 1;
             }
-            Went::Later => next += Self::LATER.mul_f64(0.5 + spread),
+            Went::Later => {
+                slot.waits += 1;
+                let pause = Duration::from_secs(1) * 2_u32.saturating_pow(slot.waits - 1);
+                next += pause.min(Self::LATER_MAX).mul_f64(0.5 + spread);
+            }
             Went::Badly => {
                 let since = *slot.failing_since.get_or_insert(now);
                 if after < upto {
@@ -184,7 +209,7 @@ impl Region {
                     upto = generation;
                     self.counters.webhooks_given_up += 1;
                 }
-                slot.tries += 1;
+                (slot.tries, slot.waits) = (slot.tries + 1, 0);
                 let pause = Duration::from_secs(1) * 2_u32.saturating_pow(slot.tries - 1);
                 next += pause.min(pause_max).mul_f64(0.5 + spread / 2.0);
                 self.counters.webhooks_failed += 1;
@@ -195,10 +220,11 @@ impl Region {
             if self.disk == Disk::Ready && self.may_decide(task, placement) {
                 let key = told_record(placement, task, id).key;
                 self.write(placement, TOLD, key, Change::Put(encode_told(mark)));
-            } else {
-                next = next.max(now + pause_max); // It would be told the same again.
+            } else if let Some(slot) = self.webhooks.get_mut(task, id) {
+                slot.told = Some(mark); // It is written with the next report.
             }
         }
+        self.webhooks.hand_in(task, id);
         self.webhooks.set_due(task, id, None);
         self.plan_webhooks_from(task, next);
         done(self.appended())
@@ -266,7 +292,8 @@ impl Region {
             let lost = self.webhooks.lost_orphans(is_known, (self.now.mono, patience));
             lost.into_iter().for_each(|it| self.forget_webhooks(it));
         }
-        let is_due = self.webhooks.due().next().is_some_and(|it| it.0 <= self.now.mono);
+        let first = [self.webhooks.due().next(), self.webhooks.failing().next()];
+        let is_due = first.into_iter().flatten().any(|it| it.0 <= self.now.mono);
         if is_due && let Some(teller) = self.desk.ring_one(&Bell::Webhooks) {
             self.look_again(teller);
         }

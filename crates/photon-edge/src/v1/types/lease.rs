@@ -134,7 +134,7 @@ pub struct NotePost {
 #[schema(example = json!({"key": "outline", "value": {"chapters": 7}}))]
 pub struct CheckpointNote {
     /// Names what was done: 1 to 128 visible ASCII characters.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(pattern = "^[!-~]{1,128}$")]
     pub key: String,
     /// What came of it: any JSON of at most 64 KiB.
     pub value: serde_json::Value,
