@@ -89,7 +89,7 @@ pub struct Due {
     pub after: u64,
     /// The conversation that the task belongs to.
     pub context: Arc<str>,
-    /// Whether something of the task outlives an attempt that comes to nothing.
+    /// Whether a worker has asked something of the client.
     pub has_turns: bool,
 }
 
@@ -148,7 +148,7 @@ impl Slot {
 }
 
 /// When to tell which webhook.
-type Entry = (Duration, TaskId, Arc<str>);
+pub(crate) type Entry = (Duration, TaskId, Arc<str>);
 
 /// The webhooks as far as they are known here: an index over the store.
 #[derive(Debug, Default)]
@@ -181,7 +181,6 @@ impl Webhooks {
         let told = told.and_then(|it| decode_told(it.value.as_ref()?).ok());
         if self.get(task, id).is_some_and(|it| it.set != set) {
             self.set_due(task, id, None); // It is another one now.
-            self.hand_in(task, id);
         }
         let slots = self.tasks.entry(task).or_default();
         let before = slots.remove(id);
@@ -245,6 +244,9 @@ impl Webhooks {
         slot.due = due.map(|at| When { at, is_failing });
         let of = if is_failing { &mut self.failing } else { &mut self.due };
         of.extend(due.map(|at| (at, task, id.clone())));
+        if due.is_none() {
+            self.hand_in(task, id); // It is for others to tell, or has been told.
+        }
     }
 
     /// Takes note that somebody tells a webhook, until a time at the latest.
@@ -275,6 +277,12 @@ impl Webhooks {
     /// Iterates over those to be told that failed before, the first first.
     pub(crate) fn failing(&self) -> impl Iterator<Item = &Entry> {
         self.failing.iter()
+    }
+
+    /// Returns when the next one after a time is to be told.
+    pub(crate) fn next_after(&self, now: Duration) -> Option<Duration> {
+        let next = |all: &BTreeSet<Entry>| all.iter().map(|it| it.0).find(|it| now < *it);
+        next(&self.due).into_iter().chain(next(&self.failing)).min()
     }
 
     /// Returns how many of these are being told.
@@ -313,10 +321,7 @@ impl Webhooks {
     pub(crate) fn forget(&mut self, task: TaskId) -> Vec<Record> {
         let Some(slots) = self.tasks.get(&task) else { return Vec::new() };
         let ids: Vec<Arc<str>> = slots.keys().cloned().collect();
-        for id in &ids {
-            self.set_due(task, id, None);
-            self.hand_in(task, id);
-        }
+        ids.iter().for_each(|id| self.set_due(task, id, None));
         self.orphans.remove(&task);
         let slots = self.tasks.remove(&task).unwrap_or_default();
         let mut records = Vec::new();

@@ -365,3 +365,33 @@ fn what_is_reported_of_a_webhook_that_was_replaced_does_not_count() {
     planet.pass(Duration::from_secs(2));
     assert_eq!(planet.due("ap"), w(2));
 }
+
+#[test]
+fn of_those_that_fail_a_few_are_told_at_a_time_whoever_of_their_tellers_is_lost() {
+    let mut planet = Planet::new();
+    let take = || Command::TakeDue { limit: 1_000, wait: Duration::ZERO };
+    let due = |planet: &mut Planet| match planet.get("ap", take()) {
+        Ok(Reply::Due(due)) => due,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..5 {
+        let task = planet.submit("ap");
+        (0..16).for_each(|it| planet.set(task, &it.to_string(), "there").unwrap());
+        planet.cancel(task);
+    }
+    let all = due(&mut planet);
+    assert_eq!(all.len(), 80);
+    for it in all {
+        let (task, id, set) = (it.task, it.webhook.id.clone(), it.set);
+        let told = Command::Told { task, id, set, upto: it.after, went: Went::Badly };
+        planet.get("ap", told).unwrap();
+    }
+    for _ in 0..3 {
+        planet.pass(Duration::from_secs(125));
+        assert_eq!(due(&mut planet).len(), 64, "and nobody reports");
+        assert_eq!(due(&mut planet).len(), 0);
+    }
+    let task = planet.with_webhook();
+    planet.cancel(task);
+    assert_eq!(due(&mut planet).len(), 1, "those that do not fail have room");
+}

@@ -18,7 +18,8 @@ use crate::task::TaskId;
 use crate::tasks::task_record;
 use crate::verdict::{Patience, Verdict};
 use crate::webhooks::{
-    Due, Mark, Secret, Slot, TOLD, WEBHOOKS, Webhook, Went, told_record, webhook_of, webhook_record,
+    Due, Entry, Mark, Secret, Slot, TOLD, WEBHOOKS, Webhook, Went, told_record, webhook_of,
+    webhook_record,
 };
 
 impl Region {
@@ -118,13 +119,15 @@ impl Region {
         let mut taken = Vec::new();
         // While nothing can be written, what was told would be told again after a start.
         if self.disk == Disk::Ready {
-            let left = Self::FAILING_MAX.saturating_sub(self.webhooks.failing_out());
             let looks = LOOKS_MAX.min(limit.saturating_mul(64));
-            let is_due = |it: &&(Duration, TaskId, Arc<str>)| it.0 <= now;
+            let is_due = |it: &&Entry| it.0 <= now;
             let well: Vec<_> =
                 self.webhooks.due().take_while(is_due).take(looks).cloned().collect();
             let failing = self.webhooks.failing().take_while(is_due).take(looks);
             let failing: Vec<_> = failing.cloned().collect();
+            // Whoever was given one of these has not reported in time.
+            failing.iter().for_each(|(_, task, id)| self.webhooks.hand_in(*task, id));
+            let left = Self::FAILING_MAX.saturating_sub(self.webhooks.failing_out());
             self.hand_out(well, limit, &mut taken);
             let limit = limit.min(taken.len() + left);
             self.hand_out(failing, limit, &mut taken);
@@ -134,22 +137,12 @@ impl Region {
             return Verdict::Reply(self.appended(), Ok(Reply::Due(taken)));
         }
         // What is due and may not be decided about now may be at the next beat.
-        let after = |mut all: Box<dyn Iterator<Item = Duration> + '_>| all.find(|it| now < *it);
-        let next = [
-            after(Box::new(self.webhooks.due().map(|it| it.0))),
-            after(Box::new(self.webhooks.failing().map(|it| it.0))),
-        ];
-        let next = next.into_iter().flatten().min();
+        let next = self.webhooks.next_after(now);
         Verdict::Wait(Bell::Webhooks, next.map_or(until, |it| it.min(until)))
     }
 
     /// Hands out those of some webhooks that this region may decide about.
-    fn hand_out(
-        &mut self,
-        some: Vec<(Duration, TaskId, Arc<str>)>,
-        limit: usize,
-        taken: &mut Vec<Due>,
-    ) {
+    fn hand_out(&mut self, some: Vec<Entry>, limit: usize, taken: &mut Vec<Due>) {
         let until = self.now.mono + self.config.limits.webhook_told_within;
         for (_, task, id) in some {
             if limit <= taken.len() {
@@ -224,7 +217,6 @@ impl Region {
                 slot.told = Some(mark); // It is written with the next report.
             }
         }
-        self.webhooks.hand_in(task, id);
         self.webhooks.set_due(task, id, None);
         self.plan_webhooks_from(task, next);
         done(self.appended())
