@@ -209,16 +209,17 @@ impl Charter {
                     }
                     member.former.push(member.id);
                     (member.id, member.bereft) = (*id, index);
-                    let placed: Vec<PlacementId> =
-                        self.homes.keys().copied().filter(|it| self.is_placed(*it)).collect();
-                    let homes = self.homes.iter_mut().filter(|(it, _)| placed.contains(it));
-                    homes.for_each(|(_, it)| it.renew(index, *region));
+                    self.renew(index, *region);
                 }
             }
             Decree::Move { placement, shards, to, .. } => {
                 self.give(index, (*placement, shards), *to);
             }
             Decree::Add { region, id, placements } => {
+                if !self.members.contains_key(region) {
+                    // Removed by force without an heir, it may have lost what it had written.
+                    self.renew(index, *region);
+                }
                 let member = self.members.entry(*region).or_insert_with(|| Member::new(*id));
                 member.bereft = index;
                 placements.iter().for_each(|(id, members)| self.place(index, *id, members));
@@ -231,6 +232,14 @@ impl Charter {
                 self.members.remove(region);
             }
         }
+    }
+
+    /// Lets a region go on with what it is the home of under a new epoch.
+    fn renew(&mut self, index: u64, region: RegionId) {
+        let placed: Vec<PlacementId> =
+            self.homes.keys().copied().filter(|it| self.is_placed(*it)).collect();
+        let homes = self.homes.iter_mut().filter(|(it, _)| placed.contains(it));
+        homes.for_each(|(_, it)| it.renew(index, region));
     }
 
     fn give(&mut self, index: u64, (id, shards): (PlacementId, &[Shard]), to: RegionId) {
@@ -345,5 +354,19 @@ mod tests {
         let home = charter.home(PlacementId::global(), shard).unwrap();
         assert_eq!((home.region, home.epoch), (region("b"), 2));
         assert_eq!(charter.member(region("b")).unwrap().id, 77);
+    }
+    #[test]
+    fn a_region_that_was_removed_without_an_heir_and_added_begins_a_new_epoch() {
+        let mut charter = charter();
+        let shard = charter.shards_of(PlacementId::global(), region("b")).next().unwrap();
+        charter.follow(3, &Decree::Remove { region: region("b"), heirs: BTreeMap::new() });
+        let placements = BTreeMap::new();
+        let add = Decree::Add { region: region("b"), id: 77, placements };
+        charter.follow(4, &add);
+        let home = charter.home(PlacementId::global(), shard).unwrap();
+        assert_eq!((home.region, home.epoch, home.since), (region("b"), 2, 4));
+        // Said again it changes nothing: the region may have decided since.
+        charter.follow(5, &add);
+        assert_eq!(charter.home(PlacementId::global(), shard).unwrap(), home);
     }
 }
