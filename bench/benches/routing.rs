@@ -60,6 +60,7 @@ fn submission(skill: Skill) -> Command {
         context: "bench".into(),
         idempotency: None,
         ack: photon_region::Ack::Region,
+        terms: None,
     })
 }
 

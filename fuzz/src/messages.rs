@@ -159,6 +159,7 @@ fn messages() -> Vec<Message> {
             context: "context".into(),
             idempotency: None,
             ack: Ack::Region,
+            terms: None,
         }),
     );
     heard.messages

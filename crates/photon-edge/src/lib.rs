@@ -17,6 +17,7 @@ mod kinds;
 mod meter;
 mod metrics;
 mod names;
+mod options;
 mod page;
 mod prefer;
 mod problem;

@@ -92,6 +92,8 @@ fn gauges(text: &mut String, view: &View) {
     gauge("photon_agents", "Agents known, on the whole planet.", view.agents);
     gauge("photon_agents_online", "Agents known that are online.", view.agents_online);
     gauge("photon_tasks_waiting", "Tasks of this home that wait for an agent.", view.waiting);
+    let help = "Tasks of this home that wait for their start, or for another attempt.";
+    gauge("photon_tasks_delayed", help, view.delayed);
     gauge("photon_commands_in_flight", "Commands that await their reply.", view.in_flight);
     let due = "Webhooks of tasks of this home that have not been told all there is.";
     gauge("photon_webhooks_due", due, view.webhooks_due);
@@ -115,6 +117,10 @@ fn counters(text: &mut String, view: &View) {
     counter("photon_tasks_submitted_total", "Tasks accepted.", it.submitted);
     counter("photon_tasks_claimed_total", "Leases given by this home.", it.claimed);
     counter("photon_leases_lapsed_total", "Leases that lapsed.", it.lapsed);
+    let what = "Attempts that came to nothing and were followed by another one.";
+    counter("photon_tasks_retried_total", what, it.retried);
+    let what = "Attempts and tasks that took longer than their options allow.";
+    counter("photon_tasks_timed_out_total", what, it.timed_out);
     counter("photon_tasks_ended_total", "Tasks of this home that ended.", it.ended);
     counter("photon_commands_refused_total", "Commands refused.", it.refused);
     let help = "Claims of workers that were refused as stale.";

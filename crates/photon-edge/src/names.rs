@@ -55,6 +55,11 @@ pub(crate) fn label(field: &str, text: &str) -> Result<Arc<str>, Invalid> {
     visible(field, text, 128)
 }
 
+/// Parses the name of whoever has a share of the agents' time.
+pub(crate) fn fairness_key(field: &str, text: &str) -> Result<Arc<str>, Invalid> {
+    visible(field, text, 64)
+}
+
 /// Parses an idempotency key.
 pub(crate) fn idempotency_key(field: &str, text: &str) -> Result<Arc<str>, Invalid> {
     visible(field, text, 255)

@@ -1,19 +1,19 @@
 //! The one table of errors of `/v1`: which failure is which problem, with which status code.
 //! Must not know of other protocols: A2A has its own table.
 
-use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+mod reply;
+
+use axum::http::StatusCode;
 use photon_region::data::DataRefusal;
 use photon_region::{GovernRefusal, Large, Refusal, TaskId, TaskState};
 use photon_state::RegionId;
 
 use crate::body::BodyError;
 use crate::front::Failure;
-use crate::gate::CHALLENGE;
 use crate::hold::BudgetFull;
-use crate::names::Invalid;
 use crate::v1::types::{Etag, Problem};
+
+pub(crate) use reply::{Declined, Stood};
 
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -41,6 +41,7 @@ pub(crate) enum Kind {
     StaleToken,
     Ended,
     NotAsked,
+    NotDead,
     KeyReused,
     NoteGap,
     DeclaredOtherwise,
@@ -87,7 +88,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 58] = [
+    pub(crate) const ALL: [Self; 59] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -105,6 +106,7 @@ impl Kind {
         Self::StaleToken,
         Self::Ended,
         Self::NotAsked,
+        Self::NotDead,
         Self::KeyReused,
         Self::NoteGap,
         Self::DeclaredOtherwise,
@@ -164,14 +166,13 @@ impl Kind {
             Self::NoSuchTask => (S::NOT_FOUND, "no-such-task", "No such task"),
             Self::NoSuchDataset => (S::NOT_FOUND, "no-such-dataset", "No such dataset"),
             Self::NoSuchRecord => (S::NOT_FOUND, "no-such-record", "No such record"),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
-            }
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body-timeout", "Body timeout"),
             Self::AttachedElsewhere => (S::CONFLICT, "attached-elsewhere", "Attached elsewhere"),
             Self::StaleToken => (S::CONFLICT, "stale-token", "Stale token"),
             Self::Ended => (S::CONFLICT, "ended", "Task has ended"),
             Self::NotAsked => (S::CONFLICT, "not-asked", "Nobody asked for a message"),
+            Self::NotDead => (S::CONFLICT, "not-dead", "Not a dead letter"),
             Self::KeyReused => (S::CONFLICT, "key-reused", "Idempotency key reused"),
             Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
             Self::DeclaredOtherwise => (S::CONFLICT, "declared-otherwise", "Declared otherwise"),
@@ -417,66 +418,11 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// What a handler says instead of a reply: a problem, boxed because results should be small.
-#[derive(Debug)]
-pub(crate) struct Declined(pub(crate) Box<Problem>);
-
-impl<T: Into<Problem>> From<T> for Declined {
-    fn from(cause: T) -> Self {
-        Self(Box::new(cause.into()))
-    }
-}
-
-impl IntoResponse for Declined {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
-
-/// Where a value that is invalid stood in its request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stood {
-    /// In the path, the query or a header.
-    Outside,
-    /// In the body.
-    Inside,
-}
-
-impl Invalid {
-    /// Makes the problem that tells of it.
-    pub(crate) fn problem(self, stood: Stood) -> Declined {
-        let kind = match stood {
-            Stood::Outside => Kind::InvalidParameter,
-            Stood::Inside => Kind::InvalidBody,
-        };
-        Problem { field: Some(self.field.clone()), ..kind.problem(self.to_string()) }.into()
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).expect("a status of the table");
-        let body = serde_json::to_vec(&self).expect("text and numbers can be written as json");
-        let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
-        }
-        let etag = self.etag.as_ref().map(|it| HeaderValue::try_from(format!("\"{it}\"")));
-        if let Some(Ok(etag)) = etag {
-            headers.insert(ETAG, etag);
-        }
-        if let Some(retry_after_ms) = self.retry_after_ms {
-            let seconds = retry_after_ms.div_ceil(1000).max(1);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+    use axum::response::IntoResponse;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 mod agents;
 mod data;
 mod datasets;
+mod dead_letters;
 pub(crate) mod errors;
 mod events;
 mod leases;
@@ -34,6 +35,7 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
         .merge(replication::router())
         .merge(agents::router())
         .merge(tasks::router())
+        .merge(dead_letters::router())
         .merge(events::router())
         .merge(leases::router())
         .merge(datasets::router())

@@ -163,8 +163,9 @@ impl Region {
             }
             append = task.append.max(append);
             let home = self.home_of_task(claim.task, task.placement);
-            let ttl = self.config.limits.lease_ttl;
-            leases.push(Lease { claim, home, spec, turns, checkpoints, ttl });
+            let ttl = self.heartbeat_of(task);
+            let closes = task.closes_ms().into_iter().chain(task.attempt_closes_ms()).min();
+            leases.push(Lease { claim, home, spec, turns, checkpoints, ttl, closes_ms: closes });
         }
         (append, leases)
     }
@@ -211,6 +212,7 @@ impl Region {
             AtHome::Heartbeat(claim) => claim,
             AtHome::Note { claim, .. }
             | AtHome::Finish { claim, .. }
+            | AtHome::Fail { claim, .. }
             | AtHome::Pause { claim, .. } => claim,
             AtHome::Submit { .. }
             | AtHome::Decline(_)

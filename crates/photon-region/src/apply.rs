@@ -295,6 +295,7 @@ impl Region {
 
     pub(crate) fn index_agent(&mut self, name: &AgentName) {
         self.registry.refresh(name, &self.store, self.config.placements.keys());
+        self.unbind(Some(name));
         self.dispatch_to(name);
     }
 

@@ -293,6 +293,7 @@ impl Region {
             AtHome::Heartbeat(_)
             | AtHome::Note { .. }
             | AtHome::Finish { .. }
+            | AtHome::Fail { .. }
             | AtHome::Pause { .. }
             | AtHome::Decline(_) => false,
         };

@@ -29,6 +29,14 @@ pub enum AtHome {
         /// What there is to say: an A2A `Message`.
         message: Option<Json>,
     },
+    /// The worker has failed, and another attempt may do better: the task is tried again if its
+    /// terms say so, and fails otherwise.
+    Fail {
+        /// Its right to.
+        claim: Claim,
+        /// What there is to say: an A2A `Message`.
+        message: Option<Json>,
+    },
     /// The worker has a question to the client, and works no more until that has answered.
     Pause {
         /// Its right to.
@@ -93,9 +101,10 @@ impl AtHome {
     pub fn task(&self) -> TaskId {
         match self {
             Self::Heartbeat(claim) | Self::Decline(claim) => claim.task,
-            Self::Note { claim, .. } | Self::Finish { claim, .. } | Self::Pause { claim, .. } => {
-                claim.task
-            }
+            Self::Note { claim, .. }
+            | Self::Finish { claim, .. }
+            | Self::Fail { claim, .. }
+            | Self::Pause { claim, .. } => claim.task,
             Self::Submit { task, .. }
             | Self::Cancel { task, .. }
             | Self::Answer { task, .. }

@@ -107,6 +107,8 @@ pub struct Limits {
     pub agent_silent_after: Duration,
     /// Attempts at a task; it fails after the last.
     pub attempts_max: u32,
+    /// How long a task waits for an agent until it counts as one step more urgent.
+    pub ageing: Duration,
     /// How long a task waits for its client to answer a worker; then it fails.
     pub pause_ttl: Duration,
     /// For how long a webhook is tried that does not take what it is told; then that is given up.
@@ -192,6 +194,7 @@ impl Default for Limits {
             tenure: Duration::from_secs(1),
             agent_silent_after: Duration::from_secs(15),
             attempts_max: 20,
+            ageing: Duration::from_secs(60),
             pause_ttl: Duration::from_secs(7 * 24 * 3_600),
             webhook_retry_for: Duration::from_secs(24 * 3_600),
             webhook_told_within: Duration::from_secs(120),

@@ -347,6 +347,8 @@ pub struct Lease {
     pub checkpoints: Vec<Checkpoint>,
     /// How long the worker may be silent.
     pub ttl: Duration,
+    /// When the attempt has to be over, by the wall clock in milliseconds, if it has to.
+    pub closes_ms: Option<u64>,
 }
 
 /// Which tasks to list.
@@ -358,6 +360,10 @@ pub struct TaskFilter {
     pub context: Option<Arc<str>>,
     /// Asked of, or done by, this agent.
     pub agent: Option<AgentName>,
+    /// Asked of whoever has this skill.
+    pub skill: Option<Skill>,
+    /// Only those that failed and were not asked for again: dead letters.
+    pub is_dead: bool,
 }
 
 /// A task in a list.

@@ -101,6 +101,7 @@ impl Region {
             AtHome::Heartbeat(_)
             | AtHome::Note { .. }
             | AtHome::Finish { .. }
+            | AtHome::Fail { .. }
             | AtHome::Pause { .. }
             | AtHome::Decline(_)
             | AtHome::Submit { .. } => false,

@@ -36,7 +36,9 @@ mod streams;
 mod submit;
 mod syncing;
 mod task;
+mod task_id;
 mod tasks;
+mod terms;
 mod twins;
 mod verdict;
 mod view;
@@ -64,6 +66,8 @@ pub use task::{
     Pause, Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token,
     placement_tag, region_tag,
 };
+pub use tasks::redrive_key;
+pub use terms::{Priority, Retry, Terms, Weight};
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};
 
@@ -115,4 +119,6 @@ pub enum PlantedBug {
     CompareNothing,
     /// Answers reads at `linearizable` in whatever region they are asked.
     ReadAnywhere,
+    /// Gives tasks to agents before their time.
+    StartEarly,
 }

@@ -12,7 +12,7 @@ use crate::contract::{Reply, Stamped, TaskDetail, TaskFilter, TaskSummary, Ticke
 use crate::desk::Bell;
 use crate::elsewhere::Look;
 use crate::region::Region;
-use crate::task::{Checkpoint, Event, Json, Note, Spec, Target, TaskId};
+use crate::task::{Checkpoint, Event, Json, Note, Skill, Spec, Target, TaskId};
 use crate::tasks::{Task, task_record};
 use crate::verdict::{Patience, Verdict};
 
@@ -53,8 +53,9 @@ impl Region {
             match event {
                 Event::Submitted(_)
                 | Event::Claimed { .. }
-                | Event::Requeued { .. }
+                | Event::Requeued { message: None, .. }
                 | Event::Noted { note: Note::Artifact(_) | Note::Checkpoint(_), .. } => {}
+                Event::Requeued { message, .. } => detail.message = message,
                 Event::Answered { .. } => detail.message = None,
                 Event::Noted { note: Note::Status(message), .. } => detail.message = Some(message),
                 Event::Paused { message, .. } | Event::Ended { message, .. } => {
@@ -162,10 +163,16 @@ impl Region {
                 let worker = task.worker.as_ref().map(|(name, _)| name);
                 worker == Some(agent) || task.target == Target::Agent(agent.clone())
             };
+            let of_skill = |skill| task.target == Target::Skill(Skill::clone(skill));
             filter.state.is_none_or(|state| task.state == state)
                 && filter.agent.as_ref().is_none_or(by_agent)
+                && filter.skill.as_ref().is_none_or(of_skill)
         };
-        let older = self.tasks.older(before, filter.context.as_ref());
+        let context = filter.context.as_ref();
+        let older = match filter.is_dead {
+            true => self.tasks.dead(before, context),
+            false => self.tasks.older(before, context),
+        };
         let mut found = older.filter(|(_, task)| fits(task));
         let page: Vec<_> = found.by_ref().take(limit).collect();
         let more = found.next().is_some();

@@ -244,6 +244,7 @@ impl Region {
             Some((self.beat_at, "beat")),
             self.reach.next_deadline().map(|at| (at, "links")),
             self.home.next_lapse().filter(|_| self.may_lapse()).map(|at| (at, "lease")),
+            self.next_due().map(|at| (at, "task")),
             Some((self.agree.next_deadline(), "agreement")),
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
@@ -269,6 +270,7 @@ impl Region {
             tasks: self.tasks.counts().collect(),
             shards: self.shards_taken(),
             waiting: self.home.waiting(),
+            delayed: self.home.delayed(),
             in_flight: self.in_flight(),
             webhooks_due: self.webhooks.due_count(),
             kept_bytes: self.tasks.kept_bytes(),
@@ -451,6 +453,7 @@ impl Region {
         self.give_up_levels();
         self.ring_watchers();
         self.lapse_leases();
+        self.look_at_times();
         self.go_on_comparing();
         self.remove_expired();
         self.reroute();

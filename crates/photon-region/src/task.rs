@@ -1,11 +1,13 @@
 //! A task as a value: what is asked, by whom it is done, what came of it.
 //! Must not know of queues, leases in time, or replication.
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use photon_state::{PlacementId, RegionId};
+
+pub use crate::task_id::{Shard, TaskId, TaskIdError, placement_tag, region_tag};
+use crate::terms::Terms;
 
 /// JSON text, checked by whoever made it. The machine carries it and never looks inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,111 +18,6 @@ pub type AgentName = Arc<str>;
 
 /// Names something that an agent can do, such as `text.upper`.
 pub type Skill = Arc<str>;
-
-/// Names a task for ever: 48 bits of time (ms), 16 bits that tell where it may live, 10 bits that
-/// tell its shard, and 54 random bits.
-/// Printed as 26 characters of Crockford's base 32, so that names sort by age.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(u128);
-
-/// Text that is not the name of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a task id: use 26 characters of 0-9 and a-z without i, l, o and u")]
-pub struct TaskIdError;
-
-impl TaskId {
-    const DIGITS: &'static [u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
-    /// Makes a name for a task that is born now.
-    #[must_use]
-    pub fn new(wall_ms: u64, placement: PlacementId, shard: Shard, random: u64) -> Self {
-        let time = u128::from(wall_ms & 0xffff_ffff_ffff);
-        let random = u64::from(shard.0) << 54 | random >> 10;
-        Self(time << 80 | u128::from(placement_tag(placement)) << 64 | u128::from(random))
-    }
-
-    /// Returns the tag of the placement in which it lives; see [`placement_tag`].
-    #[must_use]
-    pub fn placement_tag(self) -> u16 {
-        (self.0 >> 64) as u16
-    }
-
-    /// Returns the shard of its placement to which it belongs.
-    #[must_use]
-    pub fn shard(self) -> Shard {
-        Shard((self.0 >> 54) as u16 & (Shard::COUNT - 1))
-    }
-
-    /// Returns the name as bytes; their order is that of the names.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
-    }
-
-    /// Makes a name from bytes.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
-    }
-}
-
-/// One of the parts of all tasks of a placement that have a home together: 0 .. 1,023.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shard(pub u16);
-
-impl Shard {
-    /// How many there are in each placement.
-    pub const COUNT: u16 = 1_024;
-}
-
-/// Returns the 16 bits that tell placements apart in names of tasks.
-/// A planet in which two placements share a tag is refused by the configuration.
-#[must_use]
-pub fn placement_tag(placement: PlacementId) -> u16 {
-    tag(placement.as_str())
-}
-
-/// Returns the 16 bits that tell regions apart where they agree.
-/// A planet in which two regions share a tag is refused by the configuration.
-#[must_use]
-pub fn region_tag(region: RegionId) -> u16 {
-    tag(region.as_str())
-}
-
-/// FNV-1a of 32 bits, folded.
-fn tag(name: &str) -> u16 {
-    let fnv = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    let hash = name.as_bytes().iter().fold(0x811c_9dc5, fnv);
-    (hash >> 16) as u16 ^ hash as u16
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in (0..26).rev() {
-            let digit = (self.0 >> (5 * place)) as usize & 31;
-            write!(f, "{}", char::from(Self::DIGITS[digit]))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl std::str::FromStr for TaskId {
-    type Err = TaskIdError;
-    fn from_str(text: &str) -> Result<Self, TaskIdError> {
-        if text.len() != 26 || b'7' < text.as_bytes()[0] {
-            return Err(TaskIdError);
-        }
-        let digit = |b: u8| Self::DIGITS.iter().position(|it| *it == b).ok_or(TaskIdError);
-        let value = text.bytes().try_fold(0_u128, |sum, b| Ok(sum << 5 | digit(b)? as u128))?;
-        Ok(Self(value))
-    }
-}
 
 /// Guards the work on a task: epoch of the home, then the attempt. The greater token wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,6 +95,8 @@ pub struct Spec {
     pub idempotency: Option<Idempotency>,
     /// When it is acknowledged.
     pub ack: Ack,
+    /// How it is queued, timed and tried again, if anything is said of it.
+    pub terms: Option<Arc<Terms>>,
 }
 
 /// Where a task stands. The last four are terminal.
@@ -314,6 +213,32 @@ pub enum Requeue {
     Lapsed,
     /// No worker of the agent took it up.
     Declined,
+    /// The worker said that it failed.
+    Failed,
+    /// The attempt took too long.
+    TimedOut,
+}
+
+impl Requeue {
+    /// Whether the attempt counts: somebody worked on the task.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Lapsed | Self::Failed | Self::TimedOut => true,
+            Self::Declined => false,
+        }
+    }
+
+    /// Returns what is said of it to people.
+    #[must_use]
+    pub fn as_text(self) -> &'static str {
+        match self {
+            Self::Lapsed => "the worker fell silent",
+            Self::Declined => "nobody took it up",
+            Self::Failed => "the worker failed",
+            Self::TimedOut => "the attempt took too long",
+        }
+    }
 }
 
 /// A piece of an artifact.
@@ -414,6 +339,8 @@ pub enum Event {
         token: Token,
         /// Why.
         why: Requeue,
+        /// What there is to say of it: an A2A `Message`.
+        message: Option<Json>,
     },
     /// The attempt ended with a question to the client: the task waits for a message.
     Paused {
@@ -471,11 +398,11 @@ impl Event {
         match self {
             Self::Submitted(spec) => spec.message.0.len() + spec.context.len(),
             Self::Noted { note, .. } => note.weight(),
-            Self::Ended { message, .. } | Self::Paused { message, .. } => {
-                message.as_ref().map_or(0, |it| it.0.len())
-            }
+            Self::Ended { message, .. }
+            | Self::Paused { message, .. }
+            | Self::Requeued { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
             Self::Answered { name, message, .. } => name.len() + message.0.len(),
-            Self::Claimed { .. } | Self::Requeued { .. } => 0,
+            Self::Claimed { .. } => 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
 use crate::task::{AgentName, Event, Note, Requeue, Spec, Target, TaskId, TaskState, Token};
+use crate::terms::{Terms, Timeout, ms};
 
 /// Records of tasks: a log by id.
 pub(crate) const TASKS: Dataset = Dataset(3);
@@ -31,8 +32,16 @@ pub(crate) struct Task {
     pub(crate) paused_at: u64,
     /// Whether it waits for an agent to go on after an answer of the client.
     pub(crate) is_answered: bool,
-    /// Attempts that a worker took up and then fell silent.
-    pub(crate) lapses: u32,
+    /// Attempts that somebody worked on and that came to nothing, since the last pause.
+    pub(crate) failures: u32,
+    /// The attempt of which its worker said that it failed, if another one followed.
+    pub(crate) failed: Option<Token>,
+    /// Whether the last attempt was such a one: the next begins after a pause.
+    pub(crate) is_backing_off: bool,
+    /// When the last attempt began.
+    pub(crate) claimed_ms: u64,
+    /// What was asked of how it is queued and timed; most say nothing of it.
+    pub(crate) terms: Option<Arc<Terms>>,
     pub(crate) created: Hlc,
     pub(crate) changed: Hlc,
     /// The append that holds its last event.
@@ -49,9 +58,46 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Returns the queue that it waits in.
-    pub(crate) fn queued(&self) -> (Target, PlacementId) {
-        (self.target.clone(), self.placement)
+    /// Returns when it may be given to an agent, by the wall clock; while it waits for one.
+    pub(crate) fn not_before_ms(&self) -> u64 {
+        let Some(terms) = &self.terms else { return 0 };
+        if self.token.is_none() {
+            return self.created.wall_ms.saturating_add(ms(terms.start_delay));
+        }
+        let retry = terms.retry.filter(|_| self.is_backing_off);
+        retry.map_or(0, |it| self.changed.wall_ms.saturating_add(it.pause_ms(self.failures)))
+    }
+
+    /// Returns when all of it has to be over, by the wall clock.
+    pub(crate) fn closes_ms(&self) -> Option<u64> {
+        let all = self.terms.as_ref()?.schedule_to_close?;
+        Some(self.created.wall_ms.saturating_add(ms(all)))
+    }
+
+    /// Returns when the attempt under way has to be over, by the wall clock.
+    pub(crate) fn attempt_closes_ms(&self) -> Option<u64> {
+        let attempt = self.terms.as_ref()?.start_to_close?;
+        Some(self.claimed_ms.saturating_add(ms(attempt)))
+    }
+
+    /// Returns what will have taken too long first as it stands now, and when, by the wall clock.
+    pub(crate) fn times_out(&self) -> Option<(u64, Timeout)> {
+        let starts = || {
+            let wait = self.terms.as_ref()?.schedule_to_start?;
+            let since_ms = self.not_before_ms().max(self.changed.wall_ms);
+            Some((since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
+        };
+        let own = match self.state {
+            TaskState::Submitted => starts(),
+            TaskState::Working => self.attempt_closes_ms().map(|it| (it, Timeout::StartToClose)),
+            TaskState::InputRequired | TaskState::AuthRequired => None,
+            TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Canceled
+            | TaskState::Rejected => return None,
+        };
+        let all = self.closes_ms().map(|it| (it, Timeout::ScheduleToClose));
+        own.into_iter().chain(all).min()
     }
 
     /// Returns what may be said of it: `spec` is what its log begins with.
@@ -67,6 +113,56 @@ impl Task {
             created: self.created,
             changed: self.changed,
         }
+    }
+
+    /// Takes in an event but the first; returns the agent that took the task up.
+    fn fold(&mut self, event: Event, from: Origin) -> Option<(AgentName, RegionId)> {
+        match event {
+            Event::Submitted(_) => unreachable!("it is born, not changed"),
+            Event::Claimed { token, agent, region } => {
+                self.state = TaskState::Working;
+                self.token = Some(token);
+                self.notes = 0;
+                self.attempt_bytes = self.turn_bytes;
+                self.is_answered = false;
+                self.claimed_ms = from.at.wall_ms;
+                self.worker = Some((agent.clone(), region));
+                return Some((agent, region));
+            }
+            Event::Noted { number, note, .. } => {
+                self.notes = number;
+                self.attempt_bytes += from.bytes;
+                if matches!(note, Note::Checkpoint(_)) {
+                    self.turn_bytes += from.bytes;
+                    self.has_checkpoints = true;
+                }
+            }
+            Event::Requeued { token, why, message } => {
+                self.failures = self.failures.saturating_add(u32::from(why.is_failure()));
+                self.is_backing_off = why.is_failure();
+                if why == Requeue::Failed {
+                    self.failed = Some(token);
+                }
+                if message.is_some() {
+                    self.turn_bytes += from.bytes;
+                }
+                self.state = TaskState::Submitted;
+            }
+            Event::Paused { why, .. } => {
+                self.turn_bytes = self.attempt_bytes + from.bytes;
+                self.failures = 0; // The turn came to something.
+                self.paused_at = self.generation + 1;
+                self.state = why.state();
+            }
+            Event::Answered { .. } => {
+                self.turn_bytes += from.bytes;
+                self.is_answered = true;
+                self.is_backing_off = false;
+                self.state = TaskState::Submitted;
+            }
+            Event::Ended { outcome, .. } => self.state = outcome.state(),
+        }
+        None
     }
 
     /// Returns the token in force: that of the attempt under way.
@@ -103,6 +199,8 @@ pub(crate) struct Tasks {
     keys: FxHashMap<Arc<str>, TaskId>,
     /// All tasks of a key that has several.
     twins: BTreeMap<Arc<str>, BTreeSet<TaskId>>,
+    /// The tasks that failed.
+    failed: BTreeSet<TaskId>,
     /// Ended tasks in the order of their ends.
     ended: BTreeSet<(u64, TaskId)>,
     kept_bytes: usize,
@@ -146,42 +244,7 @@ impl Tasks {
         }
         let task = self.tasks.get_mut(&id).expect("its state allows the event");
         let before = task.state;
-        match event {
-            Event::Submitted(_) => unreachable!("returned above"),
-            Event::Claimed { token, agent, region } => {
-                task.state = TaskState::Working;
-                task.token = Some(token);
-                task.notes = 0;
-                task.attempt_bytes = task.turn_bytes;
-                task.is_answered = false;
-                task.worker = Some((agent.clone(), region));
-                effects.taken = Some((agent, region));
-            }
-            Event::Noted { number, note, .. } => {
-                task.notes = number;
-                task.attempt_bytes += from.bytes;
-                if matches!(note, Note::Checkpoint(_)) {
-                    task.turn_bytes += from.bytes;
-                    task.has_checkpoints = true;
-                }
-            }
-            Event::Requeued { why, .. } => {
-                task.lapses += u32::from(why == Requeue::Lapsed);
-                task.state = TaskState::Submitted;
-            }
-            Event::Paused { why, .. } => {
-                task.turn_bytes = task.attempt_bytes + from.bytes;
-                task.lapses = 0; // The turn came to something.
-                task.paused_at = task.generation + 1;
-                task.state = why.state();
-            }
-            Event::Answered { .. } => {
-                task.turn_bytes += from.bytes;
-                task.is_answered = true;
-                task.state = TaskState::Submitted;
-            }
-            Event::Ended { outcome, .. } => task.state = outcome.state(),
-        }
+        effects.taken = task.fold(event, from);
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
         if left_work {
             effects.put_down = task.worker.as_ref().map(|(agent, _)| agent.clone());
@@ -197,6 +260,9 @@ impl Tasks {
             self.open_bytes -= bytes;
             self.kept_bytes += bytes;
             self.ended.insert((from.at.wall_ms, id));
+            if after == TaskState::Failed {
+                self.failed.insert(id);
+            }
         }
         Some(effects)
     }
@@ -224,7 +290,11 @@ impl Tasks {
             notes: 0,
             paused_at: 0,
             is_answered: false,
-            lapses: 0,
+            failures: 0,
+            failed: None,
+            is_backing_off: false,
+            claimed_ms: 0,
+            terms: spec.terms,
             created: from.at,
             changed: from.at,
             append: from.append,
@@ -256,6 +326,7 @@ impl Tasks {
 
     fn unlist(&mut self, id: TaskId, task: &Task) {
         self.by_context.remove(&(task.context.clone(), id));
+        self.failed.remove(&id);
         *self.counts.entry(task.state).or_default() -= 1;
         let Some(key) = &task.key else { return };
         if let Some(twins) = self.twins.get_mut(key) {
@@ -315,6 +386,24 @@ impl Tasks {
         Box::new(ids.map(|(_, id)| (*id, &*self.tasks[id])))
     }
 
+    /// Iterates over the tasks older than one that failed and were not asked for again, the
+    /// youngest first; of one conversation if asked.
+    pub(crate) fn dead<'a>(
+        &'a self,
+        before: Option<TaskId>,
+        context: Option<&'a Arc<str>>,
+    ) -> Box<dyn Iterator<Item = (TaskId, &'a Task)> + 'a> {
+        let all = match before {
+            Some(before) => self.failed.range(..before),
+            None => self.failed.range(..),
+        };
+        let all = all.rev().map(|id| (*id, &*self.tasks[id]));
+        let is_of = move |task: &Task| context.is_none_or(|it| task.context == *it);
+        Box::new(
+            all.filter(move |(id, task)| is_of(task) && self.by_key(&redrive_key(*id)).is_none()),
+        )
+    }
+
     /// Returns the task that holds an idempotency key: of several, one that did not give way. None
     /// if all did, as after the loss of a home: then it is as if the key was never used.
     pub(crate) fn by_key(&self, key: &str) -> Option<TaskId> {
@@ -364,4 +453,11 @@ pub(crate) fn task_key(id: TaskId) -> Key {
 
 pub(crate) fn task_of(key: &Key) -> Option<TaskId> {
     key.as_bytes().try_into().ok().map(TaskId::from_bytes)
+}
+
+/// Returns the idempotency key under which a task that failed is asked for again: so that is done
+/// once, however often it is wanted. No client may choose a key like it.
+#[must_use]
+pub fn redrive_key(id: TaskId) -> String {
+    format!("redrive {id}")
 }

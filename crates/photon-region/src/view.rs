@@ -53,6 +53,8 @@ pub struct View {
     pub shards: usize,
     /// Tasks of this home that wait for an agent.
     pub waiting: usize,
+    /// Those that wait until they may: for their start, or for another attempt.
+    pub delayed: usize,
     /// Commands that await their reply.
     pub in_flight: usize,
     /// Webhooks of tasks of this home that have not been told all there is.
@@ -146,6 +148,10 @@ pub struct Counters {
     pub claimed: u64,
     /// Leases that lapsed.
     pub lapsed: u64,
+    /// Attempts that came to nothing and were followed by another one.
+    pub retried: u64,
+    /// Attempts and tasks that took longer than their terms allow.
+    pub timed_out: u64,
     /// Tasks of this home that ended.
     pub ended: u64,
     /// Commands refused.

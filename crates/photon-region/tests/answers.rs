@@ -120,6 +120,7 @@ fn a_wrong_answer_about_a_task_is_a_refusal() {
         context: "talk".into(),
         idempotency: None,
         ack: photon_region::Ack::Region,
+        terms: None,
     };
     let Ok(Reply::Submitted { task, .. }) = planet.get("eu", Command::Submit(spec)) else {
         panic!("it is accepted")

@@ -32,7 +32,11 @@ impl Planet {
     }
 
     fn submit(&mut self, name: &'static str) -> TaskId {
-        match self.get(name, Command::Submit(spec("hello"))) {
+        self.submit_as(name, "hello")
+    }
+
+    fn submit_as(&mut self, name: &'static str, message: &str) -> TaskId {
+        match self.get(name, Command::Submit(spec(message))) {
             Ok(Reply::Submitted { task, .. }) => task.id,
             other => panic!("{other:?}"),
         }
@@ -68,7 +72,8 @@ fn json(text: &str) -> Json {
 }
 
 fn spec(message: &str) -> Spec {
-    Spec { message: json(message), ..task_in(PlacementId::global()) }
+    let context = message.into();
+    Spec { message: json(message), context, ..task_in(PlacementId::global()) }
 }
 
 fn chunk(text: &str, append: bool) -> Note {
@@ -107,7 +112,8 @@ fn the_nearest_agent_with_room_is_preferred() {
     }
     let worker = |planet: &mut Planet, task| planet.task("ap", task).summary.worker.unwrap();
     for expected in ["ap", "eu", "us"] {
-        let task = planet.submit("ap");
+        // Each is a conversation of its own.
+        let task = planet.submit_as("ap", expected);
         assert_eq!(worker(&mut planet, task).1, id(expected));
     }
 }

@@ -125,6 +125,10 @@ impl Digest {
                 self.number(*outcome as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
+            AtHome::Fail { claim, message } => {
+                self.claim(*claim);
+                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
+            }
             AtHome::Pause { claim, why, message } => {
                 self.claim(*claim);
                 self.number(*why as u64);
@@ -417,9 +421,10 @@ impl Digest {
                 self.number(*number);
                 self.note(note);
             }
-            Event::Requeued { token, why } => {
+            Event::Requeued { token, why, message } => {
                 self.number(token.0);
                 self.number(*why as u64);
+                self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
             Event::Paused { token, why, message } => {
                 self.number(token.0);

@@ -11,8 +11,13 @@ use crate::workload::Stage;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Heartbeat,
-    Note { first: u64, count: u64 },
+    Note {
+        first: u64,
+        count: u64,
+    },
     Finish(Outcome),
+    /// It did not work; another attempt may do better.
+    Fail,
     Pause(Pause),
     Decline,
 }
@@ -44,6 +49,8 @@ pub(crate) struct Job {
     pub(crate) told: u64,
     pub(crate) total: u64,
     pub(crate) outcome: Outcome,
+    /// Whether another attempt may do better, if this one fails.
+    pub(crate) may_be_tried_again: bool,
     pub(crate) has_begun: bool,
     pub(crate) has_finished: bool,
     pub(crate) tries: u32,
@@ -61,7 +68,12 @@ impl Job {
             return Step::Pause(why);
         }
         if self.total <= self.told && (self.has_begun || rng.bool()) {
-            return Step::Finish(self.outcome);
+            return match self.outcome {
+                Outcome::Failed if self.may_be_tried_again => Step::Fail,
+                Outcome::Completed | Outcome::Failed | Outcome::Canceled | Outcome::Rejected => {
+                    Step::Finish(self.outcome)
+                }
+            };
         }
         if self.total <= self.told || rng.u32(0..3) == 0 {
             return Step::Heartbeat;
@@ -85,6 +97,10 @@ impl Job {
             Step::Finish(outcome) => {
                 let text = format!("{{\"by\":{}}}", claim.token.0);
                 AtHome::Finish { claim, outcome, message: Some(Json(text.into())) }
+            }
+            Step::Fail => {
+                let text = format!("{{\"failed\":{}}}", claim.token.0);
+                AtHome::Fail { claim, message: Some(Json(text.into())) }
             }
             Step::Note { first, count } => {
                 let notes = (first..first + count).map(|number| self.note(number)).collect();

@@ -47,6 +47,7 @@ mod stalls;
 mod takeovers;
 mod tasklog;
 mod tellers;
+mod timing;
 mod trace;
 mod turned_away;
 mod verdicts;

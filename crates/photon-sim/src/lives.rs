@@ -51,6 +51,8 @@ impl Planet<'_, '_> {
         let Some(machine) = &self.sites[here].machine else { return Ok(()) };
         let counters = machine.view().counters;
         self.report.lapsed += counters.lapsed;
+        self.report.retried += counters.retried;
+        self.report.timed_out += counters.timed_out;
         self.report.stale += counters.stale;
         self.report.transfers += counters.transfers;
         self.report.compared += counters.compared;

@@ -99,6 +99,10 @@ pub struct Report {
     pub fetched: u64,
     /// Leases that lapsed.
     pub lapsed: u64,
+    /// Attempts that came to nothing and were followed by another one.
+    pub retried: u64,
+    /// Attempts and tasks that took longer than their terms allow.
+    pub timed_out: u64,
     /// Claims that were refused as stale.
     pub stale: u64,
     /// Depends on every input and every output: equal for two runs of a seed.

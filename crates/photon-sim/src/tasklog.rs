@@ -7,6 +7,7 @@ use std::sync::Arc;
 use photon_region::{Checkpoint, Event, Note, Stamped, TaskId, TaskState, Token};
 
 use crate::promises::{Broken, Known, Promise};
+use crate::timing::Timing;
 
 /// Where the log of a task stands, as far as it has been checked.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ struct Walk<'a> {
     /// What was done: of each key the first.
     checkpoints: Vec<Checkpoint>,
     ended: Option<TaskState>,
+    timing: Timing,
 }
 
 /// Checks the whole log of a task that has ended.
@@ -46,10 +48,11 @@ pub(crate) fn check_log(
         answers,
         checkpoints,
         ended,
+        timing: Timing::default(),
     };
     for (stamped, due) in events.iter().zip(1..) {
         let wrong = if stamped.generation == due {
-            walk.step(due, &stamped.event)?
+            walk.step(due, &stamped.event)?.or_else(|| walk.timing.step(stamped))
         } else {
             Some("is missing")
         };
@@ -169,6 +172,7 @@ mod tests {
             context: "c".into(),
             idempotency: None,
             ack: photon_region::Ack::Region,
+            terms: None,
         })
     }
 
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_log_must_end_once_and_fence_lost_leases() {
-        let requeued = || Event::Requeued { token: FIRST, why: Requeue::Lapsed };
+        let requeued = || Event::Requeued { token: FIRST, why: Requeue::Lapsed, message: None };
         let begin = || vec![submitted(), claimed(FIRST), noted(FIRST, 1)];
         let and = |rest: Vec<Event>| begin().into_iter().chain(rest).collect();
         check(and(vec![ended(Some(FIRST))]), Ok(()));

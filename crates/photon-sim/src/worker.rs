@@ -266,6 +266,7 @@ impl Fleet {
                 told: 0,
                 total: rng.u64(0..8),
                 outcome: draw_outcome(stage, rng),
+                may_be_tried_again: rng.u32(0..4) != 0,
                 has_begun: false,
                 has_finished: false,
                 tries: 0,
@@ -375,7 +376,7 @@ impl Fleet {
                 self.drop_job(asking.job);
                 return Ok(());
             }
-            Step::Decline => {
+            Step::Decline | Step::Fail => {
                 self.drop_job(asking.job);
                 return Ok(());
             }

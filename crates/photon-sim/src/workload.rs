@@ -21,6 +21,7 @@ use crate::readers::{Follower, Lister};
 use crate::records::Scribes;
 use crate::site::{Atlas, Site, pick};
 use crate::tellers::{self, Tellers};
+use crate::timing::draw_terms;
 use crate::worker::Fleet;
 
 /// Somebody's turn to do something.
@@ -183,6 +184,7 @@ impl Crowd {
             context: format!("c{}", index % 7).into(),
             idempotency: key,
             ack: if rng.bool() { Ack::Region } else { Ack::Quorum },
+            terms: draw_terms(rng).map(Arc::new),
         };
         let wants_repeat = rng.u32(0..3) == 0;
         Submission {
@@ -279,7 +281,8 @@ impl Crowd {
             (0..=5 | 8.., _) => {
                 let state = [None, Some(TaskState::Working)][self.rng.usize(0..2)];
                 let context: Option<Arc<str>> = self.rng.bool().then(|| "c3".into());
-                let filter = TaskFilter { state, context, agent: None };
+                let is_dead = state.is_none() && self.rng.u32(0..4) == 0;
+                let filter = TaskFilter { state, context, is_dead, ..TaskFilter::default() };
                 (Command::Tasks { filter, before: None, limit: 5 }, Asked::LookAround)
             }
         };

@@ -74,7 +74,7 @@ fn a_region_that_speaks_before_it_has_heard_what_it_lost_gives_numbers_twice() {
         faults
     };
     for faults in [cut_off(), lie((50, 1_000))] {
-        let mut failed = (0..250).filter_map(|seed| attempt(seed, faults.clone()).err());
+        let mut failed = (0..2_000).filter_map(|seed| attempt(seed, faults.clone()).err());
         assert!(failed.any(|it| it.promise == Promise::SameOps), "it is mended");
     }
 }

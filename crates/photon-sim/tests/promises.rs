@@ -120,6 +120,8 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(100 < sum(|it| it.stalls));
     assert!(1_000 < sum(|it| it.lapsed));
     assert!(100 < sum(|it| it.stale));
+    assert!(100 < sum(|it| it.retried));
+    assert!(100 < sum(|it| it.timed_out));
     assert!(1_000 < sum(|it| it.lost));
     assert!(0 < sum(|it| it.fetched));
     assert!(1_000 < sum(|it| it.compared));
@@ -204,6 +206,12 @@ fn a_stale_token_that_is_accepted_is_found() {
     // A stale holder is answered as if nobody had claimed the task since: that fits no order.
     let ends = [Promise::OneEnding, Promise::Acknowledged, Promise::NoPanic];
     check_planted("AcceptStaleToken", prepare, &[&ends[..], &[Promise::Linearizable]].concat());
+}
+
+#[test]
+fn an_attempt_before_its_time_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::StartEarly);
+    check_planted("StartEarly", prepare, &[Promise::OneEnding]);
 }
 
 #[test]

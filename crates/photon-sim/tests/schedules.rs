@@ -81,14 +81,16 @@ fn homes_move_in_time_though_it_is_the_leader_that_is_lost() {
         let planned = Planned::new(faults.into(), names.into(), Besides::Nothing);
         let mut profile = Profile::of(planned.expect("the faults fit together"));
         profile.tasks = 200..=300;
-        let mut leaders = 0;
-        for seed in 0..24 {
+        let (mut leaders, mut late) = (0, 0);
+        for seed in 0..50 {
             let report = run(seed, &profile).unwrap_or_else(|failure| panic!("{failure}"));
             assert_eq!((report.outages_ended, report.outages_outlasted), (2, 0), "{report:?}");
-            assert!(report.outage_max <= Duration::from_millis(3_000), "{report:?}");
+            assert!(report.outage_max <= Duration::from_millis(3_500), "{report:?}");
+            late += u32::from(Duration::from_millis(3_000) < report.outage_max);
             leaders += report.leaders_away;
         }
-        assert!(30 < leaders, "{leaders} of 48 that were lost did lead");
+        assert!(60 < leaders, "{leaders} of 100 that were lost did lead");
+        assert!(late <= 1, "{late} of 100 took longer than the 99th percentile shall");
     }
 }
 

@@ -5,6 +5,7 @@ mod data;
 mod drill;
 mod planet;
 mod region;
+mod task;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub use self::drill::{Drill, DrillKind};
 pub use self::planet::{Ca, CaIssue, CaNew, CutPaths, Planet, PlanetTarget, SlowPaths, Voters};
 use self::region::REGION_EXAMPLES;
 pub use self::region::{Region, RegionFault, RegionLeaver, RegionMember, RegionTarget};
+use self::task::TASK_EXAMPLES;
+pub use self::task::{Send, Task, TaskTerms};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -255,115 +258,6 @@ pub struct AgentRun {
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
 }
-
-/// What `photon send` may be told.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  photon send --skill text.upper \"hello\" --region ap-southeast-1 --follow
-  photon send --agent shout --wait < letter.txt -
-  photon send --skill text.upper \"hello\" --idempotency-key order-17")]
-#[command(group = clap::ArgGroup::new("target").required(true).args(["skill", "agent"]))]
-pub struct Send {
-    /// What to say; `-` reads it from standard input
-    pub text: String,
-    /// Any agent with this skill
-    #[arg(long)]
-    pub skill: Option<String>,
-    /// This agent
-    #[arg(long)]
-    pub agent: Option<String>,
-    /// The region that becomes the home of the task, if it is not the one at --url
-    #[arg(long)]
-    pub region: Option<RegionId>,
-    /// Print the result while it is made, and then where it was made
-    #[arg(long, short)]
-    pub follow: bool,
-    /// Wait for the end, and then print the result
-    #[arg(long, conflicts_with = "follow")]
-    pub wait: bool,
-    /// The conversation that the task belongs to
-    #[arg(long)]
-    pub context: Option<String>,
-    /// Where the task and all that belongs to it may be kept
-    #[arg(long)]
-    pub placement: Option<PlacementId>,
-    /// Makes it safe to send the same again: there is one task for one key
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
-}
-
-const TASK_EXAMPLES: &str = "\
-Examples:
-  photon task ls --state working
-  photon task get 06bm0d7t5g7r8tq8b1k3s0w9ze
-  photon task follow 06bm0d7t5g7r8tq8b1k3s0w9ze
-  photon task answer 06bm0d7t5g7r8tq8b1k3s0w9ze \"the blue one\"
-  photon task cancel 06bm0d7t5g7r8tq8b1k3s0w9ze --reason \"not needed\"";
-
-/// What can be done about tasks.
-#[derive(Debug, Subcommand)]
-pub enum Task {
-    /// List tasks, the youngest first
-    #[command(visible_alias = "list", after_help = TASK_EXAMPLES)]
-    Ls {
-        /// Only those in this state
-        #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(TASK_STATES))]
-        state: Option<String>,
-        /// Only those asked of, or done by, this agent
-        #[arg(long)]
-        agent: Option<String>,
-        /// Only those of this conversation
-        #[arg(long)]
-        context: Option<String>,
-        /// How many at most
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Show a task with its result
-    #[command(after_help = TASK_EXAMPLES)]
-    Get {
-        /// The task
-        id: String,
-    },
-    /// Print the result of a task while it is made
-    #[command(after_help = TASK_EXAMPLES)]
-    Follow {
-        /// The task
-        id: String,
-    },
-    /// Answer what the agent of a task asked
-    #[command(after_help = TASK_EXAMPLES)]
-    Answer {
-        /// The task
-        id: String,
-        /// The answer
-        text: String,
-        /// Answer only what was asked under this generation, as `task follow -o json` shows it
-        #[arg(long)]
-        generation: Option<u64>,
-    },
-    /// Call a task off
-    #[command(after_help = TASK_EXAMPLES)]
-    Cancel {
-        /// The task
-        id: String,
-        /// Why, in words
-        #[arg(long)]
-        reason: Option<String>,
-    },
-}
-
-const TASK_STATES: [&str; 8] = [
-    "submitted",
-    "working",
-    "input_required",
-    "auth_required",
-    "completed",
-    "failed",
-    "canceled",
-    "rejected",
-];
 
 /// What can be done about bearer tokens.
 #[derive(Debug, Subcommand)]

@@ -58,6 +58,7 @@ fn limits(config: &Config) -> Limits {
         pickup_ttl: tasks.pickup_ttl,
         agent_silent_after: agents.silent_after,
         attempts_max: tasks.attempts_max,
+        ageing: tasks.ageing,
         pause_ttl: tasks.pause_ttl,
         webhook_retry_for: tasks.push_retry_for,
         in_flight_max: limits.in_flight_max,

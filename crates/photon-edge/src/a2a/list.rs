@@ -104,7 +104,10 @@ impl Call {
             Door::Router => None,
         };
         let since_ms = request.status_timestamp_after.map(|it| it.timestamp_millis());
-        Ok(Some(Wanted { filter: TaskFilter { state, context, agent }, since_ms }))
+        Ok(Some(Wanted {
+            filter: TaskFilter { state, context, agent, ..TaskFilter::default() },
+            since_ms,
+        }))
     }
 
     /// Returns at most `limit` tasks after one of them.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ::a2a::{Message, Role, SendMessageConfiguration, SendMessageRequest};
-use photon_region::{Idempotency, Json, Spec, Target};
+use photon_region::{Idempotency, Json, Spec, Target, Terms};
 use photon_state::PlacementId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use super::push::Wanted;
 use super::task::HistoryLength;
 use crate::ids::new_uuid;
 use crate::names;
+use crate::v1::types::TaskOptions;
 
 /// Where the webhook is that comes with a message.
 const PUSH: &str = "configuration.taskPushNotificationConfig.";
@@ -92,14 +93,19 @@ fn what(call: &Call, request: SendMessageRequest, written: Value) -> Result<What
     }
     let target = target(call, &request)?;
     let placement = placement(&request)?;
+    let (options, terms) = match options(&request)? {
+        Some((options, terms)) => (Some(options), terms),
+        None => (None, None),
+    };
     let idempotency = call.idempotency_key.clone().map(|key| {
-        let digest = digest(&target, placement, written);
+        let digest = digest(&target, placement, options.as_ref(), written);
         Idempotency { key, digest }
     });
     let (message, context) = in_context(request.message)?;
     let message = kept(&message);
     let ack = photon_region::Ack::Region;
-    Ok(What::Task(Box::new(Spec { target, placement, message, context, idempotency, ack })))
+    let spec = Spec { target, placement, message, context, idempotency, ack, terms };
+    Ok(What::Task(Box::new(spec)))
 }
 
 /// Writes a message as the region keeps it: the same whenever it is sent again.
@@ -156,35 +162,58 @@ fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fault> {
     Ok(names::placement(&field, name)?)
 }
 
-/// Looks up `photon/{key}`, then `{key}`, in the metadata of the message, then of the request.
+/// How a task is to be queued, timed and tried again: as the client says, and as it is meant.
+type Options = (Value, Option<Arc<Terms>>);
+
+/// Finds how the task is to be queued, timed and tried again.
+fn options(request: &SendMessageRequest) -> Result<Option<Options>, Fault> {
+    let Some((field, value)) = found(request, "options") else { return Ok(None) };
+    let options: TaskOptions = serde_json::from_value(value.clone())
+        .map_err(|err| Fault::field(&field, err.to_string()))?;
+    Ok(Some((value.clone(), crate::options::terms(&field, &options)?)))
+}
+
+/// Looks up a text in the metadata.
 fn metadata<'a>(
     request: &'a SendMessageRequest,
     key: &str,
 ) -> Result<Option<(String, &'a str)>, Fault> {
+    match found(request, key) {
+        Some((field, Value::String(text))) => Ok(Some((field, text))),
+        Some((field, _)) => Err(Fault::field(&field, "use a string")),
+        None => Ok(None),
+    }
+}
+
+/// Looks up `photon/{key}`, then `{key}`, in the metadata of the message, then of the request.
+fn found<'a>(request: &'a SendMessageRequest, key: &str) -> Option<(String, &'a Value)> {
     let places = [
         ("message.metadata", request.message.metadata.as_ref()),
         ("metadata", request.metadata.as_ref()),
     ];
     for (place, metadata) in places {
         for key in [&format!("photon/{key}"), key] {
-            let Some(value) = metadata.and_then(|it| it.get(key)) else { continue };
-            let field = format!("{place}.{key}");
-            let Value::String(text) = value else {
-                return Err(Fault::field(&field, "use a string"));
-            };
-            return Ok(Some((field, text)));
+            if let Some(value) = metadata.and_then(|it| it.get(key)) {
+                return Some((format!("{place}.{key}"), value));
+            }
         }
     }
-    Ok(None)
+    None
 }
 
 /// Digests what was asked, the same whatever the order of the fields.
-fn digest(target: &Target, placement: PlacementId, message: Value) -> [u8; 16] {
+fn digest(
+    target: &Target,
+    placement: PlacementId,
+    options: Option<&Value>,
+    message: Value,
+) -> [u8; 16] {
     let target = match target {
         Target::Skill(skill) => json!({ "skill": &**skill }),
         Target::Agent(agent) => json!({ "agent": &**agent }),
     };
-    let mut asked = Value::Array(vec![target, placement.as_str().into(), message]);
+    let asked = [target, placement.as_str().into(), message];
+    let mut asked = Value::Array(asked.into_iter().chain(options.cloned()).collect());
     asked.sort_all_objects();
     let hash = Sha256::digest(asked.to_string().as_bytes());
     let mut digest = [0; 16];

@@ -247,13 +247,15 @@ impl Telling {
             Event::Noted { token, note: Note::Artifact(chunk), .. } => {
                 self.artifact(generation, token, &chunk)
             }
-            Event::Requeued { token, why } => {
+            Event::Requeued { token, why, message } => {
                 let why = match why {
                     Requeue::Lapsed => "lapsed",
                     Requeue::Declined => "declined",
+                    Requeue::Failed => "failed",
+                    Requeue::TimedOut => "timed_out",
                 };
                 let more = [("requeued", json!(why))];
-                self.status(&stage(TaskState::Submitted, None, Some(token)), &more)
+                self.status(&stage(TaskState::Submitted, message, Some(token)), &more)
             }
             Event::Paused { token, why, message } => {
                 self.turns = Turns::Some;

@@ -193,12 +193,10 @@ fn encode(stamped: &Stamped) -> TaskEvent {
             checkpoint: Some(it.key.to_string()),
             ..blank(EventKind::Checkpoint, TaskState::Working)
         },
-        Event::Requeued { token, why } => TaskEvent {
+        Event::Requeued { token, why, message } => TaskEvent {
             attempt: Some(token.attempt()),
-            reason: Some(match why {
-                Requeue::Lapsed => RequeueReason::Lapsed,
-                Requeue::Declined => RequeueReason::Declined,
-            }),
+            message: message.as_ref().map(Raw::from_kept),
+            reason: Some(reason(*why)),
             ..blank(EventKind::Requeued, TaskState::Submitted)
         },
         Event::Paused { token, why, message } => TaskEvent {
@@ -215,5 +213,14 @@ fn encode(stamped: &Stamped) -> TaskEvent {
             message: message.as_ref().map(Raw::from_kept),
             ..blank(EventKind::Ended, Outcome::state(*outcome).into())
         },
+    }
+}
+
+fn reason(why: Requeue) -> RequeueReason {
+    match why {
+        Requeue::Lapsed => RequeueReason::Lapsed,
+        Requeue::Declined => RequeueReason::Declined,
+        Requeue::Failed => RequeueReason::Failed,
+        Requeue::TimedOut => RequeueReason::TimedOut,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use photon_region::{AtHome, Chunk, Claim, Command, Note, Outcome, Pause, Reply, Token};
+use photon_state::Hlc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,6 +22,7 @@ use super::types::{
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
 use crate::problem::{Declined, Stood};
+use crate::time::rfc3339;
 use crate::{Failure, Front};
 
 /// The greatest number that every reader of JSON keeps exactly.
@@ -89,6 +91,7 @@ fn encode(lease: &photon_region::Lease) -> Lease {
         context_id: lease.spec.context.to_string(),
         placement: lease.spec.placement.to_string(),
         ttl_ms: u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX),
+        closes_at: lease.closes_ms.map(|wall_ms| rfc3339(Hlc { wall_ms, count: 0 })),
     }
 }
 
@@ -245,14 +248,16 @@ async fn pause(
     at_home(&front, AtHome::Pause { claim, why, message }).await
 }
 
-/// Finish a task: given up, or refused.
+/// Finish an attempt: it failed, or the task is refused.
+///
+/// A task with a `retry_policy` is tried again, and is `submitted` then, or `working` already.
 #[utoipa::path(
     post, path = "/v1/leases/{task}/fail", tag = "leases", operation_id = "fail_lease",
     params(("task" = String, Path, description = "The task",
         pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
     request_body = FailPost,
     responses(
-        (status = 200, description = "The task has ended, durably at its home", body = Standing),
+        (status = 200, description = "The attempt has ended, durably at its home", body = Standing),
         Always, Body, Absent, Conflict,
     ),
 )]
@@ -263,9 +268,13 @@ async fn fail(
     body::Json(post): body::Json<FailPost>,
 ) -> Result<Json<Standing>, Declined> {
     let claim = claim(&task, &post.token)?;
-    let outcome = if post.rejected { Outcome::Rejected } else { Outcome::Failed };
     let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
-    at_home(&front, AtHome::Finish { claim, outcome, message }).await
+    let asked = match (post.rejected, post.non_retryable) {
+        (true, _) => AtHome::Finish { claim, outcome: Outcome::Rejected, message },
+        (false, true) => AtHome::Finish { claim, outcome: Outcome::Failed, message },
+        (false, false) => AtHome::Fail { claim, message },
+    };
+    at_home(&front, asked).await
 }
 
 fn claim(task: &str, token: &str) -> Result<Claim, Declined> {

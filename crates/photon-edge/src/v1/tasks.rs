@@ -30,6 +30,7 @@ use crate::body::{self, Params, Segment};
 use crate::ids::answer_name;
 use crate::ids::new_uuid;
 use crate::names::{self, Invalid};
+use crate::options;
 use crate::page::{self, Page};
 use crate::prefer::{APPLIED_MINIMAL, Prefer, Wanted};
 use crate::problem::{Declined, Stood};
@@ -120,7 +121,9 @@ fn decode(key: Option<std::sync::Arc<str>>, post: TaskPost) -> Result<Spec, Inva
         None | Some(TaskAck::Region) => Ack::Region,
         Some(TaskAck::Quorum) => Ack::Quorum,
     };
-    Ok(Spec { target, placement, message: keep(&message), context, idempotency, ack })
+    let terms = post.options.map(|it| options::terms("options", &it)).transpose()?;
+    let (message, terms) = (keep(&message), terms.flatten());
+    Ok(Spec { target, placement, message, context, idempotency, ack, terms })
 }
 
 fn digest(post: &TaskPost) -> [u8; 16] {
@@ -159,6 +162,7 @@ impl ListParams {
             state: self.state.map(Into::into),
             context: context.transpose()?,
             agent: agent.transpose()?,
+            ..TaskFilter::default()
         };
         let limit = page::limit(self.limit.as_deref())?;
         Ok(Command::Tasks { filter, before: before.transpose()?, limit })
@@ -175,14 +179,19 @@ async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<Tasks>, Declined> {
     let command = params.command().map_err(|err| err.problem(Stood::Outside))?;
-    let Reply::Tasks { tasks, more } = front.submit(command).await? else {
+    Ok(Json(page_of(front.submit(command).await?)))
+}
+
+/// Encodes a list of tasks, as many as one reply holds.
+pub(super) fn page_of(reply: Reply) -> Tasks {
+    let Reply::Tasks { tasks, more } = reply else {
         unreachable!("the region answers `Tasks` with tasks")
     };
     let found = tasks.len();
     let page = Page::filled(tasks.into_iter().map(encode)).into_items();
     let goes_on = more || page.len() < found;
     let next_cursor = page.last().map(|it| it.id.clone()).filter(|_| goes_on);
-    Ok(Json(Tasks { tasks: page, next_cursor }))
+    Tasks { tasks: page, next_cursor }
 }
 
 /// Show a task with its artifacts.
@@ -290,7 +299,7 @@ pub(super) fn target(target: &Target) -> (Option<String>, Option<String>) {
     }
 }
 
-fn encode(task: TaskSummary) -> Task {
+pub(super) fn encode(task: TaskSummary) -> Task {
     let (skill, agent) = target(&task.spec.target);
     let worker = task
         .worker
@@ -308,6 +317,7 @@ fn encode(task: TaskSummary) -> Task {
         worker,
         created_at: rfc3339(task.created),
         changed_at: rfc3339(task.changed),
+        options: task.spec.terms.as_deref().map(options::show),
         message: Raw::from_kept(&task.spec.message),
         turns: None,
         last_message: None,

@@ -11,6 +11,7 @@ mod lease;
 mod message;
 mod moved;
 mod object;
+mod options;
 mod placing;
 mod planet;
 mod problem;
@@ -36,6 +37,7 @@ pub use lease::{
 pub use message::{Message, Part, Role};
 pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
 pub(crate) use object::Object;
+pub use options::{RetryPolicy, TASK_MS_MAX, TaskOptions};
 pub(crate) use placing::{RESIDENCY_BYTES_MAX, is_residency};
 pub use planet::{MemberPost, Planet, PlanetMember, PlanetPlacement, VotersPut};
 pub use problem::Problem;

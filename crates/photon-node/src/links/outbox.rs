@@ -87,6 +87,7 @@ fn weight(message: &Message) -> usize {
                 notes.iter().map(|it| 64 + it.weight()).sum()
             }
             photon_region::AtHome::Finish { message, .. }
+            | photon_region::AtHome::Fail { message, .. }
             | photon_region::AtHome::Pause { message, .. }
             | photon_region::AtHome::Cancel { message, .. } => {
                 message.as_ref().map_or(0, |it| it.0.len())

@@ -47,6 +47,7 @@ pub(crate) fn task() -> Spec {
         context: "context".into(),
         idempotency: None,
         ack: photon_region::Ack::Region,
+        terms: None,
     }
 }
 

@@ -123,6 +123,7 @@ mod tests {
             context: "talk".into(),
             idempotency: None,
             ack: Ack::Region,
+            terms: None,
         };
         let summary = TaskSummary {
             id: TaskId::from_bytes([3; 16]),

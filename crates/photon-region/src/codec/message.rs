@@ -305,6 +305,11 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             write_of(writer, &OUTCOMES, outcome);
             writer.option(message.as_ref(), write_json);
         }
+        AtHome::Fail { claim, message } => {
+            writer.tag(11);
+            write_claim(writer, *claim);
+            writer.option(message.as_ref(), write_json);
+        }
         AtHome::Decline(claim) => {
             writer.tag(4);
             write_claim(writer, *claim);
@@ -361,6 +366,7 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
             outcome: read_of(reader, &OUTCOMES, "outcome")?,
             message: reader.option(read_json)?,
         },
+        11 => AtHome::Fail { claim: read_claim(reader)?, message: reader.option(read_json)? },
         4 => AtHome::Decline(read_claim(reader)?),
         5 => AtHome::Cancel { task: read_task(reader)?, message: reader.option(read_json)? },
         7 => AtHome::Pause {

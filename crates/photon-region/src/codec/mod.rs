@@ -9,6 +9,7 @@ mod moved;
 mod record;
 mod refusal;
 mod spec;
+mod terms;
 mod webhook;
 
 pub use message::{decode_message, encode_message};

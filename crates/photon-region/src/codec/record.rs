@@ -8,6 +8,7 @@ use bytes::Bytes;
 use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use super::terms::{read_terms, room_for_terms, write_terms};
 use super::{OUTCOMES, read_json, read_of, write_json, write_of};
 use crate::contract::AgentSpec;
 use crate::task::{
@@ -16,7 +17,8 @@ use crate::task::{
 
 const PAUSES: [Pause; 2] = [Pause::Input, Pause::Auth];
 
-const REQUEUES: [Requeue; 2] = [Requeue::Lapsed, Requeue::Declined];
+const REQUEUES: [Requeue; 4] =
+    [Requeue::Lapsed, Requeue::Declined, Requeue::Failed, Requeue::TimedOut];
 
 /// Encodes an agent with the region that it is attached to.
 pub(crate) fn encode_agent(spec: &AgentSpec, region: RegionId) -> Bytes {
@@ -66,10 +68,11 @@ pub(crate) fn encode_event(event: &Event) -> Bytes {
             writer.uint(*number);
             write_note(&mut writer, note);
         }
-        Event::Requeued { token, why } => {
-            writer.tag(4);
+        Event::Requeued { token, why, message } => {
+            writer.tag(if message.is_some() { 8 } else { 4 });
             writer.uint(token.0);
             write_of(&mut writer, &REQUEUES, why);
+            message.iter().for_each(|it| write_json(&mut writer, it));
         }
         Event::Ended { token, outcome, message } => {
             writer.tag(5);
@@ -106,17 +109,18 @@ fn room_for(event: &Event) -> usize {
     /// Tags, lengths and numbers.
     const REST: usize = 32;
     let texts = match event {
-        Event::Submitted(Spec { target, placement, message, context, idempotency, ack: _ }) => {
+        Event::Submitted(spec) => {
+            let Spec { target, placement, message, context, idempotency, ack: _, terms } = spec;
             let (Target::Skill(name) | Target::Agent(name)) = target;
             let idempotency = idempotency.as_ref().map_or(0, |it| it.key.len() + it.digest.len());
-            message.0.len() + context.len() + name.len() + placement.as_str().len() + idempotency
+            let texts = message.0.len() + context.len() + name.len() + placement.as_str().len();
+            texts + idempotency + terms.as_deref().map_or(0, room_for_terms)
         }
         Event::Claimed { agent, region, .. } => agent.len() + region.as_str().len(),
         Event::Noted { note, .. } => note.weight(),
-        Event::Requeued { .. } => 0,
-        Event::Ended { message, .. } | Event::Paused { message, .. } => {
-            message.as_ref().map_or(0, |it| it.0.len())
-        }
+        Event::Ended { message, .. }
+        | Event::Paused { message, .. }
+        | Event::Requeued { message, .. } => message.as_ref().map_or(0, |it| it.0.len()),
         Event::Answered { name, message, .. } => name.len() + message.0.len(),
     };
     REST + texts
@@ -140,6 +144,7 @@ pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
         4 => Event::Requeued {
             token: Token(reader.uint()?),
             why: read_of(&mut reader, &REQUEUES, "reason")?,
+            message: None,
         },
         5 => Event::Ended {
             token: reader.option(|reader| reader.uint().map(Token))?,
@@ -156,6 +161,11 @@ pub(crate) fn decode_event(bytes: &Bytes) -> Result<Event, DecodeError> {
             name: reader.text()?.into(),
             message: read_json(&mut reader)?,
         },
+        8 => Event::Requeued {
+            token: Token(reader.uint()?),
+            why: read_of(&mut reader, &REQUEUES, "reason")?,
+            message: Some(read_json(&mut reader)?),
+        },
         _ => return Err(reader.malformed("event")),
     };
     reader.end()?;
@@ -169,7 +179,7 @@ pub(super) fn write_spec(writer: &mut Writer, spec: &Spec) {
         (Target::Skill(skill), Ack::Quorum) => (3, skill),
         (Target::Agent(agent), Ack::Quorum) => (4, agent),
     };
-    writer.tag(tag);
+    writer.tag(if spec.terms.is_some() { tag + WITH_TERMS } else { tag });
     writer.text(name);
     writer.text(spec.placement.as_str());
     write_json(writer, &spec.message);
@@ -178,10 +188,18 @@ pub(super) fn write_spec(writer: &mut Writer, spec: &Spec) {
         writer.text(&it.key);
         writer.fixed(&it.digest);
     });
+    if let Some(terms) = &spec.terms {
+        write_terms(writer, terms);
+    }
 }
 
+/// What is added to the tag of a task that says how it is queued and timed.
+const WITH_TERMS: u8 = 4;
+
 pub(super) fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
-    let (target, ack) = match reader.tag()? {
+    let tag = reader.tag()?;
+    let has_terms = WITH_TERMS < tag;
+    let (target, ack) = match if has_terms { tag - WITH_TERMS } else { tag } {
         1 => (Target::Skill(reader.text()?.into()), Ack::Region),
         2 => (Target::Agent(reader.text()?.into()), Ack::Region),
         3 => (Target::Skill(reader.text()?.into()), Ack::Quorum),
@@ -197,6 +215,7 @@ pub(super) fn read_spec(reader: &mut Reader<'_>) -> Result<Spec, DecodeError> {
             Ok(Idempotency { key: reader.text()?.into(), digest: reader.fixed()? })
         })?,
         ack,
+        terms: if has_terms { Some(Arc::new(read_terms(reader)?)) } else { None },
     })
 }
 
@@ -245,10 +264,13 @@ pub(super) fn read_note(reader: &mut Reader<'_>) -> Result<Note, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use photon_state::PlacementId;
 
     use super::*;
     use crate::task::{Json, Outcome};
+    use crate::terms::{Priority, Retry, Terms, Weight};
 
     fn json(text: &'static str) -> Json {
         Json(Bytes::from_static(text.as_bytes()))
@@ -263,6 +285,19 @@ mod tests {
             context: "c".into(),
             idempotency: Some(Idempotency { key: "k".into(), digest: [7; 16] }),
             ack: Ack::Quorum,
+            terms: None,
+        };
+        let urgent = Terms { priority: Priority::FIRST, ..Terms::default() };
+        let timed = Terms {
+            fairness_key: Some("acme".into()),
+            fairness_weight: Weight::of_thousandths(1).unwrap(),
+            start_delay: Duration::from_millis(1),
+            schedule_to_start: Some(Duration::from_millis(2)),
+            start_to_close: Some(Duration::from_millis(3)),
+            schedule_to_close: Some(Duration::from_millis(4)),
+            heartbeat: Some(Duration::from_millis(5)),
+            retry: Some(Retry::default()),
+            ..Terms::default()
         };
         let token = Token::new(1, 2);
         let chunk = Chunk {
@@ -274,7 +309,9 @@ mod tests {
         };
         let region = RegionId::try_from("eu-west-1").unwrap();
         let events = [
-            Event::Submitted(spec),
+            Event::Submitted(spec.clone()),
+            Event::Submitted(Spec { terms: Some(Arc::new(urgent)), ..spec.clone() }),
+            Event::Submitted(Spec { terms: Some(Arc::new(timed)), ..spec }),
             Event::Claimed { token, agent: "a".into(), region },
             Event::Noted { token, number: 1, note: Note::Status(json("{}")) },
             Event::Noted {
@@ -283,7 +320,8 @@ mod tests {
                 note: Note::Checkpoint(Checkpoint { key: "step".into(), value: json("[1]") }),
             },
             Event::Noted { token, number: 2, note: Note::Artifact(chunk) },
-            Event::Requeued { token, why: Requeue::Declined },
+            Event::Requeued { token, why: Requeue::Declined, message: None },
+            Event::Requeued { token, why: Requeue::TimedOut, message: Some(json("{}")) },
             Event::Ended { token: Some(token), outcome: Outcome::Failed, message: None },
             Event::Paused { token, why: Pause::Auth, message: Some(json("{}")) },
             Event::Answered { token, name: "a".into(), message: json("{}") },

@@ -2,6 +2,7 @@
 //! Must not decide what a worker may do while its lease is in force.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use photon_state::PlacementId;
 
@@ -9,6 +10,7 @@ use super::Lease;
 use crate::contract::Disk;
 use crate::region::Region;
 use crate::task::{Requeue, Shard, TaskId};
+use crate::tasks::Task;
 
 impl Region {
     /// Whether a lease may be taken away, if its time has come.
@@ -16,27 +18,30 @@ impl Region {
         self.disk == Disk::Ready && self.is_holding()
     }
 
+    /// Returns how long the worker of a task may be silent.
+    pub(crate) fn heartbeat_of(&self, task: &Task) -> Duration {
+        let own = task.terms.as_ref().and_then(|it| it.heartbeat);
+        own.unwrap_or(self.config.limits.lease_ttl)
+    }
+
     /// Gives every worker of this home its time again.
     pub(crate) fn renew_leases(&mut self) {
-        let until = self.now.mono + self.config.limits.lease_ttl;
         let all: Vec<(TaskId, Lease)> =
             self.home.leases.iter().map(|(id, it)| (*id, *it)).collect();
         for (id, lease) in all {
+            let task = self.tasks.get(id).expect("only tasks in memory are leased");
+            let until = self.now.mono + self.heartbeat_of(task);
             self.home.lease(id, Lease { until: until.max(lease.until), ..lease });
         }
     }
 
     /// Lets go of tasks of which this region is the home no more.
     pub(crate) fn let_go(&mut self, lost: &BTreeSet<(PlacementId, Shard)>) {
-        let waiting = self.home.waiting.values().flatten();
-        let held: Vec<TaskId> = waiting
-            .chain(self.home.leases.keys().chain(self.home.paused.keys()))
-            .copied()
-            .collect();
+        let held: Vec<TaskId> = self.home.held().collect();
         for id in held {
             let placement = self.charter.placement_of(id);
             if placement.is_none_or(|it| lost.contains(&(it, id.shard()))) {
-                self.home.forget(id);
+                self.home.take(id);
             }
         }
     }
@@ -58,7 +63,8 @@ impl Region {
             }
             let is_taken_up = self.home.leases.get(&id).is_some_and(|lease| lease.is_taken_up);
             self.counters.lapsed += 1;
-            self.requeue(id, if is_taken_up { Requeue::Lapsed } else { Requeue::Declined });
+            let why = if is_taken_up { Requeue::Lapsed } else { Requeue::Declined };
+            self.requeue(id, why, None);
         }
     }
 }

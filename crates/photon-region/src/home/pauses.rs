@@ -43,10 +43,9 @@ impl Region {
         let all = task.attempt_bytes + bytes + self.answer_bytes_max() + 2 * Self::NOTE_OVERHEAD;
         check_size(Large::Task, all, self.config.limits.task_bytes_max)?;
         self.check_disk()?;
-        let queued = task.queued();
-        self.home.take(&queued, id);
+        self.home.take(id);
         self.tell(id, Event::Paused { token: claim.token, why, message });
-        self.home.pause(id, self.clock.wall_ms);
+        self.home.paused.set(id, self.clock.wall_ms);
         // A home that was lost may have heard the answer to this very question.
         self.adopt_answer(id);
         Ok(())
@@ -85,11 +84,11 @@ impl Region {
     /// Lets a task go on that waits for its client.
     fn go_on(&mut self, id: TaskId, name: Arc<str>, message: Json) {
         let task = self.tasks.get(id).expect("only tasks in memory wait");
-        let (queued, token) = (task.queued(), task.token.expect("somebody has asked"));
-        self.home.take(&queued, id);
+        let token = task.token.expect("somebody has asked");
+        self.home.take(id);
         self.tell(id, Event::Answered { token, name, message });
-        self.home.wait(queued, id);
-        self.dispatch(id);
+        self.line_up(id);
+        self.dispatch_if_waiting(id);
     }
 
     /// Takes up what a client has answered to what the task waits for, if only an earlier home knew
@@ -145,7 +144,7 @@ impl Region {
         let patience = self.config.limits.pause_ttl.as_millis();
         let patience = u64::try_from(patience).unwrap_or(u64::MAX);
         for _ in 0..Self::GIVEN_UP_MAX {
-            let Some((since_ms, id)) = self.home.pauses.first().copied() else { return };
+            let Some((since_ms, id)) = self.home.paused.first() else { return };
             let is_due = since_ms.saturating_add(patience) <= self.now.wall_ms;
             if !is_due || self.disk == Disk::Full || !self.needs_tenure() {
                 return;

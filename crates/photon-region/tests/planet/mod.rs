@@ -267,6 +267,7 @@ pub(crate) fn task_in(placement: PlacementId) -> Spec {
         context: "talk".into(),
         idempotency: None,
         ack: Ack::Region,
+        terms: None,
     }
 }
 

@@ -8,8 +8,6 @@
 //! take with it what it had not passed on, so that the next one goes on from before: whoever checks
 //! says how often that may have been, and a task that was never set back is held to all of it.
 
-use std::fmt;
-
 use photon_region::{AtHome, Json, TaskState, Token};
 
 use super::Model;
@@ -28,6 +26,8 @@ pub(crate) enum TaskAsk {
     /// The worker tells notes: the first number and the last.
     Note(Token, u64, u64),
     Finish(Token, TaskState),
+    /// The worker failed, and the task may be tried again.
+    Fail(Token),
     Pause(Token, TaskState),
     Decline(Token),
     Cancel,
@@ -65,6 +65,8 @@ pub(crate) struct Standing {
     notes: Option<u64>,
     /// Under which token it was paused, if nobody has answered since.
     paused: Option<Token>,
+    /// Whose worker said last that it failed.
+    failed: Option<Token>,
     /// The generation under which it was asked what was answered last.
     answered: u64,
     end: End,
@@ -93,6 +95,7 @@ impl TaskAsk {
                 Self::Note(claim.token, *first, first + notes.len() as u64 - 1)
             }
             AtHome::Finish { claim, outcome, .. } => Self::Finish(claim.token, outcome.state()),
+            AtHome::Fail { claim, .. } => Self::Fail(claim.token),
             AtHome::Pause { claim, why, .. } => Self::Pause(claim.token, why.state()),
             AtHome::Decline(claim) => Self::Decline(claim.token),
             AtHome::Cancel { .. } => Self::Cancel,
@@ -122,6 +125,7 @@ impl Standing {
             is_held: false,
             notes: None,
             paused: None,
+            failed: None,
             answered: 0,
             end: End::Unknown,
             setbacks,
@@ -187,7 +191,6 @@ impl Standing {
 
     /// The client was heard, and the task stands so.
     fn answered(self, asked: u64, (state, generation): (TaskState, u64)) -> Option<Self> {
-        let is_over = state.is_terminal();
         if self.paused.is_some() && self.answered < asked {
             // What is shown may be later than the answer, which is said again until it is heard.
             let on = Self { paused: None, answered: asked, is_exact: false, ..self };
@@ -196,19 +199,44 @@ impl Standing {
         }
         // It was said before.
         let is_known = asked <= self.answered || self.is_set_back;
+        self.later(state, generation).filter(|_| is_known)
+    }
+
+    /// What was asked had been done before, and this is where the task stands since.
+    fn later(self, state: TaskState, generation: u64) -> Option<Self> {
+        let is_over = state.is_terminal();
         match self.end {
-            End::As(it) => (is_known && it == state).then(|| self.at(generation, 0))?,
+            End::As(it) => (it == state).then(|| self.at(generation, 0))?,
             End::Unknown if is_over => self.ended(state).beyond(generation, 0),
             End::None if is_over => {
-                let may_be = is_known && (state == TaskState::Failed || self.is_set_back);
+                let may_be = state == TaskState::Failed || self.is_set_back;
                 self.ended(state).beyond(generation, 0).filter(|_| may_be)
             }
             End::None | End::Unknown => {
                 let fits = state.is_paused() == self.paused.is_some() || self.is_set_back;
                 // What the home did since counts once more of it shows.
                 let is_later = self.generation <= generation;
-                (is_known && fits && is_later).then(|| self.inexact())
+                (fits && is_later).then(|| self.inexact())
             }
+        }
+    }
+
+    /// The worker said that it failed, and the task stands so: it is tried again, or it is over.
+    fn failed(self, token: Token, (state, generation): (TaskState, u64)) -> Option<Self> {
+        if self.failed == Some(token) {
+            return self.later(state, generation);
+        }
+        let rests = Self { failed: Some(token), ..self.under(token)?.without(token) };
+        match state {
+            TaskState::Submitted => rests.beyond(generation, 1).map(Self::inexact),
+            // Somebody has it again: that claim is counted once it shows.
+            TaskState::Working => rests.beyond(generation.checked_sub(1)?, 1).map(Self::inexact),
+            TaskState::Failed => rests.ended(state).beyond(generation, 1),
+            TaskState::InputRequired
+            | TaskState::AuthRequired
+            | TaskState::Completed
+            | TaskState::Canceled
+            | TaskState::Rejected => None,
         }
     }
 
@@ -248,6 +276,7 @@ impl Standing {
                 Some(self.under(token)?.at(generation, 1)?.paused(token))
             }
             TaskAsk::Answer(asked) => self.answered(asked, (state, generation)),
+            TaskAsk::Fail(token) => self.failed(token, (state, generation)),
             TaskAsk::Decline(token) => {
                 let rests = self.under(token)?.without(token);
                 match state {
@@ -290,7 +319,9 @@ impl Standing {
             // It was given up, after as many attempts as are allowed; or it gave way to another one
             // of the same key, before anybody had claimed it.
             End::None if state == TaskState::Failed || self.may_give_way(state) => {
-                let generation = self.generation + 1;
+                // What ended it may have been what was counted as a failure.
+                let events = u64::from(self.failed.is_none());
+                let generation = self.generation + events;
                 Some(Self { generation, is_exact: false, ..self.ended(state) })
             }
             // The end that a lost home had written has come, and nobody had claimed it since.
@@ -332,6 +363,10 @@ impl Standing {
             TaskAsk::Finish(token, outcome) => (self.under(token)?.ended(outcome), 1),
             TaskAsk::Decline(token) => (self.under(token)?.without(token), 1),
             TaskAsk::Pause(token, _) => (self.under(token)?.paused(token), 1),
+            TaskAsk::Fail(token) => {
+                let rests = self.under(token)?.without(token);
+                (Self { failed: Some(token), ..rests }, 1)
+            }
             TaskAsk::Answer(asked) if self.paused.is_some() && self.answered < asked => {
                 (Self { paused: None, answered: asked, is_exact: false, ..self }, 1)
             }
@@ -370,6 +405,7 @@ impl TaskAsk {
             | Self::Note(token, ..)
             | Self::Finish(token, _)
             | Self::Pause(token, _)
+            | Self::Fail(token)
             | Self::Decline(token) => Some(*token),
             Self::Cancel | Self::Answer(_) => None,
         }
@@ -389,6 +425,7 @@ impl Model for Task {
             is_held: false,
             notes: Some(0),
             paused: None,
+            failed: None,
             answered: 0,
             end: End::None,
             setbacks: self.setbacks,
@@ -413,6 +450,7 @@ impl Model for Task {
             TaskAsk::Heartbeat(_)
             | TaskAsk::Finish(..)
             | TaskAsk::Pause(..)
+            | TaskAsk::Fail(_)
             | TaskAsk::Decline(_)
             | TaskAsk::Answer(_)
             | TaskAsk::Cancel => Vec::new(),
@@ -420,49 +458,7 @@ impl Model for Task {
     }
 }
 
-/// A token as people read it: epoch and attempt.
-struct Short(Token);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0.epoch(), self.0.attempt())
-    }
-}
-
-impl fmt::Display for TaskAsk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Heartbeat(token) => write!(f, "heartbeat under {}", Short(token)),
-            Self::Note(token, first, last) => {
-                write!(f, "notes {first} to {last} under {}", Short(token))
-            }
-            Self::Finish(token, state) => {
-                write!(f, "finish as {} under {}", state.as_str(), Short(token))
-            }
-            Self::Pause(token, state) => {
-                write!(f, "pause as {} under {}", state.as_str(), Short(token))
-            }
-            Self::Decline(token) => write!(f, "decline under {}", Short(token)),
-            Self::Answer(asked) => write!(f, "answer what was asked under generation {asked}"),
-            Self::Cancel => f.write_str("cancel"),
-        }
-    }
-}
-
-impl fmt::Display for TaskSaid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Stands(state, generation) => {
-                write!(f, "{}, generation {generation}", state.as_str())
-            }
-            Self::Ended(state) => write!(f, "it is {} already", state.as_str()),
-            Self::Stale(Some(token)) => write!(f, "stale, {} is in force", Short(token)),
-            Self::Stale(None) => f.write_str("stale, none is in force"),
-            Self::NotAsked(state) => write!(f, "nobody asked, it is {}", state.as_str()),
-            Self::Gap(due) => write!(f, "note {due} is due"),
-        }
-    }
-}
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -157,6 +157,36 @@ impl Client {
         }
     }
 
+    /// Lists the youngest dead letters that match, page by page.
+    pub async fn dead_letters(
+        &self,
+        skill: Option<&str>,
+        agent: Option<&str>,
+        tasks_max: usize,
+    ) -> Result<Vec<Task>, ClientError> {
+        let (mut tasks, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let request = self
+                .request(Method::GET, &["v1", "dead-letters"])
+                .query(&[("limit", PAGE_MAX.min(tasks_max - tasks.len()))])
+                .query(&[("skill", skill), ("agent", agent)])
+                .query(&[("cursor", &cursor)]);
+            let page: Tasks = self.call(request, Duration::ZERO).await?;
+            tasks.extend(page.tasks);
+            tasks.truncate(tasks_max);
+            cursor = page.next_cursor;
+            if cursor.is_none() || tasks.len() == tasks_max {
+                return Ok(tasks);
+            }
+        }
+    }
+
+    /// Asks again for what a task asked for that failed; returns the new task.
+    pub async fn redrive(&self, id: &str) -> Result<Task, ClientError> {
+        let path = ["v1", "dead-letters", id, "redrive"];
+        self.call(self.request(Method::POST, &path), Duration::ZERO).await
+    }
+
     /// Calls a task off.
     pub async fn cancel(&self, id: &str, cancel: &CancelPost) -> Result<Standing, ClientError> {
         let request = self.request(Method::POST, &["v1", "tasks", id, "cancel"]).json(cancel);

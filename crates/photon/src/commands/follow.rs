@@ -197,6 +197,8 @@ fn tell(event: &TaskEvent, echo: &mut Echo, output: Output) -> io::Result<()> {
         EventKind::Requeued => {
             let why = match event.reason {
                 Some(RequeueReason::Declined) => "nobody took it up",
+                Some(RequeueReason::Failed) => "the attempt failed",
+                Some(RequeueReason::TimedOut) => "the attempt took too long",
                 Some(RequeueReason::Lapsed) | None => "the worker fell silent",
             };
             output.remark_as(Tone::Odd, "waiting", &format!("{why}; the task is offered again"));

@@ -2,12 +2,13 @@
 //! Must not know how the task is done.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use photon_edge::v1::types::{Task, TaskPost};
+use photon_edge::v1::types::{RetryPolicy, Task, TaskOptions, TaskPost};
 
 use super::follow::{Print, follow};
-use crate::cli::Send;
+use crate::cli::{Send, TaskTerms};
 use crate::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::output::{Format, Output};
@@ -30,6 +31,7 @@ pub(super) async fn run(options: Send, client: &Client, output: Output) -> Resul
         text: Some(text),
         placement: options.placement.map(|it| it.to_string()),
         context_id: options.context,
+        options: task_options(options.terms),
         ..TaskPost::default()
     };
     let task = client.submit(&post, options.idempotency_key.as_deref()).await?;
@@ -40,6 +42,28 @@ pub(super) async fn run(options: Send, client: &Client, output: Output) -> Resul
         return follow(&client, &task.id, Print::AtTheEnd, output).await;
     }
     accepted(&task, output)
+}
+
+/// Makes of what was typed what a region is told; nothing if nothing was typed.
+fn task_options(terms: TaskTerms) -> Option<TaskOptions> {
+    let ms =
+        |time: Option<Duration>| time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+    let retries = terms.attempts.is_some() || terms.retry_after.is_some();
+    let options = TaskOptions {
+        priority_key: terms.priority,
+        fairness_key: terms.fairness_key,
+        start_delay_ms: ms(terms.delay),
+        schedule_to_start_timeout_ms: ms(terms.queue_timeout),
+        start_to_close_timeout_ms: ms(terms.attempt_timeout),
+        schedule_to_close_timeout_ms: ms(terms.timeout),
+        retry_policy: retries.then(|| RetryPolicy {
+            initial_interval_ms: ms(terms.retry_after),
+            maximum_attempts: terms.attempts,
+            ..RetryPolicy::default()
+        }),
+        ..TaskOptions::default()
+    };
+    Some(options).filter(|it| *it != TaskOptions::default())
 }
 
 fn accepted(task: &Task, output: Output) -> Result<Exit> {

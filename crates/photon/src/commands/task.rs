@@ -3,13 +3,14 @@
 
 use anyhow::Result;
 use photon_edge::v1::types::{AnswerPost, CancelPost, Task, TaskState};
+use serde::Serialize;
 
 use super::follow::{Print, exit, follow, said, show_result, took_ms};
 use super::show;
 use crate::cli;
 use crate::client::{Client, TaskQuery};
 use crate::exit::Exit;
-use crate::output::{Cell, Output, Table, Tone};
+use crate::output::{Cell, Format, Output, Table, Tone};
 
 /// The longest beginning of a message that is shown in a list.
 const SAID_CHARS_MAX: usize = 40;
@@ -44,7 +45,50 @@ pub(super) async fn run(command: cli::Task, client: &Client, output: Output) -> 
             let is_canceled = standing.state == TaskState::Canceled;
             Ok(if is_canceled { Exit::Ok } else { exit(standing.state) })
         }
+        cli::Task::DeadLetters { skill, agent, limit } => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let tasks = client.dead_letters(skill.as_deref(), agent.as_deref(), limit).await?;
+            show(output, &tasks, |it| output.table(&table(it)))
+        }
+        cli::Task::Redrive { ids, all, skill, agent } => {
+            let ids = if all { dead(client, skill, agent).await? } else { ids };
+            redrive(client, ids, output).await
+        }
     }
+}
+
+/// Finds all dead letters.
+async fn dead(
+    client: &Client,
+    skill: Option<String>,
+    agent: Option<String>,
+) -> Result<Vec<String>> {
+    let all = client.dead_letters(skill.as_deref(), agent.as_deref(), usize::MAX).await?;
+    Ok(all.into_iter().map(|it| it.id).collect())
+}
+
+/// Asks again for what tasks asked for; to begin again after an error repeats nothing.
+async fn redrive(client: &Client, ids: Vec<String>, output: Output) -> Result<Exit> {
+    let mut redriven = Vec::new();
+    for dead_letter in ids {
+        let task = client.redrive(&dead_letter).await?.id;
+        if output.format == Format::Table {
+            output.line(&task)?;
+            output.remark(&format!("for {dead_letter}"));
+        }
+        redriven.push(Redriven { dead_letter, task });
+    }
+    show(output, &redriven, |it| {
+        output.remark(&format!("{} dead letters redriven", it.len()));
+        Ok(())
+    })
+}
+
+/// A task that was asked for again.
+#[derive(Debug, Serialize)]
+struct Redriven {
+    dead_letter: String,
+    task: String,
 }
 
 fn table(tasks: &[Task]) -> Table {

@@ -77,6 +77,8 @@ bounded_section! {
         pickup_ttl: Duration = secs(5), millis(100) => secs(600);
         /// Attempts at a task; it fails after the last.
         attempts_max: u32 = 20, 1 => 1_000;
+        /// How long a task waits for an agent until it counts as one step more urgent.
+        ageing: Duration = secs(60), secs(1) => hours(24);
         /// How long a task waits for its client to answer an agent; then it fails.
         pause_ttl: Duration = hours(168), secs(1) => hours(8_760);
         /// For how long a webhook is tried that does not take its news; then they are given up.

@@ -191,7 +191,8 @@ impl<'a> Attempt<'a> {
                 self.persist(|| self.client.complete(task, &post)).await
             }
             Verdict::Failed(reason) => {
-                let post = FailPost { token, reason: reason.clone(), rejected: false };
+                let reason = reason.clone();
+                let post = FailPost { token, reason, rejected: false, non_retryable: false };
                 self.persist(|| self.client.fail(task, &post)).await
             }
             Verdict::Abandoned(_) => return verdict,

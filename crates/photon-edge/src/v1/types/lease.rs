@@ -75,6 +75,10 @@ pub struct Lease {
     pub placement: String,
     /// How long the worker may be silent.
     pub ttl_ms: u64,
+    /// When this attempt has to be over (RFC 3339), if it has to: later it counts as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub closes_at: Option<String>,
 }
 
 /// The worker lives.
@@ -250,6 +254,9 @@ pub struct FailPost {
     /// Whether the agent refuses the task, rather than failing at it.
     #[serde(default)]
     pub rejected: bool,
+    /// Whether another attempt would not do better: the task fails, whatever its `retry_policy`.
+    #[serde(default)]
+    pub non_retryable: bool,
 }
 
 /// Where a task stands at its home.

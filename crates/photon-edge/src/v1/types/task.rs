@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::object::{given_object, given_objects};
-use super::{Message, Part, Raw, given};
+use super::{Message, Part, Raw, TaskOptions, given};
 
 /// What a client asks for. Exactly one of `skill` and `agent` says of whom, exactly one of
 /// `text`, `parts` and `message` says what.
@@ -45,6 +45,10 @@ pub struct TaskPost {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ack: Option<TaskAck>,
+    /// How it is queued, timed and tried again.
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub options: Option<TaskOptions>,
 }
 
 /// Where a task has to be durable before it is acknowledged.
@@ -93,6 +97,10 @@ pub struct Task {
     /// When its last event was written (RFC 3339).
     #[schema(format = DateTime)]
     pub changed_at: String,
+    /// How it is queued, timed and tried again; absent if nothing was said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub options: Option<TaskOptions>,
     /// What was asked.
     #[schema(value_type = Message)]
     pub message: Raw<Message>,
@@ -269,7 +277,7 @@ pub struct TaskEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<RequeueReason>,
-    /// With `submitted`, `status`, `paused`, `answered` and `ended`: what is said.
+    /// With `submitted`, `status`, `requeued`, `paused`, `answered` and `ended`: what is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Message>, nullable = false)]
     pub message: Option<Raw<Message>>,
@@ -333,6 +341,10 @@ pub enum RequeueReason {
     Lapsed,
     /// No worker of the agent took it up.
     Declined,
+    /// The worker said that it failed.
+    Failed,
+    /// The attempt took too long.
+    TimedOut,
 }
 
 /// A piece of an artifact.

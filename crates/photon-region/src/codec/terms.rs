@@ -1,0 +1,57 @@
+//! The binary form of the terms of a task.
+//! Must not know how they are replicated.
+
+use std::time::Duration;
+
+use photon_state::codec::{DecodeError, Reader, Writer};
+
+use crate::terms::{Priority, Retry, Terms, Weight, ms};
+
+pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
+    writer.tag(terms.priority.get());
+    writer.option(terms.fairness_key.as_deref(), Writer::text);
+    writer.uint(terms.fairness_weight.thousandths().into());
+    writer.uint(ms(terms.start_delay));
+    let times =
+        [terms.schedule_to_start, terms.start_to_close, terms.schedule_to_close, terms.heartbeat];
+    for time in times {
+        writer.option(time, |writer, time| writer.uint(ms(time)));
+    }
+    writer.option(terms.retry, |writer, retry| {
+        writer.uint(ms(retry.initial_interval));
+        writer.uint(retry.backoff_thousandths.into());
+        writer.uint(ms(retry.maximum_interval));
+        writer.uint(retry.maximum_attempts.into());
+    });
+}
+
+pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
+    let priority = Priority::new(reader.tag()?).ok_or_else(|| reader.malformed("priority"))?;
+    let fairness_key = reader.option(|reader| reader.text().map(Into::into))?;
+    let weight = Weight::of_thousandths(reader.uint32()?);
+    let fairness_weight = weight.ok_or_else(|| reader.malformed("weight"))?;
+    let time = |reader: &mut Reader<'_>| reader.uint().map(Duration::from_millis);
+    Ok(Terms {
+        priority,
+        fairness_key,
+        fairness_weight,
+        start_delay: time(reader)?,
+        schedule_to_start: reader.option(time)?,
+        start_to_close: reader.option(time)?,
+        schedule_to_close: reader.option(time)?,
+        heartbeat: reader.option(time)?,
+        retry: reader.option(|reader| {
+            Ok(Retry {
+                initial_interval: time(reader)?,
+                backoff_thousandths: reader.uint32()?,
+                maximum_interval: time(reader)?,
+                maximum_attempts: reader.uint32()?,
+            })
+        })?,
+    })
+}
+
+/// Returns about how many bytes they take.
+pub(super) fn room_for_terms(terms: &Terms) -> usize {
+    48 + terms.fairness_key.as_ref().map_or(0, |it| it.len())
+}

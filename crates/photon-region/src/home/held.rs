@@ -1,0 +1,109 @@
+//! The open tasks of a home in memory: what each waits for.
+//! Must not decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::queue::{Queued, Queues};
+use super::timers::Timers;
+use crate::task::TaskId;
+
+/// The open tasks of this home. Each waits for an agent, for its time, or for its client, or is
+/// leased.
+#[derive(Debug, Default)]
+pub(crate) struct Home {
+    /// The tasks that wait for an agent.
+    pub(super) queues: Queues,
+    /// Those that would, and whose time has not come yet.
+    pub(super) delayed: Timers,
+    /// Those among the waiting that wait for one agent although others could do them.
+    pub(super) bound: BTreeSet<TaskId>,
+    pub(super) leases: BTreeMap<TaskId, Lease>,
+    pub(super) lapses: BTreeSet<(Duration, TaskId)>,
+    /// The tasks that wait for their clients, with the time since when.
+    pub(super) paused: Timers,
+    /// Those of them whose answers are here, and could not be taken up yet.
+    pub(super) answered: BTreeSet<TaskId>,
+    /// When something has taken too long, of tasks whose terms say so.
+    pub(super) timeouts: Timers,
+}
+
+/// How long the worker may be silent, and whether it ever was heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    pub(super) until: Duration,
+    pub(super) is_taken_up: bool,
+}
+
+impl Home {
+    pub(super) fn lease(&mut self, id: TaskId, lease: Lease) {
+        if let Some(old) = self.leases.insert(id, lease) {
+            self.lapses.remove(&(old.until, id));
+        }
+        self.lapses.insert((lease.until, id));
+    }
+
+    /// Takes a task out of its queue, its pause, or its lease away.
+    pub(super) fn take(&mut self, id: TaskId) {
+        self.queues.remove(id);
+        self.bound.remove(&id);
+        self.delayed.clear(id);
+        self.paused.clear(id);
+        self.timeouts.clear(id);
+        if let Some(lease) = self.leases.remove(&id) {
+            self.lapses.remove(&(lease.until, id));
+        }
+    }
+
+    /// Iterates over all tasks that are held.
+    pub(super) fn held(&self) -> impl Iterator<Item = TaskId> + '_ {
+        let waiting = self.queues.ids().chain(self.delayed.ids());
+        waiting.chain(self.leases.keys().copied()).chain(self.paused.ids())
+    }
+
+    /// Whether a task waits here or is leased.
+    pub(crate) fn holds(&self, id: TaskId) -> bool {
+        let waits = self.queues.queue_of(id).is_some() || self.delayed.contains(id);
+        waits || self.leases.contains_key(&id) || self.paused.contains(id)
+    }
+
+    pub(crate) fn next_lapse(&self) -> Option<Duration> {
+        self.lapses.first().map(|(until, _)| *until)
+    }
+
+    /// Returns when a task that waits may go on, or becomes more urgent, by the wall clock.
+    pub(super) fn next_waiting_due_ms(&self) -> Option<u64> {
+        let delayed = self.delayed.first().map(|(at_ms, _)| at_ms);
+        delayed.into_iter().chain(self.queues.next_ageing()).min()
+    }
+
+    /// Returns when something will have taken too long, by the wall clock.
+    pub(super) fn next_timeout_ms(&self) -> Option<u64> {
+        self.timeouts.first().map(|(at_ms, _)| at_ms)
+    }
+
+    /// Returns how many tasks wait for an agent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Returns how many tasks wait for their time.
+    pub(crate) fn delayed(&self) -> usize {
+        self.delayed.len()
+    }
+
+    /// Returns how many tasks wait for an agent or are with one.
+    pub(crate) fn busy(&self) -> usize {
+        self.queues.len() + self.leases.len()
+    }
+
+    /// Returns how many tasks have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.busy() + self.delayed.len() + self.paused.len()
+    }
+}
+
+/// Whether a queue is that of one agent.
+pub(super) fn is_of_agent(queued: &Queued) -> bool {
+    matches!(queued.0, crate::task::Target::Agent(_))
+}

@@ -1,0 +1,212 @@
+//! Tasks in line for an agent: which queue each waits in, and who is given which.
+//!
+//! A task waits in the queue of whoever can do it. Of a conversation that an agent holds, it waits
+//! for that agent as long as it lives.
+//! Must not know how a queue is ordered.
+
+use std::collections::BTreeSet;
+
+use photon_state::{PlacementId, RegionId};
+
+use super::Lease;
+use super::held::is_of_agent;
+use super::queue::{Queued, Rank};
+use crate::contract::Disk;
+use crate::region::Region;
+use crate::task::{AgentName, Event, Skill, Target, TaskId, Token};
+use crate::tasks::Task;
+use crate::terms::Terms;
+
+impl Region {
+    /// How many tasks of a conversation are looked at for who holds it, the youngest first.
+    const HOLDER_LOOKS_MAX: usize = 64;
+
+    /// Lets a task wait for an agent, or until it may.
+    pub(super) fn line_up(&mut self, id: TaskId) {
+        let task = self.tasks.get(id).expect("a waiting task is in memory");
+        let not_before = task.not_before_ms();
+        let is_early = self.now.wall_ms < not_before;
+        #[cfg(feature = "planted-bugs")]
+        let is_early = is_early && self.planted != Some(crate::PlantedBug::StartEarly);
+        if is_early {
+            self.home.delayed.set(id, not_before);
+            return;
+        }
+        let queue = self.queue_for(id, task);
+        let is_bound = queue.0 != task.target;
+        let since_ms = not_before.max(task.changed.wall_ms);
+        let usual = Terms::default();
+        let terms = task.terms.as_deref().unwrap_or(&usual);
+        self.home.queues.push(id, queue, terms, (since_ms, self.config.limits.ageing));
+        if is_bound {
+            self.home.bound.insert(id);
+        } else {
+            self.home.bound.remove(&id);
+        }
+    }
+
+    /// Whether a task in line may not be given to anybody yet, because the clock went back.
+    fn waits_longer(&mut self, id: TaskId) -> bool {
+        let task = self.tasks.get(id).expect("a waiting task is in memory");
+        let is_early = self.now.wall_ms < task.not_before_ms();
+        #[cfg(feature = "planted-bugs")]
+        let is_early = is_early && self.planted != Some(crate::PlantedBug::StartEarly);
+        if is_early {
+            self.home.take(id);
+            self.watch_time(id);
+            self.line_up(id);
+        }
+        is_early
+    }
+
+    fn queue_for(&self, id: TaskId, task: &Task) -> Queued {
+        let holder = self.holder(id, task).map(Target::Agent);
+        (holder.unwrap_or_else(|| task.target.clone()), task.placement)
+    }
+
+    /// Returns the agent that holds the conversation of a task that nobody has had yet.
+    fn holder(&self, id: TaskId, task: &Task) -> Option<AgentName> {
+        let Target::Skill(skill) = &task.target else { return None };
+        if task.token.is_some() {
+            return None;
+        }
+        let all = self.tasks.older(None, Some(&task.context));
+        let others = all.filter(|(it, _)| *it != id).take(Self::HOLDER_LOOKS_MAX);
+        let (agent, _) = others.filter_map(|(_, it)| it.worker.as_ref()).next()?;
+        self.can_do(agent, skill, task.placement).then(|| agent.clone())
+    }
+
+    /// Whether an agent lives that can do what is asked, however busy it is.
+    fn can_do(&self, agent: &AgentName, skill: &Skill, placement: PlacementId) -> bool {
+        self.registry.get(agent).is_some_and(|it| {
+            let may_know = self.registry.may_know_of(it.spec.placement, placement);
+            let is_fit = it.is_online && it.spec.skills.contains(skill) && may_know;
+            is_fit && self.may_hold(it.region, placement) && self.may_work(it.region, placement)
+        })
+    }
+
+    /// Lets tasks that wait for one agent wait for others, too, if that does not live any more.
+    pub(crate) fn unbind(&mut self, of: Option<&AgentName>) {
+        if self.home.bound.is_empty() {
+            return;
+        }
+        let is_of = |queued: &Queued| {
+            of.is_none_or(|name| is_of_agent(queued) && queued.0 == Target::Agent(name.clone()))
+        };
+        let all = self.home.bound.iter().copied();
+        let bound: Vec<TaskId> =
+            all.filter(|id| self.home.queues.queue_of(*id).is_some_and(is_of)).collect();
+        for id in bound {
+            let task = self.tasks.get(id).expect("a waiting task is in memory");
+            if self.home.queues.queue_of(id) != Some(&self.queue_for(id, task)) {
+                self.line_up(id);
+                self.dispatch_if_waiting(id);
+            }
+        }
+    }
+
+    /// Gives a waiting task to the best agent that has room, if there is one; says whether.
+    pub(super) fn dispatch(&mut self, id: TaskId) -> bool {
+        let placement = self.tasks.get(id).expect("a waiting task is in memory").placement;
+        if self.disk == Disk::Full || !self.may_decide(id, placement) {
+            return false;
+        }
+        if self.adopt_end(id) || self.waits_longer(id) || self.gives_way(id) {
+            return true;
+        }
+        let task = self.tasks.get(id).expect("it is there: looked up above");
+        let Some((target, _)) = self.home.queues.queue_of(id) else { return false };
+        let last = task.worker.as_ref().map(|(agent, _)| agent);
+        // Who asked the client goes on with the answer, if it lives and has room.
+        let same = last.filter(|_| task.is_answered && self.fits_still(task));
+        let same = same.map(|it| Target::Agent(it.clone()));
+        let found = same.and_then(|it| self.pick(&it, task.placement, None));
+        let avoid = last.filter(|_| !task.is_answered);
+        let found = found.or_else(|| self.pick(target, task.placement, avoid));
+        let Some((agent, region)) = found else { return false };
+        self.claim(id, agent, region);
+        true
+    }
+
+    /// Gives a task to an agent if it waits here for one.
+    pub(crate) fn dispatch_if_waiting(&mut self, id: TaskId) {
+        if self.home.queues.queue_of(id).is_some() {
+            self.dispatch(id);
+        }
+    }
+
+    fn pick(
+        &self,
+        target: &Target,
+        placement: PlacementId,
+        avoid: Option<&AgentName>,
+    ) -> Option<(AgentName, RegionId)> {
+        let may = |region| self.may_hold(region, placement) && self.may_work(region, placement);
+        // Whoever is not well, or not to be reached directly, is spared while others have room.
+        let is_well =
+            |region| self.is_reachable(region) && may(region) && !self.is_degraded(region);
+        let well = self.registry.pick((target, placement), avoid, is_well);
+        well.or_else(|| self.registry.pick((target, placement), avoid, may))
+    }
+
+    /// Picks the agent that a task would be given to at its submission, and changes nothing:
+    /// for benchmarks, which measure the decision by itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn route(&self, target: &Target, placement: PlacementId) -> Option<(AgentName, RegionId)> {
+        self.pick(target, placement, None)
+    }
+
+    /// Gives an agent that may have room the next of the tasks that it can do.
+    pub(crate) fn dispatch_to(&mut self, agent: &AgentName) {
+        while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
+            let Some(found) = self.registry.get(agent) else { return };
+            let region = found.region;
+            let its = found.spec.placement;
+            let is_fit = |it: &PlacementId| {
+                let may_know = self.registry.may_know_of(its, *it);
+                may_know && self.may_hold(region, *it) && self.may_work(region, *it)
+            };
+            let fit: Vec<_> = self.config.placements.keys().copied().filter(is_fit).collect();
+            let skills = found.spec.skills.iter().cloned().map(Target::Skill);
+            let targets = skills.chain([Target::Agent(agent.clone())]);
+            let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
+            let queues: Vec<Queued> = queues.collect();
+            let ranks = queues.iter().filter_map(|it| self.home.queues.first(it));
+            let Some(Rank { id: next, .. }) = ranks.min() else { return };
+            if !self.waits_longer(next) && !self.gives_way(next) {
+                self.claim(next, agent.clone(), region);
+            }
+        }
+    }
+
+    /// Gives every waiting task to an agent, as far as there is room.
+    pub(crate) fn dispatch_all(&mut self) {
+        self.unbind(None);
+        let queues: Vec<Queued> = self.home.queues.queues().cloned().collect();
+        let ranked = (0..).zip(&queues).filter_map(|(at, queue)| {
+            let first = self.home.queues.first(queue)?;
+            Some((first, at))
+        });
+        let mut heads: BTreeSet<(Rank, usize)> = ranked.collect();
+        while let Some((Rank { id, .. }, at)) = heads.pop_first() {
+            if self.dispatch(id)
+                && let Some(next) = self.home.queues.first(&queues[at])
+            {
+                heads.insert((next, at));
+            }
+        }
+    }
+
+    fn claim(&mut self, id: TaskId, agent: AgentName, region: RegionId) {
+        let task = self.tasks.get(id).expect("a waiting task is in memory");
+        let epoch = self.epoch_of(id, task.placement);
+        let token = Token::new(epoch, task.token.map_or(0, Token::attempt) + 1);
+        let until = self.now.mono + self.config.limits.pickup_ttl;
+        self.home.queues.give(id);
+        self.home.take(id);
+        self.home.lease(id, Lease { until, is_taken_up: false });
+        self.counters.claimed += 1;
+        self.tell(id, Event::Claimed { token, agent, region });
+    }
+}

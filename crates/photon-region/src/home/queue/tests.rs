@@ -1,0 +1,165 @@
+//! Checks the order in which tasks that wait are given to agents.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::task::Shard;
+
+const STEP: Duration = Duration::from_secs(60);
+
+fn id(number: u64) -> TaskId {
+    TaskId::new(number, PlacementId::global(), Shard(0), 0)
+}
+
+fn queue(skill: &str) -> Queued {
+    (Target::Skill(skill.into()), PlacementId::global())
+}
+
+fn terms(priority: u8, key: &str, weight: u32) -> Terms {
+    Terms {
+        priority: Priority::new(priority).unwrap(),
+        fairness_key: Some(key.into()),
+        fairness_weight: Weight::of_thousandths(weight).unwrap(),
+        ..Terms::default()
+    }
+}
+
+/// Gives away what is next, until so many are given; returns who got how many.
+fn shares(queues: &mut Queues, of: &Queued, count: usize) -> BTreeMap<String, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..count {
+        let next = queues.first(of).unwrap().id;
+        let key = queues.places[&next].key.clone().unwrap_or_default();
+        *shares.entry(key.to_string()).or_default() += 1;
+        queues.give(next);
+    }
+    shares
+}
+
+#[test]
+fn the_most_urgent_are_first_and_the_eldest_among_them() {
+    let mut queues = Queues::default();
+    for (number, priority) in [(1, 5), (2, 3), (3, 1), (4, 3), (5, 1)] {
+        queues.push(id(number), queue("a"), &terms(priority, "k", 1_000), (0, STEP));
+    }
+    let order: Vec<TaskId> = std::iter::from_fn(|| {
+        let first = queues.first(&queue("a"))?.id;
+        queues.give(first);
+        Some(first)
+    })
+    .collect();
+    assert_eq!(order, [3, 5, 2, 4, 1].map(id));
+    assert_eq!((queues.len(), queues.queues().count()), (0, 0));
+}
+
+#[test]
+fn a_key_that_floods_its_queue_has_no_more_than_its_share() {
+    let mut queues = Queues::default();
+    for number in 0..1_000 {
+        queues.push(id(number), queue("a"), &terms(3, "loud", 1_000), (0, STEP));
+    }
+    for number in 1_000..1_010 {
+        queues.push(id(number), queue("a"), &terms(3, "quiet", 1_000), (0, STEP));
+    }
+    let shares = shares(&mut queues, &queue("a"), 20);
+    assert_eq!((shares["loud"], shares["quiet"]), (10, 10));
+}
+
+#[test]
+fn shares_are_as_the_weights() {
+    let mut queues = Queues::default();
+    for number in 0..1_000 {
+        let (key, weight) = [("one", 1_000), ("three", 3_000)][number as usize % 2];
+        queues.push(id(number), queue("a"), &terms(3, key, weight), (0, STEP));
+    }
+    let shares = shares(&mut queues, &queue("a"), 400);
+    assert!((295..=305).contains(&shares["three"]), "{shares:?}");
+}
+
+#[test]
+fn who_had_nothing_for_long_does_not_make_up_for_it() {
+    let mut queues = Queues::default();
+    for number in 0..100 {
+        // Nobody can do it yet.
+        queues.push(id(number), queue("rare"), &terms(3, "patient", 1_000), (0, STEP));
+    }
+    for number in 100..400 {
+        queues.push(id(number), queue("a"), &terms(3, "busy", 1_000), (0, STEP));
+    }
+    shares(&mut queues, &queue("a"), 100);
+    // Now somebody can do both.
+    let mut given = [0, 0];
+    for _ in 0..50 {
+        let both = [queues.first(&queue("rare")), queues.first(&queue("a"))];
+        let next = both.into_iter().flatten().min().unwrap().id;
+        given[usize::from(*queues.queue_of(next).unwrap() == queue("a"))] += 1;
+        queues.give(next);
+    }
+    assert!(24 <= given[0] && 24 <= given[1], "{given:?}");
+}
+
+#[test]
+fn whoever_has_waited_for_long_counts_as_more_urgent() {
+    let mut queues = Queues::default();
+    queues.push(id(1), queue("a"), &terms(5, "k", 1_000), (0, STEP));
+    queues.push(id(2), queue("a"), &terms(3, "k", 1_000), (100_000, STEP));
+    queues.age(119_999, STEP);
+    assert_eq!(queues.first(&queue("a")).unwrap().id, id(2));
+    queues.age(120_000, STEP);
+    assert_eq!(queues.first(&queue("a")).unwrap().id, id(1));
+    queues.age(1_000_000, STEP);
+    assert_eq!(queues.next_ageing(), None);
+    assert_eq!(queues.first(&queue("a")).unwrap().level, Priority::FIRST);
+}
+
+#[test]
+fn no_number_of_keys_takes_more_than_its_room() {
+    let mut queues = Queues::default();
+    for number in 0..2 * Queues::KEYS_MAX as u64 {
+        queues.push(id(number), queue("a"), &terms(3, &number.to_string(), 1), (0, STEP));
+        queues.give(id(number));
+        assert!(queues.finish.len() <= Queues::KEYS_MAX);
+    }
+}
+
+proptest! {
+    /// Whatever is done, all places agree, and whoever waits is given something in the end.
+    #[test]
+    fn nobody_is_lost(
+        steps in prop::collection::vec((0..4_u8, 0..30_u64, 1..=5_u8, 0..4_u8, 0..2_u8), 0..200),
+    ) {
+        let mut queues = Queues::default();
+        let mut waiting = BTreeSet::new();
+        for (step, number, priority, key, of) in steps {
+            let name = ["a", "b"][usize::from(of)];
+            match step {
+                0 | 1 => {
+                    let terms = terms(priority, &key.to_string(), u32::from(key) * 500 + 1);
+                    queues.push(id(number), queue(name), &terms, (number * 1_000, STEP));
+                    waiting.insert(id(number));
+                }
+                2 => prop_assert_eq!(queues.remove(id(number)), waiting.remove(&id(number))),
+                _ => {
+                    queues.age(number * 10_000, STEP);
+                    if let Some(rank) = queues.first(&queue(name)) {
+                        queues.give(rank.id);
+                        prop_assert!(waiting.remove(&rank.id));
+                    }
+                }
+            }
+            prop_assert!(queues.ids().eq(waiting.iter().copied()));
+            let in_all = ["a", "b"].map(|it| queues.ids_in(&queue(it)).count());
+            prop_assert_eq!(in_all.iter().sum::<usize>(), waiting.len());
+        }
+        for name in ["a", "b"] {
+            while let Some(rank) = queues.first(&queue(name)) {
+                queues.give(rank.id);
+                prop_assert!(waiting.remove(&rank.id));
+            }
+        }
+        prop_assert!(waiting.is_empty() && queues.queues.is_empty());
+    }
+}
