@@ -14,6 +14,7 @@ mod hold;
 mod hooks;
 mod ids;
 mod kinds;
+mod mcp;
 mod meter;
 mod metrics;
 mod names;

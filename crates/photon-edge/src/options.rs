@@ -84,7 +84,10 @@ fn retry(field: &str, policy: &RetryPolicy) -> Result<Retry, Invalid> {
     if !(1..=1_000).contains(&maximum_attempts) {
         return Err(Invalid::new(at("maximum_attempts"), "use a whole number from 1 to 1000"));
     }
-    let maximum_interval = longest.unwrap_or_else(|| initial_interval.saturating_mul(100));
+    let most = Duration::from_millis(TASK_MS_MAX);
+    let maximum_interval =
+        longest.unwrap_or_else(|| initial_interval.saturating_mul(100).min(most));
+    let maximum_interval = maximum_interval.max(initial_interval);
     Ok(Retry { initial_interval, backoff_thousandths, maximum_interval, maximum_attempts })
 }
 
@@ -143,6 +146,9 @@ mod tests {
         let little = json!({"retry_policy": {"initial_interval_ms": 10}});
         let policy = show(&read(little).unwrap()).retry_policy.unwrap();
         assert_eq!((policy.maximum_interval_ms, policy.maximum_attempts), (Some(1_000), Some(10)));
+        let long = json!({"retry_policy": {"initial_interval_ms": TASK_MS_MAX}});
+        let policy = show(&read(long).unwrap()).retry_policy.unwrap();
+        assert_eq!(policy.maximum_interval_ms, Some(TASK_MS_MAX));
     }
 
     #[test]

@@ -295,7 +295,9 @@ impl Region {
 
     pub(crate) fn index_agent(&mut self, name: &AgentName) {
         self.registry.refresh(name, &self.store, self.config.placements.keys());
-        self.unbind(Some(name));
+        if self.unbind(name) {
+            self.dispatch_all();
+        }
         self.dispatch_to(name);
     }
 

@@ -66,7 +66,7 @@ pub use task::{
     Pause, Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token,
     placement_tag, region_tag,
 };
-pub use tasks::redrive_key;
+pub use tasks::redriven;
 pub use terms::{Priority, Retry, Terms, Weight};
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};

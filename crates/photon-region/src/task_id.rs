@@ -27,6 +27,15 @@ impl TaskId {
         Self(time << 80 | u128::from(placement_tag(placement)) << 64 | u128::from(random))
     }
 
+    /// Makes a name for a task of the same shard.
+    pub(crate) fn renamed(self, wall_ms: u64, random: u64) -> Self {
+        const TIME_MASK: u128 = !(u128::MAX >> 48);
+        const RANDOM_MASK: u128 = (1 << 54) - 1;
+        let kept = self.0 & !TIME_MASK & !RANDOM_MASK;
+        let time = u128::from(wall_ms & 0xffff_ffff_ffff) << 80;
+        Self(time | kept | u128::from(random >> 10))
+    }
+
     /// Returns the tag of the placement in which it lives; see [`placement_tag`].
     #[must_use]
     pub fn placement_tag(self) -> u16 {

@@ -36,8 +36,10 @@ pub(crate) struct Task {
     pub(crate) failures: u32,
     /// The attempt of which its worker said that it failed, if another one followed.
     pub(crate) failed: Option<Token>,
-    /// Whether the last attempt was such a one: the next begins after a pause.
-    pub(crate) is_backing_off: bool,
+    /// When it may be given to an agent, by the wall clock, if it has to wait for that.
+    pub(crate) not_before_ms: u64,
+    /// Since when it waits for an agent, by the wall clock: it does until somebody has begun.
+    pub(crate) waits_since_ms: u64,
     /// When the last attempt began.
     pub(crate) claimed_ms: u64,
     /// What was asked of how it is queued and timed; most say nothing of it.
@@ -58,14 +60,11 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Returns when it may be given to an agent, by the wall clock; while it waits for one.
-    pub(crate) fn not_before_ms(&self) -> u64 {
-        let Some(terms) = &self.terms else { return 0 };
-        if self.token.is_none() {
-            return self.created.wall_ms.saturating_add(ms(terms.start_delay));
-        }
-        let retry = terms.retry.filter(|_| self.is_backing_off);
-        retry.map_or(0, |it| self.changed.wall_ms.saturating_add(it.pause_ms(self.failures)))
+    /// Lets it wait for an agent from now on, or from later.
+    fn wait(&mut self, from_ms: u64, delay_ms: u64) {
+        let begins_ms = from_ms.saturating_add(delay_ms);
+        self.not_before_ms = if delay_ms == 0 { 0 } else { begins_ms };
+        self.waits_since_ms = begins_ms;
     }
 
     /// Returns when all of it has to be over, by the wall clock.
@@ -84,8 +83,7 @@ impl Task {
     pub(crate) fn times_out(&self) -> Option<(u64, Timeout)> {
         let starts = || {
             let wait = self.terms.as_ref()?.schedule_to_start?;
-            let since_ms = self.not_before_ms().max(self.changed.wall_ms);
-            Some((since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
+            Some((self.waits_since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
         };
         let own = match self.state {
             TaskState::Submitted => starts(),
@@ -139,7 +137,11 @@ impl Task {
             }
             Event::Requeued { token, why, message } => {
                 self.failures = self.failures.saturating_add(u32::from(why.is_failure()));
-                self.is_backing_off = why.is_failure();
+                if why.is_failure() {
+                    let retry = self.terms.as_ref().and_then(|it| it.retry);
+                    let pause_ms = retry.map_or(0, |it| it.pause_ms(self.failures));
+                    self.wait(from.at.wall_ms, pause_ms);
+                }
                 if why == Requeue::Failed {
                     self.failed = Some(token);
                 }
@@ -157,7 +159,7 @@ impl Task {
             Event::Answered { .. } => {
                 self.turn_bytes += from.bytes;
                 self.is_answered = true;
-                self.is_backing_off = false;
+                self.wait(from.at.wall_ms, 0);
                 self.state = TaskState::Submitted;
             }
             Event::Ended { outcome, .. } => self.state = outcome.state(),
@@ -199,8 +201,10 @@ pub(crate) struct Tasks {
     keys: FxHashMap<Arc<str>, TaskId>,
     /// All tasks of a key that has several.
     twins: BTreeMap<Arc<str>, BTreeSet<TaskId>>,
-    /// The tasks that failed.
-    failed: BTreeSet<TaskId>,
+    /// The tasks that failed and were not asked for again.
+    dead: BTreeSet<TaskId>,
+    /// The tasks that failed, by the name of the one that would be asked for again.
+    redriven_as: BTreeMap<TaskId, TaskId>,
     /// Ended tasks in the order of their ends.
     ended: BTreeSet<(u64, TaskId)>,
     kept_bytes: usize,
@@ -261,7 +265,11 @@ impl Tasks {
             self.kept_bytes += bytes;
             self.ended.insert((from.at.wall_ms, id));
             if after == TaskState::Failed {
-                self.failed.insert(id);
+                let again = redriven(id, from.at);
+                self.redriven_as.insert(again, id);
+                if !self.tasks.contains_key(&again) {
+                    self.dead.insert(id);
+                }
             }
         }
         Some(effects)
@@ -278,7 +286,7 @@ impl Tasks {
         }
         self.by_context.insert((spec.context.clone(), id));
         *self.counts.entry(TaskState::Submitted).or_default() += 1;
-        let task = Task {
+        let mut task = Task {
             placement: from.placement,
             target: spec.target,
             context: spec.context,
@@ -292,7 +300,8 @@ impl Tasks {
             is_answered: false,
             failures: 0,
             failed: None,
-            is_backing_off: false,
+            not_before_ms: 0,
+            waits_since_ms: 0,
             claimed_ms: 0,
             terms: spec.terms,
             created: from.at,
@@ -303,7 +312,12 @@ impl Tasks {
             turn_bytes: 0,
             has_checkpoints: false,
         };
+        let delay = task.terms.as_ref().map(|it| it.start_delay).unwrap_or_default();
+        task.wait(from.at.wall_ms, ms(delay));
         self.tasks.insert(id, Box::new(task));
+        if let Some(of) = self.redriven_as.get(&id) {
+            self.dead.remove(of);
+        }
     }
 
     fn count(&mut self, before: TaskState, after: TaskState) {
@@ -326,7 +340,10 @@ impl Tasks {
 
     fn unlist(&mut self, id: TaskId, task: &Task) {
         self.by_context.remove(&(task.context.clone(), id));
-        self.failed.remove(&id);
+        if task.state == TaskState::Failed {
+            self.dead.remove(&id);
+            self.redriven_as.remove(&redriven(id, task.changed));
+        }
         *self.counts.entry(task.state).or_default() -= 1;
         let Some(key) = &task.key else { return };
         if let Some(twins) = self.twins.get_mut(key) {
@@ -394,14 +411,11 @@ impl Tasks {
         context: Option<&'a Arc<str>>,
     ) -> Box<dyn Iterator<Item = (TaskId, &'a Task)> + 'a> {
         let all = match before {
-            Some(before) => self.failed.range(..before),
-            None => self.failed.range(..),
+            Some(before) => self.dead.range(..before),
+            None => self.dead.range(..),
         };
         let all = all.rev().map(|id| (*id, &*self.tasks[id]));
-        let is_of = move |task: &Task| context.is_none_or(|it| task.context == *it);
-        Box::new(
-            all.filter(move |(id, task)| is_of(task) && self.by_key(&redrive_key(*id)).is_none()),
-        )
+        Box::new(all.filter(move |(_, task)| context.is_none_or(|it| task.context == *it)))
     }
 
     /// Returns the task that holds an idempotency key: of several, one that did not give way. None
@@ -455,9 +469,12 @@ pub(crate) fn task_of(key: &Key) -> Option<TaskId> {
     key.as_bytes().try_into().ok().map(TaskId::from_bytes)
 }
 
-/// Returns the idempotency key under which a task that failed is asked for again: so that is done
-/// once, however often it is wanted. No client may choose a key like it.
+/// Returns the name of the task by which one that failed, at a time, is asked for again: so that is
+/// done once, however often it is wanted. It is of the same shard, so that one home decides.
 #[must_use]
-pub fn redrive_key(id: TaskId) -> String {
-    format!("redrive {id}")
+pub fn redriven(id: TaskId, failed: Hlc) -> TaskId {
+    // FNV-1a of 64 bits.
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let random = id.to_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+    id.renamed(failed.wall_ms, random)
 }

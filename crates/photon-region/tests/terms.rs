@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_region::{
     AtHome, Claim, Command, Event, Json, Lease, Outcome, Priority, Refusal, Reply, Requeue, Retry,
-    Spec, TaskFilter, TaskId, TaskState, Terms, redrive_key,
+    Spec, TaskFilter, TaskId, TaskState, Terms, redriven,
 };
 use photon_state::PlacementId;
 use planet::{Planet, agent_in, task_in};
@@ -196,6 +196,7 @@ fn what_takes_too_long_is_ended_or_tried_again() {
     let again = planet.lease("eu", "shout").unwrap();
     assert_eq!(again.claim.token.attempt(), 2);
     assert!(again.closes_ms.is_some());
+    planet.at_home("eu", AtHome::Heartbeat(again.claim)).unwrap();
     planet.pass(secs(4));
     assert_eq!(planet.state(slow), TaskState::Failed);
     assert!(planet.last_word(slow).contains("given up after 2 attempts"));
@@ -316,10 +317,50 @@ fn what_failed_is_a_dead_letter_until_it_is_asked_for_again() {
         }
     }
     assert_eq!(planet.dead(), [task]);
-    let key = redrive_key(task).as_str().into();
-    let idempotency = Some(photon_region::Idempotency { key, digest: [0; 16] });
-    let spec = Spec { idempotency, ..task_in(PlacementId::global()) };
-    planet.get("ap", Command::Submit(spec)).unwrap();
+    let Ok(Reply::Task(detail)) = planet.get("us", Command::Task(task)) else { panic!("gone") };
+    let again = redriven(task, detail.summary.changed);
+    assert_eq!(again.shard(), task.shard());
+    let spec = Box::new(task_in(PlacementId::global()));
+    for name in ["ap", "us", "eu"] {
+        // Whoever asks, and however often: it is one task.
+        let ask = AtHome::Submit { task: again, spec: spec.clone() };
+        planet.at_home(name, ask).unwrap();
+    }
     planet.pass(secs(1));
     assert_eq!(planet.dead(), []);
+    let all = Command::Tasks { filter: TaskFilter::default(), before: None, limit: 10 };
+    let Ok(Reply::Tasks { tasks, .. }) = planet.get("ap", all) else { panic!("no tasks") };
+    assert_eq!(tasks.len(), 3);
+}
+
+#[test]
+fn what_nobody_took_up_does_not_count_as_an_attempt() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1);
+    let terms =
+        Terms { start_to_close: Some(secs(1)), schedule_to_start: Some(secs(8)), ..retried(2) };
+    let task = planet.submit("talk", terms);
+    planet.pass(secs(4));
+    let (events, state) = planet.events(task);
+    assert!(events.iter().all(|it| !matches!(it, Event::Requeued { why, .. } if why.is_failure())));
+    assert!(!state.is_terminal());
+    // Nobody begins at all: that ends by itself.
+    planet.pass(secs(6));
+    assert_eq!(planet.state(task), TaskState::Failed);
+    assert!(planet.last_word(task).contains("schedule_to_start"));
+}
+
+#[test]
+fn tasks_that_wait_together_go_to_one_agent_if_they_are_one_conversation() {
+    let mut planet = Planet::new();
+    planet.register("eu", "near", 1);
+    let busy = planet.submit("other", Terms::default());
+    let [first, second] = ["talk", "talk"].map(|it| planet.submit(it, Terms::default()));
+    planet.register("us", "far", 1);
+    assert_eq!(planet.lease("us", "far").unwrap().claim.task, first);
+    let lease = planet.lease("eu", "near").unwrap();
+    assert_eq!(lease.claim.task, busy);
+    planet.complete("eu", lease.claim);
+    assert_eq!(planet.lease("eu", "near"), None, "the second waits for whoever has the first");
+    assert_eq!(planet.state(second), TaskState::Submitted);
 }

@@ -10,6 +10,7 @@ use photon_region::{Event, Priority, Requeue, Retry, Stamped, Terms, Weight};
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
     terms: Terms,
+    submitted_ms: u64,
     /// When the next attempt may begin, by the wall clock.
     earliest_ms: u64,
     /// When the last one began.
@@ -24,6 +25,7 @@ impl Timing {
         match &stamped.event {
             Event::Submitted(spec) => {
                 self.terms = spec.terms.as_deref().cloned().unwrap_or_default();
+                self.submitted_ms = at_ms;
                 self.earliest_ms = at_ms + millis(self.terms.start_delay);
             }
             Event::Claimed { .. } => {
@@ -38,21 +40,35 @@ impl Timing {
             }
             Event::Requeued { why, .. } => return self.requeued(*why, at_ms),
             Event::Paused { .. } => self.failures = 0,
-            Event::Answered { .. } => self.earliest_ms = 0,
+            Event::Answered { .. } => self.earliest_ms = at_ms,
+            Event::Ended { token: None, message: Some(message), .. } => {
+                return self.given_up(&message.0, at_ms);
+            }
             Event::Noted { .. } | Event::Ended { .. } => {}
         }
         None
     }
 
+    /// Checks an end that the home has brought about by itself.
+    fn given_up(&self, message: &[u8], at_ms: u64) -> Option<&'static str> {
+        let text = String::from_utf8_lossy(message);
+        let due = |time: Option<Duration>, since_ms: u64| {
+            time.is_some_and(|it| since_ms + millis(it) <= at_ms)
+        };
+        let is_for = |reason: &str| text.contains(&format!("\"photon/reason\":\"{reason}\""));
+        let is_early = is_for("schedule_to_start")
+            && !due(self.terms.schedule_to_start, self.earliest_ms)
+            || is_for("schedule_to_close") && !due(self.terms.schedule_to_close, self.submitted_ms);
+        is_early.then_some("ends too early what took too long")
+    }
+
     fn requeued(&mut self, why: Requeue, at_ms: u64) -> Option<&'static str> {
-        self.earliest_ms = 0;
         if !why.is_failure() {
-            return None;
+            return None; // It waits on.
         }
         self.failures += 1;
-        if let Some(retry) = self.terms.retry {
-            self.earliest_ms = at_ms + retry.pause_ms(self.failures);
-        }
+        let retry = self.terms.retry;
+        self.earliest_ms = at_ms + retry.map_or(0, |it| it.pause_ms(self.failures));
         match why {
             Requeue::TimedOut => {
                 let Some(most) = self.terms.start_to_close else {

@@ -167,33 +167,39 @@ type Options = (Value, Option<Arc<Terms>>);
 
 /// Finds how the task is to be queued, timed and tried again.
 fn options(request: &SendMessageRequest) -> Result<Option<Options>, Fault> {
-    let Some((field, value)) = found(request, "options") else { return Ok(None) };
-    let options: TaskOptions = serde_json::from_value(value.clone())
-        .map_err(|err| Fault::field(&field, err.to_string()))?;
+    // Others may mean something else by a name without ours in front.
+    let Some((field, value)) = found(request, &["photon/options"]) else { return Ok(None) };
+    if !value.is_object() {
+        return Err(Fault::field(&field, "use an object"));
+    }
+    let options: TaskOptions = serde_path_to_error::deserialize(value).map_err(|err| {
+        let at = format!("{field}.{}", err.path());
+        Fault::field(&at, err.inner().to_string())
+    })?;
     Ok(Some((value.clone(), crate::options::terms(&field, &options)?)))
 }
 
-/// Looks up a text in the metadata.
+/// Looks up a text in the metadata, under `photon/{key}` or `{key}`.
 fn metadata<'a>(
     request: &'a SendMessageRequest,
     key: &str,
 ) -> Result<Option<(String, &'a str)>, Fault> {
-    match found(request, key) {
+    match found(request, &[&format!("photon/{key}"), key]) {
         Some((field, Value::String(text))) => Ok(Some((field, text))),
         Some((field, _)) => Err(Fault::field(&field, "use a string")),
         None => Ok(None),
     }
 }
 
-/// Looks up `photon/{key}`, then `{key}`, in the metadata of the message, then of the request.
-fn found<'a>(request: &'a SendMessageRequest, key: &str) -> Option<(String, &'a Value)> {
+/// Looks up keys, the first one first, in the metadata of the message, then of the request.
+fn found<'a>(request: &'a SendMessageRequest, keys: &[&str]) -> Option<(String, &'a Value)> {
     let places = [
         ("message.metadata", request.message.metadata.as_ref()),
         ("metadata", request.metadata.as_ref()),
     ];
     for (place, metadata) in places {
-        for key in [&format!("photon/{key}"), key] {
-            if let Some(value) = metadata.and_then(|it| it.get(key)) {
+        for key in keys {
+            if let Some(value) = metadata.and_then(|it| it.get(*key)) {
                 return Some((format!("{place}.{key}"), value));
             }
         }

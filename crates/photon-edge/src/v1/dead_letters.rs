@@ -6,7 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use photon_region::{Command, Idempotency, Reply, Spec, TaskFilter, TaskState, redrive_key};
+use photon_region::{
+    AtHome, Command, Refusal, Reply, Spec, Target, TaskFilter, TaskId, TaskState, redriven,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,11 +18,11 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::regions::NoParams;
 use super::tasks::{encode, page_of, parse_id};
 use super::types::{Problem, Task, Tasks};
-use crate::Front;
 use crate::body::{Params, Segment};
 use crate::names::{self, Invalid};
 use crate::page;
 use crate::problem::{Declined, Kind, Stood};
+use crate::{Failure, Front};
 
 pub(super) fn router() -> OpenApiRouter<Front> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(redrive))
@@ -112,13 +114,43 @@ async fn redrive(
         let detail = "only a task that failed can be redriven; see its state";
         return Err(Problem { task, state, ..Kind::NotDead.problem(detail) }.into());
     }
-    let key = redrive_key(id).into();
-    let idempotency = Some(Idempotency { key, digest: [0; 16] });
-    let spec = Spec { idempotency, ..detail.summary.spec };
-    let Reply::Submitted { task, repeated } = front.submit(Command::Submit(spec)).await? else {
-        unreachable!("the region answers `Submit` with the task")
+    let (spec, task) = (detail.summary.spec, redriven(id, detail.summary.changed));
+    let (known, repeated) = match front.submit(Command::Task(task)).await {
+        Ok(known) => (known, true),
+        Err(Failure::Refused(Refusal::NoSuchTask(_))) => {
+            (ask_again(&front, task, spec).await?, false)
+        }
+        Err(failure) => return Err(failure.into()),
     };
-    let location = [(LOCATION, format!("/v1/tasks/{}", task.id))];
+    let Reply::Task(shown) = known else { unreachable!("the region answers `Task` with the task") };
+    let location = [(LOCATION, format!("/v1/tasks/{task}"))];
     let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, location, Json(encode(task))).into_response())
+    Ok((status, location, Json(encode(shown.summary))).into_response())
+}
+
+/// Lets the home of a task accept it under a name that it has from the one that failed, and so has
+/// it once.
+async fn ask_again(front: &Front, task: TaskId, spec: Spec) -> Result<Reply, Declined> {
+    if let Some(members) = front.planet().placements.get(&spec.placement)
+        && !members.contains(&front.region())
+    {
+        let (region, placement, members) = (front.region(), spec.placement, members.clone());
+        return Err(Refusal::OutsidePlacement { region, placement, members }.into());
+    }
+    // The home would only say that it could not be.
+    match &spec.target {
+        Target::Agent(name) => drop(front.submit(Command::Agent(name.clone())).await?),
+        Target::Skill(skill) => {
+            let (named, region, after) = (Some(skill.clone()), None, None);
+            let command = Command::Agents { skill: named, region, after, limit: 1 };
+            if let Reply::Agents { agents, .. } = front.submit(command).await?
+                && agents.is_empty()
+            {
+                return Err(Refusal::NoSuchSkill(skill.clone()).into());
+            }
+        }
+    }
+    let spec = Box::new(Spec { idempotency: None, ..spec });
+    front.submit(Command::AtHome(AtHome::Submit { task, spec })).await?;
+    Ok(front.submit(Command::Task(task)).await?)
 }

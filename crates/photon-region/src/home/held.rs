@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::queue::{Queued, Queues};
+use super::queue::Queues;
 use super::timers::Timers;
 use crate::task::TaskId;
 
@@ -101,9 +101,4 @@ impl Home {
     pub(crate) fn open(&self) -> usize {
         self.busy() + self.delayed.len() + self.paused.len()
     }
-}
-
-/// Whether a queue is that of one agent.
-pub(super) fn is_of_agent(queued: &Queued) -> bool {
-    matches!(queued.0, crate::task::Target::Agent(_))
 }

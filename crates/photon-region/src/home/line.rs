@@ -9,35 +9,39 @@ use std::collections::BTreeSet;
 use photon_state::{PlacementId, RegionId};
 
 use super::Lease;
-use super::held::is_of_agent;
 use super::queue::{Queued, Rank};
 use crate::contract::Disk;
 use crate::region::Region;
-use crate::task::{AgentName, Event, Skill, Target, TaskId, Token};
+use crate::task::{AgentName, Event, Skill, Target, TaskId, TaskState, Token};
 use crate::tasks::Task;
 use crate::terms::Terms;
 
 impl Region {
-    /// How many tasks of a conversation are looked at for who holds it, the youngest first.
-    const HOLDER_LOOKS_MAX: usize = 64;
+    /// How many tasks of a conversation are looked at, the youngest first.
+    const CONTEXT_LOOKS_MAX: usize = 1_000;
 
     /// Lets a task wait for an agent, or until it may.
     pub(super) fn line_up(&mut self, id: TaskId) {
         let task = self.tasks.get(id).expect("a waiting task is in memory");
-        let not_before = task.not_before_ms();
-        let is_early = self.now.wall_ms < not_before;
+        if task.state != TaskState::Submitted || self.home.leases.contains_key(&id) {
+            return; // Somebody has it by now.
+        }
+        let (now_ms, not_before) = (self.now.wall_ms, task.not_before_ms);
+        let is_early = now_ms < not_before;
         #[cfg(feature = "planted-bugs")]
         let is_early = is_early && self.planted != Some(crate::PlantedBug::StartEarly);
         if is_early {
+            self.home.queues.remove(id);
+            self.home.bound.remove(&id);
             self.home.delayed.set(id, not_before);
             return;
         }
         let queue = self.queue_for(id, task);
         let is_bound = queue.0 != task.target;
-        let since_ms = not_before.max(task.changed.wall_ms);
         let usual = Terms::default();
         let terms = task.terms.as_deref().unwrap_or(&usual);
-        self.home.queues.push(id, queue, terms, (since_ms, self.config.limits.ageing));
+        let times = (task.waits_since_ms, now_ms, self.config.limits.ageing);
+        self.home.queues.push(id, queue, terms, times);
         if is_bound {
             self.home.bound.insert(id);
         } else {
@@ -48,7 +52,7 @@ impl Region {
     /// Whether a task in line may not be given to anybody yet, because the clock went back.
     fn waits_longer(&mut self, id: TaskId) -> bool {
         let task = self.tasks.get(id).expect("a waiting task is in memory");
-        let is_early = self.now.wall_ms < task.not_before_ms();
+        let is_early = self.now.wall_ms < task.not_before_ms;
         #[cfg(feature = "planted-bugs")]
         let is_early = is_early && self.planted != Some(crate::PlantedBug::StartEarly);
         if is_early {
@@ -70,39 +74,69 @@ impl Region {
         if task.token.is_some() {
             return None;
         }
-        let all = self.tasks.older(None, Some(&task.context));
-        let others = all.filter(|(it, _)| *it != id).take(Self::HOLDER_LOOKS_MAX);
-        let (agent, _) = others.filter_map(|(_, it)| it.worker.as_ref()).next()?;
+        let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
+        // Whoever failed at one, or did not want it, holds nothing.
+        let holds = |it: &Task| match it.state {
+            TaskState::Working
+            | TaskState::InputRequired
+            | TaskState::AuthRequired
+            | TaskState::Completed => true,
+            TaskState::Submitted
+            | TaskState::Failed
+            | TaskState::Canceled
+            | TaskState::Rejected => false,
+        };
+        let mut held = all.filter(|(it, task)| *it != id && holds(task));
+        let (agent, _) = held.find_map(|(_, it)| it.worker.as_ref())?;
         self.can_do(agent, skill, task.placement).then(|| agent.clone())
     }
 
-    /// Whether an agent lives that can do what is asked, however busy it is.
+    /// Whether an agent lives, in a region that is well, that can do what is asked, however busy
+    /// it is.
     fn can_do(&self, agent: &AgentName, skill: &Skill, placement: PlacementId) -> bool {
         self.registry.get(agent).is_some_and(|it| {
             let may_know = self.registry.may_know_of(it.spec.placement, placement);
             let is_fit = it.is_online && it.spec.skills.contains(skill) && may_know;
-            is_fit && self.may_hold(it.region, placement) && self.may_work(it.region, placement)
+            let may = self.may_hold(it.region, placement) && self.may_work(it.region, placement);
+            is_fit && may && !self.is_degraded(it.region)
         })
     }
 
-    /// Lets tasks that wait for one agent wait for others, too, if that does not live any more.
-    pub(crate) fn unbind(&mut self, of: Option<&AgentName>) {
+    /// Lets tasks that wait for an agent wait for others, too, if that is gone; says whether any
+    /// does.
+    pub(crate) fn unbind(&mut self, agent: &AgentName) -> bool {
         if self.home.bound.is_empty() {
-            return;
+            return false;
         }
-        let is_of = |queued: &Queued| {
-            of.is_none_or(|name| is_of_agent(queued) && queued.0 == Target::Agent(name.clone()))
-        };
-        let all = self.home.bound.iter().copied();
-        let bound: Vec<TaskId> =
-            all.filter(|id| self.home.queues.queue_of(*id).is_some_and(is_of)).collect();
-        for id in bound {
+        let placements = self.config.placements.keys();
+        let queues = placements.map(|it| (Target::Agent(agent.clone()), *it));
+        let all = queues.flat_map(|it| self.home.queues.ids_in(&it).collect::<Vec<TaskId>>());
+        let bound: Vec<TaskId> = all.filter(|it| self.home.bound.contains(it)).collect();
+        self.rebind(bound)
+    }
+
+    /// Lets tasks wait where they should; says whether any does so elsewhere than before.
+    fn rebind(&mut self, ids: impl IntoIterator<Item = TaskId>) -> bool {
+        let mut is_changed = false;
+        for id in ids {
+            let Some(waits) = self.home.queues.queue_of(id) else { continue };
             let task = self.tasks.get(id).expect("a waiting task is in memory");
-            if self.home.queues.queue_of(id) != Some(&self.queue_for(id, task)) {
+            if *waits != self.queue_for(id, task) {
                 self.line_up(id);
-                self.dispatch_if_waiting(id);
+                is_changed = true;
             }
         }
+        is_changed
+    }
+
+    /// Lets the tasks of a conversation wait for the agent that was given one of them just now;
+    /// says whether any does.
+    fn bind(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(id) else { return false };
+        let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
+        let waiting = all.filter(|(_, it)| it.state == TaskState::Submitted);
+        let waiting: Vec<TaskId> = waiting.map(|(id, _)| id).collect();
+        self.rebind(waiting)
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.
@@ -124,7 +158,7 @@ impl Region {
         let avoid = last.filter(|_| !task.is_answered);
         let found = found.or_else(|| self.pick(target, task.placement, avoid));
         let Some((agent, region)) = found else { return false };
-        self.claim(id, agent, region);
+        self.claim(id, &agent, region);
         true
     }
 
@@ -175,14 +209,15 @@ impl Region {
             let ranks = queues.iter().filter_map(|it| self.home.queues.first(it));
             let Some(Rank { id: next, .. }) = ranks.min() else { return };
             if !self.waits_longer(next) && !self.gives_way(next) {
-                self.claim(next, agent.clone(), region);
+                self.claim(next, agent, region);
             }
         }
     }
 
     /// Gives every waiting task to an agent, as far as there is room.
     pub(crate) fn dispatch_all(&mut self) {
-        self.unbind(None);
+        let bound: Vec<TaskId> = self.home.bound.iter().copied().collect();
+        self.rebind(bound);
         let queues: Vec<Queued> = self.home.queues.queues().cloned().collect();
         let ranked = (0..).zip(&queues).filter_map(|(at, queue)| {
             let first = self.home.queues.first(queue)?;
@@ -190,7 +225,9 @@ impl Region {
         });
         let mut heads: BTreeSet<(Rank, usize)> = ranked.collect();
         while let Some((Rank { id, .. }, at)) = heads.pop_first() {
-            if self.dispatch(id)
+            // What was given away before may have moved others.
+            let waits = self.home.queues.queue_of(id) == Some(&queues[at]);
+            if (!waits || self.dispatch(id))
                 && let Some(next) = self.home.queues.first(&queues[at])
             {
                 heads.insert((next, at));
@@ -198,7 +235,7 @@ impl Region {
         }
     }
 
-    fn claim(&mut self, id: TaskId, agent: AgentName, region: RegionId) {
+    fn claim(&mut self, id: TaskId, agent: &AgentName, region: RegionId) {
         let task = self.tasks.get(id).expect("a waiting task is in memory");
         let epoch = self.epoch_of(id, task.placement);
         let token = Token::new(epoch, task.token.map_or(0, Token::attempt) + 1);
@@ -207,6 +244,9 @@ impl Region {
         self.home.take(id);
         self.home.lease(id, Lease { until, is_taken_up: false });
         self.counters.claimed += 1;
-        self.tell(id, Event::Claimed { token, agent, region });
+        self.tell(id, Event::Claimed { token, agent: agent.clone(), region });
+        if self.bind(id) {
+            self.dispatch_to(agent);
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! Which of the tasks that wait for an agent is next.
 //!
-//! The most urgent ones first. Among those as urgent, tasks of several fairness keys take turns by
-//! start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): what a key was given moves the
-//! start tag of its next task ahead by the inverse of its weight, and the least tag is next. Within
-//! a key the eldest is first. A task that has waited for a while counts as one step more urgent, so
-//! that none waits for ever.
+//! The most urgent ones first. Among those as urgent in one queue, tasks of several fairness keys
+//! take turns by self-clocked fair queueing (Golestani, INFOCOM 1994): each key's next task has a
+//! finish tag, the inverse of its weight after that of the one before, or after the tag of what was
+//! given last if none was; the least is next. Within a key the eldest is first. Of several queues
+//! that are as urgent the one is next that was given nothing for longest. A task that has waited
+//! for a while counts as one step more urgent, so that none waits for ever.
 //! Must not know what a task is, who could do it, or the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use photon_state::PlacementId;
 
@@ -25,17 +27,23 @@ type FairnessKey = Option<Arc<str>>;
 /// The tasks that wait for an agent.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    queues: BTreeMap<Queued, [Lane; LANES]>,
+    queues: BTreeMap<Queued, Queue>,
     places: BTreeMap<TaskId, Place>,
     /// When each counts as more urgent.
     ageing: Timers,
-    /// Where the next task of a key begins, of those that were given something lately.
-    finish: BTreeMap<FairnessKey, u64>,
-    /// The start tag of the last task that was given to anybody: the virtual time.
-    now: u64,
+    /// How many tasks were given away.
+    given: u64,
 }
 
 const LANES: usize = Priority::LAST.get() as usize;
+
+/// Tasks that the same agents can do.
+#[derive(Debug, Default)]
+struct Queue {
+    lanes: [Lane; LANES],
+    /// Which task was the last that was given away of it, counted over all queues.
+    given: u64,
+}
 
 /// Where a task stands.
 #[derive(Debug)]
@@ -50,13 +58,18 @@ struct Place {
 #[derive(Debug, Default)]
 struct Lane {
     lines: BTreeMap<FairnessKey, Line>,
-    /// The keys by tag. A tag may be older than what the key was given elsewhere since.
-    order: BTreeSet<(u64, FairnessKey)>,
+    /// The first of each key, by tag and age.
+    order: BTreeSet<(u64, TaskId)>,
+    /// The greatest tag of what was given away: the virtual time.
+    now: u64,
 }
 
 /// The tasks of one key.
 #[derive(Debug, Default)]
 struct Line {
+    /// Where the one before ended.
+    since: u64,
+    /// Where the first ends.
     tag: u64,
     ids: BTreeSet<TaskId>,
 }
@@ -65,44 +78,68 @@ struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     level: Priority,
-    tag: u64,
+    given: u64,
     pub(super) id: TaskId,
 }
 
-impl Queues {
-    /// What one task of weight 1 moves a tag by.
-    const COST: u64 = 1 << 20;
-    /// How many keys are remembered that were given more than their share just now.
-    const KEYS_MAX: usize = 65_536;
+impl Place {
+    /// By how much what is given to it moves the tag of its key.
+    fn cost(&self) -> u64 {
+        /// That of weight 1.
+        const COST: u64 = 1 << 20;
+        COST * 1_000 / u64::from(self.weight.thousandths())
+    }
+}
 
-    /// Lets a task wait that came to wait at `since_ms`; each `step` makes it more urgent.
+impl Queues {
+    /// Lets a task wait that has waited since `since_ms`; each `step` makes it more urgent.
     pub(super) fn push(
         &mut self,
         id: TaskId,
         queue: Queued,
         terms: &Terms,
-        (since_ms, step): (u64, std::time::Duration),
+        (since_ms, now_ms, step): (u64, u64, Duration),
     ) {
         self.remove(id);
         let (key, weight) = (terms.fairness_key.clone(), terms.fairness_weight);
-        let place = Place { queue, level: terms.priority, key, weight };
-        if place.level != Priority::FIRST {
-            self.ageing.set(id, since_ms.saturating_add(ms(step)));
+        let step_ms = ms(step).max(1);
+        let steps = now_ms.saturating_sub(since_ms) / step_ms;
+        let mut level = terms.priority;
+        for _ in 0..steps.min(LANES as u64) {
+            level = level.sooner().unwrap_or(level);
         }
-        self.line_up(id, place);
+        if level != Priority::FIRST {
+            let next_ms = steps.saturating_add(1).saturating_mul(step_ms);
+            self.ageing.set(id, since_ms.saturating_add(next_ms));
+        }
+        self.line_up(id, Place { queue, level, key, weight });
     }
 
     fn line_up(&mut self, id: TaskId, place: Place) {
-        let begins = self.now.max(self.finish.get(&place.key).copied().unwrap_or(0));
-        let lanes = self.queues.entry(place.queue.clone()).or_default();
-        let lane = &mut lanes[lane_of(place.level)];
+        let queue = self.queues.entry(place.queue.clone()).or_insert_with(|| Queue {
+            given: self.given, // It does not go before those that have waited.
+            ..Queue::default()
+        });
+        let lane = &mut queue.lanes[lane_of(place.level)];
         let line = lane.lines.entry(place.key.clone()).or_default();
-        if line.ids.is_empty() {
-            line.tag = begins;
-            lane.order.insert((begins, place.key.clone()));
+        match line.ids.first() {
+            Some(first) => _ = lane.order.remove(&(line.tag, *first)),
+            None => line.since = lane.now,
         }
         line.ids.insert(id);
         self.places.insert(id, place);
+        self.order(id);
+    }
+
+    /// Gives the first of the line that a task is in its tag.
+    fn order(&mut self, id: TaskId) {
+        let place = &self.places[&id];
+        let queue = self.queues.get_mut(&place.queue).expect("a place is in a queue");
+        let lane = &mut queue.lanes[lane_of(place.level)];
+        let line = lane.lines.get_mut(&place.key).expect("and in the line of its key");
+        let first = *line.ids.first().expect("a line is not empty");
+        line.tag = line.since.saturating_add(self.places[&first].cost());
+        lane.order.insert((line.tag, first));
     }
 
     /// Takes a task out; says whether it waited.
@@ -113,15 +150,22 @@ impl Queues {
 
     fn step_out(&mut self, id: TaskId) -> Option<Place> {
         let place = self.places.remove(&id)?;
-        let lanes = self.queues.get_mut(&place.queue).expect("a place is in a queue");
-        let lane = &mut lanes[lane_of(place.level)];
+        let queue = self.queues.get_mut(&place.queue).expect("a place is in a queue");
+        let lane = &mut queue.lanes[lane_of(place.level)];
         let line = lane.lines.get_mut(&place.key).expect("and in the line of its key");
+        let is_first = line.ids.first() == Some(&id);
         line.ids.remove(&id);
-        if line.ids.is_empty() {
-            lane.order.remove(&(line.tag, place.key.clone()));
-            lane.lines.remove(&place.key);
-            if lanes.iter().all(|it| it.lines.is_empty()) {
-                self.queues.remove(&place.queue);
+        if is_first {
+            lane.order.remove(&(line.tag, id));
+        }
+        match line.ids.first().copied() {
+            Some(next) if is_first => self.order(next),
+            Some(_) => {}
+            None => {
+                lane.lines.remove(&place.key);
+                if queue.lanes.iter().all(|it| it.lines.is_empty()) {
+                    self.queues.remove(&place.queue);
+                }
             }
         }
         Some(place)
@@ -129,44 +173,29 @@ impl Queues {
 
     /// Takes a task out that is given to an agent: its key has had as much more.
     pub(super) fn give(&mut self, id: TaskId) {
-        self.ageing.clear(id);
-        let Some(place) = self.step_out(id) else { return };
-        let had = self.finish.get(&place.key).copied().unwrap_or(0);
-        // Whoever had nothing for long does not make up for it.
-        self.now = self.now.max(had);
-        let cost = Self::COST * 1_000 / u64::from(place.weight.thousandths());
-        self.finish.insert(place.key, self.now.saturating_add(cost));
-        if Self::KEYS_MAX < self.finish.len() {
-            let now = self.now;
-            self.finish.retain(|_, finish| now < *finish);
-            if Self::KEYS_MAX < self.finish.len() {
-                self.finish.clear(); // All begin anew.
-            }
-        }
+        let Some(place) = self.places.get(&id) else { return };
+        self.given += 1;
+        let queue = self.queues.get_mut(&place.queue).expect("a place is in a queue");
+        queue.given = self.given;
+        let lane = &mut queue.lanes[lane_of(place.level)];
+        let line = lane.lines.get_mut(&place.key).expect("and in the line of its key");
+        line.since = line.since.saturating_add(place.cost());
+        lane.now = lane.now.max(line.since);
+        self.remove(id);
     }
 
     /// Returns the task of a queue that is next.
-    pub(super) fn first(&mut self, queue: &Queued) -> Option<Rank> {
-        let lanes = self.queues.get_mut(queue)?;
-        let (at, lane) = lanes.iter_mut().enumerate().find(|(_, it)| !it.lines.is_empty())?;
-        let level = Priority::new(at as u8 + 1).expect("there are as many lanes as priorities");
-        loop {
-            let (tag, key) = lane.order.first()?.clone();
-            let line = lane.lines.get_mut(&key).expect("what is in order has a line");
-            let had = self.finish.get(&key).copied().unwrap_or(0);
-            if had <= tag {
-                let id = *line.ids.first().expect("a line is not empty");
-                return Some(Rank { level, tag, id });
-            }
-            line.tag = had;
-            lane.order.pop_first();
-            lane.order.insert((had, key));
-        }
+    pub(super) fn first(&self, queue: &Queued) -> Option<Rank> {
+        let Queue { lanes, given } = self.queues.get(queue)?;
+        let mut fronts = lanes.iter().zip(1..).filter_map(|(it, level)| it.front(level));
+        let (level, id) = fronts.next()?;
+        Some(Rank { level, given: *given, id })
     }
 
-    /// Lets tasks count as more urgent that have waited for as long as that takes.
-    pub(super) fn age(&mut self, now_ms: u64, step: std::time::Duration) {
-        while let Some(id) = self.ageing.due(now_ms) {
+    /// Lets tasks count as more urgent that have waited for as long as that takes: so many at once.
+    pub(super) fn age(&mut self, now_ms: u64, step: Duration, most: usize) {
+        for _ in 0..most {
+            let Some(id) = self.ageing.due(now_ms) else { return };
             let (was_ms, _) = self.ageing.first().expect("one is due");
             self.ageing.clear(id);
             let place = self.step_out(id).expect("only who waits grows older");
@@ -197,14 +226,21 @@ impl Queues {
     }
 
     /// Iterates over the tasks that wait in one queue.
-    #[cfg(test)]
-    fn ids_in(&self, queue: &Queued) -> impl Iterator<Item = TaskId> + '_ {
-        let lanes = self.queues.get(queue).into_iter().flatten();
+    pub(super) fn ids_in(&self, queue: &Queued) -> impl Iterator<Item = TaskId> + '_ {
+        let lanes = self.queues.get(queue).into_iter().flat_map(|it| &it.lanes);
         lanes.flat_map(|lane| lane.lines.values()).flat_map(|line| line.ids.iter().copied())
     }
 
     pub(super) fn len(&self) -> usize {
         self.places.len()
+    }
+}
+
+impl Lane {
+    /// Returns the first task of all, with the priority of the lane.
+    fn front(&self, level: u8) -> Option<(Priority, TaskId)> {
+        let (_, id) = self.order.first()?;
+        Some((Priority::new(level)?, *id))
     }
 }
 

@@ -30,21 +30,23 @@ impl Region {
     pub(super) fn requeue(&mut self, id: TaskId, why: Requeue, message: Option<Json>) {
         let task = self.tasks.get(id).expect("only tasks in memory are leased");
         let token = task.current().expect("only a leased task is offered again");
-        let is_last = self.is_last_attempt(task, why);
-        if is_last && why == Requeue::Failed {
-            return self.end(id, Some(token), Outcome::Failed, message);
+        if self.is_last_attempt(task, why) {
+            if why == Requeue::Failed {
+                return self.end(id, Some(token), Outcome::Failed, message);
+            }
+            let attempts = task.failures.saturating_add(1);
+            let text = format!("given up after {attempts} attempts: {}", why.as_text());
+            return self.end(id, None, Outcome::Failed, Some(said(id, "exhausted", &text)));
         }
         let bytes = message.as_ref().map_or(0, |it| Self::NOTE_OVERHEAD + it.0.len());
         // Later attempts need room for what they tell.
         let has_room = task.turn_bytes + bytes <= self.config.limits.task_bytes_max / 2;
         let message = message.filter(|_| has_room);
-        let failures = task.failures + u32::from(why.is_failure());
-        self.counters.retried += u64::from(why.is_failure() && !is_last);
+        self.counters.retried += u64::from(why.is_failure());
         self.home.take(id);
         self.tell(id, Event::Requeued { token, why, message });
-        if is_last {
-            let text = format!("given up after {failures} attempts: {}", why.as_text());
-            return self.end(id, None, Outcome::Failed, Some(said(id, "exhausted", &text)));
+        if self.is_overdue(id) {
+            return self.time_out(id); // Nobody has begun for too long.
         }
         self.line_up(id);
         self.dispatch_if_waiting(id);

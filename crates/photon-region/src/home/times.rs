@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::TaskId;
 use crate::contract::Disk;
 use crate::region::Region;
-use crate::task::{Json, Outcome, Requeue};
+use crate::task::{Json, Outcome, Requeue, TaskState};
+use crate::tasks::Task;
 use crate::terms::Timeout;
 
 impl Region {
@@ -38,7 +39,7 @@ impl Region {
     /// Does what is due.
     pub(crate) fn look_at_times(&mut self) {
         let now_ms = self.now.wall_ms;
-        self.home.queues.age(now_ms, self.config.limits.ageing);
+        self.home.queues.age(now_ms, self.config.limits.ageing, Self::DUE_MAX);
         for _ in 0..Self::DUE_MAX {
             let Some(id) = self.home.delayed.due(now_ms) else { break };
             self.home.delayed.clear(id);
@@ -55,9 +56,20 @@ impl Region {
         }
     }
 
-    fn time_out(&mut self, id: TaskId) {
+    /// Whether a task that waits has taken too long.
+    pub(super) fn is_overdue(&self, id: TaskId) -> bool {
+        let waits = self.tasks.get(id).filter(|it| it.state == TaskState::Submitted);
+        let times_out = waits.and_then(Task::times_out);
+        times_out.is_some_and(|(at_ms, _)| at_ms <= self.now.wall_ms)
+    }
+
+    pub(super) fn time_out(&mut self, id: TaskId) {
         let task = self.tasks.get(id).expect("only tasks in memory are timed");
         let Some((_, what)) = task.times_out() else { return };
+        let is_taken_up = self.home.leases.get(&id).is_some_and(|it| it.is_taken_up);
+        if what == Timeout::StartToClose && !is_taken_up {
+            return self.requeue(id, Requeue::Declined, None); // Nobody has begun.
+        }
         let name = what.as_str();
         let message = said(id, name, &format!("took longer than its {name} timeout allows"));
         self.counters.timed_out += 1;

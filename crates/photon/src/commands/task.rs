@@ -67,28 +67,45 @@ async fn dead(
     Ok(all.into_iter().map(|it| it.id).collect())
 }
 
-/// Asks again for what tasks asked for; to begin again after an error repeats nothing.
+/// Asks again for what tasks asked for, each by itself; to begin again repeats nothing.
 async fn redrive(client: &Client, ids: Vec<String>, output: Output) -> Result<Exit> {
-    let mut redriven = Vec::new();
+    let (mut redriven, mut failed) = (Vec::new(), None);
     for dead_letter in ids {
-        let task = client.redrive(&dead_letter).await?.id;
+        let (task, error) = match client.redrive(&dead_letter).await {
+            Ok(task) => (Some(task.id), None),
+            Err(err) => (None, Some(err)),
+        };
         if output.format == Format::Table {
-            output.line(&task)?;
-            output.remark(&format!("for {dead_letter}"));
+            match (&task, &error) {
+                (Some(task), _) => output.line(task)?,
+                (None, Some(err)) => output.remark(&format!("{dead_letter}: {err}")),
+                (None, None) => {}
+            }
         }
-        redriven.push(Redriven { dead_letter, task });
+        redriven.push(Redriven {
+            dead_letter,
+            task,
+            error: error.as_ref().map(ToString::to_string),
+        });
+        failed = error.or(failed);
     }
+    let done = redriven.iter().filter(|it| it.task.is_some()).count();
     show(output, &redriven, |it| {
-        output.remark(&format!("{} dead letters redriven", it.len()));
+        output.remark(&format!("{done} of {} dead letters redriven", it.len()));
         Ok(())
-    })
+    })?;
+    // The last error says how it ended.
+    failed.map_or(Ok(Exit::Ok), |err| Err(err.into()))
 }
 
-/// A task that was asked for again.
+/// A task that was asked for again, or could not be.
 #[derive(Debug, Serialize)]
 struct Redriven {
     dead_letter: String,
-    task: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 fn table(tasks: &[Task]) -> Table {

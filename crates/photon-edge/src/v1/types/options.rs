@@ -74,7 +74,7 @@ pub struct RetryPolicy {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub backoff_coefficient: Option<f64>,
-    /// The longest pause; 100 times the first one when absent.
+    /// The longest pause, and no shorter than the first; 100 times that when absent.
     #[serde(default, deserialize_with = "given_whole", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 31_622_400_000_i64)]
     pub maximum_interval_ms: Option<u64>,

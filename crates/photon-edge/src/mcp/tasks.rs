@@ -1,0 +1,177 @@
+//! The Tasks extension (SEP-2663) over the tasks of the planet: a call of `send_task` is answered
+//! with a task, which any region shows, and which outlives each of them.
+//! Must not know who asks.
+
+use rmcp::model::{
+    CallToolResult, ContentBlock, DetailedTask, InputRequests, JsonObject, Task, TaskPayload,
+    TaskStatus, UpdateTaskParams,
+};
+use serde_json::{Value, json};
+
+use super::api::{Api, Ask};
+use super::tools::path;
+use crate::v1::types::Problem;
+
+/// How often a client should look.
+const POLL_MS: u64 = 1_000;
+
+/// What a client is asked for by an agent: names the question by the generation of the task.
+const QUESTION: &str = "answer-";
+
+/// Shows a task that was just begun.
+pub(super) fn task(shown: &Value) -> Task {
+    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+    let task = Task::new(text("id"), TaskStatus::Working, text("created_at"), text("changed_at"));
+    let state = text("state").replace('_', " ");
+    task.with_poll_interval_ms(POLL_MS).with_status_message(state)
+}
+
+/// Shows a task as it stands, with what came of it.
+pub(super) fn detailed(shown: Value) -> DetailedTask {
+    let task = task(&shown);
+    let payload = match shown["state"].as_str().unwrap_or_default() {
+        "input_required" | "auth_required" => {
+            TaskPayload::InputRequired { input_requests: questions(&shown) }
+        }
+        "canceled" => TaskPayload::Cancelled,
+        "completed" | "failed" | "rejected" => {
+            let result = serde_json::to_value(result(shown)).expect("a result is JSON");
+            TaskPayload::Completed { result: object(result) }
+        }
+        _ => TaskPayload::Working,
+    };
+    DetailedTask::new(task, payload)
+}
+
+fn object(value: Value) -> JsonObject {
+    match value {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            JsonObject::new()
+        }
+    }
+}
+
+/// Returns what the agent of a task asks its client.
+fn questions(shown: &Value) -> InputRequests {
+    let generation = shown["generation"].as_u64().unwrap_or(0);
+    let question = texts(&shown["last_message"]["parts"]).join("\n");
+    let asked = json!({
+        "method": "elicitation/create",
+        "params": {
+            "mode": "form",
+            "message": if question.is_empty() { "The agent needs an answer." } else { &question },
+            "requestedSchema": {
+                "type": "object",
+                "properties": {"answer": {"type": "string", "title": "Answer"}},
+                "required": ["answer"],
+            },
+        },
+    });
+    let asked = serde_json::from_value(asked).expect("a question has the form of one");
+    InputRequests::from([(format!("{QUESTION}{generation}"), asked)])
+}
+
+/// Shows what came of a task as what came of the call of a tool.
+pub(super) fn result(shown: Value) -> CallToolResult {
+    let artifacts = shown["artifacts"].as_array().into_iter().flatten();
+    let mut said: Vec<String> = artifacts.flat_map(|it| texts(&it["parts"])).collect();
+    said.extend(texts(&shown["last_message"]["parts"]));
+    let state = shown["state"].as_str().unwrap_or_default();
+    if said.is_empty() {
+        let id = shown["id"].as_str().unwrap_or_default();
+        said.push(format!("task {id} is {state}"));
+    }
+    let is_error = matches!(state, "failed" | "rejected");
+    let mut result = CallToolResult::success(said.into_iter().map(ContentBlock::text).collect());
+    result.structured_content = Some(shown);
+    result.is_error = Some(is_error);
+    result
+}
+
+/// Returns the texts among parts.
+fn texts(parts: &Value) -> Vec<String> {
+    let parts = parts.as_array().into_iter().flatten();
+    parts.filter_map(|it| it["text"].as_str().map(str::to_owned)).collect()
+}
+
+/// Takes in what the client answers. What nobody asks any more is passed over.
+pub(super) async fn update(api: &Api, update: &UpdateTaskParams) -> Result<(), Box<Problem>> {
+    // Who is not there is told so, whatever is answered.
+    api.ask(Ask::get(path(&update.task_id, ""))).await?;
+    for (key, response) in &update.input_responses {
+        let asked = key.strip_prefix(QUESTION).and_then(|it| it.parse::<u64>().ok());
+        let Some(generation) = asked else { continue };
+        let text = match response["action"].as_str() {
+            Some("accept") => response["content"]["answer"].as_str().map(str::to_owned),
+            Some("decline") => Some("The client declines to answer.".to_owned()),
+            Some(_) | None => None,
+        };
+        let Some(text) = text else { continue };
+        let answer = json!({ "text": text, "generation": generation });
+        let answer = Ask {
+            idempotency_key: Some(key.clone()),
+            ..Ask::post(path(&update.task_id, "/messages"), answer)
+        };
+        match api.ask(answer).await {
+            Err(problem) if problem.status != 409 => return Err(problem),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Calls a task off; one that has ended stays as it is.
+pub(super) async fn cancel(api: &Api, id: &str) -> Result<(), Box<Problem>> {
+    match api.ask(Ask::post(path(id, "/cancel"), json!({}))).await {
+        Err(problem) if problem.status != 409 => Err(problem),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(state: &str) -> Value {
+        json!({"id": "t", "state": state, "generation": 4, "created_at": "a", "changed_at": "b",
+            "artifacts": [{"id": "out", "parts": [{"text": "HELLO"}, {"data": 1}]}],
+            "last_message": {"parts": [{"text": "which colour?"}]}})
+    }
+
+    #[test]
+    fn a_task_is_shown_as_its_state_is() {
+        let check = |state: &str, expected: TaskStatus| {
+            assert_eq!(detailed(shown(state)).status(), expected, "{state}");
+        };
+        check("submitted", TaskStatus::Working);
+        check("working", TaskStatus::Working);
+        check("auth_required", TaskStatus::InputRequired);
+        check("completed", TaskStatus::Completed);
+        check("failed", TaskStatus::Completed);
+        check("canceled", TaskStatus::Cancelled);
+    }
+
+    #[test]
+    fn what_failed_is_an_error_of_the_tool_and_says_why() {
+        let done = serde_json::to_value(result(shown("completed"))).unwrap();
+        assert_eq!(done["content"][0]["text"], "HELLO");
+        assert_eq!(
+            (&done["isError"], &done["structuredContent"]["id"]),
+            (&json!(false), &json!("t"))
+        );
+        let failed = serde_json::to_value(result(shown("failed"))).unwrap();
+        assert_eq!(failed["isError"], json!(true));
+    }
+
+    #[test]
+    fn a_question_is_named_by_its_generation() {
+        let TaskPayload::InputRequired { input_requests } =
+            detailed(shown("input_required")).payload
+        else {
+            panic!("it asks");
+        };
+        let asked = serde_json::to_value(input_requests).unwrap();
+        assert_eq!(asked["answer-4"]["params"]["message"], "which colour?");
+    }
+}
