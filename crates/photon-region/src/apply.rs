@@ -295,9 +295,7 @@ impl Region {
 
     pub(crate) fn index_agent(&mut self, name: &AgentName) {
         self.registry.refresh(name, &self.store, self.config.placements.keys());
-        if self.unbind(name) {
-            self.dispatch_all();
-        }
+        self.unbind(name);
         self.dispatch_to(name);
     }
 

@@ -84,6 +84,11 @@ impl Job {
         Step::Note { first: self.told + 1 - back, count: count + back }
     }
 
+    /// Whether it may have been heard before, when it says that it failed: others have begun since.
+    pub(crate) fn repeats(&self, step: Step) -> bool {
+        step == Step::Fail && 1 < self.tries
+    }
+
     /// Makes what the worker asks of the home.
     pub(crate) fn ask(&self, step: Step) -> AtHome {
         let claim = self.claim;

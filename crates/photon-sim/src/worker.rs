@@ -337,7 +337,7 @@ impl Fleet {
         let Some(job) = &mut self.jobs[asking.job as usize] else { return Ok(()) };
         let Claim { task, token } = job.claim;
         let is_strict = stage.ledger.is_strict();
-        let is_later = is_overruled(stage, task, asking.shown);
+        let is_later = job.repeats(asking.step) || is_overruled(stage, task, asking.shown);
         Promise::OneEnding.holds(asking.shown <= token || is_later || !is_strict, || {
             let (step, shown) = (asking.step, asking.shown);
             format!("task {task}: {step:?} of {token:?} was accepted after {shown:?} was claimed")

@@ -102,41 +102,46 @@ impl Region {
         })
     }
 
-    /// Lets tasks that wait for an agent wait for others, too, if that is gone; says whether any
-    /// does.
-    pub(crate) fn unbind(&mut self, agent: &AgentName) -> bool {
+    /// Lets tasks that wait for an agent wait for others, too, if that is gone.
+    pub(crate) fn unbind(&mut self, agent: &AgentName) {
         if self.home.bound.is_empty() {
-            return false;
+            return;
         }
         let placements = self.config.placements.keys();
         let queues = placements.map(|it| (Target::Agent(agent.clone()), *it));
         let all = queues.flat_map(|it| self.home.queues.ids_in(&it).collect::<Vec<TaskId>>());
         let bound: Vec<TaskId> = all.filter(|it| self.home.bound.contains(it)).collect();
-        self.rebind(bound)
+        self.rebind(bound);
     }
 
-    /// Lets tasks wait where they should; says whether any does so elsewhere than before.
-    fn rebind(&mut self, ids: impl IntoIterator<Item = TaskId>) -> bool {
-        let mut is_changed = false;
-        for id in ids {
-            let Some(waits) = self.home.queues.queue_of(id) else { continue };
-            let task = self.tasks.get(id).expect("a waiting task is in memory");
-            if *waits != self.queue_for(id, task) {
-                self.line_up(id);
-                is_changed = true;
-            }
-        }
-        is_changed
-    }
-
-    /// Lets the tasks of a conversation wait for the agent that was given one of them just now;
-    /// says whether any does.
-    fn bind(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.get(id) else { return false };
+    /// Lets the tasks of a conversation wait for the agent that was given one of them just now.
+    fn bind(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(id) else { return };
         let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
         let waiting = all.filter(|(_, it)| it.state == TaskState::Submitted);
         let waiting: Vec<TaskId> = waiting.map(|(id, _)| id).collect();
-        self.rebind(waiting)
+        self.rebind(waiting);
+    }
+
+    /// Lets tasks wait where they should, and gives them to whoever has room there.
+    fn rebind(&mut self, ids: impl IntoIterator<Item = TaskId>) {
+        let mut changed = BTreeSet::new();
+        for id in ids {
+            let Some(waits) = self.home.queues.queue_of(id) else { continue };
+            let task = self.tasks.get(id).expect("a waiting task is in memory");
+            let queue = self.queue_for(id, task);
+            if *waits != queue {
+                self.line_up(id);
+                changed.insert(queue);
+            }
+        }
+        for queue in changed {
+            while let Some(Rank { id, .. }) = self.home.queues.first(&queue) {
+                if !self.dispatch(id) {
+                    break;
+                }
+            }
+        }
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.
@@ -245,8 +250,6 @@ impl Region {
         self.home.lease(id, Lease { until, is_taken_up: false });
         self.counters.claimed += 1;
         self.tell(id, Event::Claimed { token, agent: agent.clone(), region });
-        if self.bind(id) {
-            self.dispatch_to(agent);
-        }
+        self.bind(id);
     }
 }
