@@ -10,13 +10,13 @@ FUZZ  := $(abspath fuzz/target)
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: up test sim lint bench detect e2e drills fuzz fmt release help linker nextest python
+.PHONY: up test sim lint bench detect e2e drills fuzz fmt release help linker nextest python node
 
 up: linker ## start a planet on this machine: make up ARGS="--fresh"
 	cargo build --release -p photon
 	exec target/release/photon up $(ARGS)
 
-test: linker nextest python ## pass all tests, and the rules of the house; PHOTON_TEST_ALL=1 lets none do less
+test: linker nextest python node ## pass all tests, and the rules of the house; PHOTON_TEST_ALL=1 lets none do less
 	cargo run --quiet -p xtask -- tidy
 	cargo nextest run --workspace
 	cargo test --quiet --workspace --doc
@@ -40,7 +40,7 @@ bench: linker ## measure side by side with real peers: make bench ARGS="..."
 detect: linker ## measure how soon a lost region is noticed: make detect ARGS="--rtt FILE"
 	cargo run --release --locked --manifest-path bench/detect/Cargo.toml --target-dir target/detect -- $(ARGS)
 
-e2e: linker nextest python ## run only the tests that start real planets
+e2e: linker nextest python node ## run only the tests that start real planets
 	cargo nextest run --workspace --filterset 'package(photon) & kind(test)'
 
 drills: linker ## kill and stall regions of a planet under load, N times each: make drills N=20
@@ -78,3 +78,6 @@ nextest: linker
 
 python:
 	@tests/setup-python.sh
+
+node:
+	@tests/setup-node.sh

@@ -101,7 +101,7 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     fs::write(&ballast, vec![1; 10 << 20]).unwrap();
     let config = "[log]\nsegment_bytes = \"1MiB\"".to_owned();
     let data = Some(disk.0.path().join("data"));
-    let region = Region::start(&RegionOptions { config, data }).await;
+    let region = Region::start(&RegionOptions { config, data, ..RegionOptions::default() }).await;
     let api = &region.api;
     let kept = api.completes_a_task().await;
     api.register("shout", "text.upper").await;

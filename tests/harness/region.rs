@@ -18,6 +18,8 @@ pub(crate) struct RegionOptions {
     pub(crate) config: String,
     /// Where it keeps its state, if it is not a new folder.
     pub(crate) data: Option<PathBuf>,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
 }
 
 /// One region by itself.
@@ -40,6 +42,7 @@ pub(crate) struct Site {
     /// The address of the front door.
     pub(crate) address: String,
     data: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
     _folder: TempDir,
 }
 
@@ -58,7 +61,8 @@ impl Site {
         );
         let config = folder.path().join("photon.toml");
         fs::write(&config, text).expect("the folder was made for it");
-        Self { config, address, data, _folder: folder }
+        let environment = options.environment.clone();
+        Self { config, address, data, environment, _folder: folder }
     }
 
     /// Changes the text of the configuration.
@@ -69,7 +73,7 @@ impl Site {
 
     fn command(&self) -> tokio::process::Command {
         let mut command = photon(&["serve", "--region", NAME, "--config"]);
-        command.arg(&self.config);
+        command.arg(&self.config).envs(self.environment.iter().copied());
         command
     }
 

@@ -164,7 +164,8 @@ impl Region {
             append = task.append.max(append);
             let home = self.home_of_task(claim.task, task.placement);
             let ttl = self.heartbeat_of(task);
-            let closes = task.closes_ms().into_iter().chain(task.attempt_closes_ms()).min();
+            let attempt_closes = task.attempt_closes_ms(self.now.wall_ms);
+            let closes = task.closes_ms().into_iter().chain(attempt_closes).min();
             leases.push(Lease { claim, home, spec, turns, checkpoints, ttl, closes_ms: closes });
         }
         (append, leases)

@@ -68,8 +68,8 @@ impl Region {
             TaskState::Submitted => self.line_up(id),
             TaskState::Working => {
                 let until = self.now.mono + self.heartbeat_of(task);
-                let is_taken_up = 0 < task.notes;
-                self.home.lease(id, Lease { until, is_taken_up });
+                let begun_ms = (0 < task.notes).then_some(task.claimed_ms);
+                self.home.lease(id, Lease { until, begun_ms });
             }
             TaskState::InputRequired | TaskState::AuthRequired => {
                 self.home.paused.set(id, task.changed.wall_ms);
@@ -206,7 +206,12 @@ impl Region {
     fn extend(&mut self, id: TaskId) {
         let task = self.tasks.get(id).expect("only tasks in memory are leased");
         let until = self.now.mono + self.heartbeat_of(task);
-        self.home.lease(id, Lease { until, is_taken_up: true });
+        let begun_ms = self.home.begun_ms(id);
+        let since_ms = begun_ms.unwrap_or(self.now.wall_ms);
+        self.home.lease(id, Lease { until, begun_ms: Some(since_ms) });
+        if begun_ms.is_none() {
+            self.watch_time(id);
+        }
     }
 
     fn note(&mut self, claim: Claim, first: u64, notes: &[Note]) -> Result<(), Refusal> {

@@ -73,21 +73,25 @@ impl Task {
         Some(self.created.wall_ms.saturating_add(ms(all)))
     }
 
-    /// Returns when the attempt under way has to be over, by the wall clock.
-    pub(crate) fn attempt_closes_ms(&self) -> Option<u64> {
+    /// Returns when an attempt has to be over that began at a time, by the wall clock.
+    pub(crate) fn attempt_closes_ms(&self, begun_ms: u64) -> Option<u64> {
         let attempt = self.terms.as_ref()?.start_to_close?;
-        Some(self.claimed_ms.saturating_add(ms(attempt)))
+        Some(begun_ms.saturating_add(ms(attempt)))
     }
 
-    /// Returns what will have taken too long first as it stands now, and when, by the wall clock.
-    pub(crate) fn times_out(&self) -> Option<(u64, Timeout)> {
+    /// Returns what will have taken too long first as it stands now, and when, by the wall clock;
+    /// of an attempt, once a worker has begun it.
+    pub(crate) fn times_out(&self, begun_ms: Option<u64>) -> Option<(u64, Timeout)> {
         let starts = || {
             let wait = self.terms.as_ref()?.schedule_to_start?;
             Some((self.waits_since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
         };
         let own = match self.state {
             TaskState::Submitted => starts(),
-            TaskState::Working => self.attempt_closes_ms().map(|it| (it, Timeout::StartToClose)),
+            TaskState::Working => {
+                let closes_ms = begun_ms.and_then(|it| self.attempt_closes_ms(it));
+                closes_ms.map(|it| (it, Timeout::StartToClose))
+            }
             TaskState::InputRequired | TaskState::AuthRequired => None,
             TaskState::Completed
             | TaskState::Failed

@@ -36,7 +36,7 @@ const INSTRUCTIONS: &str = "Photon runs agents in many regions as one system. Fi
 #[derive(Clone)]
 pub(super) struct Handler {
     front: Front,
-    api: Api,
+    pub(super) api: Api,
     tools: Arc<Vec<Tool>>,
 }
 

@@ -4,6 +4,8 @@
 
 mod api;
 mod handler;
+#[cfg(feature = "mcp-kit")]
+mod kit;
 mod resources;
 mod schema;
 mod tasks;
@@ -18,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use http_body_util::Full;
+use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 
@@ -34,6 +37,17 @@ const SESSIONS_MAX: usize = 1_000;
 pub(crate) fn router(front: &Front, v1: Router<Front>, document: &Bytes) -> Router<Front> {
     let api = Api::new(v1.with_state(front.clone()));
     let handler = Handler::new(front.clone(), api, document);
+    #[cfg(feature = "mcp-kit")]
+    if std::env::var_os(kit::WANTED).is_some() {
+        return route(front, kit::Kit::new(handler));
+    }
+    route(front, handler)
+}
+
+fn route<H>(front: &Front, handler: H) -> Router<Front>
+where
+    H: ServerHandler + Clone + Send + Sync + 'static,
+{
     let config = StreamableHttpServerConfig::default()
         .with_json_response(true)
         // The gate has looked at hosts and origins.
@@ -53,12 +67,12 @@ pub(crate) fn router(front: &Front, v1: Router<Front>, document: &Bytes) -> Rout
 
 /// The way into MCP, which keeps the bounds of all others.
 #[derive(Clone)]
-struct Door {
-    service: StreamableHttpService<Handler, LocalSessionManager>,
+struct Door<H> {
+    service: StreamableHttpService<H, LocalSessionManager>,
     sessions: Arc<LocalSessionManager>,
 }
 
-impl Door {
+impl<H: ServerHandler + Clone + Send + Sync + 'static> Door<H> {
     async fn serve(&self, front: &Front, request: Request) -> Result<Response, Problem> {
         let (parts, sent) = request.into_parts();
         let held = body::read(front, &parts.headers, sent).await?;

@@ -34,6 +34,12 @@ pub(super) fn detailed(shown: Value) -> DetailedTask {
             TaskPayload::InputRequired { input_requests: questions(&shown) }
         }
         "canceled" => TaskPayload::Cancelled,
+        "failed" if !shown["last_message"]["metadata"]["photon/reason"].is_null() => {
+            // No agent has failed: the planet gave it up.
+            let said = texts(&shown["last_message"]["parts"]).join(" ");
+            let error = json!({"code": -32603, "message": said});
+            TaskPayload::Failed { error: object(error) }
+        }
         "completed" | "failed" | "rejected" => {
             let result = serde_json::to_value(result(shown)).expect("a result is JSON");
             TaskPayload::Completed { result: object(result) }
@@ -103,7 +109,7 @@ pub(super) async fn update(api: &Api, update: &UpdateTaskParams) -> Result<(), B
         let asked = key.strip_prefix(QUESTION).and_then(|it| it.parse::<u64>().ok());
         let Some(generation) = asked else { continue };
         let text = match response["action"].as_str() {
-            Some("accept") => response["content"]["answer"].as_str().map(str::to_owned),
+            Some("accept") => Some(accepted(&response["content"])),
             Some("decline") => Some("The client declines to answer.".to_owned()),
             Some(_) | None => None,
         };
@@ -119,6 +125,11 @@ pub(super) async fn update(api: &Api, update: &UpdateTaskParams) -> Result<(), B
         }
     }
     Ok(())
+}
+
+/// Returns the answer as text: what was asked for, or all that was given instead.
+fn accepted(content: &Value) -> String {
+    content["answer"].as_str().map_or_else(|| content.to_string(), str::to_owned)
 }
 
 /// Calls a task off; one that has ended stays as it is.

@@ -28,11 +28,11 @@ pub(crate) struct Home {
     pub(super) timeouts: Timers,
 }
 
-/// How long the worker may be silent, and whether it ever was heard.
+/// How long the worker may be silent, and since when it is heard, by the wall clock, if it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) until: Duration,
-    pub(super) is_taken_up: bool,
+    pub(super) begun_ms: Option<u64>,
 }
 
 impl Home {
@@ -53,6 +53,11 @@ impl Home {
         if let Some(lease) = self.leases.remove(&id) {
             self.lapses.remove(&(lease.until, id));
         }
+    }
+
+    /// Returns since when the worker of a task is heard.
+    pub(super) fn begun_ms(&self, id: TaskId) -> Option<u64> {
+        self.leases.get(&id)?.begun_ms
     }
 
     /// Iterates over all tasks that are held.

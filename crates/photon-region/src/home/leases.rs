@@ -61,7 +61,7 @@ impl Region {
             if !self.needs_tenure() {
                 return; // The worker may be heard elsewhere.
             }
-            let is_taken_up = self.home.leases.get(&id).is_some_and(|lease| lease.is_taken_up);
+            let is_taken_up = self.home.begun_ms(id).is_some();
             self.counters.lapsed += 1;
             let why = if is_taken_up { Requeue::Lapsed } else { Requeue::Declined };
             self.requeue(id, why, None);

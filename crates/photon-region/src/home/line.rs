@@ -247,7 +247,7 @@ impl Region {
         let until = self.now.mono + self.config.limits.pickup_ttl;
         self.home.queues.give(id);
         self.home.take(id);
-        self.home.lease(id, Lease { until, is_taken_up: false });
+        self.home.lease(id, Lease { until, begun_ms: None });
         self.counters.claimed += 1;
         self.tell(id, Event::Claimed { token, agent: agent.clone(), region });
         self.bind(id);

@@ -8,7 +8,6 @@ use super::TaskId;
 use crate::contract::Disk;
 use crate::region::Region;
 use crate::task::{Json, Outcome, Requeue, TaskState};
-use crate::tasks::Task;
 use crate::terms::Timeout;
 
 impl Region {
@@ -21,7 +20,7 @@ impl Region {
         if task.terms.is_none() {
             return; // Most have none.
         }
-        match task.times_out() {
+        match task.times_out(self.home.begun_ms(id)) {
             Some((at_ms, _)) => self.home.timeouts.set(id, at_ms),
             None => self.home.timeouts.clear(id),
         }
@@ -59,17 +58,13 @@ impl Region {
     /// Whether a task that waits has taken too long.
     pub(super) fn is_overdue(&self, id: TaskId) -> bool {
         let waits = self.tasks.get(id).filter(|it| it.state == TaskState::Submitted);
-        let times_out = waits.and_then(Task::times_out);
+        let times_out = waits.and_then(|it| it.times_out(None));
         times_out.is_some_and(|(at_ms, _)| at_ms <= self.now.wall_ms)
     }
 
     pub(super) fn time_out(&mut self, id: TaskId) {
         let task = self.tasks.get(id).expect("only tasks in memory are timed");
-        let Some((_, what)) = task.times_out() else { return };
-        let is_taken_up = self.home.leases.get(&id).is_some_and(|it| it.is_taken_up);
-        if what == Timeout::StartToClose && !is_taken_up {
-            return self.requeue(id, Requeue::Declined, None); // Nobody has begun.
-        }
+        let Some((_, what)) = task.times_out(self.home.begun_ms(id)) else { return };
         let name = what.as_str();
         let message = said(id, name, &format!("took longer than its {name} timeout allows"));
         self.counters.timed_out += 1;
