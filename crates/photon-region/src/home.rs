@@ -207,7 +207,8 @@ impl Region {
         let task = self.tasks.get(id).expect("only tasks in memory are leased");
         let until = self.now.mono + self.heartbeat_of(task);
         let begun_ms = self.home.begun_ms(id);
-        let since_ms = begun_ms.unwrap_or(self.now.wall_ms);
+        // What is written may be ahead of the clock.
+        let since_ms = begun_ms.unwrap_or(self.now.wall_ms.max(task.claimed_ms));
         self.home.lease(id, Lease { until, begun_ms: Some(since_ms) });
         if begun_ms.is_none() {
             self.watch_time(id);

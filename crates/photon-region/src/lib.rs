@@ -16,6 +16,7 @@ mod contract;
 pub mod data;
 mod desk;
 pub mod detect;
+mod due;
 mod elsewhere;
 mod govern;
 mod home;

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
 use crate::task::{AgentName, Event, Note, Requeue, Spec, Target, TaskId, TaskState, Token};
-use crate::terms::{Terms, Timeout, ms};
+use crate::terms::{Terms, ms};
 
 /// Records of tasks: a log by id.
 pub(crate) const TASKS: Dataset = Dataset(3);
@@ -60,48 +60,6 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Lets it wait for an agent from now on, or from later.
-    fn wait(&mut self, from_ms: u64, delay_ms: u64) {
-        let begins_ms = from_ms.saturating_add(delay_ms);
-        self.not_before_ms = if delay_ms == 0 { 0 } else { begins_ms };
-        self.waits_since_ms = begins_ms;
-    }
-
-    /// Returns when all of it has to be over, by the wall clock.
-    pub(crate) fn closes_ms(&self) -> Option<u64> {
-        let all = self.terms.as_ref()?.schedule_to_close?;
-        Some(self.created.wall_ms.saturating_add(ms(all)))
-    }
-
-    /// Returns when an attempt has to be over that began at a time, by the wall clock.
-    pub(crate) fn attempt_closes_ms(&self, begun_ms: u64) -> Option<u64> {
-        let attempt = self.terms.as_ref()?.start_to_close?;
-        Some(begun_ms.saturating_add(ms(attempt)))
-    }
-
-    /// Returns what will have taken too long first as it stands now, and when, by the wall clock;
-    /// of an attempt, once a worker has begun it.
-    pub(crate) fn times_out(&self, begun_ms: Option<u64>) -> Option<(u64, Timeout)> {
-        let starts = || {
-            let wait = self.terms.as_ref()?.schedule_to_start?;
-            Some((self.waits_since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
-        };
-        let own = match self.state {
-            TaskState::Submitted => starts(),
-            TaskState::Working => {
-                let closes_ms = begun_ms.and_then(|it| self.attempt_closes_ms(it));
-                closes_ms.map(|it| (it, Timeout::StartToClose))
-            }
-            TaskState::InputRequired | TaskState::AuthRequired => None,
-            TaskState::Completed
-            | TaskState::Failed
-            | TaskState::Canceled
-            | TaskState::Rejected => return None,
-        };
-        let all = self.closes_ms().map(|it| (it, Timeout::ScheduleToClose));
-        own.into_iter().chain(all).min()
-    }
-
     /// Returns what may be said of it: `spec` is what its log begins with.
     pub(crate) fn summary(&self, id: TaskId, spec: Spec, home: RegionId) -> TaskSummary {
         TaskSummary {
@@ -202,6 +160,8 @@ pub(crate) struct Tasks {
     /// Boxed: nodes of the map are half empty, because tasks are born in the order of their names.
     tasks: BTreeMap<TaskId, Box<Task>>,
     by_context: BTreeSet<(Arc<str>, TaskId)>,
+    /// Of those the ones that an agent works on, or has done.
+    held: BTreeSet<(Arc<str>, TaskId)>,
     keys: FxHashMap<Arc<str>, TaskId>,
     /// All tasks of a key that has several.
     twins: BTreeMap<Arc<str>, BTreeSet<TaskId>>,
@@ -262,6 +222,10 @@ impl Tasks {
         task.append = from.append;
         task.bytes += from.bytes;
         let (after, bytes) = (task.state, task.bytes);
+        if holds(before) != holds(after) {
+            let listed = (task.context.clone(), id);
+            _ = if holds(after) { self.held.insert(listed) } else { self.held.remove(&listed) };
+        }
         self.count(before, after);
         self.open_bytes += from.bytes;
         if after.is_terminal() {
@@ -344,6 +308,7 @@ impl Tasks {
 
     fn unlist(&mut self, id: TaskId, task: &Task) {
         self.by_context.remove(&(task.context.clone(), id));
+        self.held.remove(&(task.context.clone(), id));
         if task.state == TaskState::Failed {
             self.dead.remove(&id);
             self.redriven_as.remove(&redriven(id, task.changed));
@@ -407,6 +372,15 @@ impl Tasks {
         Box::new(ids.map(|(_, id)| (*id, &*self.tasks[id])))
     }
 
+    /// Returns the agent that holds a conversation, as far as tasks other than this one tell: that
+    /// of the youngest that is worked on or done.
+    pub(crate) fn holder(&self, context: &Arc<str>, id: TaskId) -> Option<&AgentName> {
+        let (least, greatest) = (TaskId::from_bytes([0; 16]), TaskId::from_bytes([0xff; 16]));
+        let all = self.held.range((context.clone(), least)..=(context.clone(), greatest));
+        let (_, held) = all.rev().find(|(_, it)| *it != id)?;
+        self.get(*held)?.worker.as_ref().map(|(agent, _)| agent)
+    }
+
     /// Iterates over the tasks older than one that failed and were not asked for again, the
     /// youngest first; of one conversation if asked.
     pub(crate) fn dead<'a>(
@@ -453,6 +427,20 @@ impl Tasks {
 
     pub(crate) fn kept_bytes(&self) -> usize {
         self.kept_bytes
+    }
+}
+
+/// Whether the agent of a task in this state holds its conversation: not who failed at it, or did
+/// not want it.
+fn holds(state: TaskState) -> bool {
+    match state {
+        TaskState::Working
+        | TaskState::InputRequired
+        | TaskState::AuthRequired
+        | TaskState::Completed => true,
+        TaskState::Submitted | TaskState::Failed | TaskState::Canceled | TaskState::Rejected => {
+            false
+        }
     }
 }
 

@@ -364,3 +364,27 @@ fn tasks_that_wait_together_go_to_one_agent_if_they_are_one_conversation() {
     assert_eq!(planet.lease("eu", "near"), None, "the second waits for whoever has the first");
     assert_eq!(planet.state(second), TaskState::Submitted);
 }
+
+#[test]
+fn any_number_of_conversations_follow_one_agent_at_once() {
+    let mut planet = Planet::new();
+    planet.register("eu", "shout", 1_024);
+    planet.pass(secs(20)); // It falls silent.
+    for number in 0..900 {
+        let context = format!("talk-{number}");
+        let first = Terms { priority: Priority::FIRST, ..Terms::default() };
+        let target = photon_region::Target::Agent("shout".into());
+        let spec = Spec {
+            target,
+            terms: Some(Arc::new(first)),
+            context: context.as_str().into(),
+            ..task_in(PlacementId::global())
+        };
+        planet.get("eu", Command::Submit(spec)).unwrap();
+        planet.submit(&context, Terms::default());
+    }
+    planet.register("eu", "shout", 1_024);
+    let acquire = Command::Acquire { agent: "shout".into(), limit: 2_000, wait: Duration::ZERO };
+    let Ok(Reply::Leases(leases)) = planet.get("eu", acquire) else { panic!("no leases") };
+    assert_eq!(leases.len(), 1_024);
+}

@@ -75,6 +75,9 @@ impl Api {
         let is_success = reply.status().is_success();
         let bytes = axum::body::to_bytes(reply.into_body(), usize::MAX).await;
         let bytes = bytes.map_err(|err| unfit(&err.to_string()))?;
+        if !is_success && bytes.is_empty() {
+            return Err(Box::new(crate::problem::Kind::NotFound.problem("there is nothing there")));
+        }
         let value: Value = match bytes.len() {
             0 => Value::Null,
             _ => serde_json::from_slice(&bytes).map_err(|err| unfit(&err.to_string()))?,

@@ -20,6 +20,7 @@ use super::api::{Api, Ask};
 use super::tools::{self, Called, follow};
 use super::{resources, tasks};
 use crate::Front;
+use crate::problem::Kind;
 use crate::v1::types::Problem;
 
 /// The versions that are spoken.
@@ -58,7 +59,12 @@ impl Handler {
             return Ok(CreateTaskResult::new(tasks::task(&shown)).into());
         }
         if let Some(patience) = called.patience() {
-            shown = follow(&self.api, shown, patience).await?;
+            let stopping = self.front.stopping();
+            let followed = stopping.run_until_cancelled(follow(&self.api, &shown, patience)).await;
+            // Whatever comes between, the caller is told which task it is.
+            if let Some(Ok(later)) = followed {
+                shown = later;
+            }
         }
         let is_task = called.patience().is_some() || called.shows_task();
         Ok(if is_task { tasks::result(shown) } else { CallToolResult::structured(shown) }.into())
@@ -108,11 +114,9 @@ impl ServerHandler for Handler {
         let takes_tasks = context.client_capabilities().is_some_and(|it| it.supports_tasks());
         let answered = match called {
             Ok(called) => {
-                let stopping = self.front.stopping().clone();
-                let answer = self.call(called, takes_tasks);
-                stopping.run_until_cancelled(answer).await.unwrap_or_else(|| {
-                    Err(Box::new(crate::problem::Kind::Stopping.problem("the region stops")))
-                })
+                let gone = || Box::new(Kind::TimedOut.problem("the client is gone"));
+                let answer = context.ct.run_until_cancelled(self.call(called, takes_tasks));
+                answer.await.unwrap_or_else(|| Err(gone()))
             }
             Err(problem) => Err(problem),
         };

@@ -103,7 +103,7 @@ impl Kit {
             return Ok(CreateTaskResult::new(tasks::task(&shown)).into());
         }
         let patience = std::time::Duration::from_secs(25);
-        let shown = follow(api, shown, patience).await.map_err(|it| failed(&it))?;
+        let shown = follow(api, &shown, patience).await.map_err(|it| failed(&it))?;
         Ok(tasks::result(shown).into())
     }
 

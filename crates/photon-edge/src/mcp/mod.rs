@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
@@ -52,8 +53,7 @@ where
         .with_json_response(true)
         // The gate has looked at hosts and origins.
         .disable_allowed_hosts()
-        .with_max_request_body_bytes(front.limits().body_bytes_max)
-        .with_cancellation_token(front.stopping().child_token());
+        .with_max_request_body_bytes(front.limits().body_bytes_max);
     let sessions = Arc::new(LocalSessionManager::default());
     let make = move || Ok(handler.clone());
     let service = StreamableHttpService::new(make, sessions.clone(), config);
@@ -74,15 +74,25 @@ struct Door<H> {
 
 impl<H: ServerHandler + Clone + Send + Sync + 'static> Door<H> {
     async fn serve(&self, front: &Front, request: Request) -> Result<Response, Problem> {
-        let (parts, sent) = request.into_parts();
+        let (mut parts, sent) = request.into_parts();
         let held = body::read(front, &parts.headers, sent).await?;
-        let begins = !parts.headers.contains_key("mcp-session-id")
-            && !parts.headers.contains_key("mcp-method");
+        let session = parts.headers.get("mcp-session-id").map(HeaderValue::to_str);
+        let begins = !matches!(session, Some(Ok(_))) && names_initialize(&held);
         if begins && SESSIONS_MAX <= self.sessions.sessions.read().await.len() {
             let detail = format!("{SESSIONS_MAX} sessions are open, and no more may; try again");
-            return Err(Kind::TooManyFollowers.problem(detail));
+            let max = Some(SESSIONS_MAX as u64);
+            return Err(Problem { max, ..Kind::Overloaded.problem(detail) });
         }
-        let request = Request::from_parts(parts, Full::new(held.bytes()));
+        let bytes = held.bytes();
+        // It counts among all bodies as long as the call does.
+        parts.extensions.insert(Arc::new(held));
+        let request = Request::from_parts(parts, Full::new(bytes));
         Ok(self.service.handle(request).await.map(Body::new))
     }
+}
+
+/// Whether a body may begin a session.
+fn names_initialize(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"initialize\"";
+    body.windows(NAME.len()).any(|it| it == NAME)
 }

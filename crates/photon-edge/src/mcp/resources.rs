@@ -59,7 +59,7 @@ pub(super) async fn read(api: &Api, uri: &str) -> Result<ReadResourceResult, Err
     };
     let shown = match api.ask(Ask::get(path)).await {
         Ok(shown) => shown,
-        Err(problem) if problem.status < 500 => return Err(missing(uri)),
+        Err(problem) if matches!(problem.status, 400 | 404) => return Err(missing(uri)),
         Err(problem) => return Err(failed(&problem)),
     };
     let contents = ResourceContents::text(shown.to_string(), uri).with_mime_type(JSON);

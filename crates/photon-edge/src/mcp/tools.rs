@@ -23,7 +23,7 @@ const WAIT_MS: u64 = 30_000;
 const POLL_MS_MAX: u64 = 20_000;
 
 /// How many agents are looked at for one that has a text.
-const LOOKS_MAX: usize = 10_000;
+const LOOKS_MAX: usize = 2_000;
 
 /// What a tool was asked, understood.
 #[derive(Debug)]
@@ -358,7 +358,7 @@ fn elsewhere(front: &Front, region: &str) -> Problem {
 /// Waits until a task has ended or asks something, or a time is over; shows it as it is then.
 pub(super) async fn follow(
     api: &Api,
-    task: Value,
+    task: &Value,
     patience: Duration,
 ) -> Result<Value, Box<Problem>> {
     let until = Instant::now() + patience;

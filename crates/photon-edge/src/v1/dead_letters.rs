@@ -3,11 +3,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use photon_region::{
-    AtHome, Command, Refusal, Reply, Spec, Target, TaskFilter, TaskId, TaskState, redriven,
+    AtHome, Command, Refusal, Reply, Spec, Target, TaskFilter, TaskState, redriven,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -92,10 +91,8 @@ async fn list(
     params(("id" = String, Path, description = "The task that failed",
         pattern = "^[0-7][0-9a-hjkmnp-tv-z]{25}$", example = "06bm0d7t5g7r8tq8b1k3s0w9ze")),
     responses(
-        (status = 201, description = "The new task is accepted, durably", body = Task,
-            headers(("Location" = String, description = "Where the new task is"))),
-        (status = 200, description = "It had been accepted earlier", body = Task,
-            headers(("Location" = String, description = "Where the new task is"))),
+        (status = 200, description = "The new task is accepted, durably, now or before",
+            body = Task, headers(("Location" = String, description = "Where the new task is"))),
         Always, Body, Absent, Conflict, Misdirected,
     ),
 )]
@@ -115,42 +112,44 @@ async fn redrive(
         return Err(Problem { task, state, ..Kind::NotDead.problem(detail) }.into());
     }
     let (spec, task) = (detail.summary.spec, redriven(id, detail.summary.changed));
-    let (known, repeated) = match front.submit(Command::Task(task)).await {
-        Ok(known) => (known, true),
-        Err(Failure::Refused(Refusal::NoSuchTask(_))) => {
-            (ask_again(&front, task, spec).await?, false)
+    let ask = AtHome::Submit { task, spec: Box::new(Spec { idempotency: None, ..spec.clone() }) };
+    match front.submit(Command::AtHome(ask)).await {
+        Ok(_) => {}
+        Err(
+            failure @ Failure::Refused(Refusal::NoSuchTask(_) | Refusal::HomeUnreachable { .. }),
+        ) => {
+            return Err(explain(&front, &spec, failure).await);
         }
         Err(failure) => return Err(failure.into()),
+    }
+    let Reply::Task(shown) = front.submit(Command::Task(task)).await? else {
+        unreachable!("the region answers `Task` with the task")
     };
-    let Reply::Task(shown) = known else { unreachable!("the region answers `Task` with the task") };
     let location = [(LOCATION, format!("/v1/tasks/{task}"))];
-    let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, location, Json(encode(shown.summary))).into_response())
+    Ok((location, Json(encode(shown.summary))).into_response())
 }
 
-/// Lets the home of a task accept it under a name that it has from the one that failed, and so has
-/// it once.
-async fn ask_again(front: &Front, task: TaskId, spec: Spec) -> Result<Reply, Declined> {
+/// Returns why the home of a task that failed does not accept it again: it says no more than that
+/// it does not.
+async fn explain(front: &Front, spec: &Spec, failure: Failure) -> Declined {
     if let Some(members) = front.planet().placements.get(&spec.placement)
         && !members.contains(&front.region())
     {
         let (region, placement, members) = (front.region(), spec.placement, members.clone());
-        return Err(Refusal::OutsidePlacement { region, placement, members }.into());
+        return Refusal::OutsidePlacement { region, placement, members }.into();
     }
-    // The home would only say that it could not be.
-    match &spec.target {
-        Target::Agent(name) => drop(front.submit(Command::Agent(name.clone())).await?),
+    let command = match &spec.target {
+        Target::Agent(name) => Command::Agent(name.clone()),
         Target::Skill(skill) => {
-            let (named, region, after) = (Some(skill.clone()), None, None);
-            let command = Command::Agents { skill: named, region, after, limit: 1 };
-            if let Reply::Agents { agents, .. } = front.submit(command).await?
-                && agents.is_empty()
-            {
-                return Err(Refusal::NoSuchSkill(skill.clone()).into());
-            }
+            let (skill, region, after) = (Some(skill.clone()), None, None);
+            Command::Agents { skill, region, after, limit: 1 }
         }
+    };
+    match (front.submit(command).await, &spec.target) {
+        (Err(why), _) => why.into(),
+        (Ok(Reply::Agents { agents, .. }), Target::Skill(skill)) if agents.is_empty() => {
+            Refusal::NoSuchSkill(skill.clone()).into()
+        }
+        (Ok(_), _) => failure.into(),
     }
-    let spec = Box::new(Spec { idempotency: None, ..spec });
-    front.submit(Command::AtHome(AtHome::Submit { task, spec })).await?;
-    Ok(front.submit(Command::Task(task)).await?)
 }

@@ -18,6 +18,10 @@ pub(crate) struct Home {
     pub(super) delayed: Timers,
     /// Those among the waiting that wait for one agent although others could do them.
     pub(super) bound: BTreeSet<TaskId>,
+    /// The tasks that were given away, whose conversations are to follow.
+    pub(super) to_bind: Vec<TaskId>,
+    /// Whether they do just now.
+    pub(super) is_binding: bool,
     pub(super) leases: BTreeMap<TaskId, Lease>,
     pub(super) lapses: BTreeSet<(Duration, TaskId)>,
     /// The tasks that wait for their clients, with the time since when.

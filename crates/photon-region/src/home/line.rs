@@ -74,20 +74,7 @@ impl Region {
         if task.token.is_some() {
             return None;
         }
-        let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
-        // Whoever failed at one, or did not want it, holds nothing.
-        let holds = |it: &Task| match it.state {
-            TaskState::Working
-            | TaskState::InputRequired
-            | TaskState::AuthRequired
-            | TaskState::Completed => true,
-            TaskState::Submitted
-            | TaskState::Failed
-            | TaskState::Canceled
-            | TaskState::Rejected => false,
-        };
-        let mut held = all.filter(|(it, task)| *it != id && holds(task));
-        let (agent, _) = held.find_map(|(_, it)| it.worker.as_ref())?;
+        let agent = self.tasks.holder(&task.context, id)?;
         self.can_do(agent, skill, task.placement).then(|| agent.clone())
     }
 
@@ -112,15 +99,23 @@ impl Region {
         let all = queues.flat_map(|it| self.home.queues.ids_in(&it).collect::<Vec<TaskId>>());
         let bound: Vec<TaskId> = all.filter(|it| self.home.bound.contains(it)).collect();
         self.rebind(bound);
+        self.bind();
     }
 
-    /// Lets the tasks of a conversation wait for the agent that was given one of them just now.
-    fn bind(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get(id) else { return };
-        let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
-        let waiting = all.filter(|(_, it)| it.state == TaskState::Submitted);
-        let waiting: Vec<TaskId> = waiting.map(|(id, _)| id).collect();
-        self.rebind(waiting);
+    /// Lets the tasks of conversations wait for the agents that were given one of them just now.
+    /// Whoever gets one of those may bind others: they follow here, one after the other.
+    fn bind(&mut self) {
+        if std::mem::replace(&mut self.home.is_binding, true) {
+            return;
+        }
+        while let Some(id) = self.home.to_bind.pop() {
+            let Some(task) = self.tasks.get(id) else { continue };
+            let all = self.tasks.older(None, Some(&task.context)).take(Self::CONTEXT_LOOKS_MAX);
+            let waiting = all.filter(|(_, it)| it.state == TaskState::Submitted);
+            let waiting: Vec<TaskId> = waiting.map(|(id, _)| id).collect();
+            self.rebind(waiting);
+        }
+        self.home.is_binding = false;
     }
 
     /// Lets tasks wait where they should, and gives them to whoever has room there.
@@ -171,6 +166,7 @@ impl Region {
     pub(crate) fn dispatch_if_waiting(&mut self, id: TaskId) {
         if self.home.queues.queue_of(id).is_some() {
             self.dispatch(id);
+            self.bind();
         }
     }
 
@@ -199,7 +195,7 @@ impl Region {
     /// Gives an agent that may have room the next of the tasks that it can do.
     pub(crate) fn dispatch_to(&mut self, agent: &AgentName) {
         while self.disk == Disk::Ready && self.needs_tenure() && self.registry.has_room(agent) {
-            let Some(found) = self.registry.get(agent) else { return };
+            let Some(found) = self.registry.get(agent) else { break };
             let region = found.region;
             let its = found.spec.placement;
             let is_fit = |it: &PlacementId| {
@@ -212,11 +208,12 @@ impl Region {
             let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
             let queues: Vec<Queued> = queues.collect();
             let ranks = queues.iter().filter_map(|it| self.home.queues.first(it));
-            let Some(Rank { id: next, .. }) = ranks.min() else { return };
+            let Some(Rank { id: next, .. }) = ranks.min() else { break };
             if !self.waits_longer(next) && !self.gives_way(next) {
                 self.claim(next, agent, region);
             }
         }
+        self.bind();
     }
 
     /// Gives every waiting task to an agent, as far as there is room.
@@ -238,6 +235,7 @@ impl Region {
                 heads.insert((next, at));
             }
         }
+        self.bind();
     }
 
     fn claim(&mut self, id: TaskId, agent: &AgentName, region: RegionId) {
@@ -249,7 +247,10 @@ impl Region {
         self.home.take(id);
         self.home.lease(id, Lease { until, begun_ms: None });
         self.counters.claimed += 1;
+        let is_new = self.tasks.holder(&task.context, id) != Some(agent);
         self.tell(id, Event::Claimed { token, agent: agent.clone(), region });
-        self.bind(id);
+        if is_new {
+            self.home.to_bind.push(id);
+        }
     }
 }
