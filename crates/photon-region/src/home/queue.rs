@@ -58,8 +58,9 @@ struct Place {
 #[derive(Debug, Default)]
 struct Lane {
     lines: BTreeMap<FairnessKey, Line>,
-    /// The first of each key, by tag and age.
-    order: BTreeSet<(u64, TaskId)>,
+    /// The first of each key, by tag; of those that are equal, whoever was given nothing yet is
+    /// first, and then the eldest.
+    order: BTreeSet<(u64, bool, TaskId)>,
     /// The greatest tag of what was given away: the virtual time.
     now: u64,
 }
@@ -71,6 +72,8 @@ struct Line {
     since: u64,
     /// Where the first ends.
     tag: u64,
+    /// Whether any was given away since the key came to wait.
+    was_given: bool,
     ids: BTreeSet<TaskId>,
 }
 
@@ -123,7 +126,7 @@ impl Queues {
         let lane = &mut queue.lanes[lane_of(place.level)];
         let line = lane.lines.entry(place.key.clone()).or_default();
         match line.ids.first() {
-            Some(first) => _ = lane.order.remove(&(line.tag, *first)),
+            Some(first) => _ = lane.order.remove(&(line.tag, line.was_given, *first)),
             None => line.since = lane.now,
         }
         line.ids.insert(id);
@@ -139,7 +142,7 @@ impl Queues {
         let line = lane.lines.get_mut(&place.key).expect("and in the line of its key");
         let first = *line.ids.first().expect("a line is not empty");
         line.tag = line.since.saturating_add(self.places[&first].cost());
-        lane.order.insert((line.tag, first));
+        lane.order.insert((line.tag, line.was_given, first));
     }
 
     /// Takes a task out; says whether it waited.
@@ -156,7 +159,7 @@ impl Queues {
         let is_first = line.ids.first() == Some(&id);
         line.ids.remove(&id);
         if is_first {
-            lane.order.remove(&(line.tag, id));
+            lane.order.remove(&(line.tag, line.was_given, id));
         }
         match line.ids.first().copied() {
             Some(next) if is_first => self.order(next),
@@ -179,8 +182,12 @@ impl Queues {
         queue.given = self.given;
         let lane = &mut queue.lanes[lane_of(place.level)];
         let line = lane.lines.get_mut(&place.key).expect("and in the line of its key");
+        let first = *line.ids.first().expect("a line is not empty");
+        lane.order.remove(&(line.tag, line.was_given, first));
         line.since = line.since.saturating_add(place.cost());
+        line.was_given = true;
         lane.now = lane.now.max(line.since);
+        lane.order.insert((line.tag, true, first));
         self.remove(id);
     }
 
@@ -239,7 +246,7 @@ impl Queues {
 impl Lane {
     /// Returns the first task of all, with the priority of the lane.
     fn front(&self, level: u8) -> Option<(Priority, TaskId)> {
-        let (_, id) = self.order.first()?;
+        let (_, _, id) = self.order.first()?;
         Some((Priority::new(level)?, *id))
     }
 }

@@ -127,7 +127,7 @@ pub enum Task {
         id: String,
         /// The answer
         text: String,
-        /// Answer only what was asked under this generation, as `task follow --output json` shows it
+        /// Answer only what was asked under this generation, as `task follow` shows it in JSON
         #[arg(long)]
         generation: Option<u64>,
     },

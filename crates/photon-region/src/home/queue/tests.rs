@@ -192,7 +192,8 @@ proptest! {
             prop_assert!(queues.ids().eq(waiting.iter().copied()));
             let orders = queues.queues.values().flat_map(|it| &it.lanes);
             for lane in orders {
-                let firsts = lane.lines.values().map(|it| (it.tag, *it.ids.first().unwrap()));
+                let firsts = lane.lines.values();
+                let firsts = firsts.map(|it| (it.tag, it.was_given, *it.ids.first().unwrap()));
                 prop_assert_eq!(&firsts.collect::<BTreeSet<_>>(), &lane.order);
             }
             let in_all = ["a", "b"].map(|it| queues.ids_in(&queue(it)).count());
