@@ -7,12 +7,10 @@ worker API of a region alone. docs/conformance.md says how the kit is run.
 """
 
 import base64
-import json
 import sys
-import threading
 import time
-import urllib.error
-import urllib.request
+
+from worker import Worker
 
 NAME = "tck"
 SKILL = "tck.scenario"
@@ -41,58 +39,23 @@ ARTIFACTS = [
 ]
 
 
-class Worker:
-    """Works on one lease after the other, each in a thread."""
+SKILL_CARD = {"id": SKILL, "name": "TCK", "description": "Does what the kit asks for", "tags": ["tck"]}
 
-    def __init__(self, base):
-        self.base = base
 
-    def call(self, method, path, body):
-        """Asks the region, and again while it cannot answer; returns the status and the answer."""
-        data = json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        while True:
-            request = urllib.request.Request(self.base + path, data, headers, method=method)
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return answer.status, json.loads(answer.read() or b"null")
-            except urllib.error.HTTPError as error:
-                if error.code not in (429, 503):
-                    return error.code, json.loads(error.read() or b"null")
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                pass
-            time.sleep(0.2)
-
-    def register(self):
-        skill = {"id": SKILL, "name": "TCK", "description": "Does what the kit asks for", "tags": ["tck"]}
-        card = {
+class TckWorker(Worker):
+    name = NAME
+    announced = {
+        "skills": [SKILL],
+        "capacity": 64,
+        "card": {
             "name": NAME,
             "description": "Does what the A2A Technology Compatibility Kit asks for",
             "version": "1.0.0",
             "defaultInputModes": TEXT_MODES,
             "defaultOutputModes": TEXT_MODES,
-            "skills": [skill],
-        }
-        body = {"skills": [SKILL], "capacity": 64, "card": card}
-        status, answer = self.call("PUT", f"/v1/agents/{NAME}", body)
-        assert status in (200, 201), answer
-
-    def run(self):
-        self.register()
-        print("ready", flush=True)
-        while True:
-            wanted = {"agent": NAME, "limit": 16, "wait_ms": 20_000}
-            status, answer = self.call("POST", "/v1/leases", wanted)
-            if status == 404:
-                self.register()
-                continue
-            assert status == 200, answer
-            for lease in answer["leases"]:
-                threading.Thread(target=self.work, args=(lease,), daemon=True).start()
-
-    def tell(self, lease, verb, **body):
-        path = f"/v1/leases/{lease['task']}/{verb}"
-        return self.call("POST", path, {"token": lease["token"], **body})
+            "skills": [SKILL_CARD],
+        },
+    }
 
     def work(self, lease):
         """Does one task."""
@@ -135,4 +98,4 @@ class Worker:
 
 
 if __name__ == "__main__":
-    Worker(sys.argv[1]).run()
+    TckWorker(sys.argv[1]).run()

@@ -139,22 +139,12 @@ impl Client {
         query: &TaskQuery,
         tasks_max: usize,
     ) -> Result<Vec<Task>, ClientError> {
-        let (mut tasks, mut cursor) = (Vec::new(), None::<String>);
-        loop {
-            let request = self
-                .request(Method::GET, &["v1", "tasks"])
-                .query(&[("limit", PAGE_MAX.min(tasks_max - tasks.len()))])
-                .query(&[("state", &query.state)])
-                .query(&[("agent", &query.agent), ("context_id", &query.context)])
-                .query(&[("cursor", &cursor)]);
-            let page: Tasks = self.call(request, Duration::ZERO).await?;
-            tasks.extend(page.tasks);
-            tasks.truncate(tasks_max);
-            cursor = page.next_cursor;
-            if cursor.is_none() || tasks.len() == tasks_max {
-                return Ok(tasks);
-            }
-        }
+        let only = [
+            ("state", query.state.as_deref()),
+            ("agent", query.agent.as_deref()),
+            ("context_id", query.context.as_deref()),
+        ];
+        self.task_pages("tasks", &only, tasks_max).await
     }
 
     /// Lists the youngest dead letters that match, page by page.
@@ -164,12 +154,21 @@ impl Client {
         agent: Option<&str>,
         tasks_max: usize,
     ) -> Result<Vec<Task>, ClientError> {
+        self.task_pages("dead-letters", &[("skill", skill), ("agent", agent)], tasks_max).await
+    }
+
+    async fn task_pages(
+        &self,
+        of: &str,
+        only: &[(&str, Option<&str>)],
+        tasks_max: usize,
+    ) -> Result<Vec<Task>, ClientError> {
         let (mut tasks, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let request = self
-                .request(Method::GET, &["v1", "dead-letters"])
+                .request(Method::GET, &["v1", of])
                 .query(&[("limit", PAGE_MAX.min(tasks_max - tasks.len()))])
-                .query(&[("skill", skill), ("agent", agent)])
+                .query(only)
                 .query(&[("cursor", &cursor)]);
             let page: Tasks = self.call(request, Duration::ZERO).await?;
             tasks.extend(page.tasks);
