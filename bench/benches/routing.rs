@@ -1,4 +1,4 @@
-//! How long a region takes to find the agent for a task, among 10,000 of them.
+//! How long a region takes to find the agent for a task, among so many of them.
 //! Must not measure what is around it: wire, disk and net are imagined, and free.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails here fails loudly")]
@@ -12,15 +12,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::Criterion;
 use photon_region::{
-    AgentSpec, AtHome, Command, Config, Input, Json, Limits, Message, Output, Place, Refusal,
-    Region, Reply, Skill, Spec, Target,
+    AgentSpec, Asked, AtHome, Command, Config, Input, Json, Limits, Message, Output, Place,
+    Refusal, Region, Reply, Skill, Spec, Target, Wants,
 };
 use photon_state::{Now, PlacementId, RegionId};
 
-/// How many agents the measured region knows.
-const AGENTS: usize = 10_000;
+/// How many agents the measured region knows: the last need 6 GB, and a minute.
+const AGENTS: [usize; 3] = [10_000, 100_000, 1_000_000];
+/// How many it knows where tasks are submitted.
+const AGENTS_AT_HOME: usize = 10_000;
 /// How many skills there are; every agent has two of them.
 const SKILLS: usize = 40;
+/// A skill that one of so many agents has, too.
+const RARE: usize = 1_000;
+/// How many regions a planet of many has.
+const REGIONS: usize = 50;
 /// How many single decisions are timed for the percentiles.
 const DECISIONS: usize = 200_000;
 /// The only agent of this skill is busy.
@@ -42,11 +48,12 @@ fn skill(number: usize) -> Skill {
 }
 
 fn agent(name: &str, skills: &[Skill], capacity: u32) -> Command {
-    let card = Json(Bytes::from(format!("{{\"description\":\"{}\"}}", "x".repeat(1000))));
+    let card = Json(Bytes::from_static(b"{}"));
     Command::Register(AgentSpec {
         name: name.into(),
         skills: skills.iter().cloned().collect(),
         capacity,
+        cost_micros: 0,
         card,
         placement: PlacementId::global(),
     })
@@ -66,13 +73,15 @@ fn submission(skill: Skill) -> Command {
 
 impl Planet {
     /// Makes regions that are linked, and spreads the agents over them.
-    fn new(names: &[&str]) -> Self {
-        let names: Vec<_> = names.iter().map(|it| RegionId::try_from(*it).unwrap()).collect();
-        let place = |n: usize| Place { latitude: 0.0, longitude: 10.0 * n as f64 };
+    fn new(count: usize, agents: usize) -> Self {
+        let name = |n: usize| RegionId::try_from(format!("r{n:02}").as_str()).unwrap();
+        let names: Vec<_> = (0..count).map(name).collect();
+        let place = |n: usize| Place { latitude: 0.0, longitude: 3.0 * n as f64 };
         let places: BTreeMap<_, _> =
             names.iter().enumerate().map(|(n, id)| (*id, place(n))).collect();
         // Ended tasks go soon, so that memory stays the same however long criterion measures.
-        let limits = Limits { kept_bytes_max: 1 << 20, ..Limits::default() };
+        let limits =
+            Limits { kept_bytes_max: 1 << 20, agents_max: agents + 1, ..Limits::default() };
         let config = |region: &RegionId| Config {
             region: *region,
             incarnation: 1,
@@ -81,6 +90,7 @@ impl Planet {
             datasets: vec![],
             voters: [*region].into(), // Each by itself: no time passes here.
             topology: photon_region::Topology::Mesh,
+            weights: photon_region::Weights::default(),
             limits: limits.clone(),
             seed: 1,
         };
@@ -96,11 +106,13 @@ impl Planet {
             }
         }
         planet.settle();
-        for number in 0..AGENTS {
+        for number in 0..agents {
             let at = number % planet.names.len();
-            let register =
-                agent(&format!("agent-{number}"), &[skill(number), skill(number / SKILLS)], 4);
-            planet.command(at, register).unwrap();
+            let mut skills = vec![skill(number), skill(number / SKILLS)];
+            if number % RARE == 0 {
+                skills.push("skill.rare".into());
+            }
+            planet.command(at, agent(&format!("agent-{number}"), &skills, 4)).unwrap();
         }
         planet
     }
@@ -184,34 +196,53 @@ impl Planet {
 }
 
 fn decisions(c: &mut Criterion) {
-    let planet = Planet::new(&["near", "far", "farther"]);
-    let region = &planet.regions[0];
+    for agents in AGENTS {
+        decide(c, &Planet::new(3, agents), agents);
+    }
+    decide(c, &Planet::new(REGIONS, AGENTS[0]), AGENTS[0]);
+}
+
+fn decide(c: &mut Criterion, planet: &Planet, agents: usize) {
+    let (region, regions) = (&planet.regions[0], planet.regions.len());
     let skills: Vec<_> = (0..SKILLS).map(|it| Target::Skill(skill(it))).collect();
-    let names: Vec<_> = (0..AGENTS).map(|it| Target::Agent(format!("agent-{it}").into())).collect();
-    let global = PlacementId::global();
-    for (what, targets) in [("skill", &skills), ("agent", &names)] {
-        assert!(targets.iter().all(|it| region.route(it, global).is_some()));
+    let names: Vec<_> = (0..agents).map(|it| Target::Agent(format!("agent-{it}").into())).collect();
+    let rare = Wants { skills: ["skill.rare".into()].into(), ..Wants::default() };
+    let (none, rare) = (None, Some(Arc::new(rare)));
+    for (what, targets, wants) in [
+        ("skill", &skills, &none),
+        ("agent", &names, &none),
+        ("skill and a rare one", &skills, &rare),
+    ] {
+        let asked = |at: usize| Asked {
+            target: black_box(&targets[at % targets.len()]),
+            placement: PlacementId::global(),
+            wants: wants.as_ref(),
+        };
+        assert!(0 < (0..targets.len()).filter(|it| region.route(asked(*it)).is_some()).count());
+        let name = format!("route by {what}, {agents} agents in {regions} regions");
         let mut at = 0;
-        c.bench_function(&format!("route by {what}, 10,000 agents"), |b| {
+        c.bench_function(&name, |b| {
             b.iter(|| {
-                at = (at + 1) % targets.len();
-                region.route(black_box(&targets[at]), global)
+                at += 1;
+                region.route(asked(at))
             });
         });
-        show_percentiles(what, || {
-            at = (at + 1) % targets.len();
-            black_box(region.route(black_box(&targets[at]), global));
+        show_percentiles(&name, || {
+            at += 1;
+            black_box(region.route(asked(at)));
         });
     }
 }
 
 fn submissions(c: &mut Criterion) {
-    let mut planet = Planet::new(&["near"]);
+    let mut planet = Planet::new(1, AGENTS_AT_HOME);
     let skills: Vec<_> = (0..SKILLS).map(skill).collect();
     let busy: Skill = BUSY.into();
     planet.command(0, agent("busy", &[Arc::clone(&busy)], 1)).unwrap();
     planet.command(0, submission(Arc::clone(&busy))).unwrap();
-    assert!(planet.regions[0].route(&Target::Skill(busy.clone()), PlacementId::global()).is_none());
+    let target = Target::Skill(busy.clone());
+    let asked = Asked { target: &target, placement: PlacementId::global(), wants: None };
+    assert!(planet.regions[0].route(asked).is_none());
     let mut at = 0;
     let mut timed = |name: &str, skills: &[Skill]| {
         c.bench_function(name, |b| {
@@ -241,11 +272,32 @@ fn show_percentiles(what: &str, mut decide: impl FnMut()) {
     let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize].as_nanos();
     let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
     let mut out = std::io::stdout().lock();
-    let line = format!("route by {what}, single decisions, the clock's own cost included");
+    let line = format!("{what}, single decisions, the clock's own cost included");
     writeln!(out, "{line}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns\n").unwrap();
 }
 
+/// Shows what the index by which agents are matched takes in memory, beside the agents themselves.
+fn sizes() {
+    for (skills, per_agent) in [(SKILLS as u32, 2), (20_000, 2), (20_000, 4)] {
+        let agents = 100_000_u32;
+        let before = resident();
+        let index = photon_region::matching_index(agents, skills, per_agent);
+        let bytes = resident() - before;
+        black_box(&index);
+        let each = bytes as f64 / f64::from(agents);
+        let line = format!("{agents} agents with {per_agent} of {skills} skills each");
+        writeln!(std::io::stdout().lock(), "index, {line}: {each:.1} bytes an agent").unwrap();
+    }
+}
+
+/// Returns how many bytes of memory the process has.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+}
+
 fn main() {
+    sizes();
     let mut criterion = Criterion::default().configure_from_args();
     decisions(&mut criterion);
     submissions(&mut criterion);

@@ -287,6 +287,7 @@ fn config(here: RegionId, peer: RegionId) -> anyhow::Result<Config> {
         datasets: vec![dataset],
         voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
+        weights: photon_region::Weights::default(),
         limits: Limits {
             data_bytes_max: usize::MAX,
             data_memory_max: usize::MAX,

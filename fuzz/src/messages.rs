@@ -146,6 +146,7 @@ fn messages() -> Vec<Message> {
             name: "shout".into(),
             skills: BTreeSet::from(["text.upper".into()]),
             capacity: 4,
+            cost_micros: 0,
             card: json(),
             placement: PlacementId::global(),
         }),

@@ -156,6 +156,7 @@ fn config(names: [RegionId; 2], here: usize, dataset: DatasetSpec) -> Config {
         datasets: vec![dataset],
         voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
+        weights: photon_region::Weights::default(),
         limits: Limits::default(),
         seed: 1,
     }

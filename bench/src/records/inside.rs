@@ -87,6 +87,7 @@ fn config(stream: StreamId) -> Config {
         datasets: vec![],
         voters: std::collections::BTreeSet::new(),
         topology: photon_region::Topology::Mesh,
+        weights: photon_region::Weights::default(),
         limits: Limits {
             data_bytes_max: usize::MAX,
             data_memory_max: usize::MAX,

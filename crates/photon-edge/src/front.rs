@@ -262,6 +262,7 @@ impl Front {
             | Command::Deregister(_)
             | Command::Agent(_)
             | Command::Agents { .. }
+            | Command::Route { .. }
             | Command::Submit(_)
             | Command::Task(_)
             | Command::Tasks { .. }

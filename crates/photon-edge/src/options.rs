@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_region::{Priority, Retry, Terms, Weight};
+use photon_region::{Priority, Retry, Terms, Wants, Weight};
 
 use crate::names::{self, Invalid};
-use crate::v1::types::{RetryPolicy, TASK_MS_MAX, TaskOptions};
+use crate::v1::types::{COST_MAX, RetryPolicy, TASK_MS_MAX, TaskOptions};
 
 /// Checks options; `field` is where they stand. Returns nothing if they change nothing.
 pub(crate) fn terms(field: &str, options: &TaskOptions) -> Result<Option<Arc<Terms>>, Invalid> {
@@ -59,7 +59,43 @@ fn check(field: &str, options: &TaskOptions) -> Result<Terms, Invalid> {
         )?,
         heartbeat: time("heartbeat_timeout_ms", options.heartbeat_timeout_ms, 100, 3_600_000)?,
         retry: policy.map(|it| retry(&at("retry_policy"), it)).transpose()?,
+        wants: wants(field, options)?,
     })
+}
+
+/// The most regions that are named at once.
+const REGIONS_MAX: usize = 64;
+
+/// Checks what is wanted of the agent; `field` is where the options stand.
+pub(crate) fn wants(field: &str, options: &TaskOptions) -> Result<Option<Arc<Wants>>, Invalid> {
+    let at =
+        |name: &str| if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
+    let few = |name: &str, all: &[String], max: usize| match all.len() {
+        len if max < len => Err(Invalid::new(at(name), format!("give {max} at the most"))),
+        _ => Ok(()),
+    };
+    let skills = options.required_skills.as_deref().unwrap_or_default();
+    let regions = options.regions.as_deref().unwrap_or_default();
+    few("required_skills", skills, Wants::SKILLS_MAX)?;
+    few("regions", regions, REGIONS_MAX)?;
+    let skills = (0..).zip(skills);
+    let skills = skills.map(|(n, it)| names::skill(&at(&format!("required_skills[{n}]")), it));
+    let regions = (0..).zip(regions);
+    let regions = regions.map(|(n, it)| names::region(&at(&format!("regions[{n}]")), it));
+    let cost_micros_max = match options.max_cost {
+        Some(cost) => Some(micros(cost).ok_or_else(|| {
+            Invalid::new(at("max_cost"), format!("give a number from 0 to {COST_MAX}"))
+        })?),
+        None => None,
+    };
+    let (skills, regions) = (skills.collect::<Result<_, _>>()?, regions.collect::<Result<_, _>>()?);
+    let wants = Wants { skills, regions, cost_micros_max };
+    Ok(Some(wants).filter(|it| *it != Wants::default()).map(Arc::new))
+}
+
+/// Returns an amount in millionths.
+pub(crate) fn micros(cost: f64) -> Option<u64> {
+    (0.0..=COST_MAX).contains(&cost).then(|| (cost * 1e6).round() as u64)
 }
 
 fn retry(field: &str, policy: &RetryPolicy) -> Result<Retry, Invalid> {
@@ -96,11 +132,15 @@ fn thousandths(number: f64, min: f64, max: f64) -> Option<u32> {
     (min..=max).contains(&number).then(|| (number * 1_000.0).round().max(1.0) as u32)
 }
 
+fn texts<T: ToString>(all: impl Iterator<Item = T>) -> Option<Vec<String>> {
+    Some(all.map(|it| it.to_string()).collect()).filter(|it: &Vec<String>| !it.is_empty())
+}
+
 /// Shows terms as options.
 pub(crate) fn show(terms: &Terms) -> TaskOptions {
     let usual = Terms::default();
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let weight = terms.fairness_weight;
+    let (weight, wants) = (terms.fairness_weight, terms.wants.as_ref());
     TaskOptions {
         priority_key: (terms.priority != usual.priority).then(|| terms.priority.get()),
         fairness_key: terms.fairness_key.as_ref().map(ToString::to_string),
@@ -117,6 +157,9 @@ pub(crate) fn show(terms: &Terms) -> TaskOptions {
             maximum_interval_ms: Some(ms(it.maximum_interval)),
             maximum_attempts: Some(it.maximum_attempts),
         }),
+        required_skills: wants.map(|it| it.skills.iter()).and_then(texts),
+        regions: wants.map(|it| it.regions.iter()).and_then(texts),
+        max_cost: wants.and_then(|it| it.cost_micros_max).map(|it| it as f64 / 1e6),
     }
 }
 
@@ -139,6 +182,7 @@ mod tests {
             "heartbeat_timeout_ms": 100,
             "retry_policy": {"initial_interval_ms": 10, "backoff_coefficient": 1.5,
                 "maximum_interval_ms": 1_000, "maximum_attempts": 3},
+            "required_skills": ["a.b", "c"], "regions": ["eu-west-1"], "max_cost": 0.25,
         });
         let shown = show(&read(all.clone()).unwrap());
         assert_eq!(serde_json::to_value(&shown).unwrap(), all);
@@ -170,5 +214,10 @@ mod tests {
             "retry_policy.backoff_coefficient",
         );
         check(json!({"retry_policy": {"maximum_attempts": 0}}), "retry_policy.maximum_attempts");
+        check(json!({"required_skills": ["a", "a b"]}), "required_skills[1]");
+        check(json!({"required_skills": vec!["a"; 17]}), "required_skills");
+        check(json!({"regions": ["EU"]}), "regions[0]");
+        check(json!({"max_cost": -0.1}), "max_cost");
+        check(json!({"max_cost": 1_000_001.0}), "max_cost");
     }
 }

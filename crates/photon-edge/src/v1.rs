@@ -14,6 +14,7 @@ mod openapi;
 mod planet;
 mod regions;
 mod replication;
+mod route;
 mod tasks;
 mod topology;
 pub mod types;
@@ -35,6 +36,7 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
         .merge(replication::router())
         .merge(agents::router())
         .merge(tasks::router())
+        .merge(route::router())
         .merge(dead_letters::router())
         .merge(events::router())
         .merge(leases::router())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photon_region::data::DatasetSpec;
-use photon_region::{Config, Limits, Logged, Place, Region, Topology, WentBack};
+use photon_region::{Config, Limits, Logged, Place, Region, Topology, Weights, WentBack};
 use photon_state::{PlacementId, RegionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -79,6 +79,8 @@ pub struct NodeConfig {
     pub datasets: Vec<DatasetSpec>,
     /// The shape in which regions pass ops on to each other.
     pub topology: Topology,
+    /// What counts how much when an agent is chosen for a task.
+    pub weights: Weights,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// The size of the log's segments: one or two of them are reserved on disk at any time.
@@ -337,6 +339,7 @@ fn open(
         datasets: config.datasets,
         voters: config.voters,
         topology: config.topology,
+        weights: config.weights,
         limits: config.limits,
         seed: crate::random::number(),
     });

@@ -84,6 +84,7 @@ mod tests {
             datasets: vec![spec],
             voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
+            weights: photon_region::Weights::default(),
             limits: Limits::default(),
             seed: 1,
         });

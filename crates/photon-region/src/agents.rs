@@ -19,6 +19,8 @@ use crate::task::{AgentName, Claim, Skill, TaskId};
 use crate::verdict::{Patience, Verdict};
 
 impl Region {
+    /// Of how many agents what is known grows older in one beat; the others are next.
+    const AGED_MAX: usize = 1_000;
     /// Bytes of one agent's card with its skills.
     const CARD_BYTES_MAX: usize = 256 << 10;
 
@@ -249,6 +251,7 @@ impl Region {
 
     /// Marks the agents as offline that have been silent for too long.
     pub(crate) fn mark_silent_agents(&mut self) {
+        self.registry.age(self.now.mono, Self::AGED_MAX);
         self.offer_to_rested();
         if self.disk == Disk::Full {
             return;

@@ -11,10 +11,11 @@ use crate::codec::{
 use crate::contract::Output;
 use crate::data::{DATA, DATASETS, DatasetName, MOVES, dataset_of, move_of, split_key};
 use crate::desk::Bell;
+use crate::matching::Stint;
 use crate::region::Region;
-use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
+use crate::registry::{AGENTS, PRESENCE, agent_of};
 use crate::task::{AgentName, Event, Spec, TaskId};
-use crate::tasks::{Effects, Origin, TASKS, entry_weight, task_key, task_of, task_record};
+use crate::tasks::{Effects, Origin, PutDown, TASKS, entry_weight, task_key, task_of, task_record};
 use crate::webhooks::{TOLD, WEBHOOKS, webhook_of};
 
 /// What an op says, checked.
@@ -311,13 +312,15 @@ impl Region {
             return;
         };
         if let Some((agent, region)) = taken {
-            self.registry.adjust(&agent, Taken::Up);
+            self.registry.take_up(&agent);
             if region == self.config.region && append != 0 {
                 self.deliver(id, &agent);
             }
         }
-        if let Some(agent) = put_down {
-            self.registry.adjust(&agent, Taken::Down);
+        if let Some(PutDown { agent, at, stint }) = put_down {
+            // What the log tells again at a start is old.
+            let stint = if append == 0 { Stint::Void } else { stint };
+            self.registry.put_down(&agent, (at.as_ref(), stint), self.now.mono);
             self.dispatch_to(&agent);
         }
         if append != 0 {
@@ -332,7 +335,7 @@ impl Region {
         let before = self.tasks.get(id).and_then(|task| task.current());
         let former = self.tasks.remove(id);
         if let Some(agent) = &former {
-            self.registry.adjust(agent, Taken::Down);
+            self.registry.let_go(agent);
         }
         let log = self.store.log(&task_record(placement, id));
         let entries: Vec<Entry> = log.map_or(&[][..], |log| log.after(0)).to_vec();
@@ -347,7 +350,7 @@ impl Region {
             }
         }
         if let Some((agent, region)) = effects.taken {
-            self.registry.adjust(&agent, Taken::Up);
+            self.registry.take_up(&agent);
             let is_new = self.tasks.get(id).and_then(|task| task.current()) != before;
             if region == self.config.region && append != 0 && is_new {
                 self.deliver(id, &agent);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::data::{DatasetSpec, Outside};
+use crate::matching::Weights;
 use crate::routes::Topology;
 
 /// A point on the Earth, in degrees.
@@ -48,6 +49,8 @@ pub struct Config {
     pub voters: BTreeSet<RegionId>,
     /// The shape in which regions pass ops on; meant to be the same in every region.
     pub topology: Topology,
+    /// What counts how much when an agent is chosen for a task.
+    pub weights: Weights,
     /// The bounds of what this region takes on.
     pub limits: Limits,
     /// Where its randomness begins: another one in each life of the process.

@@ -12,12 +12,14 @@ use crate::agree::Beat;
 pub use crate::at_home::AtHome;
 use crate::data::{DataCommand, DataReply};
 use crate::govern::{Govern, PlanetView};
+use crate::matching::{Route, Wants};
 use crate::notice::Notice;
 use crate::question::{Answer, Question};
 use crate::refusal::Refusal;
 use crate::routes::TopologyView;
 use crate::task::{
-    AgentName, Artifact, Checkpoint, Claim, Event, Json, Skill, Spec, TaskId, TaskState, Token,
+    AgentName, Artifact, Checkpoint, Claim, Event, Json, Skill, Spec, Target, TaskId, TaskState,
+    Token,
 };
 use crate::webhooks::{Due, Webhook, Went};
 
@@ -135,6 +137,17 @@ pub enum Command {
         /// How many at most.
         limit: usize,
     },
+    /// Tell who would be given a task that this region is home of, and why.
+    Route {
+        /// What the task asks for.
+        target: Target,
+        /// Where it may be.
+        placement: PlacementId,
+        /// What else it wants of the agent.
+        wants: Option<Arc<Wants>>,
+        /// How many candidates to tell at most.
+        limit: usize,
+    },
     /// Accept a task, with this region as its home.
     Submit(Spec),
     /// Show a task with its artifacts.
@@ -216,6 +229,7 @@ impl Command {
             | Self::Deregister(_)
             | Self::Agent(_)
             | Self::Agents { .. }
+            | Self::Route { .. }
             | Self::Tasks { .. }
             | Self::Told { .. }
             | Self::Topology => false,
@@ -237,6 +251,8 @@ pub enum Reply {
         /// Whether there are more.
         more: bool,
     },
+    /// To `Route`.
+    Route(Box<Route>),
     /// To `Submit`: the task is durable here.
     Submitted {
         /// The task.
@@ -311,6 +327,8 @@ pub struct AgentSpec {
     pub skills: BTreeSet<Skill>,
     /// How many tasks it works on at once.
     pub capacity: u32,
+    /// What it asks for a task, in millionths of what its operator reckons in.
+    pub cost_micros: u64,
     /// Its A2A `AgentCard`.
     pub card: Json,
     /// Where the record may live.

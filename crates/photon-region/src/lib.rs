@@ -22,6 +22,7 @@ mod govern;
 mod home;
 mod lag;
 mod links;
+mod matching;
 mod notice;
 mod question;
 mod reach;
@@ -55,6 +56,9 @@ pub use contract::{
     TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
 pub use govern::{Govern, GovernRefusal, MemberView, PlacementView, PlanetView};
+#[doc(hidden)]
+pub use matching::matching_index;
+pub use matching::{Asked, Candidate, Grade, Grades, Points, Route, Standing, Wants, Weights};
 pub use notice::{ConflictRate, ConflictSample, Notice};
 pub use question::{Answer, Question};
 pub use refusal::{Large, Queue, Refusal};
@@ -122,4 +126,6 @@ pub enum PlantedBug {
     ReadAnywhere,
     /// Gives tasks to agents before their time.
     StartEarly,
+    /// A home gives a task to an agent that is not one that its client wants.
+    IgnoreWants,
 }

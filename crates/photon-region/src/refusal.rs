@@ -42,10 +42,10 @@ pub enum Refusal {
     #[error("no placement is named `{0}`")]
     NoSuchPlacement(PlacementId),
     /// Who could do it may be known in some of the placement's regions only, and the task would
-    /// name the agent in all of them.
+    /// name the agent in all of them; or it is wanted in regions where the task may not be.
     #[error(
-        "who can do this is confined to fewer regions than `{placement}` has; ask for it under a \
-         placement that is no wider than the agent's own"
+        "nobody that this asks for may be named in all of `{placement}`: ask under a placement \
+         that is no wider than the agent's own, and for regions that are in it"
     )]
     Confined {
         /// Where the task may live.

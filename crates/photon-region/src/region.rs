@@ -19,6 +19,7 @@ use crate::data::{Data, into_answer, is_copy, is_guest};
 use crate::desk::{Bell, Desk, Held, Parked};
 use crate::home::Home;
 use crate::links::Peer;
+use crate::matching::Asked;
 use crate::reach::Reach;
 use crate::refusal::Refusal;
 use crate::registry::Registry;
@@ -49,6 +50,7 @@ use crate::webhooks::Webhooks;
 ///     datasets: vec![],
 ///     voters: [].into(),
 ///     topology: Topology::Mesh,
+///     weights: photon_region::Weights::default(),
 ///     limits: Limits::default(),
 ///     seed: 7,
 /// });
@@ -329,6 +331,10 @@ impl Region {
             Command::Agent(name) => self.show_agent(name),
             Command::Agents { skill, region, after, limit } => {
                 self.list_agents(skill.as_ref(), *region, after.as_ref(), *limit)
+            }
+            Command::Route { target, placement, wants, limit } => {
+                let asked = Asked { target, placement: *placement, wants: wants.as_ref() };
+                self.show_route(asked, *limit)
             }
             Command::Submit(spec) => self.submit(ticket, spec, patience),
             Command::Task(id) => self.show_task(ticket, *id, patience),

@@ -3,13 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, Store};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::codec::decode_agent;
 use crate::config::Config;
 use crate::contract::{Agent, AgentSpec};
+use crate::matching::{
+    Asked, Grade, Grades, Points, Pools, Search, Site, Standing, Stint, Track, Tracks, Wants,
+    Weights,
+};
+use crate::routes::estimate;
 use crate::task::{AgentName, Skill, Target};
 
 /// Records of agents: a register by name.
@@ -26,40 +33,31 @@ pub(crate) struct Entry {
     pub(crate) region: RegionId,
     pub(crate) at: Hlc,
     pub(crate) is_online: bool,
-    /// Its place in the pools, if it is in them.
-    pooled: Option<Rank>,
-}
-
-/// The order in which agents are preferred: near before far, idle before busy, then by name.
-type Rank = (u16, u32, AgentName);
-
-/// Agents of one placement that offer one skill.
-#[derive(Debug, Default)]
-struct Pool {
-    /// How many there are, free or not.
-    members: usize,
-    /// Those that have room.
-    free: BTreeSet<Rank>,
+    /// Whether it is offered in the pools of its skills: it lives and has room.
+    is_offered: bool,
 }
 
 /// The agents of the planet as far as they are known here: an index over the store.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    agents: BTreeMap<AgentName, Entry>,
-    /// By skill, and then by the placement of the agents.
-    pools: FxHashMap<Skill, BTreeMap<PlacementId, Pool>>,
+    /// The place of each in `entries`: its number.
+    agents: BTreeMap<AgentName, u32>,
+    entries: Vec<Option<Entry>>,
+    vacant: Vec<u32>,
+    pools: Pools,
+    tracks: Tracks,
+    weights: Weights,
     /// For each placement those that reach as far: whoever is known there may be known in it.
     wider: BTreeMap<PlacementId, BTreeSet<PlacementId>>,
     in_use: FxHashMap<AgentName, u32>,
     /// All regions, the nearest first; the place in this list is what ranks.
-    near: Vec<RegionId>,
+    sites: Vec<Site>,
+    round_trips: BTreeMap<RegionId, Duration>,
     online: usize,
     /// Those that turned work down: their regions know more of them than is known here.
     resting: BTreeSet<AgentName>,
     /// Bytes of all cards and skills.
     bytes: usize,
-    /// The least name: where a range of ranks begins.
-    least: AgentName,
 }
 
 impl Registry {
@@ -72,16 +70,31 @@ impl Registry {
         let wider = |members: &BTreeSet<RegionId>| {
             all.iter().filter(|(_, it)| members.is_subset(it)).map(|(id, _)| *id).collect()
         };
+        let trip = |region: &RegionId| {
+            let is_here = *region == config.region;
+            let far = || Duration::from_micros(estimate(here, config.regions[region]));
+            (*region, if is_here { Duration::ZERO } else { far() })
+        };
+        let round_trips: BTreeMap<RegionId, Duration> = near.iter().map(trip).collect();
+        let weights = config.weights;
+        let site = |region: &RegionId| Site {
+            region: *region,
+            points: weights.of_region(Grade::of_round_trip(round_trips[region])),
+        };
         Self {
             agents: BTreeMap::new(),
-            pools: FxHashMap::default(),
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            pools: Pools::default(),
+            tracks: Tracks::default(),
+            weights,
             wider: all.iter().map(|(id, members)| (*id, wider(members))).collect(),
             in_use: FxHashMap::default(),
-            near,
+            sites: near.iter().map(site).collect(),
+            round_trips,
             online: 0,
             resting: BTreeSet::new(),
             bytes: 0,
-            least: "".into(),
         }
     }
 
@@ -106,57 +119,95 @@ impl Registry {
         let is_online = presence.is_some_and(|it| it == ONLINE);
         self.online += usize::from(is_online);
         self.bytes += weight(&spec);
-        for skill in &spec.skills {
-            let pools = self.pools.entry(skill.clone()).or_default();
-            pools.entry(placement).or_default().members += 1;
+        let number = self.vacant.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("there are fewer agents")
+        });
+        // Whatever placement the spec names, its record is what says where it lies.
+        let spec = Arc::new(AgentSpec { placement, ..spec });
+        spec.skills.iter().for_each(|skill| self.pools.join(skill, placement, number));
+        let entry = Entry { spec, region, at, is_online, is_offered: false };
+        self.entries[number as usize] = Some(entry);
+        self.agents.insert(name.clone(), number);
+        self.offer(name);
+    }
+
+    fn remove(&mut self, name: &AgentName) {
+        self.withdraw(name);
+        let Some(number) = self.agents.remove(name) else { return };
+        let entry = self.entries[number as usize].take().expect("a number has an entry");
+        self.vacant.push(number);
+        self.online -= usize::from(entry.is_online);
+        self.bytes -= weight(&entry.spec);
+        for skill in &entry.spec.skills {
+            self.pools.leave(skill, entry.spec.placement, number);
         }
-        let entry = Entry { spec: Arc::new(spec), region, at, is_online, pooled: None };
-        self.agents.insert(name.clone(), entry);
-        self.rank(name);
     }
 
     /// Iterates over all regions, the nearest first.
     pub(crate) fn near(&self) -> impl Iterator<Item = &RegionId> + Clone {
-        self.near.iter()
+        self.sites.iter().map(|it| &it.region)
     }
 
-    fn remove(&mut self, name: &AgentName) {
-        self.unrank(name);
-        let Some(entry) = self.agents.remove(name) else { return };
-        self.online -= usize::from(entry.is_online);
-        self.bytes -= weight(&entry.spec);
-        for skill in &entry.spec.skills {
-            let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
-            let pool = pools.get_mut(&entry.spec.placement).expect("and of its placement");
-            pool.members -= 1;
-            if pool.members == 0 {
-                pools.remove(&entry.spec.placement);
-            }
-            if pools.is_empty() {
-                self.pools.remove(skill);
-            }
+    /// Returns how long a message takes to a region and back, as far as is known.
+    pub(crate) fn round_trip(&self, region: RegionId) -> Duration {
+        self.round_trips.get(&region).copied().unwrap_or_default()
+    }
+
+    /// Takes in how long a message takes to a region and back.
+    pub(crate) fn measured(&mut self, region: RegionId, round_trip: Duration) {
+        self.round_trips.insert(region, round_trip);
+        if let Some(site) = self.sites.iter_mut().find(|it| it.region == region) {
+            site.points = self.weights.of_region(Grade::of_round_trip(round_trip));
         }
     }
 
-    /// Takes note that an agent took up a task or put one down.
-    pub(crate) fn adjust(&mut self, name: &AgentName, taken: Taken) {
+    /// Takes note that an agent took up a task.
+    pub(crate) fn take_up(&mut self, name: &AgentName) {
+        self.withdraw(name);
+        *self.in_use.entry(name.clone()).or_default() += 1;
+        self.offer(name);
+    }
+
+    /// Takes note that an agent put down a task, and what its time at it came to.
+    pub(crate) fn put_down(
+        &mut self,
+        name: &AgentName,
+        (skill, stint): (Option<&Skill>, Stint),
+        now: Duration,
+    ) {
+        self.withdraw(name);
         let in_use = self.in_use.entry(name.clone()).or_default();
-        match taken {
-            Taken::Up => *in_use += 1,
-            Taken::Down => *in_use = in_use.saturating_sub(1),
-        }
+        *in_use = in_use.saturating_sub(1);
         if *in_use == 0 {
             self.in_use.remove(name);
         }
-        self.unrank(name);
-        self.rank(name);
+        if let Some(skill) = skill.filter(|_| self.agents.contains_key(name)) {
+            self.tracks.add(name, skill, stint, now);
+        }
+        self.offer(name);
+    }
+
+    /// Takes note that an agent has a task no longer of which the log is gone.
+    pub(crate) fn let_go(&mut self, name: &AgentName) {
+        self.put_down(name, (None, Stint::Void), Duration::ZERO);
+    }
+
+    /// Lets what is known of how agents fare count less that is old: of so many at once.
+    pub(crate) fn age(&mut self, now: Duration, most: usize) {
+        for _ in 0..most {
+            let Some(name) = self.tracks.due(now) else { return };
+            self.withdraw(&name);
+            self.tracks.halve_next(now);
+            self.offer(&name);
+        }
     }
 
     /// Lets an agent rest that turned work down: it is offered nothing until more is known of it,
     /// or until it has [`rested`](Self::rested).
     pub(crate) fn rest(&mut self, name: &AgentName) {
         if self.agents.contains_key(name) {
-            self.unrank(name);
+            self.withdraw(name);
             self.resting.insert(name.clone());
         }
     }
@@ -164,78 +215,142 @@ impl Registry {
     /// Ends the rest of all agents; returns who they are.
     pub(crate) fn rested(&mut self) -> BTreeSet<AgentName> {
         let rested = std::mem::take(&mut self.resting);
-        rested.iter().for_each(|it| self.rank(it));
+        rested.iter().for_each(|it| self.offer(it));
         rested
     }
 
-    fn rank(&mut self, name: &AgentName) {
-        if self.resting.contains(name) {
+    /// Lets an agent be found if it lives and has room.
+    fn offer(&mut self, name: &AgentName) {
+        let Some(entry) = self.get(name) else { return };
+        if self.why_not(name, entry).is_some() {
             return;
         }
-        let in_use = self.in_use(name);
-        let Some(entry) = self.agents.get_mut(name) else { return };
-        if !entry.is_online || entry.spec.capacity <= in_use {
+        let (number, ranks) = (self.agents[name], self.ranks(name, entry));
+        let spec = Arc::clone(&entry.spec);
+        for (skill, (near, points)) in spec.skills.iter().zip(ranks) {
+            self.pools.offer((skill, spec.placement), (near, points, number));
+        }
+        let entry = self.entries[number as usize].as_mut().expect("a number has an entry");
+        entry.is_offered = true;
+    }
+
+    /// Lets nobody find an agent, before anything changes by which it is ranked.
+    fn withdraw(&mut self, name: &AgentName) {
+        let Some(number) = self.agents.get(name).copied() else { return };
+        let entry = self.entries[number as usize].as_mut().expect("a number has an entry");
+        if !std::mem::replace(&mut entry.is_offered, false) {
             return;
         }
-        let Some(near) = self.near.iter().position(|it| *it == entry.region) else { return };
-        let rank = (u16::try_from(near).unwrap_or(u16::MAX), in_use, name.clone());
-        for skill in &entry.spec.skills {
-            let pools = self.pools.entry(skill.clone()).or_default();
-            pools.entry(entry.spec.placement).or_default().free.insert(rank.clone());
-        }
-        entry.pooled = Some(rank);
-    }
-
-    fn unrank(&mut self, name: &AgentName) {
-        let Some(entry) = self.agents.get_mut(name) else { return };
-        let Some(rank) = entry.pooled.take() else { return };
-        for skill in &entry.spec.skills {
-            let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
-            let pool = pools.get_mut(&entry.spec.placement).expect("and of its placement");
-            pool.free.remove(&rank);
+        let entry = self.entries[number as usize].as_ref().expect("a number has an entry");
+        let (spec, ranks) = (Arc::clone(&entry.spec), self.ranks(name, entry));
+        for (skill, (near, points)) in spec.skills.iter().zip(ranks) {
+            self.pools.withdraw((skill, spec.placement), (near, points, number));
         }
     }
 
-    /// Picks the agent for a task of a placement: the nearest with room in a region that `may` take
+    /// Returns where an agent ranks for each of its skills.
+    fn ranks(&self, name: &AgentName, entry: &Entry) -> SmallVec<[(u16, Points); 8]> {
+        let near = self.sites.iter().position(|it| it.region == entry.region);
+        let near = near.and_then(|it| u16::try_from(it).ok()).unwrap_or(u16::MAX);
+        let skills = entry.spec.skills.iter();
+        let grades = skills.map(|skill| self.grades(name, entry, Some(skill)));
+        grades.map(|it| (near, self.weights.of_agent(it.capacity, it.latency, it.cost))).collect()
+    }
+
+    /// Grades an agent at a skill.
+    pub(crate) fn grades(&self, name: &AgentName, entry: &Entry, skill: Option<&Skill>) -> Grades {
+        let track = skill.and_then(|it| self.track(name, it));
+        let success = track.map_or(Grade::BEST, Track::success);
+        let p95_ms = track.and_then(Track::p95_ms);
+        Grades {
+            proximity: Grade::of_round_trip(self.round_trip(entry.region)),
+            capacity: Grade::of_capacity(self.in_use(name), entry.spec.capacity, success),
+            latency: p95_ms.map_or(Grade::UNKNOWN, Grade::of_size),
+            cost: Grade::of_size(entry.spec.cost_micros),
+        }
+    }
+
+    /// Returns how an agent has fared at a skill, if it has.
+    pub(crate) fn track(&self, name: &AgentName, skill: &Skill) -> Option<&Track> {
+        let tracks = self.tracks.of(name).iter();
+        tracks.map(|(its, track)| (its, track)).find(|(its, _)| *its == skill).map(|(_, it)| it)
+    }
+
+    /// Returns why an agent is given nothing at all, if it is not.
+    pub(crate) fn why_not(&self, name: &AgentName, entry: &Entry) -> Option<Standing> {
+        if !entry.is_online {
+            Some(Standing::Offline)
+        } else if entry.spec.capacity <= self.in_use(name) {
+            Some(Standing::Full)
+        } else if self.resting.contains(name) {
+            Some(Standing::Resting)
+        } else {
+            let is_known = self.sites.iter().any(|it| it.region == entry.region);
+            (!is_known).then_some(Standing::RegionAway)
+        }
+    }
+
+    /// Picks the agent for a task of a placement: the best with room in a region that `may` take
     /// it, the one to `avoid` only if there is no other.
     pub(crate) fn pick(
         &self,
-        (target, placement): (&Target, PlacementId),
+        asked: Asked<'_>,
         avoid: Option<&AgentName>,
         may: impl Fn(RegionId) -> bool,
     ) -> Option<(AgentName, RegionId)> {
+        let Asked { target, placement, wants } = asked;
         let skill = match target {
             Target::Skill(skill) => skill,
             Target::Agent(name) => {
-                let entry = self.agents.get(name)?;
-                let is_fit = entry.pooled.is_some()
+                let entry = self.get(name)?;
+                let is_fit = entry.is_offered
                     && may(entry.region)
+                    && wants.is_none_or(|it| it.accepts(&entry.spec, entry.region))
                     && self.may_know_of(entry.spec.placement, placement);
                 return is_fit.then(|| (name.clone(), entry.region));
             }
         };
-        let fit = self.pools.get(skill)?.iter();
-        let fit = fit.filter(|(its, _)| self.may_know_of(**its, placement)).map(|(_, it)| it);
-        let mut second = None;
-        for (near, region) in (0_u16..).zip(&self.near) {
-            if !may(*region) {
-                continue;
+        let avoid = avoid.and_then(|it| self.agents.get(it).copied());
+        let search = Search { sites: &self.sites, avoid };
+        let fit = |its| self.may_know_of(its, placement);
+        let number = match wants {
+            None => self.pools.best(skill, search, fit, may, |_| true)?,
+            Some(wants) => {
+                let fit = |its| fit(its) && self.pools.share(skill, &wants.skills, its);
+                let is_wanted = |number| {
+                    let spec = &self.entry(number).spec;
+                    wants.accepts_cost(spec) && wants.accepts_skills(spec)
+                };
+                self.pools.best(skill, search, fit, may, is_wanted)?
             }
-            let first = (near, 0, self.least.clone());
-            let here = fit.clone().flat_map(|pool| {
-                pool.free.range(&first..).take_while(|rank| rank.0 == near).take(2)
-            });
-            let (avoided, best) = here.fold((None, None), |(avoided, best), rank| {
-                let is_avoided = Some(&rank.2) == avoid;
-                let best = if is_avoided { best } else { lesser(best, rank) };
-                (if is_avoided { Some(rank) } else { avoided }, best)
-            });
-            if let Some((_, _, name)) = best {
-                return Some((name.clone(), *region));
+        };
+        let entry = self.entry(number);
+        Some((entry.spec.name.clone(), entry.region))
+    }
+
+    /// Whether an agent is one that is wanted.
+    pub(crate) fn accepts(&self, name: &AgentName, wants: Option<&Arc<Wants>>) -> bool {
+        let accepts =
+            |it: &Wants| self.get(name).is_some_and(|entry| it.accepts(&entry.spec, entry.region));
+        wants.is_none_or(|it| accepts(it))
+    }
+
+    fn entry(&self, number: u32) -> &Entry {
+        self.entries[number as usize].as_ref().expect("a number has an entry")
+    }
+
+    /// Returns all that offer what is asked, with room or without.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
+        match target {
+            Target::Skill(skill) => {
+                let numbers = self.pools.members(skill).flat_map(|(_, it)| it.iter());
+                Box::new(numbers.map(|it| self.entry(it)))
             }
-            second = avoided.map(|(_, _, name)| (name.clone(), *region)).or(second);
+            Target::Agent(name) => Box::new(self.get(name).into_iter()),
         }
-        second
     }
 
     /// Whether tasks of a placement may name an agent of another: nobody may hear of an agent who
@@ -247,7 +362,7 @@ impl Registry {
     /// Whether anybody, free or not, could do what is asked, were it not for the placement.
     pub(crate) fn knows(&self, target: &Target) -> bool {
         match target {
-            Target::Skill(skill) => self.pools.contains_key(skill),
+            Target::Skill(skill) => self.pools.has(skill),
             Target::Agent(name) => self.agents.contains_key(name),
         }
     }
@@ -257,23 +372,21 @@ impl Registry {
     pub(crate) fn knows_within(&self, target: &Target, placement: PlacementId) -> bool {
         match target {
             Target::Skill(skill) => {
-                let mut pools = self.pools.get(skill).into_iter().flatten();
-                pools.any(|(its, _)| self.may_know_of(*its, placement))
+                self.pools.members(skill).any(|(its, _)| self.may_know_of(its, placement))
             }
             Target::Agent(name) => {
-                let agent = self.agents.get(name);
-                agent.is_some_and(|it| self.may_know_of(it.spec.placement, placement))
+                self.get(name).is_some_and(|it| self.may_know_of(it.spec.placement, placement))
             }
         }
     }
 
     /// Whether an agent has room for one more task.
     pub(crate) fn has_room(&self, name: &AgentName) -> bool {
-        self.agents.get(name).is_some_and(|entry| entry.pooled.is_some())
+        self.get(name).is_some_and(|entry| entry.is_offered)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
-        self.agents.get(name)
+        self.agents.get(name).map(|number| self.entry(*number))
     }
 
     /// Iterates over the agents after a name, in order.
@@ -282,7 +395,9 @@ impl Registry {
         after: Option<&AgentName>,
     ) -> impl Iterator<Item = (&AgentName, &Entry)> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.agents.range::<AgentName, _>((after.map_or(Unbounded, Excluded), Unbounded))
+        let names =
+            self.agents.range::<AgentName, _>((after.map_or(Unbounded, Excluded), Unbounded));
+        names.map(|(name, number)| (name, self.entry(*number)))
     }
 
     /// Returns an agent as clients see it.
@@ -296,7 +411,7 @@ impl Registry {
         }
     }
 
-    fn in_use(&self, name: &AgentName) -> u32 {
+    pub(crate) fn in_use(&self, name: &AgentName) -> u32 {
         self.in_use.get(name).copied().unwrap_or(0)
     }
 
@@ -314,20 +429,9 @@ impl Registry {
     }
 }
 
-fn lesser<'a>(best: Option<&'a Rank>, rank: &'a Rank) -> Option<&'a Rank> {
-    Some(best.map_or(rank, |best| best.min(rank)))
-}
-
 /// Returns how many bytes the card and the skills of an agent take.
 pub(crate) fn weight(spec: &AgentSpec) -> usize {
     spec.card.0.len() + spec.skills.iter().map(|it| it.len()).sum::<usize>()
-}
-
-/// Which way the load of an agent goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Taken {
-    Up,
-    Down,
 }
 
 pub(crate) fn agent_record(placement: PlacementId, name: &str) -> Record {

@@ -149,6 +149,8 @@ impl Region {
                 peer.echoed = Some(sent).max(peer.echoed);
                 let round_trip = now.checked_sub(sent);
                 if round_trip.is_some_and(|it| peer.measured(it)) {
+                    let told = peer.told.unwrap_or_default();
+                    self.registry.measured(from, told);
                     self.links_changed(Whose::Others); // Peers hear of it with the next beat.
                 }
                 if let Some(round_trip) = round_trip {
@@ -436,6 +438,7 @@ mod tests {
             datasets: vec![],
             voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
+            weights: crate::Weights::default(),
             limits: Limits::default(),
             seed: 1,
         });

@@ -79,7 +79,15 @@ impl Region {
                 Target::Agent(name) => Refusal::NoSuchAgent(name.clone()),
             });
         }
-        if !self.registry.knows_within(&spec.target, spec.placement) {
+        let wants = spec.terms.as_ref().and_then(|it| it.wants.as_ref());
+        for skill in wants.iter().flat_map(|it| &it.skills) {
+            if !self.registry.knows(&Target::Skill(skill.clone())) {
+                return Err(Refusal::NoSuchSkill(skill.clone()));
+            }
+        }
+        let members = || self.config.placements[&spec.placement].iter();
+        let is_within = wants.is_none_or(|it| members().any(|region| it.accepts_region(*region)));
+        if !is_within || !self.registry.knows_within(&spec.target, spec.placement) {
             return Err(Refusal::Confined { placement: spec.placement });
         }
         self.check_disk()?;

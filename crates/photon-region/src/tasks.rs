@@ -8,7 +8,8 @@ use photon_state::{Dataset, Entry, Hlc, Key, PlacementId, Record, RegionId};
 use rustc_hash::FxHashMap;
 
 use crate::contract::TaskSummary;
-use crate::task::{AgentName, Event, Note, Requeue, Spec, Target, TaskId, TaskState, Token};
+use crate::matching::{Stint, Wants};
+use crate::task::{AgentName, Event, Note, Requeue, Skill, Spec, Target, TaskId, TaskState, Token};
 use crate::terms::{Terms, ms};
 
 /// Records of tasks: a log by id.
@@ -129,6 +130,18 @@ impl Task {
         None
     }
 
+    /// Returns what is wanted of the agent that is given it.
+    pub(crate) fn wants(&self) -> Option<&Arc<Wants>> {
+        self.terms.as_ref()?.wants.as_ref()
+    }
+
+    fn skill(&self) -> Option<Skill> {
+        match &self.target {
+            Target::Skill(skill) => Some(skill.clone()),
+            Target::Agent(_) => None,
+        }
+    }
+
     /// Returns the token in force: that of the attempt under way.
     pub(crate) fn current(&self) -> Option<Token> {
         self.token.filter(|_| self.state == TaskState::Working)
@@ -140,8 +153,18 @@ impl Task {
 pub(crate) struct Effects {
     /// The agent that took the task up.
     pub(crate) taken: Option<(AgentName, RegionId)>,
-    /// The agent that put it down.
-    pub(crate) put_down: Option<AgentName>,
+    /// Who put it down.
+    pub(crate) put_down: Option<PutDown>,
+}
+
+/// An agent that works on a task no longer.
+#[derive(Debug)]
+pub(crate) struct PutDown {
+    pub(crate) agent: AgentName,
+    /// The skill that the task asked for, if it did not ask for the agent.
+    pub(crate) at: Option<Skill>,
+    /// What its time at it came to.
+    pub(crate) stint: Stint,
 }
 
 /// Where an event comes from.
@@ -212,10 +235,12 @@ impl Tasks {
         }
         let task = self.tasks.get_mut(&id).expect("its state allows the event");
         let before = task.state;
+        let stint = Stint::of(&event, from.at.wall_ms.saturating_sub(task.claimed_ms));
         effects.taken = task.fold(event, from);
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
         if left_work {
-            effects.put_down = task.worker.as_ref().map(|(agent, _)| agent.clone());
+            let agent = task.worker.as_ref().map(|(agent, _)| agent.clone());
+            effects.put_down = agent.map(|agent| PutDown { agent, at: task.skill(), stint });
         }
         task.generation += 1;
         task.changed = from.at;

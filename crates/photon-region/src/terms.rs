@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::matching::Wants;
+
 /// How urgent a task is: 1 is the most urgent, 5 the least, 3 what is meant when nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(u8);
@@ -132,6 +134,8 @@ pub struct Terms {
     /// What becomes of it when an attempt fails. Without it a failure that the worker reports is
     /// the end, and a worker that falls silent is followed by another one at once.
     pub retry: Option<Retry>,
+    /// What is wanted of the agent that is given it.
+    pub wants: Option<Arc<Wants>>,
 }
 
 /// What takes too long.

@@ -109,6 +109,7 @@ fn a_wrong_answer_about_a_task_is_a_refusal() {
         name: "shout".into(),
         skills: BTreeSet::from(["text.upper".into()]),
         capacity: 1,
+        cost_micros: 0,
         card: json(),
         placement: PlacementId::global(),
     };

@@ -26,6 +26,7 @@ impl Planet {
             name: agent.into(),
             skills: ["text.upper".into()].into(),
             capacity: 10,
+            cost_micros: 0,
             card: Json(Bytes::from_static(b"{}")),
             placement: PlacementId::global(),
         };

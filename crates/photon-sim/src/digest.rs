@@ -258,7 +258,9 @@ impl Digest {
             Command::Govern(wanted) => self.words(wanted),
             Command::Register(spec) => self.bytes(spec.name.as_bytes()),
             Command::Deregister(name) | Command::Agent(name) => self.bytes(name.as_bytes()),
-            Command::Agents { limit, .. } | Command::Tasks { limit, .. } => {
+            Command::Agents { limit, .. }
+            | Command::Tasks { limit, .. }
+            | Command::Route { limit, .. } => {
                 self.number(*limit as u64);
             }
             Command::Submit(spec) => self.bytes(&spec.message.0),
@@ -367,6 +369,7 @@ impl Digest {
             Reply::Due(due) => self.words(due),
             Reply::Data(reply) => self.words(reply),
             Reply::Topology(view) => self.words(view),
+            Reply::Route(route) => self.words(route),
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Promise {
     Residency,
     /// 4: a task ends once, its generations have no gap, and a lost lease cannot write.
     OneEnding,
+    /// A task is given only to an agent that its client wants.
+    Wanted,
     /// 5: a session reads its own writes, and causality is never seen backwards.
     Session,
     /// 6: a lost region is noticed by all in time, and a healthy one is not judged down.
@@ -53,6 +55,7 @@ impl fmt::Display for Promise {
             Self::SameOps => "promise 2: regions that have seen the same ops hold the same",
             Self::Residency => "promise 3: nothing of a record exists outside its placement",
             Self::OneEnding => "promise 4: a task ends once, has no gap, and fences lost leases",
+            Self::Wanted => "a task is given only to an agent that its client wants",
             Self::Session => {
                 "promise 5: a session reads its own writes, and no effect before its cause"
             }
@@ -304,13 +307,19 @@ impl Ledger {
     ) -> Result<(), Broken> {
         let Claim { task, token } = lease.claim;
         let members = atlas.members(lease.spec.placement);
-        let AgentSpec { name: agent, placement, .. } = agent;
+        let AgentSpec { name, placement, .. } = agent;
         Promise::Residency.holds(members & !atlas.members(*placement) == 0, || {
-            format!("task {task} of {} names {agent} of {placement}", lease.spec.placement)
+            format!("task {task} of {} names {name} of {placement}", lease.spec.placement)
         })?;
         Promise::Residency.holds(members >> here & 1 == 1, || {
             format!("{} leased task {task} of {}", atlas.ids[here], lease.spec.placement)
         })?;
+        let wants = lease.spec.terms.as_ref().and_then(|it| it.wants.as_ref());
+        let is_wanted = wants.is_none_or(|it| it.accepts(agent, atlas.ids[here]));
+        Promise::Wanted.holds(is_wanted, || {
+            format!("task {task}, which wants {wants:?}, was given to {agent:?}")
+        })?;
+        let agent = &agent.name;
         let known = self.learn(task, members);
         known.checkpoints.entry(token).or_insert_with(|| lease.checkpoints.clone());
         let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));

@@ -143,6 +143,7 @@ impl Atlas {
             datasets: self.datasets.clone(),
             voters: std::collections::BTreeSet::new(),
             topology: self.topologies[site].clone(),
+            weights: photon_region::Weights::default(),
             limits: self.limits.clone(),
             seed,
         }

@@ -2,9 +2,12 @@
 //! often, or again without being asked; and terms as clients choose them.
 //! Must not know how the log was read.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use photon_region::{Event, Priority, Requeue, Retry, Stamped, Terms, Weight};
+use photon_region::{Event, Priority, Requeue, Retry, Skill, Stamped, Terms, Wants, Weight};
+use photon_state::RegionId;
 
 /// What has been seen of a task's times.
 #[derive(Debug, Default)]
@@ -116,7 +119,32 @@ pub(crate) fn draw_terms(rng: &mut fastrand::Rng) -> Option<Terms> {
         schedule_to_close,
         heartbeat,
         retry,
+        wants: None,
     })
+}
+
+/// Draws what is wanted of the agent that is given a task, by way of its terms. What perhaps no
+/// agent is, is not waited for without end.
+pub(crate) fn draw_wants(
+    terms: Option<Terms>,
+    skills: &[Skill],
+    regions: &[RegionId],
+    rng: &mut fastrand::Rng,
+) -> Option<Terms> {
+    if rng.u32(0..6) != 0 {
+        return terms;
+    }
+    let skills: BTreeSet<Skill> = skills.iter().filter(|_| rng.u32(0..3) == 0).cloned().collect();
+    let regions: BTreeSet<RegionId> = match rng.u32(0..3) {
+        0 => rng.choice(regions).into_iter().copied().collect(),
+        _ => BTreeSet::new(),
+    };
+    let cost_micros_max = [None, None, Some(0), Some(1_000)][rng.usize(0..4)];
+    let terms = terms.unwrap_or_default();
+    let soon = Duration::from_millis(rng.u64(5_000..30_000));
+    let schedule_to_close = Some(terms.schedule_to_close.map_or(soon, |it| it.min(soon)));
+    let wants = Some(Arc::new(Wants { skills, regions, cost_micros_max }));
+    Some(Terms { wants, schedule_to_close, ..terms })
 }
 
 #[cfg(test)]

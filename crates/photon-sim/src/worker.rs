@@ -43,7 +43,7 @@ pub(crate) struct Asking {
 pub(crate) struct Fleet {
     agents: Vec<Agent>,
     jobs: Vec<Option<Job>>,
-    skills: Vec<Skill>,
+    pub(crate) skills: Vec<Skill>,
 }
 
 impl Fleet {
@@ -467,6 +467,7 @@ fn draw_agent(
     let (name, capacity) = (AgentName::from(name), rng.u32(1..6));
     let card = Json(Bytes::from_static(b"{}"));
     let site = pick(members, rng).expect("a placement has members");
-    let spec = AgentSpec { name, skills, capacity, card, placement };
+    let cost_micros = rng.choice([0, 1_000, 1_000_000]).unwrap_or_default();
+    let spec = AgentSpec { name, skills, capacity, cost_micros, card, placement };
     Agent { spec, members, site, busy: 0 }
 }

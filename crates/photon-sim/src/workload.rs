@@ -21,7 +21,7 @@ use crate::readers::{Follower, Lister};
 use crate::records::Scribes;
 use crate::site::{Atlas, Site, pick};
 use crate::tellers::{self, Tellers};
-use crate::timing::draw_terms;
+use crate::timing::{draw_terms, draw_wants};
 use crate::worker::Fleet;
 
 /// Somebody's turn to do something.
@@ -184,7 +184,8 @@ impl Crowd {
             context: format!("c{}", index % 7).into(),
             idempotency: key,
             ack: if rng.bool() { Ack::Region } else { Ack::Quorum },
-            terms: draw_terms(rng).map(Arc::new),
+            terms: draw_wants(draw_terms(rng), &self.fleet.skills, &stage.atlas.ids, rng)
+                .map(Arc::new),
         };
         let wants_repeat = rng.u32(0..3) == 0;
         Submission {

@@ -5,6 +5,7 @@ mod data;
 mod drill;
 mod planet;
 mod region;
+mod route;
 mod task;
 
 use std::ffi::OsString;
@@ -23,8 +24,9 @@ pub use self::drill::{Drill, DrillKind};
 pub use self::planet::{Ca, CaIssue, CaNew, CutPaths, Planet, PlanetTarget, SlowPaths, Voters};
 use self::region::REGION_EXAMPLES;
 pub use self::region::{Region, RegionFault, RegionLeaver, RegionMember, RegionTarget};
+pub use self::route::{Route, RouteExplain};
 use self::task::TASK_EXAMPLES;
-pub use self::task::{Send, Task, TaskTerms};
+pub use self::task::{AgentWants, Send, Task, TaskTerms};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -78,6 +80,9 @@ pub enum Command {
     /// List, show, follow and cancel tasks
     #[command(subcommand, after_help = TASK_EXAMPLES)]
     Task(Task),
+    /// Explain who would be given a task
+    #[command(subcommand)]
+    Route(Route),
     /// Make the certificates of a planet's links; cut, slow and mend those of `photon up`
     #[command(subcommand)]
     Planet(Planet),
@@ -242,6 +247,9 @@ pub struct AgentRun {
     /// How many tasks to work on at once
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub concurrency: u32,
+    /// What it asks for a task; where all else is equal, who asks less is given more
+    #[arg(long, value_name = "AMOUNT", default_value_t = 0.0, value_parser = cost)]
+    pub cost: f64,
     /// What people should know about the agent
     #[arg(long)]
     pub description: Option<String>,
@@ -309,6 +317,15 @@ Examples:
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+fn cost(text: &str) -> Result<f64, String> {
+    let cost: f64 = text.parse().map_err(|_| "write an amount such as 0.02".to_owned())?;
+    let bounds = 0.0..=photon_edge::v1::types::COST_MAX;
+    if bounds.contains(&cost) {
+        return Ok(cost);
+    }
+    Err(format!("give an amount from 0 to {}", bounds.end()))
 }
 
 fn topologies() -> clap::builder::PossibleValuesParser {

@@ -16,7 +16,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-pub use self::api::{AgentQuery, TaskQuery};
+pub use self::api::{AgentQuery, RouteQuery, TaskQuery};
 pub use self::data::{Changes, RecordAsk, ScanQuery, WatchQuery};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::ClientError;

@@ -28,7 +28,7 @@ use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 use toml::de::DeTable;
 
-pub use self::bounded::{AgentLimits, DataLimits, LogLimits, TaskLimits, WireLimits};
+pub use self::bounded::{AgentLimits, DataLimits, LogLimits, Matching, TaskLimits, WireLimits};
 pub use self::measure::ByteSize;
 pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::render::PathNotText;
@@ -86,6 +86,8 @@ pub struct Config {
     pub tasks: TaskLimits,
     /// What the registry of agents takes.
     pub agents: AgentLimits,
+    /// What counts how much when an agent is chosen for a task.
+    pub matching: Matching,
     /// What clients may ask of a region at once.
     pub limits: WireLimits,
     /// What a region keeps of datasets.
@@ -240,6 +242,7 @@ impl Config {
             links: Links::default(),
             tasks: TaskLimits::default(),
             agents: AgentLimits::default(),
+            matching: Matching::default(),
             limits: WireLimits::default(),
             records: DataLimits::default(),
             log: LogLimits::default(),

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use photon_edge::{FrontLimits, PlanetInfo, RegionInfo};
 use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
-use photon_region::Limits;
+use photon_region::{Limits, Weights};
 use photon_state::RegionId;
 
 use crate::catalog;
-use crate::config::{Config, Site, TlsPaths};
+use crate::config::{Config, Matching, Site, TlsPaths};
 
 /// Returns what the node of a region is told. Its state is kept in `data`.
 pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
@@ -24,6 +24,7 @@ pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConf
         placements: config.placements.clone(),
         datasets: config.datasets.clone(),
         topology: config.links.topology.clone(),
+        weights: weights(&config.matching),
         limits: limits(config),
         segment_bytes: config.log.segment_bytes.0,
         links: LinkConfig {
@@ -49,6 +50,17 @@ fn dialed(config: &Config, region: RegionId) -> BTreeMap<RegionId, SocketAddr> {
     let others = config.regions.iter().filter(|(name, _)| **name != region);
     let via = |name: &RegionId| config.links.via.get(name).copied();
     others.map(|(name, site)| (*name, via(name).unwrap_or(site.link))).collect()
+}
+
+fn weights(matching: &Matching) -> Weights {
+    let Matching { proximity, capacity, latency, cost } = matching;
+    let weight = |it: &u32| u16::try_from(*it).unwrap_or(Weights::MAX);
+    Weights {
+        proximity: weight(proximity),
+        capacity: weight(capacity),
+        latency: weight(latency),
+        cost: weight(cost),
+    }
 }
 
 fn limits(config: &Config) -> Limits {

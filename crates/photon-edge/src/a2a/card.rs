@@ -338,6 +338,7 @@ mod tests {
                 name: name.as_str().into(),
                 skills: [name.as_str().into()].into(),
                 capacity: 1,
+                cost_micros: 0,
                 card: photon_region::Json(json!({ "skills": [skill] }).to_string().into()),
                 placement: PlacementId::global(),
             };

@@ -72,6 +72,7 @@ impl World {
                 datasets: vec![],
                 voters: std::collections::BTreeSet::new(),
                 topology: Topology::Mesh,
+                weights: photon_region::Weights::default(),
                 limits,
                 seed: 7,
             }),
@@ -101,6 +102,7 @@ impl World {
             name: "shout".into(),
             skills: ["text.upper".into(), "text.loud".into()].into(),
             capacity: 4,
+            cost_micros: 0,
             card: Json(card.to_string().into()),
             placement: PlacementId::global(),
         };

@@ -18,11 +18,13 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::keep;
 use super::regions::{self, NoParams};
 use super::types::{
-    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, Object, Raw, SKILLS_MAX,
+    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, COST_MAX, Object, Raw,
+    SKILLS_MAX,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
+use crate::options;
 use crate::page::{self, Page};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
@@ -164,7 +166,9 @@ fn decode(front: &Front, name: AgentName, asked: AgentPut) -> Result<AgentSpec, 
         }
         None => plain_card(front, &name, &skills, asked.description.as_deref()),
     };
-    Ok(AgentSpec { name, skills, capacity: asked.capacity, card, placement })
+    let cost_micros = options::micros(asked.cost)
+        .ok_or_else(|| Invalid::new("cost", format!("give a number from 0 to {COST_MAX}")))?;
+    Ok(AgentSpec { name, skills, capacity: asked.capacity, cost_micros, card, placement })
 }
 
 /// Checks that a card is what A2A takes for one, once what each region puts there is there.
@@ -227,6 +231,7 @@ fn agent(it: &photon_region::Agent) -> Agent {
         status: if it.is_online { AgentStatus::Online } else { AgentStatus::Offline },
         in_use: it.in_use,
         capacity: it.spec.capacity,
+        cost: it.spec.cost_micros as f64 / 1e6,
         skills: it.spec.skills.iter().map(ToString::to_string).collect(),
         placement: it.spec.placement.to_string(),
         card: Raw::from_kept(&it.spec.card),

@@ -19,6 +19,7 @@ mod raw;
 mod record;
 mod region;
 mod replication;
+mod route;
 mod task;
 mod topology;
 
@@ -50,6 +51,7 @@ pub use region::{Region, RegionCounts, RegionHealth, RegionVerdict, Regions};
 pub use replication::{
     DatasetConflicts, Replication, ReplicationLag, ReplicationPeer, Warning, WarningCode,
 };
+pub use route::{Route, RouteCandidate, RoutePoints, RouteStanding, RouteWeights};
 pub use task::{
     AnswerPost, Artifact, ArtifactChunk, CancelPost, EventKind, RequeueReason, Task, TaskAck,
     TaskEvent, TaskEvents, TaskPost, TaskState, Tasks, Worker,
@@ -62,6 +64,8 @@ pub const SKILLS_MAX: usize = 64;
 
 /// The most tasks that an agent may work on at once.
 pub const CAPACITY_MAX: u32 = 1024;
+/// The most that an agent may ask for a task.
+pub const COST_MAX: f64 = 1_000_000.0;
 
 /// The most items of a list in one reply.
 pub const LIMIT_MAX: usize = 1000;

@@ -42,6 +42,7 @@ impl Imagined {
             datasets: vec![],
             voters: BTreeSet::from([id(HERE)]), // It decides although the others say nothing.
             topology: Topology::Mesh,
+            weights: photon_region::Weights::default(),
             limits: Limits::default(),
             seed: 7,
         });

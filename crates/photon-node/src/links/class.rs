@@ -101,6 +101,7 @@ mod tests {
             datasets: vec![],
             voters: std::collections::BTreeSet::new(),
             topology: Topology::Mesh,
+            weights: photon_region::Weights::default(),
             limits: Limits::default(),
             seed: 1,
         });

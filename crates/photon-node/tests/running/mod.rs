@@ -34,6 +34,7 @@ pub(crate) fn agent(name: &str) -> AgentSpec {
         name: name.into(),
         skills: BTreeSet::from(["text.upper".into()]),
         capacity: 4,
+        cost_micros: 0,
         card: json("{}"),
         placement: PlacementId::global(),
     }
@@ -65,6 +66,7 @@ pub(crate) fn config(data: &Path, own: &str, peer: Option<SocketAddr>) -> NodeCo
         datasets: vec![],
         voters: BTreeSet::new(),
         topology: Topology::Mesh,
+        weights: photon_region::Weights::default(),
         limits: Limits::default(),
         segment_bytes: 1 << 20,
         links: LinkConfig {

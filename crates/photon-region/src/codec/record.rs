@@ -30,6 +30,9 @@ pub(crate) fn encode_agent(spec: &AgentSpec, region: RegionId) -> Bytes {
     writer.uint(spec.skills.len() as u64);
     spec.skills.iter().for_each(|skill| writer.text(skill));
     write_json(&mut writer, &spec.card);
+    if spec.cost_micros != 0 {
+        writer.uint(spec.cost_micros);
+    }
     writer.into_bytes()
 }
 
@@ -44,8 +47,10 @@ pub(crate) fn decode_agent(bytes: &[u8]) -> Result<(AgentSpec, RegionId), Decode
         .map(|_| reader.text().map(Arc::from))
         .collect::<Result<_, DecodeError>>()?;
     let card = read_json(&mut reader)?;
+    // Agents that ask for nothing are written as they were before any did.
+    let cost_micros = if reader.is_at_end() { 0 } else { reader.uint()? };
     reader.end()?;
-    Ok((AgentSpec { name, skills, capacity, card, placement }, region))
+    Ok((AgentSpec { name, skills, capacity, cost_micros, card, placement }, region))
 }
 
 /// Encodes an event of a task.
@@ -341,6 +346,7 @@ mod tests {
             name: "shout".into(),
             skills: BTreeSet::from(["text.upper".into(), "b".into()]),
             capacity: 4,
+            cost_micros: 0,
             card: json("{}"),
             placement: PlacementId::global(),
         };

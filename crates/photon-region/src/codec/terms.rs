@@ -1,10 +1,12 @@
 //! The binary form of the terms of a task.
 //! Must not know how they are replicated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use crate::matching::Wants;
 use crate::terms::{Priority, Retry, Terms, Weight, ms};
 
 pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
@@ -23,6 +25,23 @@ pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
         writer.uint(ms(retry.maximum_interval));
         writer.uint(retry.maximum_attempts.into());
     });
+    writer.option(terms.wants.as_deref(), write_wants);
+}
+
+fn write_wants(writer: &mut Writer, wants: &Wants) {
+    writer.uint(wants.skills.len() as u64);
+    wants.skills.iter().for_each(|it| writer.text(it));
+    writer.uint(wants.regions.len() as u64);
+    wants.regions.iter().for_each(|it| writer.text(it.as_str()));
+    writer.option(wants.cost_micros_max, Writer::uint);
+}
+
+fn read_wants(reader: &mut Reader<'_>) -> Result<Wants, DecodeError> {
+    let skills = (0..reader.count()?).map(|_| reader.text().map(Into::into));
+    let skills = skills.collect::<Result<_, DecodeError>>()?;
+    let regions = (0..reader.count()?).map(|_| reader.region());
+    let regions = regions.collect::<Result<_, DecodeError>>()?;
+    Ok(Wants { skills, regions, cost_micros_max: reader.option(Reader::uint)? })
 }
 
 pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
@@ -48,10 +67,13 @@ pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> 
                 maximum_attempts: reader.uint32()?,
             })
         })?,
+        wants: reader.option(|reader| read_wants(reader).map(Arc::new))?,
     })
 }
 
 /// Returns about how many bytes they take.
 pub(super) fn room_for_terms(terms: &Terms) -> usize {
-    48 + terms.fairness_key.as_ref().map_or(0, |it| it.len())
+    let wants = terms.wants.iter();
+    let wanted: usize = wants.flat_map(|it| &it.skills).map(|it| it.len() + 2).sum();
+    48 + terms.fairness_key.as_ref().map_or(0, |it| it.len()) + wanted
 }

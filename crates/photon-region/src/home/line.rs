@@ -5,12 +5,14 @@
 //! Must not know how a queue is ordered.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use photon_state::{PlacementId, RegionId};
 
 use super::Lease;
 use super::queue::{Queued, Rank};
 use crate::contract::Disk;
+use crate::matching::{Asked, Wants};
 use crate::region::Region;
 use crate::task::{AgentName, Event, Skill, Target, TaskId, TaskState, Token};
 use crate::tasks::Task;
@@ -37,7 +39,7 @@ impl Region {
             return;
         }
         let queue = self.queue_for(id, task);
-        let is_bound = queue.0 != task.target;
+        let is_bound = queue.target != task.target;
         let usual = Terms::default();
         let terms = task.terms.as_deref().unwrap_or(&usual);
         let times = (task.waits_since_ms, now_ms, self.config.limits.ageing);
@@ -64,8 +66,11 @@ impl Region {
     }
 
     fn queue_for(&self, id: TaskId, task: &Task) -> Queued {
-        let holder = self.holder(id, task).map(Target::Agent);
-        (holder.unwrap_or_else(|| task.target.clone()), task.placement)
+        let placement = task.placement;
+        match self.holder(id, task).map(Target::Agent) {
+            Some(target) => Queued { target, placement, wants: None },
+            None => Queued { target: task.target.clone(), placement, wants: task.wants().cloned() },
+        }
     }
 
     /// Returns the agent that holds the conversation of a task that nobody has had yet.
@@ -75,7 +80,8 @@ impl Region {
             return None;
         }
         let agent = self.tasks.holder(&task.context, id)?;
-        self.can_do(agent, skill, task.placement).then(|| agent.clone())
+        let is_wanted = self.registry.accepts(agent, task.wants());
+        (is_wanted && self.can_do(agent, skill, task.placement)).then(|| agent.clone())
     }
 
     /// Whether an agent lives, in a region that is well, that can do what is asked, however busy
@@ -95,8 +101,9 @@ impl Region {
             return;
         }
         let placements = self.config.placements.keys();
-        let queues = placements.map(|it| (Target::Agent(agent.clone()), *it));
-        let all = queues.flat_map(|it| self.home.queues.ids_in(&it).collect::<Vec<TaskId>>());
+        let target = Target::Agent(agent.clone());
+        let queues = placements.flat_map(|it| self.home.queues.of(&target, *it));
+        let all = queues.flat_map(|it| self.home.queues.ids_in(it));
         let bound: Vec<TaskId> = all.filter(|it| self.home.bound.contains(it)).collect();
         self.rebind(bound);
         self.bind();
@@ -149,14 +156,15 @@ impl Region {
             return true;
         }
         let task = self.tasks.get(id).expect("it is there: looked up above");
-        let Some((target, _)) = self.home.queues.queue_of(id) else { return false };
+        let Some(Queued { target, .. }) = self.home.queues.queue_of(id) else { return false };
         let last = task.worker.as_ref().map(|(agent, _)| agent);
         // Who asked the client goes on with the answer, if it lives and has room.
         let same = last.filter(|_| task.is_answered && self.fits_still(task));
         let same = same.map(|it| Target::Agent(it.clone()));
-        let found = same.and_then(|it| self.pick(&it, task.placement, None));
+        let asked = Asked { target, placement: task.placement, wants: task.wants() };
+        let found = same.and_then(|it| self.pick(Asked { target: &it, ..asked }, None));
         let avoid = last.filter(|_| !task.is_answered);
-        let found = found.or_else(|| self.pick(target, task.placement, avoid));
+        let found = found.or_else(|| self.pick(asked, avoid));
         let Some((agent, region)) = found else { return false };
         self.claim(id, &agent, region);
         true
@@ -170,26 +178,33 @@ impl Region {
         }
     }
 
-    fn pick(
-        &self,
-        target: &Target,
-        placement: PlacementId,
-        avoid: Option<&AgentName>,
-    ) -> Option<(AgentName, RegionId)> {
-        let may = |region| self.may_hold(region, placement) && self.may_work(region, placement);
+    fn pick(&self, asked: Asked<'_>, avoid: Option<&AgentName>) -> Option<(AgentName, RegionId)> {
+        let placement = asked.placement;
+        let is_wanted = |region| asked.wants.is_none_or(|it| it.accepts_region(region));
+        let may = |region| {
+            is_wanted(region)
+                && self.may_hold(region, placement)
+                && self.may_work(region, placement)
+        };
         // Whoever is not well, or not to be reached directly, is spared while others have room.
         let is_well =
             |region| self.is_reachable(region) && may(region) && !self.is_degraded(region);
-        let well = self.registry.pick((target, placement), avoid, is_well);
-        well.or_else(|| self.registry.pick((target, placement), avoid, may))
+        let well = self.registry.pick(asked, avoid, is_well);
+        well.or_else(|| self.registry.pick(asked, avoid, may))
     }
 
-    /// Picks the agent that a task would be given to at its submission, and changes nothing:
-    /// for benchmarks, which measure the decision by itself.
-    #[doc(hidden)]
+    /// Picks the agent that a task would be given to at its submission, and changes nothing.
     #[must_use]
-    pub fn route(&self, target: &Target, placement: PlacementId) -> Option<(AgentName, RegionId)> {
-        self.pick(target, placement, None)
+    pub fn route(&self, asked: Asked<'_>) -> Option<(AgentName, RegionId)> {
+        self.pick(asked, None)
+    }
+
+    fn is_wanted(&self, agent: &AgentName, wants: Option<&Arc<Wants>>) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::PlantedBug::IgnoreWants) {
+            return true;
+        }
+        self.registry.accepts(agent, wants)
     }
 
     /// Gives an agent that may have room the next of the tasks that it can do.
@@ -204,10 +219,11 @@ impl Region {
             };
             let fit: Vec<_> = self.config.placements.keys().copied().filter(is_fit).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);
-            let targets = skills.chain([Target::Agent(agent.clone())]);
-            let queues = targets.flat_map(|it| fit.iter().map(move |fit| (it.clone(), *fit)));
-            let queues: Vec<Queued> = queues.collect();
-            let ranks = queues.iter().filter_map(|it| self.home.queues.first(it));
+            let targets: Vec<Target> = skills.chain([Target::Agent(agent.clone())]).collect();
+            let ways = targets.iter().flat_map(|it| fit.iter().map(move |fit| (it, *fit)));
+            let queues = ways.flat_map(|(target, fit)| self.home.queues.of(target, fit));
+            let queues = queues.filter(|it| self.is_wanted(agent, it.wants.as_ref()));
+            let ranks = queues.filter_map(|it| self.home.queues.first(it));
             let Some(Rank { id: next, .. }) = ranks.min() else { break };
             if !self.waits_longer(next) && !self.gives_way(next) {
                 self.claim(next, agent, region);

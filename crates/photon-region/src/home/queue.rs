@@ -15,11 +15,17 @@ use std::time::Duration;
 use photon_state::PlacementId;
 
 use super::timers::Timers;
+use crate::matching::Wants;
 use crate::task::{Target, TaskId};
 use crate::terms::{Priority, Terms, Weight, ms};
 
 /// What decides who can take up a task.
-pub(crate) type Queued = (Target, PlacementId);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Queued {
+    pub(super) target: Target,
+    pub(super) placement: PlacementId,
+    pub(super) wants: Option<Arc<Wants>>,
+}
 
 /// Whose share of the agents' time a task takes.
 type FairnessKey = Option<Arc<str>>;
@@ -221,6 +227,17 @@ impl Queues {
     /// Returns the queue that a task waits in, if it waits.
     pub(super) fn queue_of(&self, id: TaskId) -> Option<&Queued> {
         self.places.get(&id).map(|it| &it.queue)
+    }
+
+    /// Iterates over the queues of those who want something of whoever does the same.
+    pub(super) fn of(
+        &self,
+        target: &Target,
+        placement: PlacementId,
+    ) -> impl Iterator<Item = &Queued> {
+        let first = Queued { target: target.clone(), placement, wants: None };
+        let all = self.queues.range(&first..).map(|(queue, _)| queue);
+        all.take_while(move |it| it.target == first.target && it.placement == placement)
     }
 
     pub(super) fn queues(&self) -> impl Iterator<Item = &Queued> {

@@ -131,7 +131,7 @@ impl Map {
 
 /// A round trip of 26.4 ms and 0.01421 ms/km, as `photon up` has it, in whole milliseconds: so
 /// that no rounding of one machine's arithmetic makes its map differ from that of another.
-fn estimate(from: Place, to: Place) -> u64 {
+pub(crate) fn estimate(from: Place, to: Place) -> u64 {
     let ms = (26.4 + 0.014_21 * from.distance_km(to)).round();
     ms as u64 * 1_000
 }

@@ -17,7 +17,7 @@ use photon_state::{PlacementId, RegionId, StableHash};
 
 use crate::config::Place;
 use layout::Edges;
-pub(crate) use map::Map;
+pub(crate) use map::{Map, estimate};
 pub use show::{FlowView, LinkView, TopologyView};
 
 /// The shape in which regions pass ops on to each other.

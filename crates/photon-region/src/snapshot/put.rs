@@ -13,7 +13,7 @@ use crate::codec::decode_event;
 use crate::data::{DATA, DATASETS, DatasetName, MOVES, split_key};
 use crate::lag::millis;
 use crate::region::Region;
-use crate::registry::{AGENTS, PRESENCE, Taken, agent_of};
+use crate::registry::{AGENTS, PRESENCE, agent_of};
 use crate::tasks::{TASKS, task_of};
 use crate::webhooks::{TOLD, WEBHOOKS};
 
@@ -81,7 +81,7 @@ impl Region {
                     self.store.forget(&record);
                     let put_down = task_of(&record.key).and_then(|id| self.tasks.remove(id));
                     if let Some(agent) = put_down {
-                        self.registry.adjust(&agent, Taken::Down);
+                        self.registry.let_go(&agent);
                     }
                 }
                 Position::Value(shelf, key) => self.store.set_value(shelf, &key, None),
@@ -147,7 +147,7 @@ impl Region {
         self.store.forget(record);
         self.forget_webhooks(id);
         if let Some(agent) = self.tasks.remove(id) {
-            self.registry.adjust(&agent, Taken::Down);
+            self.registry.let_go(&agent);
         }
     }
 

@@ -253,6 +253,7 @@ pub(crate) fn agent_in(placement: PlacementId, name: &str, capacity: u32) -> Age
         name: name.into(),
         skills: BTreeSet::from(["text.upper".into()]),
         capacity,
+        cost_micros: 0,
         card: Json(Bytes::from_static(b"{}")),
         placement,
     }
@@ -303,6 +304,7 @@ pub(crate) fn config(name: &str) -> Config {
         datasets: vec![],
         voters: std::collections::BTreeSet::new(),
         topology: Topology::Mesh,
+        weights: photon_region::Weights::default(),
         limits: Limits::default(),
         seed: 1,
     }

@@ -76,6 +76,7 @@ impl World {
                 datasets: vec![],
                 voters: std::collections::BTreeSet::new(),
                 topology: topology(here),
+                weights: photon_region::Weights::default(),
                 limits: Limits::default(),
                 seed: here as u64,
             });

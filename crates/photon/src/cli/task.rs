@@ -77,6 +77,24 @@ pub struct TaskTerms {
     /// How long after the first failure it is tried again; later ones take twice as long each
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub retry_after: Option<Duration>,
+    /// Who may be given it
+    #[command(flatten)]
+    pub wants: AgentWants,
+}
+
+/// What is wanted of the agent that is given a task.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Who may be given it")]
+pub struct AgentWants {
+    /// A skill that the agent must have, too; may be given several times
+    #[arg(long = "require", value_name = "SKILL")]
+    pub require: Vec<String>,
+    /// A region to which the agent may be attached; may be given several times [default: any]
+    #[arg(long = "agent-region", value_name = "REGION")]
+    pub agent_regions: Vec<RegionId>,
+    /// What the agent may ask for a task at the most
+    #[arg(long, value_name = "AMOUNT", value_parser = super::cost)]
+    pub max_cost: Option<f64>,
 }
 
 pub(super) const TASK_EXAMPLES: &str = "\

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use photon_edge::v1::types::{
     Agent, AgentPut, Agents, AnswerPost, CancelPost, CompletePost, FailPost, HeartbeatPost,
-    LeasePost, Leases, NotesPost, Regions, Replication, Standing, Task, TaskPost, Tasks, Topology,
+    LeasePost, Leases, NotesPost, Regions, Replication, Route, Standing, Task, TaskPost, Tasks,
+    Topology,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -33,6 +34,25 @@ pub struct TaskQuery {
     pub agent: Option<String>,
     /// Only those of this conversation.
     pub context: Option<String>,
+}
+
+/// Which task to explain the way of.
+#[derive(Clone, Debug, Default)]
+pub struct RouteQuery {
+    /// One for any agent with this skill.
+    pub skill: Option<String>,
+    /// One for this agent.
+    pub agent: Option<String>,
+    /// Where it may be kept.
+    pub placement: Option<String>,
+    /// Which skills the agent must have, too.
+    pub required_skills: Vec<String>,
+    /// To which regions it may be attached; any if there are none.
+    pub regions: Vec<String>,
+    /// What it may ask for a task at the most.
+    pub max_cost: Option<f64>,
+    /// How many candidates to show at most.
+    pub limit: u16,
 }
 
 /// The most items that are asked for at once.
@@ -110,6 +130,21 @@ impl Client {
                 return Ok(agents);
             }
         }
+    }
+
+    /// Explains who would be given a task that this region is home of.
+    pub async fn route(&self, query: &RouteQuery) -> Result<Route, ClientError> {
+        let list = |all: &[String]| Some(all.join(",")).filter(|it| !it.is_empty());
+        let request = self
+            .request(Method::GET, &["v1", "route"])
+            .query(&[("required_skills", list(&query.required_skills))])
+            .query(&[("regions", list(&query.regions))])
+            .query(&[("max_cost", query.max_cost)])
+            .query(&[("skill", &query.skill)])
+            .query(&[("agent", &query.agent)])
+            .query(&[("placement", &query.placement)])
+            .query(&[("limit", query.limit)]);
+        self.call(request, Duration::ZERO).await
     }
 
     /// Submits a task, with this region as its home.

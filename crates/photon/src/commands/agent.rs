@@ -51,6 +51,7 @@ async fn work(options: AgentRun, client: &Client, output: Output) -> Result<Exit
     let agent = AgentPut {
         skills: options.skills,
         capacity: options.concurrency,
+        cost: options.cost,
         card: None,
         description: options.description,
         placement: options.placement.map(|it| it.to_string()),

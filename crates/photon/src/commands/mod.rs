@@ -11,6 +11,7 @@ mod paths;
 mod planet;
 mod region;
 mod replication;
+mod route;
 mod send;
 mod serve;
 mod simulate;
@@ -56,6 +57,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         }
         Command::Task(command) => {
             one_thread()?.block_on(task::run(command, &client(global), output))
+        }
+        Command::Route(command) => {
+            one_thread()?.block_on(route::run(command, &client(global), output))
         }
         Command::Planet(cli::Planet::Ca(command)) => planet::run(&command, output),
         Command::Planet(cli::Planet::Show) => {

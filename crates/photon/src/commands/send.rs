@@ -48,6 +48,7 @@ pub(super) async fn run(options: Send, client: &Client, output: Output) -> Resul
 fn task_options(terms: TaskTerms) -> Option<TaskOptions> {
     let ms =
         |time: Option<Duration>| time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+    let list = |all: Vec<String>| Some(all).filter(|it| !it.is_empty());
     let retries = terms.attempts.is_some() || terms.retry_after.is_some();
     let options = TaskOptions {
         priority_key: terms.priority,
@@ -61,6 +62,9 @@ fn task_options(terms: TaskTerms) -> Option<TaskOptions> {
             maximum_attempts: terms.attempts,
             ..RetryPolicy::default()
         }),
+        required_skills: list(terms.wants.require),
+        regions: list(terms.wants.agent_regions.iter().map(ToString::to_string).collect()),
+        max_cost: terms.wants.max_cost,
         ..TaskOptions::default()
     };
     Some(options).filter(|it| *it != TaskOptions::default())

@@ -109,6 +109,20 @@ bounded_section! {
 }
 
 bounded_section! {
+    /// Weighs what speaks for an agent when one is chosen for a task.
+    Matching in "matching" {
+        /// How near the agent's region is: nothing from 300 ms of round trip on.
+        proximity: u32 = 40, 0 => 1_000;
+        /// How much of its capacity is free, times how often it succeeds.
+        capacity: u32 = 30, 0 => 1_000;
+        /// How soon it is done, by its 95th percentile: a twentieth less each time it doubles.
+        latency: u32 = 20, 0 => 1_000;
+        /// How little it asks for a task: a twentieth less for each doubling from a millionth.
+        cost: u32 = 10, 0 => 1_000;
+    }
+}
+
+bounded_section! {
     /// Bounds what clients may ask of a region at once.
     WireLimits in "limits" {
         /// Bytes of a request's body; a larger one gets 413.

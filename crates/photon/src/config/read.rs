@@ -14,13 +14,13 @@ use reqwest::Url;
 use super::section::{Section, Value, hint};
 use super::{
     AgentLimits, ByteSize, Config, ConfigError, ConfigProblem, DataLimits, Links, LogLimits,
-    PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths, VOTERS_MAX,
-    WireLimits, topology,
+    Matching, PLACEMENTS_MAX, REGIONS_MAX, Secret, Site, TOKENS_MAX, TaskLimits, TlsPaths,
+    VOTERS_MAX, WireLimits, topology,
 };
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 15] = [
+const ROOT: [&str; 16] = [
     "planet",
     "voters",
     "outside",
@@ -33,6 +33,7 @@ const ROOT: [&str; 15] = [
     "links",
     "tasks",
     "agents",
+    "matching",
     "limits",
     "data",
     "log",
@@ -78,6 +79,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     config.links = links(&root.section("links")?, &config.regions)?;
     config.tasks = TaskLimits::read(&root.section("tasks")?)?;
     config.agents = AgentLimits::read(&root.section("agents")?)?;
+    config.matching = Matching::read(&root.section("matching")?)?;
     config.limits = WireLimits::read(&root.section("limits")?)?;
     config.records = DataLimits::read(&root.section("data")?)?;
     config.log = LogLimits::read(&root.section("log")?)?;

@@ -61,6 +61,7 @@ impl Config {
         text += &format!("via = {{ {} }}\n", via.collect::<Vec<_>>().join(", "));
         text += &self.tasks.render();
         text += &self.agents.render();
+        text += &self.matching.render();
         text += &self.limits.render();
         text += &self.records.render();
         text += &self.log.render();

@@ -465,6 +465,7 @@ fn every_key_is_documented() {
     let rows = [
         TaskLimits::document(),
         AgentLimits::document(),
+        Matching::document(),
         WireLimits::document(),
         DataLimits::document(),
         LogLimits::document(),

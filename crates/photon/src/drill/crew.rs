@@ -38,6 +38,7 @@ async fn announce(drilled: &Drilled, at: At) -> Result<(), super::planet::Failed
     let agent = AgentPut {
         skills: vec![drilled.skill()],
         capacity: CAPACITY,
+        cost: 0.0,
         card: None,
         description: Some("works for `photon drill`, which removes it at the end".to_owned()),
         placement: None,

@@ -21,6 +21,10 @@ pub struct AgentPut {
     #[serde(default = "one", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1024, default = 1)]
     pub capacity: u32,
+    /// What it asks for a task, in whatever the planet reckons in, to the millionth.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000, default = 0)]
+    pub cost: f64,
     /// Its A2A 1.0 `AgentCard`, kept as it is; a plain one is made when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<AgentCard>)]
@@ -54,6 +58,9 @@ pub struct Agent {
     pub in_use: u32,
     /// How many tasks it works on at once.
     pub capacity: u32,
+    /// What it asks for a task.
+    #[serde(default)]
+    pub cost: f64,
     /// What it can do.
     pub skills: Vec<String>,
     /// Where the record may live.

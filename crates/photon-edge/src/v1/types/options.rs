@@ -58,6 +58,18 @@ pub struct TaskOptions {
     #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retry_policy: Option<RetryPolicy>,
+    /// Skills that the agent must have beside the one that is asked for.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_items = 16, pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
+    pub required_skills: Option<Vec<String>>,
+    /// Regions of which the agent must be attached to one; any when absent or empty.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_items = 64, pattern = "^[a-z][a-z0-9-]{0,22}$")]
+    pub regions: Option<Vec<String>>,
+    /// What the agent may ask for a task at the most.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
+    pub max_cost: Option<f64>,
 }
 
 /// When and how often a task is tried again whose attempt has failed.

@@ -15,7 +15,8 @@ fn id(number: u64) -> TaskId {
 }
 
 fn queue(skill: &str) -> Queued {
-    (Target::Skill(skill.into()), PlacementId::global())
+    let target = Target::Skill(skill.into());
+    Queued { target, placement: PlacementId::global(), wants: None }
 }
 
 fn terms(priority: u8, key: &str, weight: u32) -> Terms {
