@@ -184,6 +184,7 @@ impl Region {
             let may_know = self.registry.may_know_of(it.spec.placement, placement);
             it.region == here && it.is_online && may_know
         });
+        let takes_it = takes_it && self.registry.accepts(agent, task.wants());
         if !takes_it && home != here && self.way_to(home, placement).is_some() {
             self.ask_home(home, Asker::Nobody, AtHome::Decline(claim));
             return;

@@ -176,6 +176,8 @@ pub enum Queue {
     Webhooks,
     /// Bytes of the records of datasets in memory.
     DataMemory,
+    /// What those want who wait for the same skill or agent.
+    Wanted,
 }
 
 impl std::fmt::Display for Queue {
@@ -189,6 +191,10 @@ impl std::fmt::Display for Queue {
             Self::DataBytes => "the room for records, in bytes,",
             Self::Datasets => "the list of datasets",
             Self::Webhooks => "the room for webhooks, in bytes,",
+            Self::Wanted => {
+                "the list of what is wanted of agents (`required_skills`, `regions`, `max_cost`), \
+                 of tasks that wait for the same,"
+            }
             Self::DataMemory => {
                 "the room for records in memory (`data.memory_max`: raise it, or see that the disk \
                  has room for pages), in bytes,"

@@ -109,7 +109,7 @@ impl Registry {
         self.resting.remove(name);
         let found = placements.filter_map(|placement| {
             let (at, value) = store.dated(&agent_record(*placement, name))?;
-            let (spec, region) = decode_agent(value).ok()?;
+            let (spec, region) = decode_agent(value).ok().filter(|(it, _)| it.name == *name)?;
             Some((at, *placement, spec, region))
         });
         let Some((at, placement, spec, region)) = found.max_by_key(|it| (it.0, it.1)) else {
@@ -254,7 +254,7 @@ impl Registry {
         let near = near.and_then(|it| u16::try_from(it).ok()).unwrap_or(u16::MAX);
         let skills = entry.spec.skills.iter();
         let grades = skills.map(|skill| self.grades(name, entry, Some(skill)));
-        grades.map(|it| (near, self.weights.of_agent(it.capacity, it.latency, it.cost))).collect()
+        grades.map(|it| (near, self.weights.of_agent(it))).collect()
     }
 
     /// Grades an agent at a skill.
@@ -264,7 +264,8 @@ impl Registry {
         let p95_ms = track.and_then(Track::p95_ms);
         Grades {
             proximity: Grade::of_round_trip(self.round_trip(entry.region)),
-            capacity: Grade::of_capacity(self.in_use(name), entry.spec.capacity, success),
+            success,
+            capacity: Grade::of_capacity(self.in_use(name), entry.spec.capacity),
             latency: p95_ms.map_or(Grade::UNKNOWN, Grade::of_size),
             cost: Grade::of_size(entry.spec.cost_micros),
         }
@@ -350,6 +351,17 @@ impl Registry {
                 Box::new(numbers.map(|it| self.entry(it)))
             }
             Target::Agent(name) => Box::new(self.get(name).into_iter()),
+        }
+    }
+
+    /// Returns how many offer what is asked.
+    pub(crate) fn count(&self, target: &Target) -> usize {
+        match target {
+            Target::Skill(skill) => {
+                let members = self.pools.members(skill).map(|(_, it)| it.len());
+                usize::try_from(members.sum::<u64>()).unwrap_or(usize::MAX)
+            }
+            Target::Agent(name) => usize::from(self.agents.contains_key(name)),
         }
     }
 

@@ -8,7 +8,7 @@ use photon_state::{PlacementId, RegionId};
 use crate::ask::{Asker, Asks};
 use crate::contract::{AtHome, Command, Reply, Ticket};
 use crate::desk::{Bell, Desk, Held};
-use crate::home::check_size;
+use crate::home::{Home, check_size};
 use crate::question::Answer;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
@@ -93,6 +93,10 @@ impl Region {
         self.check_disk()?;
         self.check_clock(spec.placement)?;
         let retry_after = Duration::from_secs(1);
+        if wants.is_some() && !self.home.has_place_for(spec) {
+            let max = Home::WANTED_MAX as u64;
+            return Err(Refusal::Overloaded { what: Queue::Wanted, max, retry_after });
+        }
         if limits.open_tasks_max <= self.home.open() {
             let max = limits.open_tasks_max as u64;
             return Err(Refusal::Overloaded { what: Queue::OpenTasks, max, retry_after });

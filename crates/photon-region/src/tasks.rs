@@ -235,7 +235,9 @@ impl Tasks {
         }
         let task = self.tasks.get_mut(&id).expect("its state allows the event");
         let before = task.state;
-        let stint = Stint::of(&event, from.at.wall_ms.saturating_sub(task.claimed_ms));
+        let at_ms = from.at.wall_ms;
+        let is_over_time = task.closes_ms().is_some_and(|it| it <= at_ms);
+        let stint = Stint::of(&event, at_ms.saturating_sub(task.claimed_ms), is_over_time);
         effects.taken = task.fold(event, from);
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
         if left_work {

@@ -135,8 +135,8 @@ fn an_agent_that_fails_is_given_less_until_that_is_long_ago() {
     planet.register("eu", agent("good", 4, &[]));
     assert_eq!(planet.give(None).unwrap(), "bad", "of equals the first");
     planet.end(("eu", "bad"), Outcome::Failed, Duration::ZERO);
-    let given: Vec<_> = (0..3).map(|_| planet.give(None).unwrap()).collect();
-    assert_eq!(given, ["good", "good", "bad"], "half of what is free counts");
+    let given: Vec<_> = (0..5).map(|_| planet.give(None).unwrap()).collect();
+    assert_eq!(given, ["good", "good", "good", "good", "bad"], "half of what speaks for it counts");
     let bad = |planet: &mut Planet| {
         let route = planet.explain(global(), None);
         route.candidates.into_iter().find(|it| *it.agent == *"bad").unwrap()
@@ -144,6 +144,36 @@ fn an_agent_that_fails_is_given_less_until_that_is_long_ago() {
     assert_eq!(bad(&mut planet).success.unwrap().get(), 500);
     planet.pass(Duration::from_secs(25 * 60));
     assert_eq!(bad(&mut planet).success, None, "it is forgotten");
+}
+
+#[test]
+fn a_near_agent_that_fails_does_not_keep_all_work_from_far_ones() {
+    let mut planet = planet();
+    planet.register("eu", agent("near", 4, &[]));
+    planet.register("us", agent("far", 4, &[]));
+    for outcome in [Outcome::Failed, Outcome::Rejected] {
+        assert_eq!(planet.give(None).unwrap(), "near");
+        planet.end(("eu", "near"), outcome, Duration::ZERO);
+        assert_eq!(planet.give(None).unwrap(), "far");
+        planet.end(("us", "far"), Outcome::Completed, Duration::ZERO);
+        planet.pass(Duration::from_secs(25 * 60)); // Until it is tried again.
+        planet.register("eu", agent("near", 4, &[]));
+        planet.register("us", agent("far", 4, &[]));
+    }
+}
+
+#[test]
+fn what_agents_are_asked_for_may_differ_in_so_many_ways() {
+    let mut planet = planet();
+    planet.register("eu", agent("only", 1, &[]));
+    assert_eq!(planet.give(None).as_deref(), Some("only"));
+    for cost in 0..64 {
+        planet.submit(Some(wants(&[], &[], Some(cost)))).unwrap();
+    }
+    let refused = planet.submit(Some(wants(&[], &[], Some(64))));
+    assert!(matches!(refused, Err(Refusal::Overloaded { .. })), "{refused:?}");
+    planet.submit(Some(wants(&[], &[], Some(63)))).unwrap();
+    planet.submit(None).unwrap();
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub(crate) fn draw_terms(rng: &mut fastrand::Rng) -> Option<Terms> {
 /// agent is, is not waited for without end.
 pub(crate) fn draw_wants(
     terms: Option<Terms>,
-    skills: &[Skill],
+    (skills, is_for_all): (&[Skill], bool),
     regions: &[RegionId],
     rng: &mut fastrand::Rng,
 ) -> Option<Terms> {
@@ -142,7 +142,10 @@ pub(crate) fn draw_wants(
     let cost_micros_max = [None, None, Some(0), Some(1_000)][rng.usize(0..4)];
     let terms = terms.unwrap_or_default();
     let soon = Duration::from_millis(rng.u64(5_000..30_000));
-    let schedule_to_close = Some(terms.schedule_to_close.map_or(soon, |it| it.min(soon)));
+    // Of each placement one agent has all skills: who wants no more is given to it in the end.
+    let is_sure = regions.is_empty() && cost_micros_max.is_none() && is_for_all;
+    let ends = terms.schedule_to_close;
+    let schedule_to_close = if is_sure { ends } else { Some(ends.map_or(soon, |it| it.min(soon))) };
     let wants = Some(Arc::new(Wants { skills, regions, cost_micros_max }));
     Some(Terms { wants, schedule_to_close, ..terms })
 }

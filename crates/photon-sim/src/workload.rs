@@ -177,6 +177,7 @@ impl Crowd {
         digest[..4].copy_from_slice(&index.to_le_bytes());
         let key =
             (rng.u32(0..3) != 0).then(|| Idempotency { key: format!("k{index}").into(), digest });
+        let skills = (&self.fleet.skills[..], matches!(target, photon_region::Target::Skill(_)));
         let spec = Spec {
             target,
             placement,
@@ -184,8 +185,7 @@ impl Crowd {
             context: format!("c{}", index % 7).into(),
             idempotency: key,
             ack: if rng.bool() { Ack::Region } else { Ack::Quorum },
-            terms: draw_wants(draw_terms(rng), &self.fleet.skills, &stage.atlas.ids, rng)
-                .map(Arc::new),
+            terms: draw_wants(draw_terms(rng), skills, &stage.atlas.ids, rng).map(Arc::new),
         };
         let wants_repeat = rng.u32(0..3) == 0;
         Submission {

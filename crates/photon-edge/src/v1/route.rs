@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::errors::{Always, Misdirected};
+use super::errors::{Always, Body, Misdirected};
 use super::types::{Route, RouteCandidate, RoutePoints, RouteStanding, RouteWeights, TaskOptions};
 use crate::Front;
 use crate::body::Params;
@@ -96,7 +96,9 @@ fn amount(text: &str) -> Result<f64, Invalid> {
 /// of its score brings, and why it could not be given the task.
 #[utoipa::path(
     get, path = "/v1/route", tag = "tasks", operation_id = "explain_route", params(RouteParams),
-    responses((status = 200, description = "Who, and why", body = Route), Always, Misdirected),
+    responses(
+        (status = 200, description = "Who, and why", body = Route), Always, Misdirected, Body,
+    ),
 )]
 async fn explain(
     State(front): State<Front>,

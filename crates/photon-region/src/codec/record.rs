@@ -274,6 +274,7 @@ mod tests {
     use photon_state::PlacementId;
 
     use super::*;
+    use crate::matching::Wants;
     use crate::task::{Json, Outcome};
     use crate::terms::{Priority, Retry, Terms, Weight};
 
@@ -304,6 +305,12 @@ mod tests {
             retry: Some(Retry::default()),
             ..Terms::default()
         };
+        let wants = Wants {
+            skills: ["lang.de".into()].into(),
+            regions: [RegionId::try_from("eu-west-1").unwrap()].into(),
+            cost_micros_max: Some(300),
+        };
+        let picky = Terms { wants: Some(Arc::new(wants)), ..Terms::default() };
         let token = Token::new(1, 2);
         let chunk = Chunk {
             artifact: "out".into(),
@@ -316,7 +323,8 @@ mod tests {
         let events = [
             Event::Submitted(spec.clone()),
             Event::Submitted(Spec { terms: Some(Arc::new(urgent)), ..spec.clone() }),
-            Event::Submitted(Spec { terms: Some(Arc::new(timed)), ..spec }),
+            Event::Submitted(Spec { terms: Some(Arc::new(timed)), ..spec.clone() }),
+            Event::Submitted(Spec { terms: Some(Arc::new(picky)), ..spec }),
             Event::Claimed { token, agent: "a".into(), region },
             Event::Noted { token, number: 1, note: Note::Status(json("{}")) },
             Event::Noted {
@@ -351,6 +359,9 @@ mod tests {
             placement: PlacementId::global(),
         };
         let region = RegionId::try_from("eu-west-1").unwrap();
-        assert_eq!(decode_agent(&encode_agent(&spec, region)), Ok((spec, region)));
+        for cost_micros in [0, 1, u64::MAX] {
+            let spec = AgentSpec { cost_micros, ..spec.clone() };
+            assert_eq!(decode_agent(&encode_agent(&spec, region)), Ok((spec, region)));
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::task::{TaskId, TaskState, Token};
 
-const QUEUES: [Queue; 9] = [
+const QUEUES: [Queue; 10] = [
     Queue::InFlight,
     Queue::OpenTasks,
     Queue::Agents,
@@ -23,6 +23,7 @@ const QUEUES: [Queue; 9] = [
     Queue::Datasets,
     Queue::DataMemory,
     Queue::Webhooks,
+    Queue::Wanted,
 ];
 const LARGES: [Large; 11] = [
     Large::Message,

@@ -10,7 +10,8 @@ use crate::matching::Wants;
 use crate::terms::{Priority, Retry, Terms, Weight, ms};
 
 pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
-    writer.tag(terms.priority.get());
+    let marks = if terms.wants.is_some() { WITH_WANTS } else { 0 };
+    writer.tag(terms.priority.get() | marks);
     writer.option(terms.fairness_key.as_deref(), Writer::text);
     writer.uint(terms.fairness_weight.thousandths().into());
     writer.uint(ms(terms.start_delay));
@@ -25,8 +26,13 @@ pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
         writer.uint(ms(retry.maximum_interval));
         writer.uint(retry.maximum_attempts.into());
     });
-    writer.option(terms.wants.as_deref(), write_wants);
+    if let Some(wants) = &terms.wants {
+        write_wants(writer, wants);
+    }
 }
+
+/// What is added to the priority of terms that end with what is wanted of the agent.
+const WITH_WANTS: u8 = 8;
 
 fn write_wants(writer: &mut Writer, wants: &Wants) {
     writer.uint(wants.skills.len() as u64);
@@ -45,7 +51,10 @@ fn read_wants(reader: &mut Reader<'_>) -> Result<Wants, DecodeError> {
 }
 
 pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
-    let priority = Priority::new(reader.tag()?).ok_or_else(|| reader.malformed("priority"))?;
+    let tag = reader.tag()?;
+    let has_wants = tag & WITH_WANTS != 0;
+    let priority = Priority::new(tag & !WITH_WANTS);
+    let priority = priority.ok_or_else(|| reader.malformed("priority"))?;
     let fairness_key = reader.option(|reader| reader.text().map(Into::into))?;
     let weight = Weight::of_thousandths(reader.uint32()?);
     let fairness_weight = weight.ok_or_else(|| reader.malformed("weight"))?;
@@ -67,7 +76,7 @@ pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> 
                 maximum_attempts: reader.uint32()?,
             })
         })?,
-        wants: reader.option(|reader| read_wants(reader).map(Arc::new))?,
+        wants: if has_wants { Some(Arc::new(read_wants(reader)?)) } else { None },
     })
 }
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::queue::Queues;
+use super::queue::{Queued, Queues};
 use super::timers::Timers;
-use crate::task::TaskId;
+use crate::task::{Spec, TaskId};
 
 /// The open tasks of this home. Each waits for an agent, for its time, or for its client, or is
 /// leased.
@@ -40,6 +40,18 @@ pub(super) struct Lease {
 }
 
 impl Home {
+    /// How many different things those may want that wait for the same skill or agent; tasks that
+    /// want something else yet are refused. Each is looked at whenever an agent has room.
+    pub(crate) const WANTED_MAX: usize = 64;
+
+    /// Whether a task may wait, by what it wants.
+    pub(crate) fn has_place_for(&self, spec: &Spec) -> bool {
+        let queue = Queued { target: spec.target.clone(), placement: spec.placement };
+        let wanted = self.queues.wanted(&queue);
+        let wants = spec.terms.as_ref().and_then(|it| it.wants.clone());
+        wanted.len() < Self::WANTED_MAX || wanted.contains(&wants)
+    }
+
     pub(super) fn lease(&mut self, id: TaskId, lease: Lease) {
         if let Some(old) = self.leases.insert(id, lease) {
             self.lapses.remove(&(old.until, id));

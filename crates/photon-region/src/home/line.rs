@@ -10,7 +10,7 @@ use std::sync::Arc;
 use photon_state::{PlacementId, RegionId};
 
 use super::Lease;
-use super::queue::{Queued, Rank};
+use super::queue::{Queued, Rank, Wanted};
 use crate::contract::Disk;
 use crate::matching::{Asked, Wants};
 use crate::region::Region;
@@ -66,11 +66,9 @@ impl Region {
     }
 
     fn queue_for(&self, id: TaskId, task: &Task) -> Queued {
-        let placement = task.placement;
-        match self.holder(id, task).map(Target::Agent) {
-            Some(target) => Queued { target, placement, wants: None },
-            None => Queued { target: task.target.clone(), placement, wants: task.wants().cloned() },
-        }
+        let holder = self.holder(id, task).map(Target::Agent);
+        let target = holder.unwrap_or_else(|| task.target.clone());
+        Queued { target, placement: task.placement }
     }
 
     /// Returns the agent that holds the conversation of a task that nobody has had yet.
@@ -102,8 +100,8 @@ impl Region {
         }
         let placements = self.config.placements.keys();
         let target = Target::Agent(agent.clone());
-        let queues = placements.flat_map(|it| self.home.queues.of(&target, *it));
-        let all = queues.flat_map(|it| self.home.queues.ids_in(it));
+        let queues = placements.map(|it| Queued { target: target.clone(), placement: *it });
+        let all = queues.flat_map(|it| self.home.queues.ids_in(&it).collect::<Vec<TaskId>>());
         let bound: Vec<TaskId> = all.filter(|it| self.home.bound.contains(it)).collect();
         self.rebind(bound);
         self.bind();
@@ -137,13 +135,7 @@ impl Region {
                 changed.insert(queue);
             }
         }
-        for queue in changed {
-            while let Some(Rank { id, .. }) = self.home.queues.first(&queue) {
-                if !self.dispatch(id) {
-                    break;
-                }
-            }
-        }
+        self.dispatch_from(changed);
     }
 
     /// Gives a waiting task to the best agent that has room, if there is one; says whether.
@@ -219,11 +211,15 @@ impl Region {
             };
             let fit: Vec<_> = self.config.placements.keys().copied().filter(is_fit).collect();
             let skills = found.spec.skills.iter().cloned().map(Target::Skill);
-            let targets: Vec<Target> = skills.chain([Target::Agent(agent.clone())]).collect();
-            let ways = targets.iter().flat_map(|it| fit.iter().map(move |fit| (it, *fit)));
-            let queues = ways.flat_map(|(target, fit)| self.home.queues.of(target, fit));
-            let queues = queues.filter(|it| self.is_wanted(agent, it.wants.as_ref()));
-            let ranks = queues.filter_map(|it| self.home.queues.first(it));
+            let targets = skills.chain([Target::Agent(agent.clone())]);
+            let queue = |target: &Target, fit: &PlacementId| Queued {
+                target: target.clone(),
+                placement: *fit,
+            };
+            let queues = targets.flat_map(|it| fit.iter().map(move |fit| queue(&it, fit)));
+            let ranks = queues.filter_map(|it| {
+                self.home.queues.first(&it, |wanted| self.is_wanted(agent, wanted.as_ref()))
+            });
             let Some(Rank { id: next, .. }) = ranks.min() else { break };
             if !self.waits_longer(next) && !self.gives_way(next) {
                 self.claim(next, agent, region);
@@ -237,21 +233,31 @@ impl Region {
         let bound: Vec<TaskId> = self.home.bound.iter().copied().collect();
         self.rebind(bound);
         let queues: Vec<Queued> = self.home.queues.queues().cloned().collect();
-        let ranked = (0..).zip(&queues).filter_map(|(at, queue)| {
-            let first = self.home.queues.first(queue)?;
-            Some((first, at))
-        });
-        let mut heads: BTreeSet<(Rank, usize)> = ranked.collect();
+        self.dispatch_from(queues);
+        self.bind();
+    }
+
+    /// Gives the tasks of queues to agents, as far as there is room: of those that want the same
+    /// one after the other.
+    fn dispatch_from(&mut self, queues: impl IntoIterator<Item = Queued>) {
+        let mut lines: Vec<(Queued, Wanted)> = Vec::new();
+        for queue in queues {
+            let wanted = self.home.queues.wanted(&queue);
+            lines.extend(wanted.into_iter().map(|it| (queue.clone(), it.clone())));
+        }
+        let first = |region: &Self, at: usize| {
+            let (queue, wanted): &(Queued, Wanted) = &lines[at];
+            region.home.queues.first(queue, |it| it == wanted).map(|rank| (rank, at))
+        };
+        let mut heads: BTreeSet<(Rank, usize)> =
+            (0..lines.len()).filter_map(|at| first(self, at)).collect();
         while let Some((Rank { id, .. }, at)) = heads.pop_first() {
             // What was given away before may have moved others.
-            let waits = self.home.queues.queue_of(id) == Some(&queues[at]);
-            if (!waits || self.dispatch(id))
-                && let Some(next) = self.home.queues.first(&queues[at])
-            {
-                heads.insert((next, at));
+            let is_first = first(self, at).is_some_and(|(rank, _)| rank.id == id);
+            if !is_first || self.dispatch(id) {
+                heads.extend(first(self, at));
             }
         }
-        self.bind();
     }
 
     fn claim(&mut self, id: TaskId, agent: &AgentName, region: RegionId) {

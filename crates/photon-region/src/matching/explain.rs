@@ -2,9 +2,10 @@
 //! Must not choose: it tells how the home chooses.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use photon_state::RegionId;
+use photon_state::{PlacementId, RegionId};
 
 use super::Asked;
 use super::score::{Grade, Grades, Points, Weights};
@@ -25,7 +26,7 @@ pub struct Route {
     /// Who would be given it, if anybody could be.
     pub chosen: Option<AgentName>,
     /// Those who offer what is asked: first whoever would be given the task, then the others that
-    /// could be, the best first, then those that could not.
+    /// could be, the best first, then those that could not. Of very many not all are looked at.
     pub candidates: Vec<Candidate>,
     /// How many there are, listed or not.
     pub count: usize,
@@ -89,27 +90,40 @@ pub enum Standing {
 }
 
 impl Region {
+    /// Agents that are looked at; of more the others are only counted.
+    const CANDIDATES_MAX: usize = 2_000;
+
     /// Tells who would be given a task of a placement that this region is home of, and why.
     pub(crate) fn show_route(&self, asked: Asked<'_>, limit: usize) -> Verdict {
         if let Err(refusal) = self.check_placement(asked.placement) {
             return refusal.into();
         }
-        let all = self.registry.candidates(asked.target);
-        let mut candidates: Vec<Candidate> = all.map(|it| self.candidate(it, asked)).collect();
         let chosen = self.route(asked).map(|(agent, _)| agent);
+        let chosen_first = chosen.iter().filter_map(|it| self.registry.get(it));
+        let others = self.registry.candidates(asked.target);
+        let others = others.filter(|it| Some(&it.spec.name) != chosen.as_ref());
+        let all = chosen_first.chain(others).take(Self::CANDIDATES_MAX);
+        let mut roads: BTreeMap<RegionId, Standing> = BTreeMap::new();
+        let mut candidates: Vec<Candidate> = all
+            .map(|entry| {
+                let road = roads.entry(entry.region);
+                let road = *road.or_insert_with(|| self.road(entry.region, asked.placement));
+                self.candidate(entry, asked, road)
+            })
+            .collect();
         candidates.sort_by(|a, b| {
             let is_other = |it: &Candidate| Some(&it.agent) != chosen.as_ref();
             let key = |it: &Candidate| (is_other(it), it.standing, Reverse(it.score));
             key(a).cmp(&key(b)).then_with(|| a.agent.cmp(&b.agent))
         });
-        let count = candidates.len();
+        let count = self.registry.count(asked.target);
         candidates.truncate(limit);
         let region = self.config.region;
         let route = Route { region, weights: self.config.weights, chosen, candidates, count };
         Verdict::Reply(self.appended(), Ok(Reply::Route(Box::new(route))))
     }
 
-    fn candidate(&self, entry: &Entry, asked: Asked<'_>) -> Candidate {
+    fn candidate(&self, entry: &Entry, asked: Asked<'_>, road: Standing) -> Candidate {
         let agent = &entry.spec.name;
         let skill = match asked.target {
             Target::Skill(skill) => Some(skill),
@@ -120,7 +134,7 @@ impl Region {
         Candidate {
             agent: agent.clone(),
             region: entry.region,
-            standing: self.standing(entry, asked),
+            standing: self.standing(entry, asked, road),
             score: self.config.weights.score(grades),
             grades,
             round_trip: self.registry.round_trip(entry.region),
@@ -132,35 +146,41 @@ impl Region {
         }
     }
 
-    /// Says whether an agent could be given a task of a placement: residency comes first.
-    fn standing(&self, entry: &Entry, asked: Asked<'_>) -> Standing {
-        let (region, placement) = (entry.region, asked.placement);
-        if !self.registry.may_know_of(entry.spec.placement, placement) {
+    /// Says whether an agent could be given a task: residency comes first, and the road to its
+    /// region last.
+    fn standing(&self, entry: &Entry, asked: Asked<'_>, road: Standing) -> Standing {
+        if !self.registry.may_know_of(entry.spec.placement, asked.placement) {
             return Standing::Confined;
         }
-        if !self.may_hold(region, placement) {
-            return Standing::RegionOutside;
+        if road == Standing::RegionOutside {
+            return road;
         }
         if let Some(wants) = asked.wants {
             if !wants.accepts_skills(&entry.spec) {
                 return Standing::LacksSkill;
             }
-            if !wants.accepts_region(region) {
+            if !wants.accepts_region(entry.region) {
                 return Standing::RegionUnwanted;
             }
             if !wants.accepts_cost(&entry.spec) {
                 return Standing::TooDear;
             }
         }
-        if let Some(why) = self.registry.why_not(&entry.spec.name, entry) {
-            return why;
+        self.registry.why_not(&entry.spec.name, entry).unwrap_or(road)
+    }
+
+    /// Says whether agents of a region could be given a task of a placement.
+    fn road(&self, region: RegionId, placement: PlacementId) -> Standing {
+        if !self.may_hold(region, placement) {
+            Standing::RegionOutside
+        } else if !self.may_work(region, placement) {
+            Standing::RegionAway
+        } else if self.is_degraded(region) {
+            Standing::RegionDegraded
+        } else if self.is_reachable(region) {
+            Standing::Fit
+        } else {
+            Standing::PathBad
         }
-        if !self.may_work(region, placement) {
-            return Standing::RegionAway;
-        }
-        if self.is_degraded(region) {
-            return Standing::RegionDegraded;
-        }
-        if self.is_reachable(region) { Standing::Fit } else { Standing::PathBad }
     }
 }

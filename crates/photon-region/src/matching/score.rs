@@ -16,7 +16,7 @@ pub struct Points(u16);
 pub struct Weights {
     /// How near the agent's region is to the home.
     pub proximity: u16,
-    /// How much of its capacity is free, and how often it succeeds.
+    /// How much of its capacity is free.
     pub capacity: u16,
     /// How soon it is done.
     pub latency: u16,
@@ -29,7 +29,9 @@ pub struct Weights {
 pub struct Grades {
     /// How near its region is.
     pub proximity: Grade,
-    /// How much of its capacity is free, times how often it succeeds.
+    /// How often it succeeds: whatever speaks for the agent itself counts in proportion to it.
+    pub success: Grade,
+    /// How much of its capacity is free.
     pub capacity: Grade,
     /// How soon it is done.
     pub latency: Grade,
@@ -65,10 +67,13 @@ impl Grade {
         Self::of_share(micros(left), micros(Self::FAR))
     }
 
-    /// Grades an agent by what is free of its capacity and by how often it succeeds.
-    pub(crate) fn of_capacity(in_use: u32, capacity: u32, success: Self) -> Self {
-        let free = Self::of_share(capacity.saturating_sub(in_use).into(), capacity.into());
-        Self::of_share(u64::from(free.0) * u64::from(success.0), 1_000_000)
+    /// Grades an agent by what is free of its capacity.
+    pub(crate) fn of_capacity(in_use: u32, capacity: u32) -> Self {
+        Self::of_share(capacity.saturating_sub(in_use).into(), capacity.into())
+    }
+
+    fn times(self, other: Self) -> Self {
+        Self::of_share(u64::from(self.0) * u64::from(other.0), 1_000_000)
     }
 
     /// Grades how long something takes in milliseconds, or what it costs in millionths: a twentieth
@@ -82,6 +87,15 @@ impl Grade {
         let whole = 1_u64 << doublings;
         let lost = doublings * 1_000 + (it - whole) * 1_000 / whole; // Even between two doublings.
         Self::of_share(Self::DOUBLINGS * 1_000 - lost, Self::DOUBLINGS * 1_000)
+    }
+}
+
+impl Grades {
+    /// Returns how each term counts: proximity, capacity, latency, cost. Who never succeeds has
+    /// nothing but its place.
+    fn counted(self) -> [Grade; 4] {
+        let Self { proximity, success, capacity, latency, cost } = self;
+        [proximity, capacity.times(success), latency.times(success), cost.times(success)]
     }
 }
 
@@ -137,14 +151,15 @@ impl Weights {
     }
 
     /// Returns the points of an agent wherever it is.
-    pub(crate) fn of_agent(self, capacity: Grade, latency: Grade, cost: Grade) -> Points {
+    pub(crate) fn of_agent(self, grades: Grades) -> Points {
+        let [_, capacity, latency, cost] = grades.counted();
         self.points(&[(self.capacity, capacity), (self.latency, latency), (self.cost, cost)])
     }
 
     /// Returns the points that each grade brings by itself: nearness, capacity, latency, cost.
     #[must_use]
     pub fn each(self, grades: Grades) -> [Points; 4] {
-        let Grades { proximity, capacity, latency, cost } = grades;
+        let [proximity, capacity, latency, cost] = grades.counted();
         [
             self.points(&[(self.proximity, proximity)]),
             self.points(&[(self.capacity, capacity)]),
@@ -155,8 +170,7 @@ impl Weights {
 
     /// Returns the score that grades come to.
     pub(crate) fn score(self, grades: Grades) -> Points {
-        let Grades { proximity, capacity, latency, cost } = grades;
-        self.of_region(proximity).plus(self.of_agent(capacity, latency, cost))
+        self.of_region(grades.proximity).plus(self.of_agent(grades))
     }
 }
 
@@ -191,24 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_free_counts_less_where_attempts_fail() {
-        let check = |in_use, capacity, success, expected| {
-            let grade = Grade::of_capacity(in_use, capacity, Grade(success));
-            assert_eq!(grade.get(), expected, "{in_use} of {capacity}, {success}");
+    fn what_is_free_is_a_share_of_the_capacity() {
+        let check = |in_use, capacity, expected| {
+            let grade = Grade::of_capacity(in_use, capacity);
+            assert_eq!(grade.get(), expected, "{in_use} of {capacity}");
         };
-        check(0, 4, 1_000, 1_000);
-        check(1, 4, 1_000, 750);
-        check(4, 4, 1_000, 0);
-        check(9, 4, 1_000, 0);
-        check(0, 0, 1_000, 0);
-        check(0, u32::MAX, 100, 100);
-        check(2, 4, 500, 250);
+        check(0, 4, 1_000);
+        check(1, 4, 750);
+        check(4, 4, 0);
+        check(9, 4, 0);
+        check(0, 0, 0);
+        check(1, u32::MAX, 999);
     }
 
     #[test]
     fn points_are_hundredths_of_all_weights() {
         let grades = |proximity, capacity, latency, cost| Grades {
             proximity: Grade(proximity),
+            success: Grade::BEST,
             capacity: Grade(capacity),
             latency: Grade(latency),
             cost: Grade(cost),
@@ -225,5 +239,7 @@ mod tests {
         check([1, 0, 0, 0], grades(250, 1_000, 1_000, 1_000), 2_500);
         check([1_000; 4], grades(1_000, 1_000, 1_000, 1_000), 10_000);
         check([0; 4], grades(1_000, 1_000, 1_000, 1_000), 0);
+        let failing = Grades { success: Grade(100), ..grades(1_000, 1_000, 500, 0) };
+        check([40, 30, 20, 10], failing, 4_400);
     }
 }

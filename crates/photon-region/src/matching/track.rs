@@ -25,13 +25,16 @@ pub(crate) enum Stint {
 }
 
 impl Stint {
-    /// Returns what an event says of the agent that worked on its task for so long.
-    pub(crate) fn of(event: &Event, took_ms: u64) -> Self {
+    /// Returns what an event says of the agent that worked on its task for so long. That all of
+    /// the task's time is over is not the agent's fault: most of it may have passed in a queue.
+    pub(crate) fn of(event: &Event, took_ms: u64, is_over_time: bool) -> Self {
         match event {
             Event::Ended { outcome: Outcome::Completed, .. } => Self::Done { took_ms },
-            Event::Ended { outcome: Outcome::Failed, .. } => Self::Failed,
+            Event::Ended { outcome: Outcome::Failed | Outcome::Rejected, .. } if !is_over_time => {
+                Self::Failed
+            }
             Event::Requeued { why, .. } if why.is_failure() => Self::Failed,
-            Event::Ended { outcome: Outcome::Canceled | Outcome::Rejected, .. }
+            Event::Ended { .. }
             | Event::Requeued { .. }
             | Event::Submitted(_)
             | Event::Claimed { .. }

@@ -17,8 +17,9 @@ pub enum Route {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 A score is what four terms bring, of 100 points: how near the agent's region is, how much of its
-capacity is free (times how often it succeeds), how fast it is, and how little it asks. What each
-may bring at the most stands in the head of its column; `[matching]` in the configuration says.
+capacity is free, how fast it is, and how little it asks; the last three in proportion to how often
+it succeeds. What each may bring at the most stands in the head of its column; `[matching]` in the
+configuration says.
 
 Examples:
   photon route explain --skill text.upper

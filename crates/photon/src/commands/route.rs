@@ -41,7 +41,7 @@ fn headline(route: &Route) -> String {
     };
     match &route.chosen {
         Some(agent) => format!("{agent} is chosen by {}, of {of}", route.region),
-        None => format!("a task would wait in {}: none of {of} could be given it", route.region),
+        None => format!("none of {of} could be given a task of {} now", route.region),
     }
 }
 
@@ -159,6 +159,6 @@ mod tests {
             assert_eq!(headline(&serde_json::from_value(json).unwrap()), expected);
         };
         check(None, 0, "nobody offers this, as far as a knows");
-        check(None, 2, "a task would wait in a: none of 0 of 2 candidates could be given it");
+        check(None, 2, "none of 0 of 2 candidates could be given a task of a now");
     }
 }

@@ -113,7 +113,7 @@ bounded_section! {
     Matching in "matching" {
         /// How near the agent's region is: nothing from 300 ms of round trip on.
         proximity: u32 = 40, 0 => 1_000;
-        /// How much of its capacity is free, times how often it succeeds.
+        /// How much of its capacity is free; this and the next two in proportion to its successes.
         capacity: u32 = 30, 0 => 1_000;
         /// How soon it is done, by its 95th percentile: a twentieth less each time it doubles.
         latency: u32 = 20, 0 => 1_000;

@@ -31,7 +31,7 @@ pub struct Route {
 pub struct RouteWeights {
     /// How near the agent's region is.
     pub proximity: u16,
-    /// How much of its capacity is free, times how often it succeeds.
+    /// How much of its capacity is free; in proportion to how often it succeeds, as the next two.
     pub capacity: u16,
     /// How soon it is done.
     pub latency: u16,
@@ -78,7 +78,7 @@ pub struct RouteCandidate {
 pub struct RoutePoints {
     /// How near the agent's region is.
     pub proximity: f64,
-    /// How much of its capacity is free, times how often it succeeds.
+    /// How much of its capacity is free; in proportion to how often it succeeds, as the next two.
     pub capacity: f64,
     /// How soon it is done.
     pub latency: f64,
