@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::ard::{ArdConfig, Registry};
 use crate::hold::Budget;
 use crate::hooks::PushTargets;
 use crate::kinds::Kinds;
@@ -40,6 +41,8 @@ pub struct FrontConfig {
     pub limits: FrontLimits,
     /// Where push notifications may be sent.
     pub push_targets: PushTargets,
+    /// How the planet's agents are published and found.
+    pub ard: ArdConfig,
 }
 
 /// What clients may know of the planet.
@@ -169,6 +172,7 @@ struct Inner {
     bodies: Budget,
     watches: Budget,
     kinds: Kinds,
+    ard: Registry,
     meter: Meter,
     sessions: Sessions,
     stopping: CancellationToken,
@@ -196,12 +200,14 @@ impl Front {
         let bodies = Budget::new(config.limits.bodies_bytes_max);
         let watches = Budget::new(config.limits.watches_bytes_max);
         let sessions = Sessions::new(&config.planet);
+        let ard = Registry::new(&config.ard);
         Self(Arc::new(Inner {
             config,
             followers,
             bodies,
             watches,
             kinds: Kinds::default(),
+            ard,
             meter: Meter::default(),
             sessions,
             stopping: CancellationToken::new(),
@@ -262,6 +268,7 @@ impl Front {
             | Command::Deregister(_)
             | Command::Agent(_)
             | Command::Agents { .. }
+            | Command::AgentChanges { .. }
             | Command::Route { .. }
             | Command::Submit(_)
             | Command::Task(_)
@@ -350,6 +357,11 @@ impl Front {
             // When time is over the client loses its answer, and its connection.
             let _ = tokio::time::timeout(patience, stopping.run_until_cancelled(swallowing)).await;
         });
+    }
+
+    /// Returns the registry of the planet's agents.
+    pub(crate) fn ard(&self) -> &Registry {
+        &self.0.ard
     }
 
     /// Returns how much the bodies of all requests hold.

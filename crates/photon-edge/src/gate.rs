@@ -26,7 +26,9 @@ pub(crate) async fn pass(State(front): State<Front>, mut request: Request, next:
     let began = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let is_open = is_public(request.uri().path()) || is_known(&front, request.headers());
+    let is_preflight = method == Method::OPTIONS && request.uri().path().starts_with("/ard/");
+    let is_open =
+        is_preflight || is_public(request.uri().path()) || is_known(&front, request.headers());
     let form = Form::of(request.uri().path());
     let response = if front.tokens().is_empty() && is_foreign(&request) {
         let detail = "without tokens a region serves this machine alone: use `localhost` or a \
@@ -67,7 +69,7 @@ fn is_here(host: &str) -> bool {
 
 /// Whether strangers may see a path: probes, and the card that says that a token is needed.
 fn is_public(path: &str) -> bool {
-    ["/healthz", "/readyz"].contains(&path) || path.starts_with("/.well-known/")
+    ["/healthz", "/readyz", "/robots.txt"].contains(&path) || path.starts_with("/.well-known/")
 }
 
 /// Whether a request has a token of this region, or needs none.

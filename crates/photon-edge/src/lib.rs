@@ -5,6 +5,7 @@
 //! through one table (`problem.rs` for `/v1`).
 
 mod a2a;
+mod ard;
 mod body;
 mod follow;
 mod front;
@@ -30,6 +31,7 @@ pub mod token;
 pub mod v1;
 mod warnings;
 
+pub use ard::{ArdConfig, ArdRegistry, is_publisher};
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use hooks::PushTargets;
 pub use server::{router, serve};

@@ -23,6 +23,7 @@ impl Region {
             Command::Deregister(_)
             | Command::Agent(_)
             | Command::Agents { .. }
+            | Command::AgentChanges { .. }
             | Command::Route { .. }
             | Command::Task(_)
             | Command::Tasks { .. }

@@ -9,7 +9,7 @@ use photon_state::{Change, PlacementId, RegionId};
 
 use crate::ask::Asker;
 use crate::codec::encode_agent;
-use crate::contract::{AgentSpec, AtHome, Disk, Lease, Reply};
+use crate::contract::{AgentChange, AgentSpec, AtHome, Disk, Lease, Reply};
 use crate::desk::Bell;
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
@@ -113,6 +113,21 @@ impl Region {
         let more = limit < agents.len();
         agents.truncate(limit);
         Verdict::Reply(self.appended(), Ok(Reply::Agents { agents, more }))
+    }
+
+    pub(crate) fn agent_changes(&self, after: u64, limit: usize) -> Verdict {
+        let changes = self.registry.changes();
+        let is_anew = changes.is_anew(after);
+        let after = if is_anew { 0 } else { after };
+        let found: Vec<(u64, &AgentName)> = changes.after(after).take(limit).collect();
+        let upto = found.last().map_or(after, |(number, _)| *number);
+        let show = |name: &AgentName| {
+            let entry = self.registry.get(name);
+            let agent = entry.map(|entry| Arc::new(self.registry.show(name, entry)));
+            AgentChange { name: name.clone(), agent }
+        };
+        let changes = found.into_iter().map(|(_, name)| show(name)).collect();
+        Verdict::Reply(self.appended(), Ok(Reply::AgentChanges { changes, upto, is_anew }))
     }
 
     pub(crate) fn acquire(

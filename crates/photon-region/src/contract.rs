@@ -1,13 +1,14 @@
 //! The contract of the machine: what may happen to a region, and what it may do to the world.
 //! Must not decide anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use photon_state::{Hlc, Op, PlacementId, RegionId, Seen, StreamId};
 
+pub use crate::agent::{Agent, AgentChange, AgentSpec};
 use crate::agree::Beat;
 pub use crate::at_home::AtHome;
 use crate::data::{DataCommand, DataReply};
@@ -137,6 +138,13 @@ pub enum Command {
         /// How many at most.
         limit: usize,
     },
+    /// Tell which agents have changed, come or gone since a change that the client knows.
+    AgentChanges {
+        /// The last change that it knows; 0 for none.
+        after: u64,
+        /// How many at most.
+        limit: usize,
+    },
     /// Tell who would be given a task that this region is home of, and why.
     Route {
         /// What the task asks for.
@@ -229,6 +237,7 @@ impl Command {
             | Self::Deregister(_)
             | Self::Agent(_)
             | Self::Agents { .. }
+            | Self::AgentChanges { .. }
             | Self::Route { .. }
             | Self::Tasks { .. }
             | Self::Told { .. }
@@ -250,6 +259,15 @@ pub enum Reply {
         agents: Vec<Arc<Agent>>,
         /// Whether there are more.
         more: bool,
+    },
+    /// To `AgentChanges`.
+    AgentChanges {
+        /// The agents, the one that changed first first.
+        changes: Vec<AgentChange>,
+        /// The last change that the client knows then.
+        upto: u64,
+        /// Whether all agents are told again from the first on: what is not told is gone.
+        is_anew: bool,
     },
     /// To `Route`.
     Route(Box<Route>),
@@ -316,38 +334,6 @@ impl Stamped {
     pub fn weight(&self) -> usize {
         64 + self.event.weight()
     }
-}
-
-/// An agent as its operator announces it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentSpec {
-    /// Its name.
-    pub name: AgentName,
-    /// What it can do.
-    pub skills: BTreeSet<Skill>,
-    /// How many tasks it works on at once.
-    pub capacity: u32,
-    /// What it asks for a task, in millionths of what its operator reckons in.
-    pub cost_micros: u64,
-    /// Its A2A `AgentCard`.
-    pub card: Json,
-    /// Where the record may live.
-    pub placement: PlacementId,
-}
-
-/// An agent as the planet sees it from here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agent {
-    /// What its operator announced.
-    pub spec: AgentSpec,
-    /// Where it is attached.
-    pub region: RegionId,
-    /// Whether its region has heard of it lately.
-    pub is_online: bool,
-    /// How many tasks it works on, as far as is known here.
-    pub in_use: u32,
-    /// When it was last announced.
-    pub at: Hlc,
 }
 
 /// The right to work on a task, handed to a worker.

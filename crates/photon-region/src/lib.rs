@@ -2,6 +2,8 @@
 //! Must not know who runs it: the node on real sockets and disks, or the simulator.
 
 mod admit;
+mod agent;
+mod agent_changes;
 mod agents;
 mod agree;
 mod apply;
@@ -52,8 +54,8 @@ pub use artifacts::Artifacts;
 pub use codec::{decode_message, encode_message};
 pub use config::{Config, Limits, Place};
 pub use contract::{
-    Agent, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply, Stamped,
-    TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
+    Agent, AgentChange, AgentSpec, AtHome, Command, Disk, Input, Lease, Message, Output, Reply,
+    Stamped, TaskDetail, TaskFilter, TaskSummary, Ticket, TokenPair, WentBack,
 };
 pub use govern::{Govern, GovernRefusal, MemberView, PlacementView, PlanetView};
 #[doc(hidden)]

@@ -332,6 +332,7 @@ impl Region {
             Command::Agents { skill, region, after, limit } => {
                 self.list_agents(skill.as_ref(), *region, after.as_ref(), *limit)
             }
+            Command::AgentChanges { after, limit } => self.agent_changes(*after, *limit),
             Command::Route { target, placement, wants, limit } => {
                 let asked = Asked { target, placement: *placement, wants: wants.as_ref() };
                 self.show_route(asked, *limit)

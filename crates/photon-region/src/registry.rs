@@ -9,6 +9,7 @@ use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, Store};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use crate::agent_changes::AgentChanges;
 use crate::codec::decode_agent;
 use crate::config::Config;
 use crate::contract::{Agent, AgentSpec};
@@ -58,6 +59,7 @@ pub(crate) struct Registry {
     resting: BTreeSet<AgentName>,
     /// Bytes of all cards and skills.
     bytes: usize,
+    changes: AgentChanges,
 }
 
 impl Registry {
@@ -95,6 +97,7 @@ impl Registry {
             online: 0,
             resting: BTreeSet::new(),
             bytes: 0,
+            changes: AgentChanges::default(),
         }
     }
 
@@ -107,6 +110,17 @@ impl Registry {
     ) {
         self.remove(name);
         self.resting.remove(name);
+        self.find(name, store, placements);
+        let agents = &self.agents;
+        self.changes.note(name, agents.len(), |it| agents.contains_key(it));
+    }
+
+    fn find<'a>(
+        &mut self,
+        name: &AgentName,
+        store: &Store,
+        placements: impl Iterator<Item = &'a PlacementId>,
+    ) {
         let found = placements.filter_map(|placement| {
             let (at, value) = store.dated(&agent_record(*placement, name))?;
             let (spec, region) = decode_agent(value).ok().filter(|(it, _)| it.name == *name)?;
@@ -421,6 +435,11 @@ impl Registry {
             in_use: self.in_use(name),
             at: entry.at,
         }
+    }
+
+    /// Returns which agents have changed.
+    pub(crate) fn changes(&self) -> &AgentChanges {
+        &self.changes
     }
 
     pub(crate) fn in_use(&self, name: &AgentName) -> u32 {

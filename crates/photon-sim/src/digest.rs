@@ -260,6 +260,7 @@ impl Digest {
             Command::Deregister(name) | Command::Agent(name) => self.bytes(name.as_bytes()),
             Command::Agents { limit, .. }
             | Command::Tasks { limit, .. }
+            | Command::AgentChanges { limit, .. }
             | Command::Route { limit, .. } => {
                 self.number(*limit as u64);
             }
@@ -369,6 +370,7 @@ impl Digest {
             Reply::Due(due) => self.words(due),
             Reply::Data(reply) => self.words(reply),
             Reply::Topology(view) => self.words(view),
+            Reply::AgentChanges { changes, .. } => self.words(changes),
             Reply::Route(route) => self.words(route),
         }
     }

@@ -108,6 +108,7 @@ impl Histories {
             | Command::Deregister(_)
             | Command::Agent(_)
             | Command::Agents { .. }
+            | Command::AgentChanges { .. }
             | Command::Route { .. }
             | Command::Task(_)
             | Command::Tasks { .. }

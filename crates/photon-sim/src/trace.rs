@@ -145,6 +145,7 @@ fn brief(command: &Command) -> String {
         Command::Deregister(_)
         | Command::Agent(_)
         | Command::Agents { .. }
+        | Command::AgentChanges { .. }
         | Command::Route { .. }
         | Command::Task(_)
         | Command::Tasks { .. }

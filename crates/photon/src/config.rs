@@ -1,6 +1,7 @@
 //! What an operator tells Photon: `photon.toml`, parsed once into checked types.
 //! Must not know who uses a value; `docs/configuration.md` says what each key means.
 
+mod ard;
 mod bounded;
 mod dataset;
 mod measure;
@@ -28,6 +29,7 @@ use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 use toml::de::DeTable;
 
+pub use self::ard::Ard;
 pub use self::bounded::{AgentLimits, DataLimits, LogLimits, Matching, TaskLimits, WireLimits};
 pub use self::measure::ByteSize;
 pub use self::problem::{ConfigError, ConfigProblem};
@@ -88,6 +90,8 @@ pub struct Config {
     pub agents: AgentLimits,
     /// What counts how much when an agent is chosen for a task.
     pub matching: Matching,
+    /// How the planet's agents are published and found.
+    pub ard: Ard,
     /// What clients may ask of a region at once.
     pub limits: WireLimits,
     /// What a region keeps of datasets.
@@ -243,6 +247,7 @@ impl Config {
             tasks: TaskLimits::default(),
             agents: AgentLimits::default(),
             matching: Matching::default(),
+            ard: Ard::default(),
             limits: WireLimits::default(),
             records: DataLimits::default(),
             log: LogLimits::default(),

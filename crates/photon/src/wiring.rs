@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use photon_edge::{FrontLimits, PlanetInfo, RegionInfo};
+use photon_edge::{ArdConfig, ArdRegistry, FrontLimits, PlanetInfo, RegionInfo};
 use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
 use photon_region::{Limits, Weights};
 use photon_state::RegionId;
@@ -105,6 +105,19 @@ pub(crate) fn front_limits(config: &Config) -> FrontLimits {
         followers_max: config.limits.followers_max,
         watches_bytes_max: config.limits.watches_bytes_max.as_usize(),
         request_timeout: config.limits.request_timeout,
+    }
+}
+
+/// Returns how the planet's agents are published and found.
+pub(crate) fn ard(config: &Config) -> ArdConfig {
+    let usual = || format!("{}.localhost", config.planet);
+    let registry = |(name, url): (&String, &reqwest::Url)| {
+        let url = url.as_str().parse().ok()?;
+        Some(ArdRegistry { name: name.clone(), url })
+    };
+    ArdConfig {
+        publisher: config.ard.publisher.clone().unwrap_or_else(usual),
+        registries: config.ard.registries.iter().filter_map(registry).collect(),
     }
 }
 

@@ -271,7 +271,7 @@ fn plain_skill(skill: &Skill) -> AgentSkill {
 }
 
 /// Returns the host and the port that a request was meant for.
-pub(super) fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+pub(crate) fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
     let host = headers.get(HOST).and_then(|it| it.to_str().ok());
     let host = host.or(uri.authority().map(Authority::as_str));
     // What is not a host and a port must not get into an address that others will follow.
@@ -280,7 +280,7 @@ pub(super) fn host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
 
 /// Returns the address that clients are to be told: the one that is configured for that, or else
 /// the one by which this client came in.
-fn base_url(front: &Front, host: Option<&Authority>) -> String {
+pub(crate) fn base_url(front: &Front, host: Option<&Authority>) -> String {
     if let Some(url) = &front.planet().url {
         return url.clone();
     }

@@ -7,7 +7,7 @@
 //! words of A2A, and [`fault`] has the one table of errors. `docs/a2a.md` is the page for users.
 
 mod calls;
-mod card;
+pub(crate) mod card;
 mod fault;
 mod grpc;
 mod incoming;

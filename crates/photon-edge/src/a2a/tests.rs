@@ -254,7 +254,14 @@ fn front_at(
         placements: BTreeMap::new(),
         version: "0.0.0".to_owned(),
     };
-    Front::new(FrontConfig { handle, planet, tokens, limits, push_targets: PushTargets::Any })
+    Front::new(FrontConfig {
+        handle,
+        planet,
+        tokens,
+        limits,
+        push_targets: PushTargets::Any,
+        ard: crate::ArdConfig::alone("dev.localhost"),
+    })
 }
 
 /// A client of a region.

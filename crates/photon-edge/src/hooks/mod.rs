@@ -5,4 +5,4 @@ mod guard;
 mod post;
 
 pub use guard::PushTargets;
-pub(crate) use post::{Parcel, Poster, key_of};
+pub(crate) use post::{HttpClient, Parcel, Poster, http_client, key_of};

@@ -72,42 +72,50 @@ pub(crate) enum PostError {
     Slow,
 }
 
+/// Connects to what may be reached, and keeps connections for a while.
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
+
 /// Posts to webhooks.
 #[derive(Clone, Debug)]
 pub(crate) struct Poster {
-    client: Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>,
+    client: HttpClient,
     targets: PushTargets,
+}
+
+/// Makes a client that reaches only what may be reached. Reads the certificates that this machine
+/// trusts: do it once.
+pub(crate) fn http_client(targets: PushTargets) -> HttpClient {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!(
+            "this machine trusts no certificates: webhooks over `https` cannot be told; \
+             install them (`ca-certificates`), or name a file of them in `SSL_CERT_FILE`"
+        );
+    }
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .expect("`ring` speaks the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut http = HttpConnector::new_with_resolver(Guarded(targets));
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(CONNECT_WITHIN));
+    http.set_nodelay(true);
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_MAX)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .build(https.enable_http1().wrap_connector(http))
 }
 
 impl Poster {
     /// Makes one. Reads the certificates that this machine trusts: do it once.
     pub(crate) fn new(targets: PushTargets) -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            tracing::warn!(
-                "this machine trusts no certificates: webhooks over `https` cannot be told; \
-                 install them (`ca-certificates`), or name a file of them in `SSL_CERT_FILE`"
-            );
-        }
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .expect("`ring` speaks the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut http = HttpConnector::new_with_resolver(Guarded(targets));
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT_WITHIN));
-        http.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .build(https.enable_http1().wrap_connector(http));
-        Self { client, targets }
+        Self { client: http_client(targets), targets }
     }
 
     /// Posts something once.
@@ -171,7 +179,7 @@ pub(crate) fn key_of(text: &str) -> Option<Vec<u8>> {
 
 /// Resolves names as the machine does, and lets those addresses pass that may be posted to.
 #[derive(Clone, Debug)]
-struct Guarded(PushTargets);
+pub(crate) struct Guarded(PushTargets);
 
 impl Service<Name> for Guarded {
     type Response = std::vec::IntoIter<SocketAddr>;

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::api::{Api, Ask, escaped};
 use super::schema::schema;
-use crate::Front;
 use crate::problem::Kind;
 use crate::v1::types::{Problem, TaskOptions};
+use crate::{Front, ard};
 
 /// The longest that a tool waits for a task, and how long when nothing is said.
 const WAIT_MS_MAX: u64 = 60_000;
@@ -22,8 +22,8 @@ const WAIT_MS: u64 = 30_000;
 /// The longest poll of `/v1`.
 const POLL_MS_MAX: u64 = 20_000;
 
-/// How many agents are looked at for one that has a text.
-const LOOKS_MAX: usize = 2_000;
+/// How many agents are told at the most that fit a text.
+const FITTING_MAX: usize = 100;
 
 /// What a tool was asked, understood.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ fn answer_input() -> Value {
 }
 
 fn search_input() -> Value {
-    let text = "Only those that have this in their name, skills or card";
+    let text = "What is asked for, in plain words: those that fit best come first, 100 at the most";
     json!({"type": "object", "additionalProperties": false, "properties": {
         "skill": {"type": "string", "description": "Only those that have this skill"},
         "text": {"type": "string", "description": text},
@@ -223,7 +223,7 @@ impl Called {
     pub(super) async fn answer(&self, front: &Front, api: &Api) -> Result<Value, Box<Problem>> {
         match self {
             Self::ListRegions => api.ask(Ask::get("/v1/regions")).await,
-            Self::SearchAgents(search) => search.answer(api).await,
+            Self::SearchAgents(search) => search.answer(front, api).await,
             Self::SendTask(send) => send.answer(front, api).await,
             Self::GetTask(get) => api.ask(Ask::get(path(&get.id, ""))).await,
             Self::AnswerTask(AnswerTask { id, text, generation }) => {
@@ -277,39 +277,26 @@ pub(super) fn path(id: &str, more: &str) -> String {
 }
 
 impl SearchAgents {
-    async fn answer(&self, api: &Api) -> Result<Value, Box<Problem>> {
-        let page = |cursor: Option<&str>, limit: Option<usize>| {
+    async fn answer(&self, front: &Front, api: &Api) -> Result<Value, Box<Problem>> {
+        let Some(text) = self.text.clone() else {
             let ask = Ask::get("/v1/agents").query("skill", self.skill.as_ref());
-            let ask = ask.query("region", self.region.as_ref()).query("limit", limit);
-            api.ask(ask.query("cursor", cursor))
+            let ask = ask.query("region", self.region.as_ref()).query("limit", self.limit);
+            return api.ask(ask.query("cursor", self.cursor.as_ref())).await;
         };
-        let Some(text) = self.text.as_ref().map(|it| it.to_lowercase()) else {
-            return page(self.cursor.as_deref(), self.limit).await;
-        };
-        let limit = self.limit.unwrap_or(100).clamp(1, 1_000);
-        let (mut found, mut cursor, mut looked) = (Vec::new(), self.cursor.clone(), 0);
-        loop {
-            let mut shown = page(cursor.as_deref(), Some(1_000)).await?;
-            let all = shown["agents"].as_array_mut().map(std::mem::take).unwrap_or_default();
-            looked += all.len();
-            for agent in all {
-                if !agent.to_string().to_lowercase().contains(&text) {
-                    continue;
-                }
-                if found.len() == limit {
-                    let last: &Value = &found[limit - 1];
-                    return Ok(json!({ "next_cursor": last["name"], "agents": found }));
-                }
-                found.push(agent);
-            }
-            cursor = shown["next_cursor"].as_str().map(str::to_owned);
-            if cursor.is_none() {
-                return Ok(json!({ "agents": found }));
-            }
-            if LOOKS_MAX <= looked {
-                return Ok(json!({ "agents": found, "next_cursor": cursor }));
-            }
+        if self.cursor.is_some() {
+            let problem = Kind::InvalidParameter.problem("what fits a text comes on one page");
+            return Err(Box::new(Problem { field: Some("cursor".to_owned()), ..problem }));
         }
+        let limit = self.limit.unwrap_or(FITTING_MAX).clamp(1, FITTING_MAX);
+        let asked = (text, self.skill.clone(), self.region.clone());
+        let names = ard::fitting(front, asked, limit).await;
+        let names = names.map_err(|err| Box::new(Kind::Overloaded.problem(err.to_string())))?;
+        let mut agents = Vec::new();
+        for name in names {
+            // It may be gone since.
+            agents.extend(api.ask(Ask::get(format!("/v1/agents/{name}"))).await.ok());
+        }
+        Ok(json!({ "agents": agents }))
     }
 }
 

@@ -138,5 +138,12 @@ pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: Fron
         placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
         version: "0.1.0".to_owned(),
     };
-    Front::new(FrontConfig { handle, planet, tokens, limits, push_targets: PushTargets::Any })
+    Front::new(FrontConfig {
+        handle,
+        planet,
+        tokens,
+        limits,
+        push_targets: PushTargets::Any,
+        ard: photon_edge::ArdConfig::alone("dev.localhost"),
+    })
 }

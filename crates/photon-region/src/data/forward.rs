@@ -64,6 +64,7 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         | Reply::Due(_)
         | Reply::Agent(_)
         | Reply::Agents { .. }
+        | Reply::AgentChanges { .. }
         | Reply::Route(_)
         | Reply::Submitted { .. }
         | Reply::Tasks { .. }

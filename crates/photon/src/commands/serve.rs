@@ -53,6 +53,7 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         tokens: config.tokens.clone(),
         limits: wiring::front_limits(&config),
         push_targets: config.push_targets,
+        ard: wiring::ard(&config),
     });
     let link = node.link_addr();
     info!(%region, api = %format_args!("http://{address}"), %link, "region is ready");

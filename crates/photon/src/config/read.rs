@@ -20,7 +20,7 @@ use super::{
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 16] = [
+const ROOT: [&str; 17] = [
     "planet",
     "voters",
     "outside",
@@ -34,6 +34,7 @@ const ROOT: [&str; 16] = [
     "tasks",
     "agents",
     "matching",
+    "ard",
     "limits",
     "data",
     "log",
@@ -80,6 +81,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     config.tasks = TaskLimits::read(&root.section("tasks")?)?;
     config.agents = AgentLimits::read(&root.section("agents")?)?;
     config.matching = Matching::read(&root.section("matching")?)?;
+    config.ard = super::ard::read(&root.section("ard")?)?;
     config.limits = WireLimits::read(&root.section("limits")?)?;
     config.records = DataLimits::read(&root.section("data")?)?;
     config.log = LogLimits::read(&root.section("log")?)?;

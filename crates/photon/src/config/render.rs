@@ -62,6 +62,7 @@ impl Config {
         text += &self.tasks.render();
         text += &self.agents.render();
         text += &self.matching.render();
+        text += &super::ard::render(&self.ard);
         text += &self.limits.render();
         text += &self.records.render();
         text += &self.log.render();

@@ -55,6 +55,9 @@ input_bytes_max = "64KiB"
 artifact_bytes_max = "1MiB"
 retention = "7d"
 kept_bytes_max = "1GiB"
+[ard]
+publisher = "agents.example.com"
+registries = { public = "https://finder.example/ard", "near.by" = "http://127.0.0.1:9/x/" }
 [agents]
 silent_after = "1m"
 registered_max = 50

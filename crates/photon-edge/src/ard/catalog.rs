@@ -1,0 +1,135 @@
+//! The manifest of the planet: what it is, where it is asked, and its agents.
+//! Must not search.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use photon_region::{Agent, Command, Reply};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+use super::entry::{A2A_CARD, Imprint, MCP_CARD, REGISTRY};
+use super::fault::Fault;
+use crate::a2a::card;
+use crate::{Front, gate};
+
+/// Agents in a manifest; the registry has the others.
+const AGENTS_MAX: usize = 1_000;
+/// How long a manifest may be used before asking anew.
+const CACHE: &str = "max-age=60";
+
+/// Returns the address of this region as the client of a request knows it.
+pub(super) fn base_of(front: &Front, request: &Request) -> String {
+    let host = card::host(request.headers(), request.uri());
+    card::base_url(front, host.as_ref()).trim_end_matches('/').to_owned()
+}
+
+/// Serves the manifest: strangers learn what there is to ask, and who may ask of whom.
+pub(super) async fn show(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
+    let base = base_of(&front, &request);
+    let imprint = Imprint { publisher: &front.ard().publisher, base: &base };
+    let mut entries = own_entries(&front, &imprint);
+    if gate::is_known(&front, request.headers()) {
+        let agents = agents(&front).await?;
+        entries.extend(agents.iter().map(|it| imprint.entry(it)));
+    }
+    let planet = front.planet();
+    let manifest = json!({
+        "specVersion": "1.0",
+        "host": {"displayName": format!("Photon {}", planet.name)},
+        "entries": entries,
+    });
+    Ok(answer(&front, request.headers(), &imprint, &manifest))
+}
+
+/// Says to crawlers where the manifest is.
+pub(super) async fn robots(State(front): State<Front>, request: Request) -> String {
+    let base = base_of(&front, &request);
+    let rules = "User-agent: *\nAllow: /.well-known/\nDisallow: /\n";
+    format!("{rules}\nAgentmap: {base}/.well-known/ard.json\n")
+}
+
+async fn agents(front: &Front) -> Result<Vec<Arc<Agent>>, Fault> {
+    let command = Command::Agents { skill: None, region: None, after: None, limit: AGENTS_MAX };
+    let Reply::Agents { agents, more: _ } = front.submit(command).await? else {
+        unreachable!("the region answers `Agents` with agents")
+    };
+    Ok(agents)
+}
+
+/// Returns the entries of the planet itself: as an agent, as an MCP server, and as a registry.
+fn own_entries(front: &Front, imprint: &Imprint<'_>) -> Vec<Value> {
+    let (planet, base) = (front.planet(), imprint.base);
+    let name = format!("Photon {}", planet.name);
+    vec![
+        json!({
+            "identifier": imprint.urn("planet", "router"),
+            "displayName": name,
+            "type": A2A_CARD,
+            "url": format!("{base}/.well-known/agent-card.json"),
+            "description": "Gives work to the agent of this planet that fits it best, as a \
+                durable task that outlives the loss of a region.",
+            "representativeQueries": [
+                "give a task to whichever agent has a skill",
+                "run work that must not get lost",
+            ],
+            "version": planet.version,
+        }),
+        json!({
+            "identifier": imprint.urn("planet", "mcp"),
+            "displayName": format!("{name} over MCP"),
+            "type": MCP_CARD,
+            "description": "Finds agents, gives them tasks and follows those, as tools.",
+            "representativeQueries": ["search for an agent", "send a task to an agent"],
+            "version": planet.version,
+            "data": {
+                "name": "photon/planet",
+                "title": name,
+                "description": "Finds agents, gives them tasks and follows those.",
+                "version": planet.version,
+                "remotes": [{"type": "streamable-http", "url": format!("{base}/mcp")}],
+            },
+        }),
+        json!({
+            "identifier": imprint.urn("planet", "registry"),
+            "displayName": format!("{name}: registry"),
+            "type": REGISTRY,
+            "url": imprint.registry(),
+            "description": "Searches all agents of this planet, wherever they are.",
+            "representativeQueries": [
+                "search the agents of this planet",
+                "which agents are online and what can they do",
+            ],
+            "version": planet.version,
+        }),
+    ]
+}
+
+fn answer(front: &Front, asked: &HeaderMap, imprint: &Imprint<'_>, manifest: &Value) -> Response {
+    let text = manifest.to_string();
+    let digest = Sha256::digest(text.as_bytes());
+    let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("\"{tag}\"");
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok()).unwrap_or("");
+    let is_known =
+        known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+    };
+    let scope = if front.tokens().is_empty() { "public" } else { "private" };
+    let link = format!("<{}/.well-known/ard.json>; rel=\"ard\"", imprint.base);
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, format!("{scope}, {CACHE}")),
+        (header::VARY, "authorization, host".to_owned()),
+        (header::LINK, link),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}

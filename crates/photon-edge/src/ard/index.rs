@@ -1,0 +1,221 @@
+//! An inverted index over texts, each kept once however many use it, and how well each fits a
+//! query: BM25 (Robertson and Zaragoza, 2009), with k1 = 1.2 and b = 0.75.
+//! Must not know who uses a text, or what it is about.
+
+use std::collections::HashMap;
+
+use super::words::words;
+
+/// The place of a text in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TextId(u32);
+
+impl TextId {
+    /// Returns its number: below [`Index::capacity`].
+    pub(super) fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A text that is used.
+#[derive(Debug)]
+struct Text {
+    text: Box<str>,
+    /// Its words, each once, with how often it comes.
+    words: Vec<(u32, u16)>,
+    len: u32,
+    uses: u32,
+}
+
+/// Texts by their words.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    numbers: HashMap<Box<str>, u32>,
+    /// By word: the texts that have it, and how often.
+    postings: Vec<Vec<(u32, u16)>>,
+    texts: Vec<Option<Text>>,
+    vacant: Vec<u32>,
+    by_text: HashMap<Box<str>, u32>,
+    /// Words of all texts.
+    len: u64,
+}
+
+impl Index {
+    const K1: f32 = 1.2;
+    const B: f32 = 0.75;
+
+    /// Takes a text in, or counts one more use of it.
+    pub(super) fn add(&mut self, text: &str) -> TextId {
+        if let Some(number) = self.by_text.get(text) {
+            let known =
+                self.texts[*number as usize].as_mut().expect("a text that is named is used");
+            known.uses += 1;
+            return TextId(*number);
+        }
+        let mut counts: HashMap<u32, u16> = HashMap::new();
+        let all = words(text);
+        for word in &all {
+            let count = counts.entry(self.number(word)).or_default();
+            *count = count.saturating_add(1);
+        }
+        let number = self.vacant.pop().unwrap_or_else(|| {
+            self.texts.push(None);
+            u32::try_from(self.texts.len() - 1).expect("memory ends before")
+        });
+        let mut words: Vec<(u32, u16)> = counts.into_iter().collect();
+        words.sort_unstable();
+        for (word, count) in &words {
+            self.postings[*word as usize].push((number, *count));
+        }
+        let len = u32::try_from(all.len()).expect("words of a text are bounded");
+        self.len += u64::from(len);
+        self.by_text.insert(text.into(), number);
+        self.texts[number as usize] = Some(Text { text: text.into(), words, len, uses: 1 });
+        TextId(number)
+    }
+
+    fn number(&mut self, word: &str) -> u32 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
+        }
+        let number = u32::try_from(self.postings.len()).expect("memory ends before");
+        self.postings.push(Vec::new());
+        self.numbers.insert(word.into(), number);
+        number
+    }
+
+    /// Counts one use of a text less, and forgets it with the last.
+    pub(super) fn remove(&mut self, id: TextId) {
+        let slot = &mut self.texts[id.get()];
+        let text = slot.as_mut().expect("a text is used as often as it was added");
+        text.uses -= 1;
+        if 0 < text.uses {
+            return;
+        }
+        let gone = slot.take().expect("it was there above");
+        for (word, _) in &gone.words {
+            let posting = &mut self.postings[*word as usize];
+            let at = posting.iter().position(|(text, _)| *text == id.0);
+            posting.swap_remove(at.expect("a text is found by each of its words"));
+        }
+        self.by_text.remove(&gone.text);
+        self.len -= u64::from(gone.len);
+        self.vacant.push(id.0);
+    }
+
+    /// Returns how many texts there may be: the numbers of all are less.
+    pub(super) fn capacity(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Returns the texts that have a word of a query, with how well each fits: 1 is about what a
+    /// text has that has each of its words once, and is as long as most.
+    pub(super) fn search(&self, query: &str) -> Vec<(TextId, f32)> {
+        let mut asked = words(query);
+        asked.sort_unstable();
+        asked.dedup();
+        let count = self.by_text.len() as f32;
+        let rarity = |number: &u32| {
+            let having = self.postings[*number as usize].len() as f32;
+            (1.0 + (count - having + 0.5) / (having + 0.5)).ln()
+        };
+        let known: Vec<u32> =
+            asked.iter().filter_map(|word| self.numbers.get(word.as_str()).copied()).collect();
+        let sum: f32 = known.iter().map(rarity).sum();
+        if known.is_empty() || sum <= 0.0 {
+            return Vec::new();
+        }
+        // A word that nothing has counts as half of what the others do at the mean.
+        let unknown = (asked.len() - known.len()) as f32 * sum / known.len() as f32 / 2.0;
+        let mean = (self.len as f32 / count).max(1.0);
+        let mut scores = vec![0.0_f32; self.texts.len()];
+        let mut found = Vec::new();
+        for number in &known {
+            let weight = rarity(number) / (sum + unknown);
+            for (text, times) in &self.postings[*number as usize] {
+                let slot = &mut scores[*text as usize];
+                if *slot == 0.0 {
+                    found.push(*text);
+                }
+                let len = self.texts[*text as usize].as_ref().map_or(0, |it| it.len) as f32;
+                let times = f32::from(*times);
+                let norm = Self::K1 * (1.0 - Self::B + Self::B * len / mean);
+                *slot += weight * times * (Self::K1 + 1.0) / (times + norm);
+            }
+        }
+        found.into_iter().map(|text| (TextId(text), scores[text as usize])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn best(index: &Index, query: &str) -> Option<TextId> {
+        let found = index.search(query).into_iter();
+        found.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id)
+    }
+
+    #[test]
+    fn the_text_with_the_rarer_words_fits_best() {
+        let mut index = Index::default();
+        let weather = index.add("tells the weather of a city for tomorrow");
+        let flights = index.add("books flights to a city");
+        let hotels = index.add("books hotels in a city");
+        for (query, expected) in [
+            ("what is the weather in Berlin tomorrow", Some(weather)),
+            ("booking a flight", Some(flights)),
+            ("hotel booked", Some(hotels)),
+            ("symphonies", None),
+            ("", None),
+        ] {
+            assert_eq!(best(&index, query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_until_its_last_use_is_gone() {
+        let mut index = Index::default();
+        let id = index.add("sorts numbers");
+        assert_eq!(index.add("sorts numbers"), id);
+        index.remove(id);
+        assert_eq!(best(&index, "sorting"), Some(id));
+        index.remove(id);
+        assert_eq!(best(&index, "sorting"), None);
+        assert_eq!(index.add("sorts words"), id, "its place is used again");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_of_texts_is_as_if_the_others_had_never_been(
+            texts in prop::collection::vec("[abc]( [abcd]{1,2}){0,4}", 0..12),
+            gone in prop::collection::vec(any::<bool>(), 12),
+            query in "[abcd]{1,2}( [abcd]{1,2}){0,2}",
+        ) {
+            let (mut all, mut few) = (Index::default(), Index::default());
+            let ids: Vec<TextId> = texts.iter().map(|it| all.add(it)).collect();
+            for ((text, id), is_gone) in texts.iter().zip(&ids).zip(&gone) {
+                if *is_gone {
+                    all.remove(*id);
+                } else {
+                    few.add(text);
+                }
+            }
+            let shown = |index: &Index| {
+                let found = index.search(&query).into_iter();
+                let text = |id: TextId| index.texts[id.get()].as_ref().unwrap().text.to_string();
+                let mut found: Vec<_> =
+                    found.map(|(id, score)| (text(id), (score * 1e4).round() as u32)).collect();
+                found.sort();
+                found
+            };
+            // Words that only those had who are gone are still known, and change the scale.
+            let names = |found: Vec<(String, u32)>| {
+                found.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(names(shown(&all)), names(shown(&few)));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Agentic Resource Discovery 0.91: the catalog of the planet's agents, and a registry that is
+//! searched, counted and listed.
+//!
+//! The specification is at <https://agenticresourcediscovery.org/spec>.
+//! Must not know what an agent is asked for once it is found.
+
+mod asked;
+mod catalog;
+mod entry;
+mod fault;
+mod filter;
+mod index;
+mod peers;
+mod shelf;
+mod words;
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use photon_region::{AgentName, Command, Reply};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Semaphore};
+
+use self::asked::{Explore, Federation, List, Search, page_token};
+pub use self::entry::is_publisher;
+use self::entry::{Field, Imprint};
+use self::fault::Fault;
+use self::filter::Filter;
+pub use self::peers::ArdRegistry;
+use self::peers::Peers;
+use self::shelf::Shelf;
+use crate::front::Failure;
+use crate::{Front, body};
+
+impl ArdConfig {
+    /// Publishes under a domain, and asks nobody along.
+    #[must_use]
+    pub fn alone(publisher: &str) -> Self {
+        Self { publisher: publisher.to_owned(), registries: Vec::new() }
+    }
+}
+
+/// What a planet's registry must be told.
+#[derive(Clone, Debug)]
+pub struct ArdConfig {
+    /// The domain that publishes the planet's agents, in the names of all of them.
+    pub publisher: String,
+    /// Other registries that are asked along.
+    pub registries: Vec<ArdRegistry>,
+}
+
+/// The registry of a region: its agents as they are searched, and the other registries.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    publisher: String,
+    peers: Peers,
+    shelf: Arc<RwLock<Shelf>>,
+    /// One at a time asks the region what has changed.
+    refreshing: Mutex<()>,
+    places: Semaphore,
+}
+
+impl Registry {
+    /// Searches at the same time; more are refused.
+    const SEARCHES_MAX: usize = 64;
+    /// Agents that the region is asked for at once.
+    const CHANGES_MAX: usize = 1_000;
+
+    pub(crate) fn new(config: &ArdConfig) -> Self {
+        Self {
+            publisher: config.publisher.clone(),
+            peers: Peers::new(config.registries.clone()),
+            shelf: Arc::default(),
+            refreshing: Mutex::new(()),
+            places: Semaphore::new(Self::SEARCHES_MAX),
+        }
+    }
+
+    /// Does something with all agents that the region knows at this moment, on a thread where it
+    /// may take its time.
+    async fn with<T: Send + 'static>(
+        &self,
+        front: &Front,
+        work: impl FnOnce(&Shelf) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let _place = self.places.try_acquire().map_err(|_| {
+            Fault::busy(format!("{} searches are under way; try again", Self::SEARCHES_MAX))
+        })?;
+        self.refresh(front).await?;
+        let shelf = Arc::clone(&self.shelf);
+        let work = move || work(&shelf.read().unwrap_or_else(PoisonError::into_inner));
+        let done = front.tasks().spawn_blocking(work).await;
+        done.map_err(|_| Fault::from(Failure::Stopping))
+    }
+
+    async fn refresh(&self, front: &Front) -> Result<(), Fault> {
+        let _turn = self.refreshing.lock().await;
+        loop {
+            let after = self.shelf.read().unwrap_or_else(PoisonError::into_inner).upto();
+            let command = Command::AgentChanges { after, limit: Self::CHANGES_MAX };
+            let Reply::AgentChanges { changes, upto, is_anew } = front.submit(command).await?
+            else {
+                unreachable!("the region answers `AgentChanges` with changes")
+            };
+            if changes.is_empty() && !is_anew {
+                return Ok(());
+            }
+            let shelf = Arc::clone(&self.shelf);
+            let take_in = move || {
+                let mut shelf = shelf.write().unwrap_or_else(PoisonError::into_inner);
+                shelf.take_in(changes, upto, is_anew);
+            };
+            let done = front.tasks().spawn_blocking(take_in).await;
+            done.map_err(|_| Fault::from(Failure::Stopping))?;
+        }
+    }
+}
+
+/// Returns the agents that fit a text best, of a skill and a region if these are named.
+pub(crate) async fn fitting(
+    front: &Front,
+    (text, skill, region): (String, Option<String>, Option<String>),
+    limit: usize,
+) -> Result<Vec<AgentName>, Fault> {
+    let wanted = [(Field::Capabilities, skill), (Field::Region, region)];
+    let filter = Filter::only(wanted.into_iter().filter_map(|(field, it)| Some((field, it?))));
+    let found = front.ard().with(front, move |shelf| {
+        let found = shelf.search((&text, &filter, ""), 0, limit);
+        found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
+    });
+    found.await
+}
+
+/// Returns the routes of the catalog and of the registry.
+pub(crate) fn router() -> Router<Front> {
+    Router::new()
+        .route("/.well-known/ard.json", get(catalog::show))
+        .route("/.well-known/ai-catalog.json", get(catalog::show))
+        .route("/robots.txt", get(catalog::robots))
+        .route("/ard/search", post(search).options(preflight))
+        .route("/ard/explore", post(explore).options(preflight))
+        .route("/ard/agents", get(list).options(preflight))
+        .layer(from_fn(share))
+}
+
+/// Lets pages of other hosts read what is answered (CORS).
+async fn share(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, if-none-match"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "etag, link"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Answers what browsers ask before they send anything: the headers say all.
+async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+async fn search(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
+    let base = catalog::base_of(&front, &request);
+    let (query, asked) = Search::read(&read(&front, request).await?)?;
+    let Search { text, filter, federation, page } = asked;
+    let publisher = front.ard().publisher.clone();
+    let here = front.ard().with(&front, move |shelf| {
+        let found = shelf.search((&text, &filter, &publisher), page.skip, page.size);
+        let imprint = Imprint { publisher: &publisher, base: &base };
+        let entry = |it: &shelf::Hit<'_>| {
+            let mut entry = imprint.entry(&it.doc.agent);
+            entry["score"] = it.score.into();
+            entry["source"] = imprint.registry().into();
+            entry
+        };
+        let next = page_token(page.skip + found.items.len(), found.total);
+        (found.items.iter().map(entry).collect::<Vec<Value>>(), next)
+    });
+    let asks_along = federation == Federation::Auto && page.skip == 0;
+    let others = async {
+        match asks_along {
+            true => front.ard().peers.search(&query, page.size).await,
+            false => Vec::new(),
+        }
+    };
+    let (here, others) = tokio::join!(here, others);
+    let (results, next) = here?;
+    let mut answer = json!({"results": merge(results, others)});
+    if federation == Federation::Referrals {
+        answer["referrals"] = front.ard().peers.referrals().into();
+    }
+    if let Some(next) = next {
+        answer["pageToken"] = next.into();
+    }
+    Ok(axum::Json(answer).into_response())
+}
+
+/// Puts what others found among what was found here, the best first; of what has one name, what
+/// was found here.
+fn merge(here: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
+    if others.is_empty() {
+        return here;
+    }
+    let name = |it: &Value| it["identifier"].as_str().unwrap_or_default().to_owned();
+    let mut known = HashSet::new();
+    let mut all: Vec<Value> =
+        here.into_iter().chain(others).filter(|it| known.insert(name(it))).collect();
+    all.sort_by_key(|it| std::cmp::Reverse(it["score"].as_u64()));
+    all
+}
+
+async fn explore(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
+    let asked = Explore::read(&read(&front, request).await?)?;
+    let publisher = front.ard().publisher.clone();
+    let facets = front.ard().with(&front, move |shelf| {
+        let fields: Vec<_> = asked.facets.iter().map(|it| it.field).collect();
+        let counts = shelf.count((asked.text.as_deref(), &asked.filter, &publisher), &fields);
+        let facets = asked.facets.iter().zip(counts);
+        let facets = facets.map(|(facet, counts)| (facet.path.clone(), facet.show(counts)));
+        facets.collect::<serde_json::Map<String, Value>>()
+    });
+    let answer = json!({"resultType": "facets", "facets": facets.await?});
+    Ok(axum::Json(answer).into_response())
+}
+
+async fn list(
+    State(front): State<Front>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Fault> {
+    let asked = List::read(query.as_deref().unwrap_or_default())?;
+    let base = catalog::base_of(&front, &request);
+    let publisher = front.ard().publisher.clone();
+    let answer = front.ard().with(&front, move |shelf| {
+        let List { filter, order, page } = asked;
+        let found = shelf.list((&filter, &publisher), order, (page.skip, page.size));
+        let imprint = Imprint { publisher: &publisher, base: &base };
+        let items: Vec<Value> = found.items.iter().map(|it| imprint.entry(&it.agent)).collect();
+        let mut answer = json!({"items": items, "total": found.total});
+        if let Some(next) = page_token(page.skip + items.len(), found.total) {
+            answer["pageToken"] = next.into();
+        }
+        answer
+    });
+    Ok(axum::Json(answer.await?).into_response())
+}
+
+async fn read(front: &Front, request: Request) -> Result<body::Held, Fault> {
+    let (parts, body) = request.into_parts();
+    Ok(body::read(front, &parts.headers, body).await?)
+}
