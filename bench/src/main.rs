@@ -21,6 +21,7 @@ mod redis;
 mod region;
 mod repair;
 mod report;
+mod search;
 mod simulate;
 mod talk;
 mod tasks;
@@ -80,6 +81,8 @@ enum Command {
     Pickup(pickup::Options),
     /// A region's memory with many registered agents
     Agents(agents::Options),
+    /// How long it takes to find agents by what one would ask them, among many
+    Search(search::Options),
     /// A planet's start, its idle processor time, its memory; the binary's size
     Up(up::Options),
     /// What a link between regions carries, and how long a ping takes while it is full
@@ -147,6 +150,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Tasks(options) => tasks::measure(&options, places).await,
         Command::Pickup(options) => pickup::measure(&options, places).await,
         Command::Agents(options) => agents::measure(&options, places).await,
+        Command::Search(options) => search::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
         Command::Links(options) => Box::pin(links::measure(&options, places)).await,
         Command::Data(options) => data::measure(&options, places).await,

@@ -35,9 +35,14 @@ impl AgentChanges {
         }
         self.by_number.insert(self.last, name.clone());
         if living + Self::GONE_MAX < self.by_agent.len() {
-            self.by_agent.retain(|name, _| is_living(name));
-            self.by_number.retain(|_, name| is_living(name));
+            // Who is left is told again under later numbers: whoever begins anew, and reads page by
+            // page, is not taken for one who knows too little.
             self.whole_from = self.last;
+            let left = std::mem::take(&mut self.by_number).into_values().filter(is_living);
+            self.by_number = (self.last + 1..).zip(left).collect();
+            let numbers = self.by_number.iter().map(|(number, name)| (name.clone(), *number));
+            self.by_agent = numbers.collect();
+            self.last += self.by_number.len() as u64;
         }
     }
 
@@ -84,5 +89,26 @@ mod tests {
         assert!(changes.is_anew(4) && !changes.is_anew(0));
         assert_eq!(told(&changes, 0)[0], "a");
         assert!(told(&changes, 0).len() <= 2, "only who lives, and who came since");
+    }
+
+    #[test]
+    fn whoever_reads_page_by_page_comes_to_an_end() {
+        let mut changes = AgentChanges::default();
+        let is_living = |it: &AgentName| it.starts_with("living");
+        for number in 0..50 {
+            changes.note(&format!("living-{number}").as_str().into(), number + 1, is_living);
+        }
+        for number in 0..=AgentChanges::GONE_MAX {
+            changes.note(&format!("gone-{number}").as_str().into(), 50, is_living);
+        }
+        let (mut after, mut seen) = (0, 0);
+        loop {
+            assert!(!changes.is_anew(after), "after {after}");
+            let page: Vec<u64> = changes.after(after).take(20).map(|(number, _)| number).collect();
+            let Some(last) = page.last() else { break };
+            (after, seen) = (*last, seen + page.len());
+        }
+        assert!((50..=51).contains(&seen), "{seen} were read");
+        assert!(changes.is_anew(30), "who has read some of it before cannot go on there");
     }
 }

@@ -312,7 +312,7 @@ mod tests {
         check("orderBy=updatedAt%20DESC", "Filter([]) (UpdatedAt, Down)");
         check(
             "filter=tags%20%3D%20'a,b'%20AND%20displayName='X'",
-            r#"Filter([Any(Tags, ["a", "b"]), Named(["x"])]) (Identifier, Up)"#,
+            r#"Filter([Any(Tags, {"a", "b"}), Named(["x"])]) (Identifier, Up)"#,
         );
         check(
             "filter=updatedAfter%3E'2026-01-02'",
@@ -328,6 +328,9 @@ mod tests {
             "tags='a",
             "tags='a' OR tags='b'",
             "tags='a' AND",
+            "tags='a' éé",
+            "tags='a' é",
+            "tags='a' an",
             "odd='a'",
             "tags>'a'",
             "updatedAfter='soon'",

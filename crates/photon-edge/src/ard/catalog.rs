@@ -4,10 +4,8 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use photon_region::{Agent, Command, Reply};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 
 use super::entry::{A2A_CARD, Imprint, MCP_CARD, REGISTRY};
 use super::fault::Fault;
@@ -31,8 +29,7 @@ pub(super) async fn show(State(front): State<Front>, request: Request) -> Result
     let imprint = Imprint { publisher: &front.ard().publisher, base: &base };
     let mut entries = own_entries(&front, &imprint);
     if gate::is_known(&front, request.headers()) {
-        let agents = agents(&front).await?;
-        entries.extend(agents.iter().map(|it| imprint.entry(it)));
+        entries.extend(super::first_entries(&front, &base, AGENTS_MAX).await?);
     }
     let planet = front.planet();
     let manifest = json!({
@@ -48,14 +45,6 @@ pub(super) async fn robots(State(front): State<Front>, request: Request) -> Stri
     let base = base_of(&front, &request);
     let rules = "User-agent: *\nAllow: /.well-known/\nDisallow: /\n";
     format!("{rules}\nAgentmap: {base}/.well-known/ard.json\n")
-}
-
-async fn agents(front: &Front) -> Result<Vec<Arc<Agent>>, Fault> {
-    let command = Command::Agents { skill: None, region: None, after: None, limit: AGENTS_MAX };
-    let Reply::Agents { agents, more: _ } = front.submit(command).await? else {
-        unreachable!("the region answers `Agents` with agents")
-    };
-    Ok(agents)
 }
 
 /// Returns the entries of the planet itself: as an agent, as an MCP server, and as a registry.

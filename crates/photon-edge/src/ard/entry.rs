@@ -21,6 +21,9 @@ pub(super) const MCP_CARD: &str = "application/mcp-server-card+json";
 /// The most representative queries of an entry.
 const QUERIES_MAX: usize = 5;
 
+/// The most tags of an agent; further ones are left out.
+const TAGS_MAX: usize = 256;
+
 /// What of a card is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -37,8 +40,8 @@ struct CardSkill {
     id: String,
     name: String,
     description: String,
-    tags: Vec<String>,
-    examples: Vec<String>,
+    tags: Option<Vec<String>>,
+    examples: Option<Vec<String>>,
 }
 
 impl Card {
@@ -56,7 +59,8 @@ impl Card {
     pub(super) fn skill_text(&self, skill: &Skill) -> String {
         let mut text = skill.to_string();
         for it in self.skills.iter().filter(|it| *it.id == **skill) {
-            let parts = [&it.name, &it.description].into_iter().chain(&it.tags).chain(&it.examples);
+            let parts = [&it.name, &it.description].into_iter();
+            let parts = parts.chain(it.tags.iter().flatten()).chain(it.examples.iter().flatten());
             for part in parts.filter(|part| !part.is_empty() && **part != **skill) {
                 text.push(' ');
                 text.push_str(part);
@@ -67,7 +71,7 @@ impl Card {
 
     /// Returns its tags, each once, in order.
     pub(super) fn tags(&self) -> Box<[Box<str>]> {
-        let all = self.skills.iter().flat_map(|it| &it.tags);
+        let all = self.skills.iter().flat_map(|it| it.tags.iter().flatten()).take(TAGS_MAX);
         let mut tags: Vec<Box<str>> = all.map(|it| it.as_str().into()).collect();
         tags.sort_unstable();
         tags.dedup();
@@ -95,7 +99,7 @@ impl Card {
     fn queries(&self, agent: &Agent) -> Vec<String> {
         let offered: Vec<&CardSkill> =
             self.skills.iter().filter(|it| agent.spec.skills.contains(it.id.as_str())).collect();
-        let examples = offered.iter().flat_map(|it| it.examples.iter().cloned());
+        let examples = offered.iter().flat_map(|it| it.examples.iter().flatten().cloned());
         let said = offered.iter().map(|it| it.description.clone());
         let named = agent.spec.skills.iter().map(|it| format!("do {it}"));
         let last = [format!("ask {}", self.display_name(agent))];
@@ -204,6 +208,8 @@ impl Field {
 pub(super) struct Doc {
     pub(super) agent: Arc<Agent>,
     pub(super) display_name: Box<str>,
+    /// The same in small letters.
+    pub(super) small_name: Box<str>,
     pub(super) tags: Box<[Box<str>]>,
     pub(super) version: Box<str>,
 }

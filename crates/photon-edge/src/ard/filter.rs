@@ -2,6 +2,8 @@
 //! `GET /agents` (ARD, appendix A).
 //! Must not know how entries are kept.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::entry::{Doc, Field};
@@ -20,7 +22,7 @@ pub(super) struct Filter(Vec<Condition>);
 #[derive(Debug, PartialEq)]
 enum Condition {
     /// One of the values of a field is one of these.
-    Any(Field, Vec<String>),
+    Any(Field, BTreeSet<String>),
     /// The name has one of these in it, in whatever case; they are in small letters.
     Named(Vec<String>),
     /// It was changed after this time, in RFC 3339 and UTC.
@@ -36,9 +38,11 @@ impl Filter {
             let field = Field::find(path)
                 .ok_or_else(|| Fault::field(&at(), format!("use one of: {}", Field::paths())))?;
             let values = match value {
-                Value::Array(values) => values.iter().map(scalar).collect::<Option<Vec<_>>>(),
+                Value::Array(values) => {
+                    values.iter().map(scalar).collect::<Option<BTreeSet<String>>>()
+                }
                 one @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => {
-                    scalar(one).map(|it| vec![it])
+                    scalar(one).map(|it| BTreeSet::from([it]))
                 }
                 Value::Null | Value::Object(_) => None,
             };
@@ -52,7 +56,12 @@ impl Filter {
 
     /// Wants these values of these fields.
     pub(super) fn only(wanted: impl IntoIterator<Item = (Field, String)>) -> Self {
-        Self(wanted.into_iter().map(|(field, it)| Condition::Any(field, vec![it])).collect())
+        Self(
+            wanted
+                .into_iter()
+                .map(|(field, it)| Condition::Any(field, BTreeSet::from([it])))
+                .collect(),
+        )
     }
 
     /// Reads a filter expression: `field = 'a,b' AND updatedAfter > '2026-01-01'`.
@@ -66,11 +75,13 @@ impl Filter {
             if left.is_empty() {
                 break;
             }
-            let and = left.get(..3).filter(|it| it.eq_ignore_ascii_case("and"));
-            left = match (and, left[3.min(left.len())..].trim_start()) {
-                (Some(_), rest) if !rest.is_empty() && rest.len() < left.len() - 3 => rest,
-                _ => return Err(malformed("join conditions by AND")),
-            };
+            let (and, rest) = left.split_at_checked(3).unwrap_or((left, ""));
+            let is_joined =
+                and.eq_ignore_ascii_case("and") && rest.starts_with(char::is_whitespace);
+            left = rest.trim_start();
+            if !is_joined || left.is_empty() {
+                return Err(malformed("join conditions by AND"));
+            }
         }
         Self::of(all)
     }
@@ -87,12 +98,9 @@ impl Filter {
         self.0.iter().all(|condition| match condition {
             Condition::Any(field, wanted) => {
                 let values = doc.values(*field, publisher);
-                values.iter().any(|it| wanted.iter().any(|wanted| wanted == it))
+                values.iter().any(|it| wanted.contains(it.as_ref()))
             }
-            Condition::Named(parts) => {
-                let name = doc.display_name.to_lowercase();
-                parts.iter().any(|part| name.contains(part))
-            }
+            Condition::Named(parts) => parts.iter().any(|part| doc.small_name.contains(part)),
             Condition::ChangedAfter(time) => *time < rfc3339(doc.agent.at),
         })
     }
@@ -129,11 +137,14 @@ fn condition(text: &str) -> Result<(Condition, &str), Fault> {
         return Err(malformed("close the quotes of a value"));
     };
     let values = || value.split(',').map(|it| it.trim().to_owned());
+    if VALUES_MAX < values().count() {
+        return Err(malformed(&format!("give up to {VALUES_MAX} values")));
+    }
     let condition = match (name, is_after) {
         ("createdAfter" | "updatedAfter", _) => Condition::ChangedAfter(moment(value)?),
         ("displayName", false) => Condition::Named(values().map(|it| it.to_lowercase()).collect()),
         (name, false) => match Field::find(name) {
-            Some(field) => Condition::Any(field, values().take(VALUES_MAX).collect()),
+            Some(field) => Condition::Any(field, values().collect()),
             None => {
                 let paths = Field::paths();
                 let rule = format!("use one of: {paths}, createdAfter, updatedAfter");

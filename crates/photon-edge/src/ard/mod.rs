@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use photon_region::{AgentName, Command, Reply};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use self::asked::{Explore, Federation, List, Search, page_token};
 pub use self::entry::is_publisher;
@@ -34,7 +34,7 @@ use self::fault::Fault;
 use self::filter::Filter;
 pub use self::peers::ArdRegistry;
 use self::peers::Peers;
-use self::shelf::Shelf;
+use self::shelf::{Direction, Order, Shelf};
 use crate::front::Failure;
 use crate::{Front, body};
 
@@ -62,8 +62,8 @@ pub(crate) struct Registry {
     peers: Peers,
     shelf: Arc<RwLock<Shelf>>,
     /// One at a time asks the region what has changed.
-    refreshing: Mutex<()>,
-    places: Semaphore,
+    refreshing: Arc<Mutex<()>>,
+    places: Arc<Semaphore>,
 }
 
 impl Registry {
@@ -77,8 +77,8 @@ impl Registry {
             publisher: config.publisher.clone(),
             peers: Peers::new(config.registries.clone()),
             shelf: Arc::default(),
-            refreshing: Mutex::new(()),
-            places: Semaphore::new(Self::SEARCHES_MAX),
+            refreshing: Arc::default(),
+            places: Arc::new(Semaphore::new(Self::SEARCHES_MAX)),
         }
     }
 
@@ -87,21 +87,29 @@ impl Registry {
     async fn with<T: Send + 'static>(
         &self,
         front: &Front,
+        place: Place,
         work: impl FnOnce(&Shelf) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let _place = self.places.try_acquire().map_err(|_| {
-            Fault::busy(format!("{} searches are under way; try again", Self::SEARCHES_MAX))
-        })?;
         self.refresh(front).await?;
         let shelf = Arc::clone(&self.shelf);
-        let work = move || work(&shelf.read().unwrap_or_else(PoisonError::into_inner));
+        let work = move || {
+            let _place = place; // Whoever asked may be gone; the work is not.
+            work(&shelf.read().unwrap_or_else(PoisonError::into_inner))
+        };
         let done = front.tasks().spawn_blocking(work).await;
         done.map_err(|_| Fault::from(Failure::Stopping))
     }
 
+    /// Takes a place among those who search.
+    fn place(&self) -> Result<Place, Fault> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Fault::busy(format!("{} searches are under way; try again", Self::SEARCHES_MAX))
+        })
+    }
+
     async fn refresh(&self, front: &Front) -> Result<(), Fault> {
-        let _turn = self.refreshing.lock().await;
         loop {
+            let turn = Arc::clone(&self.refreshing).lock_owned().await;
             let after = self.shelf.read().unwrap_or_else(PoisonError::into_inner).upto();
             let command = Command::AgentChanges { after, limit: Self::CHANGES_MAX };
             let Reply::AgentChanges { changes, upto, is_anew } = front.submit(command).await?
@@ -111,16 +119,24 @@ impl Registry {
             if changes.is_empty() && !is_anew {
                 return Ok(());
             }
+            let is_last = changes.len() < Self::CHANGES_MAX;
             let shelf = Arc::clone(&self.shelf);
             let take_in = move || {
+                let _turn = turn; // Nobody else asks until it is taken in.
                 let mut shelf = shelf.write().unwrap_or_else(PoisonError::into_inner);
                 shelf.take_in(changes, upto, is_anew);
             };
             let done = front.tasks().spawn_blocking(take_in).await;
             done.map_err(|_| Fault::from(Failure::Stopping))?;
+            if is_last {
+                return Ok(());
+            }
         }
     }
 }
+
+/// The right to search.
+type Place = OwnedSemaphorePermit;
 
 /// Returns the agents that fit a text best, of a skill and a region if these are named.
 pub(crate) async fn fitting(
@@ -130,7 +146,7 @@ pub(crate) async fn fitting(
 ) -> Result<Vec<AgentName>, Fault> {
     let wanted = [(Field::Capabilities, skill), (Field::Region, region)];
     let filter = Filter::only(wanted.into_iter().filter_map(|(field, it)| Some((field, it?))));
-    let found = front.ard().with(front, move |shelf| {
+    let found = front.ard().with(front, front.ard().place()?, move |shelf| {
         let found = shelf.search((&text, &filter, ""), 0, limit);
         found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
     });
@@ -140,8 +156,8 @@ pub(crate) async fn fitting(
 /// Returns the routes of the catalog and of the registry.
 pub(crate) fn router() -> Router<Front> {
     Router::new()
-        .route("/.well-known/ard.json", get(catalog::show))
-        .route("/.well-known/ai-catalog.json", get(catalog::show))
+        .route("/.well-known/ard.json", get(catalog::show).options(preflight))
+        .route("/.well-known/ai-catalog.json", get(catalog::show).options(preflight))
         .route("/robots.txt", get(catalog::robots))
         .route("/ard/search", post(search).options(preflight))
         .route("/ard/explore", post(explore).options(preflight))
@@ -175,7 +191,8 @@ async fn search(State(front): State<Front>, request: Request) -> Result<Response
     let (query, asked) = Search::read(&read(&front, request).await?)?;
     let Search { text, filter, federation, page } = asked;
     let publisher = front.ard().publisher.clone();
-    let here = front.ard().with(&front, move |shelf| {
+    let place = front.ard().place()?; // Others are asked along only with one.
+    let here = front.ard().with(&front, place, move |shelf| {
         let found = shelf.search((&text, &filter, &publisher), page.skip, page.size);
         let imprint = Imprint { publisher: &publisher, base: &base };
         let entry = |it: &shelf::Hit<'_>| {
@@ -220,10 +237,22 @@ fn merge(here: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
     all
 }
 
+/// Returns the first agents by name, as entries.
+async fn first_entries(front: &Front, base: &str, limit: usize) -> Result<Vec<Value>, Fault> {
+    let (publisher, base) = (front.ard().publisher.clone(), base.to_owned());
+    let entries = front.ard().with(front, front.ard().place()?, move |shelf| {
+        let order = (Order::Identifier, Direction::Up);
+        let found = shelf.list((&Filter::default(), &publisher), order, (0, limit));
+        let imprint = Imprint { publisher: &publisher, base: &base };
+        found.items.iter().map(|it| imprint.entry(&it.agent)).collect()
+    });
+    entries.await
+}
+
 async fn explore(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
     let asked = Explore::read(&read(&front, request).await?)?;
-    let publisher = front.ard().publisher.clone();
-    let facets = front.ard().with(&front, move |shelf| {
+    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
+    let facets = front.ard().with(&front, place, move |shelf| {
         let fields: Vec<_> = asked.facets.iter().map(|it| it.field).collect();
         let counts = shelf.count((asked.text.as_deref(), &asked.filter, &publisher), &fields);
         let facets = asked.facets.iter().zip(counts);
@@ -241,8 +270,8 @@ async fn list(
 ) -> Result<Response, Fault> {
     let asked = List::read(query.as_deref().unwrap_or_default())?;
     let base = catalog::base_of(&front, &request);
-    let publisher = front.ard().publisher.clone();
-    let answer = front.ard().with(&front, move |shelf| {
+    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
+    let answer = front.ard().with(&front, place, move |shelf| {
         let List { filter, order, page } = asked;
         let found = shelf.list((&filter, &publisher), order, (page.skip, page.size));
         let imprint = Imprint { publisher: &publisher, base: &base };

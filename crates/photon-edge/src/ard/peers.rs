@@ -61,7 +61,7 @@ impl Peers {
         let body = json!({"query": query, "federation": "none", "pageSize": page_size});
         let body = Bytes::from(body.to_string());
         let asked = self.registries.iter().map(|it| async {
-            match tokio::time::timeout(ANSWER_WITHIN, self.ask(it, body.clone())).await {
+            match tokio::time::timeout(ANSWER_WITHIN, self.ask(it, body.clone(), page_size)).await {
                 Ok(Ok(found)) => found,
                 Ok(Err(err)) => {
                     debug!(registry = it.name, err, "another registry could not be asked");
@@ -73,11 +73,15 @@ impl Peers {
                 }
             }
         });
-        let found = join_all(asked).await.into_iter().flatten();
-        found.take(page_size.saturating_mul(self.registries.len())).collect()
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
-    async fn ask(&self, registry: &ArdRegistry, body: Bytes) -> Result<Vec<Value>, String> {
+    async fn ask(
+        &self,
+        registry: &ArdRegistry,
+        body: Bytes,
+        page_size: usize,
+    ) -> Result<Vec<Value>, String> {
         let base = registry.url.to_string();
         let request = Request::post(format!("{}/search", base.trim_end_matches('/')))
             .header(header::CONTENT_TYPE, "application/json")
@@ -90,12 +94,16 @@ impl Peers {
         }
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|err| err.to_string())?.to_bytes();
-        let mut answer: Value = serde_json::from_slice(&body).map_err(|err| err.to_string())?;
-        let Value::Array(found) = answer["results"].take() else {
-            return Err("it answered without `results`".to_owned());
-        };
-        Ok(found.into_iter().filter_map(|it| checked(it, &base)).collect())
+        let found = results(&body).ok_or("it answered without `results`")?;
+        Ok(found.into_iter().filter_map(|it| checked(it, &base)).take(page_size).collect())
     }
+}
+
+/// Returns what an answer says was found.
+fn results(body: &[u8]) -> Option<Vec<Value>> {
+    let mut answer: Value = serde_json::from_slice(body).ok()?;
+    let Value::Array(found) = answer.get_mut("results")?.take() else { return None };
+    Some(found)
 }
 
 /// Returns an entry that another registry found, if it is one.
@@ -116,6 +124,14 @@ fn checked(mut entry: Value, base: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_answer_is_left_out() {
+        for odd in ["", "[]", "\"x\"", "1", "null", "{}", "{\"results\":{}}", "{\"results\":[]"] {
+            assert_eq!(results(odd.as_bytes()), None, "{odd}");
+        }
+        assert_eq!(results(b"{\"results\":[1]}"), Some(vec![json!(1)]));
+    }
 
     #[test]
     fn what_is_no_entry_is_left_out() {

@@ -1,10 +1,11 @@
 //! All agents that this region knows, as they are searched, counted and listed.
 //! Must not ask the region for them: they are handed to it.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use photon_region::{AgentChange, AgentName};
+use photon_region::{Agent, AgentChange, AgentName};
 
 use super::entry::{Card, Doc, Field};
 use super::filter::Filter;
@@ -39,6 +40,16 @@ pub(super) struct Hit<'a> {
     pub(super) doc: &'a Doc,
     /// How well it fits, from 1 to 100.
     pub(super) score: u8,
+}
+
+impl Hit<'_> {
+    /// Puts the best first, and who is heard of before who is not, of those that fit as well.
+    fn order(a: &Self, b: &Self) -> Ordering {
+        let (of_a, of_b) = (&a.doc.agent, &b.doc.agent);
+        let by_score = b.score.cmp(&a.score);
+        let by_life = of_b.is_online.cmp(&of_a.is_online);
+        by_score.then(by_life).then_with(|| of_a.spec.name.cmp(&of_b.spec.name))
+    }
 }
 
 /// By what a list is ordered.
@@ -79,6 +90,9 @@ impl Shelf {
             *self = Self::default();
         }
         for AgentChange { name, agent } in changes {
+            if self.is_the_same(&name, agent.as_ref()) {
+                continue;
+            }
             self.remove(&name);
             if let Some(agent) = agent {
                 let card = Card::of(&agent);
@@ -87,6 +101,7 @@ impl Shelf {
                 let skills = skills.map(|it| self.index.add(&card.skill_text(it))).collect();
                 let doc = Doc {
                     display_name: card.display_name(&agent).into(),
+                    small_name: card.display_name(&agent).to_lowercase().into(),
                     tags: card.tags(),
                     version: card.version().into(),
                     agent,
@@ -95,6 +110,19 @@ impl Shelf {
             }
         }
         self.upto = upto;
+    }
+
+    /// Takes in an agent of which nothing has changed by which it is found; says whether it was
+    /// such a one. Whole regions come and go, with all their agents.
+    fn is_the_same(&mut self, name: &AgentName, agent: Option<&Arc<Agent>>) -> bool {
+        let (Some(number), Some(agent)) = (self.by_name.get(name), agent) else { return false };
+        let shelved = self.docs[*number as usize].as_mut().expect("a name has an agent");
+        let known = &shelved.doc.agent.spec;
+        let is_same = known.card == agent.spec.card && known.skills == agent.spec.skills;
+        if is_same {
+            shelved.doc.agent = Arc::clone(agent);
+        }
+        is_same
     }
 
     fn add(&mut self, name: AgentName, shelved: Shelved) {
@@ -128,19 +156,25 @@ impl Shelf {
 
     /// Returns the agents that fit a text and pass a filter, in no order.
     fn matched(&self, text: &str, takes: impl Fn(&Doc) -> bool) -> Vec<Hit<'_>> {
-        let mut best: HashMap<u32, (f32, f32)> = HashMap::new();
+        let mut best = vec![(0.0_f32, 0.0_f32); self.docs.len()];
+        let mut found = Vec::new();
         for (text, score) in self.index.search(text) {
             for number in &self.users[text.get()] {
-                let slot = best.entry(*number).or_default();
-                if self.shelved(*number).head == text {
+                let slot = &mut best[*number as usize];
+                if *slot == (0.0, 0.0) {
+                    found.push(*number);
+                }
+                let shelved = self.shelved(*number);
+                if shelved.head == text {
                     slot.0 = slot.0.max(score);
-                } else {
+                }
+                if shelved.skills.contains(&text) {
                     slot.1 = slot.1.max(score);
                 }
             }
         }
-        let hits = best.into_iter().filter_map(|(number, (head, skill))| {
-            let doc = &self.shelved(number).doc;
+        let hits = found.into_iter().filter_map(|number| {
+            let ((head, skill), doc) = (best[number as usize], &self.shelved(number).doc);
             let fit = skill + Self::HEAD_SHARE * head;
             let score = (100.0 * (1.0 - (-1.5 * fit).exp())).round() as u8;
             (0 < score && takes(doc)).then_some(Hit { doc, score })
@@ -157,17 +191,12 @@ impl Shelf {
     ) -> Part<Hit<'_>> {
         let mut hits = self.matched(text, |doc| filter.takes(doc, publisher));
         let total = hits.len();
-        // Who is heard of comes before who is not, of those that fit as well.
-        let key = |it: &Hit<'_>| {
-            let agent = &it.doc.agent;
-            (Reverse(it.score), !agent.is_online, agent.spec.name.clone())
-        };
         let end = skip.saturating_add(limit).min(total);
         if 0 < end && end < total {
-            hits.select_nth_unstable_by(end, |a, b| key(a).cmp(&key(b)));
+            hits.select_nth_unstable_by(end, Hit::order);
         }
         hits.truncate(end);
-        hits.sort_unstable_by_key(key);
+        hits.sort_unstable_by(Hit::order);
         hits.drain(..skip.min(end));
         Part { items: hits, total }
     }

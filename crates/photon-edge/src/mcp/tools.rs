@@ -278,7 +278,7 @@ pub(super) fn path(id: &str, more: &str) -> String {
 
 impl SearchAgents {
     async fn answer(&self, front: &Front, api: &Api) -> Result<Value, Box<Problem>> {
-        let Some(text) = self.text.clone() else {
+        let Some(text) = self.text.clone().filter(|it| !it.trim().is_empty()) else {
             let ask = Ask::get("/v1/agents").query("skill", self.skill.as_ref());
             let ask = ask.query("region", self.region.as_ref()).query("limit", self.limit);
             return api.ask(ask.query("cursor", self.cursor.as_ref())).await;
@@ -293,8 +293,11 @@ impl SearchAgents {
         let names = names.map_err(|err| Box::new(Kind::Overloaded.problem(err.to_string())))?;
         let mut agents = Vec::new();
         for name in names {
-            // It may be gone since.
-            agents.extend(api.ask(Ask::get(format!("/v1/agents/{name}"))).await.ok());
+            match api.ask(Ask::get(format!("/v1/agents/{name}"))).await {
+                Ok(agent) => agents.push(agent),
+                Err(problem) if problem.status == 404 => {} // It is gone since.
+                Err(problem) => return Err(problem),
+            }
         }
         Ok(json!({ "agents": agents }))
     }

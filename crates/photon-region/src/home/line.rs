@@ -251,10 +251,10 @@ impl Region {
         };
         let mut heads: BTreeSet<(Rank, usize)> =
             (0..lines.len()).filter_map(|at| first(self, at)).collect();
-        while let Some((Rank { id, .. }, at)) = heads.pop_first() {
-            // What was given away before may have moved others.
-            let is_first = first(self, at).is_some_and(|(rank, _)| rank.id == id);
-            if !is_first || self.dispatch(id) {
+        while let Some((rank, at)) = heads.pop_first() {
+            // What was given away before may have moved others, or how they rank.
+            let is_current = first(self, at) == Some((rank, at));
+            if !is_current || self.dispatch(rank.id) {
                 heads.extend(first(self, at));
             }
         }

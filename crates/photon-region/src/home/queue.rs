@@ -217,9 +217,11 @@ impl Queues {
         queue.given = self.given;
         let lane = &mut queue.lanes[lane_of(level)];
         let share = lane.shares.get_mut(&key).expect("and in the share of its key");
-        share.since = share.since.saturating_add(cost);
+        // Who could be given nothing for a while, as nobody was there who was wanted, does not
+        // make up for it.
+        share.since = share.since.saturating_add(cost).max(lane.now);
         share.was_given = true;
-        lane.now = lane.now.max(share.since);
+        lane.now = share.since;
         let all: Vec<Wanted> = share.lines.keys().cloned().collect();
         all.iter().for_each(|wanted| self.order((&of, level), &key, wanted));
         self.remove(id);

@@ -90,6 +90,29 @@ fn a_key_gets_no_more_for_wanting_something_else_each_time() {
 }
 
 #[test]
+fn a_key_that_waited_for_somebody_special_does_not_make_up_for_it() {
+    let mut queues = Queues::default();
+    let plain = |wanted: &Wanted| wanted.is_none();
+    queues.push(id(1), queue("a"), &wanting(terms(3, "picky", 1_000), 1), (0, 0, STEP));
+    for number in 10..510 {
+        queues.push(id(number), queue("a"), &terms(3, "plain", 1_000), (0, 0, STEP));
+    }
+    for _ in 0..400 {
+        queues.give(queues.first(&queue("a"), plain).unwrap().id);
+    }
+    for number in 1_000..1_100 {
+        queues.push(id(number), queue("a"), &terms(3, "picky", 1_000), (0, 0, STEP));
+    }
+    let mut picky = 0;
+    for _ in 0..20 {
+        let next = queues.first(&queue("a"), plain).unwrap().id;
+        picky += usize::from(queues.places[&next].key.as_deref() == Some("picky"));
+        queues.give(next);
+    }
+    assert!((9..=11).contains(&picky), "{picky} of 20");
+}
+
+#[test]
 fn only_what_an_agent_has_is_next_for_it() {
     let mut queues = Queues::default();
     for (number, cost) in [(1, 5), (2, 0), (3, 7), (4, 5)] {
