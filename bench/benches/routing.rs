@@ -279,7 +279,7 @@ fn show_percentiles(what: &str, mut decide: impl FnMut()) {
 
 /// Shows what the index by which agents are matched takes in memory, beside the agents themselves.
 fn sizes() {
-    for (skills, per_agent) in [(SKILLS as u32, 2), (20_000, 2), (20_000, 4)] {
+    for (skills, per_agent) in [(SKILLS as u32, 2), (20_000, 2)] {
         let agents = 100_000_u32;
         let before = resident();
         let index = photon_region::matching_index(agents, skills, per_agent);
