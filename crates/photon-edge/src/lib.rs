@@ -14,6 +14,7 @@ mod health;
 mod hold;
 mod hooks;
 mod ids;
+mod kept;
 mod kinds;
 mod mcp;
 mod meter;

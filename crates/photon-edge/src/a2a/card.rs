@@ -10,27 +10,19 @@ use ::a2a::{
 };
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LAST_MODIFIED, VARY,
-};
+use axum::http::header::{HOST, LAST_MODIFIED};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::Response;
 use photon_region::{Agent, Command, Reply, Skill};
 use photon_state::Hlc;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
 use crate::time::http_date;
-use crate::{Front, gate, names};
-
-/// How long a card may be used before asking anew, by anybody.
-const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
-/// The same where not everybody may ask: caches that others share must not answer in our place.
-const CACHE_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=60");
+use crate::{Front, gate, kept, names};
 
 /// Skills on the card of Photon; further ones are left out.
 const SKILLS_MAX: usize = 256;
@@ -199,7 +191,7 @@ async fn photon_card(front: &Front, base: &str, tells_skills: bool) -> Result<Va
     let text = vec!["text/plain".to_owned(), "application/json".to_owned()];
     let card = AgentCard {
         name: format!("Photon {}", planet.name),
-        description: "Finds the nearest agent with free capacity for a skill and does the work \
+        description: "Finds the best agent with free capacity for a skill and does the work \
                       as a durable task. Name the skill in `message.metadata.skill`, or an agent \
                       in `message.metadata.agent`."
             .to_owned(),
@@ -295,30 +287,11 @@ fn answer(front: &Front, asked: &HeaderMap, card: Result<Dated, Fault>) -> Respo
         Ok((card, changed)) => (card.to_string(), changed),
         Err(fault) => return fault.rest(),
     };
-    let tag = format!("\"{:.32}\"", hex(&Sha256::digest(card.as_bytes())));
-    let known = asked.get(IF_NONE_MATCH).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let is_known =
-        known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => card.into_response(),
-    };
-    let headers = response.headers_mut();
-    let cache = if front.tokens().is_empty() { CACHE } else { CACHE_PRIVATE };
-    headers.insert(CACHE_CONTROL, cache);
-    headers.insert(VARY, HeaderValue::from_static("authorization, host"));
-    headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
+    let mut response = kept::answer(front, asked, card);
     if let Some(changed) = changed.and_then(|it| HeaderValue::from_str(&http_date(it)).ok()) {
-        headers.insert(LAST_MODIFIED, changed);
-    }
-    if !is_known {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(LAST_MODIFIED, changed);
     }
     response
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,21 +2,17 @@
 //! Must not search.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::entry::{A2A_CARD, Imprint, MCP_CARD, REGISTRY};
 use super::fault::Fault;
 use crate::a2a::card;
-use crate::{Front, gate};
+use crate::{Front, gate, kept};
 
 /// Agents in a manifest; the registry has the others.
 const AGENTS_MAX: usize = 1_000;
-/// How long a manifest may be used before asking anew.
-const CACHE: &str = "max-age=60";
-
 /// Returns the address of this region as the client of a request knows it.
 pub(super) fn base_of(front: &Front, request: &Request) -> String {
     let host = card::host(request.headers(), request.uri());
@@ -37,7 +33,12 @@ pub(super) async fn show(State(front): State<Front>, request: Request) -> Result
         "host": {"displayName": format!("Photon {}", planet.name)},
         "entries": entries,
     });
-    Ok(answer(&front, request.headers(), &imprint, &manifest))
+    let mut response = kept::answer(&front, request.headers(), manifest.to_string());
+    let link = format!("<{base}/.well-known/ard.json>; rel=\"ard\"");
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
 }
 
 /// Says to crawlers where the manifest is.
@@ -93,32 +94,4 @@ fn own_entries(front: &Front, imprint: &Imprint<'_>) -> Vec<Value> {
             "version": planet.version,
         }),
     ]
-}
-
-fn answer(front: &Front, asked: &HeaderMap, imprint: &Imprint<'_>, manifest: &Value) -> Response {
-    let text = manifest.to_string();
-    let digest = Sha256::digest(text.as_bytes());
-    let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok()).unwrap_or("");
-    let is_known =
-        known == "*" || known.split(',').any(|it| it.trim().trim_start_matches("W/") == tag);
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
-    };
-    let scope = if front.tokens().is_empty() { "public" } else { "private" };
-    let link = format!("<{}/.well-known/ard.json>; rel=\"ard\"", imprint.base);
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::ETAG, tag),
-        (header::CACHE_CONTROL, format!("{scope}, {CACHE}")),
-        (header::VARY, "authorization, host".to_owned()),
-        (header::LINK, link),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
-    response
 }
