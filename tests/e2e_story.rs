@@ -3,8 +3,6 @@
 
 mod harness;
 
-use std::time::Duration;
-
 use harness::{
     Planet, PlanetOptions, Process, REGIONS, Wan, eventually, is_alive, regions_of, text,
 };
@@ -23,7 +21,7 @@ async fn a_planet_runs_an_agent_loses_a_region_and_goes_on() {
     tasks_can_be_listed_shown_and_followed(&planet, &first).await;
     agents_can_be_listed_shown_and_removed(&planet).await;
     tasks_can_be_canceled(&planet, &first).await;
-    a_killed_region_is_seen_and_its_work_waits(&mut planet, &mut shout).await;
+    an_agent_survives_its_region(&mut planet, &mut shout).await;
     everything_stops_on_ctrl_c(&mut planet).await;
 
     planet.start_again(&[]).await;
@@ -38,16 +36,18 @@ async fn a_planet_runs_an_agent_loses_a_region_and_goes_on() {
     planet.photon(&["task", "get", &first]).await.refused(3, &["no task"]);
 }
 
-async fn shouts(planet: &Planet, said: &str, heard: &str) {
+/// Returns what is said about where the work was done.
+async fn shouts(planet: &Planet, said: &str, heard: &str) -> String {
     let args = ["send", "--skill", "text.upper", said, "--region", CLIENT_REGION, "--follow"];
     let done = planet.photon(&args).await.with_code(0);
     assert_eq!(done.stdout.trim(), heard, "{done:?}");
-    assert!(done.stderr.contains(AGENT_REGION), "it says where the work was done: {done:?}");
+    done.stderr
 }
 
 /// Returns the task that was made.
 async fn work_is_done_across_the_world(planet: &Planet) -> String {
-    shouts(planet, "hello", "HELLO").await;
+    let told = shouts(planet, "hello", "HELLO").await;
+    assert!(told.contains(AGENT_REGION), "it says where the work was done: {told}");
     let args = ["send", "--agent", "shout", "to you", "--wait", "--output", "json"];
     let task = planet.photon(&args).await.json();
     assert_eq!(task["state"], "completed", "{task:#}");
@@ -104,10 +104,20 @@ async fn tasks_can_be_canceled(planet: &Planet, done: &str) {
     planet.photon(&["task", "cancel", done]).await.refused(4, &["has ended"]);
 }
 
-async fn a_killed_region_is_seen_and_its_work_waits(planet: &mut Planet, shout: &mut Process) {
+/// The agent goes to another region, with the work that it has, and stays there.
+async fn an_agent_survives_its_region(planet: &mut Planet, shout: &mut Process) {
     assert_eq!(health(planet, AGENT_REGION).await, "linked");
     let table = planet.photon(&["region", "ls"]).await.ok();
     assert!(REGIONS.iter().all(|it| table.contains(it)), "{table}");
+    let script = format!(
+        "printf 'on it: '; until [ -e {}/go ]; do sleep 0.1; done; cat",
+        planet.scratch().display()
+    );
+    let _held = planet.agent("held", "sh.held", AGENT_REGION, &["sh", "-c", &script]).await;
+    let held = planet.photon(&["send", "--agent", "held", "hold on", "--output", "json"]);
+    let held = text(&held.await.json()["id"]).to_owned();
+    let begun = || async { task(planet, &held).await["artifacts"].get(0).map(|_| ()) };
+    eventually("the program has begun", begun).await;
     let pid = regions_of(planet.up.pid())[AGENT_REGION];
     planet.region("kill", AGENT_REGION).await;
     planet.up.says(&format!("{AGENT_REGION} killed")).await;
@@ -117,19 +127,23 @@ async fn a_killed_region_is_seen_and_its_work_waits(planet: &mut Planet, shout: 
     })
     .await;
 
-    let args = ["send", "--skill", "text.upper", "later", "--region", CLIENT_REGION];
-    let sent = planet.photon(&[&args[..], &["--output", "json"]].concat()).await.json();
-    let id = text(&sent["id"]);
-    assert!(["submitted", "working"].map(Value::from).contains(&task(planet, id).await["state"]));
+    shout.says("moved").await;
+    let told = shouts(planet, "still here", "STILL HERE").await;
+    assert!(!told.contains(AGENT_REGION), "it works elsewhere: {told}");
+    std::fs::write(planet.scratch().join("go"), "").expect("the folder is there");
+    let ended = || async {
+        let task = task(planet, &held).await;
+        (task["state"] == "completed").then_some(task)
+    };
+    let ended = eventually("what was begun in the lost region is finished", ended).await;
+    assert_eq!(ended["attempt"], 1, "nothing was done twice: {ended:#}");
+    let parts = ended["artifacts"][0]["parts"].as_array().expect("a list").iter();
+    let said: String = parts.map(|it| text(&it["text"])).collect();
+    assert_eq!(said, "on it: hold on", "{ended:#}");
 
     planet.region("start", AGENT_REGION).await;
     planet.up.says(&format!("{AGENT_REGION} is back")).await;
     planet.api(AGENT_REGION).is_ready().await;
-    let waiting = Duration::from_secs(60);
-    harness::eventually_within(waiting, "the task that waited is done", || async {
-        (task(planet, id).await["state"] == "completed").then_some(())
-    })
-    .await;
     planet.knows_agent("shout").await;
     shouts(planet, "again", "AGAIN").await;
     assert!(shout.is_running(), "an agent outlives its region");

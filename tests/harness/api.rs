@@ -61,6 +61,8 @@ pub(crate) fn problem(body: &Value) -> String {
 impl Api {
     /// Makes a client of the region at a base URL.
     pub(crate) fn new(base: impl Display) -> Self {
+        // Whoever was here before has said the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true);
         let http = http.build().expect("nothing in the options can fail");
         Self { http, base: base.to_string(), token: None }

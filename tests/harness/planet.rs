@@ -100,6 +100,11 @@ impl Planet {
         std::fs::remove_file(folder.join("photon.meta")).expect("a region has a name for its log");
     }
 
+    /// Returns a folder for what a test and its programs tell each other.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts `photon agent run` attached to a region.
     pub(crate) async fn agent(
         &self,

@@ -29,6 +29,7 @@ mod session;
 mod starting;
 mod time;
 pub mod token;
+mod trust;
 pub mod v1;
 mod warnings;
 
@@ -38,3 +39,4 @@ pub use hooks::PushTargets;
 pub use server::{router, serve};
 pub use starting::say_starting;
 pub use token::TokenHash;
+pub use trust::{Trust, client_tls};

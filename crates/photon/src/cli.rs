@@ -1,6 +1,7 @@
 //! The command line, as types: what may be typed, and what `--help` says about it.
 //! Must not do anything.
 
+mod agent;
 mod data;
 mod drill;
 mod planet;
@@ -8,13 +9,14 @@ mod region;
 mod route;
 mod task;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
+use self::agent::AGENT_EXAMPLES;
+pub use self::agent::{Agent, AgentImport, AgentRun, Asked, HeaderLine};
 use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES, REPLICATION_EXAMPLES, STATE_EXAMPLES};
 pub use self::data::{
     Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, State, WriteOptions,
@@ -72,7 +74,7 @@ pub enum Command {
     /// List, add, drain and remove the regions of a planet; stop and start those of `photon up`
     #[command(subcommand, after_help = REGION_EXAMPLES)]
     Region(Region),
-    /// Turn a program into an agent; list, show and remove agents
+    /// Turn a program or an A2A server into an agent; list, show and remove agents
     #[command(subcommand, after_help = AGENT_EXAMPLES)]
     Agent(Agent),
     /// Give an agent a task
@@ -184,87 +186,6 @@ pub struct Serve {
     /// The file in which `photon up` says what is wrong with this region, for drills
     #[arg(long, hide = true, value_name = "FILE")]
     pub faults: Option<PathBuf>,
-}
-
-const AGENT_EXAMPLES: &str = "\
-Examples:
-  photon agent run --name shout --skill text.upper -- tr a-z A-Z
-  photon agent ls --skill text.upper
-  photon agent get shout
-  photon agent rm shout";
-
-/// What can be done about agents.
-#[derive(Debug, Subcommand)]
-pub enum Agent {
-    /// Run a program for each task that an agent is given
-    Run(AgentRun),
-    /// List agents
-    #[command(visible_alias = "list", after_help = AGENT_EXAMPLES)]
-    Ls {
-        /// Only those with this skill
-        #[arg(long)]
-        skill: Option<String>,
-        /// Only those that are attached to this region
-        #[arg(long)]
-        region: Option<RegionId>,
-    },
-    /// Show an agent with its card
-    #[command(after_help = AGENT_EXAMPLES)]
-    Get {
-        /// The agent
-        name: String,
-    },
-    /// Remove an agent from the registry
-    #[command(visible_alias = "remove", after_help = AGENT_EXAMPLES)]
-    Rm {
-        /// The agent
-        name: String,
-    },
-}
-
-/// What `photon agent run` may be told.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-The program gets the message on its standard input. What it writes to its standard output
-becomes the artifact `output`, while it runs. Exit status 0 completes the task; any other fails
-it, with the last lines of standard error. PHOTON_TASK_ID, PHOTON_ATTEMPT and PHOTON_CONTEXT_ID
-are set.
-
-Examples:
-  photon agent run --name shout --skill text.upper -- tr a-z A-Z
-  photon agent run --name sum --skill text.sum --region eu-west-1 --concurrency 8 -- ./sum.py
-  photon agent run --name slow --skill sh.slow --timeout 30s -- sh -c 'sleep 5; cat'")]
-pub struct AgentRun {
-    /// The agent's name
-    #[arg(long)]
-    pub name: String,
-    /// What it can do; may be given several times
-    #[arg(long = "skill", required = true, value_name = "SKILL")]
-    pub skills: Vec<String>,
-    /// The region to attach to, if it is not the one at --url
-    #[arg(long)]
-    pub region: Option<RegionId>,
-    /// How many tasks to work on at once
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub concurrency: u32,
-    /// What it asks for a task; where all else is equal, who asks less is given more
-    #[arg(long, value_name = "AMOUNT", default_value_t = 0.0, value_parser = cost)]
-    pub cost: f64,
-    /// What people should know about the agent
-    #[arg(long)]
-    pub description: Option<String>,
-    /// Where the agent's record may be kept
-    #[arg(long)]
-    pub placement: Option<PlacementId>,
-    /// How long the program may take for a task, such as 30s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub timeout: Option<Duration>,
-    /// Say nothing about single tasks
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// The program, and what to give it
-    #[arg(last = true, required = true, value_name = "PROGRAM")]
-    pub program: Vec<OsString>,
 }
 
 /// What can be done about bearer tokens.

@@ -11,6 +11,7 @@ mod govern;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use photon_edge::client_tls;
 use photon_edge::v1::types::Problem;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, RequestBuilder, Response};
@@ -18,13 +19,15 @@ use serde::de::DeserializeOwned;
 
 pub use self::api::{AgentQuery, RouteQuery, TaskQuery};
 pub use self::data::{Changes, RecordAsk, ScanQuery, WatchQuery};
+pub(crate) use self::endpoint::is_loopback;
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::ClientError;
+pub(crate) use self::error::root;
 pub use self::events::Events;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a reply may take, beyond what the request itself waits.
+/// How long a reply may take where nobody says otherwise.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stream may be silent: regions say something each few seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
@@ -37,6 +40,8 @@ pub struct Client {
     http: reqwest::Client,
     endpoint: Endpoint,
     token: Option<String>,
+    /// How long a reply may take, beyond what the request itself waits.
+    patience: Duration,
 }
 
 impl Client {
@@ -48,18 +53,26 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_MAX)
             .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true);
+            .tcp_nodelay(true)
+            .tls_backend_preconfigured(client_tls(endpoint.trust()));
         if endpoint.is_loopback() {
             http = http.no_proxy();
         }
-        let http = http.build().expect("nothing in the options can fail without TLS");
-        Self { http, endpoint, token }
+        let http = http.build().expect("the options go together");
+        Self { http, endpoint, token, patience: REPLY_TIMEOUT }
     }
 
     /// Returns the same client, but of another region.
     #[must_use]
     pub fn at(&self, endpoint: Endpoint) -> Self {
-        Self::new(endpoint, self.token.clone())
+        Self::new(endpoint, self.token.clone()).with_patience(self.patience)
+    }
+
+    /// Returns the same client, but waits for replies only so long, beyond what requests
+    /// themselves wait.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Returns the address that the client talks to.
@@ -82,14 +95,14 @@ impl Client {
         request: RequestBuilder,
         wait: Duration,
     ) -> Result<T, ClientError> {
-        let request = request.header(ACCEPT, "application/json").timeout(wait + REPLY_TIMEOUT);
+        let request = request.header(ACCEPT, "application/json").timeout(wait + self.patience);
         let body = self.read(self.send(request).await?).await?;
         serde_json::from_slice(&body).map_err(|error| self.garbled(&error))
     }
 
     /// Sends a request to whose reply nothing is of interest but that it is good.
     async fn order(&self, request: RequestBuilder) -> Result<(), ClientError> {
-        let request = request.header(ACCEPT, "application/json").timeout(REPLY_TIMEOUT);
+        let request = request.header(ACCEPT, "application/json").timeout(self.patience);
         self.read(self.send(request).await?).await?;
         Ok(())
     }

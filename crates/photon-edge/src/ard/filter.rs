@@ -93,6 +93,11 @@ impl Filter {
         Ok(Self(all))
     }
 
+    /// Whether any entry will do.
+    pub(super) fn takes_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an entry is as it must be.
     pub(super) fn takes(&self, doc: &Doc, publisher: &str) -> bool {
         self.0.iter().all(|condition| match condition {

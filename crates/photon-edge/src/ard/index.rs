@@ -23,7 +23,6 @@ struct Text {
     text: Box<str>,
     /// Its words, each once, with how often it comes.
     words: Vec<(u32, u16)>,
-    len: u32,
     uses: u32,
 }
 
@@ -36,6 +35,8 @@ pub(super) struct Index {
     /// By word: the texts that have it, and how often.
     postings: Vec<Vec<(u32, u16)>>,
     texts: Vec<Option<Text>>,
+    /// By text: how many words it has. It is all that a search needs of most texts.
+    lens: Vec<u32>,
     vacant: Vec<u32>,
     by_text: HashMap<Box<str>, u32>,
     /// Words of all texts.
@@ -62,6 +63,7 @@ impl Index {
         }
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.texts.push(None);
+            self.lens.push(0);
             u32::try_from(self.texts.len() - 1).expect("memory ends before")
         });
         let mut words: Vec<(u32, u16)> = counts.into_iter().collect();
@@ -72,7 +74,8 @@ impl Index {
         let len = u32::try_from(all.len()).expect("words of a text are bounded");
         self.len += u64::from(len);
         self.by_text.insert(text.into(), number);
-        self.texts[number as usize] = Some(Text { text: text.into(), words, len, uses: 1 });
+        self.lens[number as usize] = len;
+        self.texts[number as usize] = Some(Text { text: text.into(), words, uses: 1 });
         TextId(number)
     }
 
@@ -110,7 +113,7 @@ impl Index {
             }
         }
         self.by_text.remove(&gone.text);
-        self.len -= u64::from(gone.len);
+        self.len -= u64::from(self.lens[id.get()]);
         self.vacant.push(id.0);
     }
 
@@ -148,7 +151,7 @@ impl Index {
                 if *slot == 0.0 {
                     found.push(*text);
                 }
-                let len = self.texts[*text as usize].as_ref().map_or(0, |it| it.len) as f32;
+                let len = self.lens[*text as usize] as f32;
                 let times = f32::from(*times);
                 let norm = Self::K1 * (1.0 - Self::B + Self::B * len / mean);
                 *slot += weight * times * (Self::K1 + 1.0) / (times + norm);

@@ -21,7 +21,36 @@ pub(super) struct Shelf {
     docs: Vec<Option<Shelved>>,
     vacant: Vec<u32>,
     /// By text: the agents that use it.
-    users: Vec<Vec<u32>>,
+    users: Vec<Vec<User>>,
+}
+
+/// An agent that uses a text, with what it uses it for: one number, because a search goes through
+/// all users of all texts that fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct User(u32);
+
+/// What an agent uses a text for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It says what the agent is, whatever it can do.
+    Head = 0,
+    /// It says what one of its skills is.
+    Skill = 1,
+}
+
+impl User {
+    fn new(number: u32, of: Use) -> Self {
+        Self(number << 1 | of as u32)
+    }
+
+    fn number(self) -> u32 {
+        self.0 >> 1
+    }
+
+    /// Returns 0 for a head and 1 for a skill.
+    fn of(self) -> usize {
+        (self.0 & 1) as usize
+    }
 }
 
 /// An agent with its texts.
@@ -128,11 +157,12 @@ impl Shelf {
     fn add(&mut self, name: AgentName, shelved: Shelved) {
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.docs.push(None);
-            u32::try_from(self.docs.len() - 1).expect("there are fewer agents")
+            let number = u32::try_from(self.docs.len() - 1).ok();
+            number.filter(|it| *it <= u32::MAX >> 1).expect("there are fewer agents")
         });
         self.users.resize_with(self.index.capacity(), Vec::new);
-        for text in shelved.texts() {
-            self.users[text.get()].push(number);
+        for (text, of) in shelved.texts() {
+            self.users[text.get()].push(User::new(number, of));
         }
         self.docs[number as usize] = Some(shelved);
         self.by_name.insert(name, number);
@@ -141,9 +171,9 @@ impl Shelf {
     fn remove(&mut self, name: &AgentName) {
         let Some(number) = self.by_name.remove(name) else { return };
         let shelved = self.docs[number as usize].take().expect("a name has an agent");
-        for text in shelved.texts() {
-            let users = &mut self.users[text.get()];
-            let at = users.iter().position(|it| *it == number).expect("it is among the users");
+        for (text, of) in shelved.texts() {
+            let (users, user) = (&mut self.users[text.get()], User::new(number, of));
+            let at = users.iter().position(|it| *it == user).expect("it is among the users");
             users.swap_remove(at);
             self.index.remove(text);
         }
@@ -154,45 +184,47 @@ impl Shelf {
         self.docs[number as usize].as_ref().expect("a number in use has an agent")
     }
 
-    /// Returns the agents that fit a text and pass a filter, in no order.
-    fn matched(&self, text: &str, takes: impl Fn(&Doc) -> bool) -> Vec<Hit<'_>> {
-        let mut best = vec![(0.0_f32, 0.0_f32); self.docs.len()];
+    /// Returns the agents that fit a text and pass a filter, in no order, each with how well it
+    /// fits. Of most no more is read than what it uses which texts for.
+    fn scored(&self, (text, filter, publisher): (&str, &Filter, &str)) -> Vec<(u32, u8)> {
+        let mut best = vec![[0.0_f32; 2]; self.docs.len()];
         let mut found = Vec::new();
         for (text, score) in self.index.search(text) {
-            for number in &self.users[text.get()] {
-                let slot = &mut best[*number as usize];
-                if *slot == (0.0, 0.0) {
-                    found.push(*number);
+            for user in &self.users[text.get()] {
+                let slot = &mut best[user.number() as usize];
+                if *slot == [0.0; 2] {
+                    found.push(user.number());
                 }
-                let shelved = self.shelved(*number);
-                if shelved.head == text {
-                    slot.0 = slot.0.max(score);
-                }
-                if shelved.skills.contains(&text) {
-                    slot.1 = slot.1.max(score);
-                }
+                let of = &mut slot[user.of()];
+                *of = of.max(score);
             }
         }
-        let hits = found.into_iter().filter_map(|number| {
-            let ((head, skill), doc) = (best[number as usize], &self.shelved(number).doc);
+        let scored = found.into_iter().map(|number| {
+            let [head, skill] = best[number as usize];
             let fit = skill + Self::HEAD_SHARE * head;
-            let score = (100.0 * (1.0 - (-1.5 * fit).exp())).round() as u8;
-            (0 < score && takes(doc)).then_some(Hit { doc, score })
+            (number, (100.0 * (1.0 - (-1.5 * fit).exp())).round() as u8)
         });
-        hits.collect()
+        let takes = |it: &(u32, u8)| {
+            0 < it.1 && (filter.takes_all() || filter.takes(&self.shelved(it.0).doc, publisher))
+        };
+        scored.filter(takes).collect()
     }
 
     /// Returns the agents that fit a text best: those after the first `skip`, `limit` at the most.
     pub(super) fn search(
         &self,
-        (text, filter, publisher): (&str, &Filter, &str),
+        asked: (&str, &Filter, &str),
         skip: usize,
         limit: usize,
     ) -> Part<Hit<'_>> {
-        let mut hits = self.matched(text, |doc| filter.takes(doc, publisher));
-        let total = hits.len();
+        let scored = self.scored(asked);
+        let total = scored.len();
         let end = skip.saturating_add(limit).min(total);
-        if 0 < end && end < total {
+        let least = nth_best(&scored, end);
+        let hits = scored.into_iter().filter(|(_, score)| least <= *score);
+        let hit = |(number, score)| Hit { doc: &self.shelved(number).doc, score };
+        let mut hits: Vec<Hit<'_>> = hits.map(hit).collect();
+        if 0 < end && end < hits.len() {
             hits.select_nth_unstable_by(end, Hit::order);
         }
         hits.truncate(end);
@@ -209,7 +241,10 @@ impl Shelf {
     ) -> Vec<BTreeMap<String, u64>> {
         let takes = |doc: &Doc| filter.takes(doc, publisher);
         let docs: Vec<&Doc> = match text {
-            Some(text) => self.matched(text, takes).into_iter().map(|it| it.doc).collect(),
+            Some(text) => {
+                let scored = self.scored((text, filter, publisher)).into_iter();
+                scored.map(|(number, _)| &self.shelved(number).doc).collect()
+            }
             None => self.all().filter(|it| takes(it)).collect(),
         };
         let count = |field: &Field| {
@@ -247,8 +282,42 @@ impl Shelf {
     }
 }
 
+/// Returns a score that at least `count` have, the greatest there is; 0 if there are fewer.
+fn nth_best(scored: &[(u32, u8)], count: usize) -> u8 {
+    let mut having = [0_usize; 1 + u8::MAX as usize];
+    for (_, score) in scored {
+        having[usize::from(*score)] += 1;
+    }
+    let mut better = 0;
+    let reaches = |score: &u8| {
+        better += having[usize::from(*score)];
+        count <= better
+    };
+    (0..=u8::MAX).rev().find(reaches).unwrap_or(0)
+}
+
 impl Shelved {
-    fn texts(&self) -> impl Iterator<Item = TextId> {
-        std::iter::once(self.head).chain(self.skills.iter().copied())
+    fn texts(&self) -> impl Iterator<Item = (TextId, Use)> {
+        let skills = self.skills.iter().map(|it| (*it, Use::Skill));
+        std::iter::once((self.head, Use::Head)).chain(skills)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nth_best_score_is_found_by_counting() {
+        let check = |scores: &[u8], count, expected| {
+            let scored: Vec<_> = (0..).zip(scores.iter().copied()).collect();
+            assert_eq!(nth_best(&scored, count), expected, "{scores:?} {count}");
+        };
+        check(&[], 0, 255);
+        check(&[3, 9, 5], 1, 9);
+        check(&[3, 9, 5], 2, 5);
+        check(&[3, 9, 5, 5], 2, 5);
+        check(&[3, 9, 5], 3, 3);
+        check(&[3], 2, 0);
     }
 }

@@ -21,11 +21,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
 use tower::Service;
 
 use super::PushTargets;
+use crate::trust::{Trust, client_tls};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -85,26 +85,12 @@ pub(crate) struct Poster {
 /// Makes a client that reaches only what may be reached. Reads the certificates that this machine
 /// trusts: do it once.
 pub(crate) fn http_client(targets: PushTargets) -> HttpClient {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!(
-            "this machine trusts no certificates: webhooks over `https` cannot be told; \
-             install them (`ca-certificates`), or name a file of them in `SSL_CERT_FILE`"
-        );
-    }
-    let provider = rustls::crypto::ring::default_provider();
-    let tls = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .expect("`ring` speaks the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let mut http = HttpConnector::new_with_resolver(Guarded(targets));
     http.enforce_http(false);
     http.set_connect_timeout(Some(CONNECT_WITHIN));
     http.set_nodelay(true);
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let https =
+        HttpsConnectorBuilder::new().with_tls_config(client_tls(Trust::Machine)).https_or_http();
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_MAX)

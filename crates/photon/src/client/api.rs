@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use photon_edge::v1::types::{
     Agent, AgentPut, Agents, AnswerPost, CancelPost, CompletePost, FailPost, HeartbeatPost,
-    LeasePost, Leases, NotesPost, Regions, Replication, Route, Standing, Task, TaskPost, Tasks,
-    Topology,
+    LeasePost, Leases, NotesPost, PausePost, Regions, Replication, Route, Standing, Task, TaskPost,
+    Tasks, Topology,
 };
 use photon_state::RegionId;
 use reqwest::Method;
@@ -273,6 +273,12 @@ impl Client {
     /// Tells that the worker has finished.
     pub async fn complete(&self, task: &str, post: &CompletePost) -> Result<Standing, ClientError> {
         let request = self.request(Method::POST, &["v1", "leases", task, "complete"]).json(post);
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Tells that the worker asks something of the client.
+    pub async fn pause(&self, task: &str, post: &PausePost) -> Result<Standing, ClientError> {
+        let request = self.request(Method::POST, &["v1", "leases", task, "pause"]).json(post);
         self.call(request, Duration::ZERO).await
     }
 

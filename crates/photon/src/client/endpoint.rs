@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use photon_edge::Trust;
 use reqwest::Url;
 
 /// The base URL of a region's front door, such as `http://127.0.0.1:7400`.
@@ -17,9 +18,6 @@ pub enum EndpointError {
     /// It is no URL at all.
     #[error("write it as http://127.0.0.1:7400")]
     NotUrl,
-    /// It asks for TLS.
-    #[error("https is not supported yet: use http, over a network that you trust")]
-    Https,
     /// It has another scheme.
     #[error("`{0}` is not supported: write it as http://127.0.0.1:7400")]
     Scheme(String),
@@ -29,9 +27,13 @@ impl Endpoint {
     /// Whether the front door is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+        is_loopback(&self.0)
+    }
+
+    /// Returns whose certificates are of use there.
+    #[must_use]
+    pub(crate) fn trust(&self) -> Trust {
+        if self.0.scheme() == "https" { Trust::Machine } else { Trust::Nobody }
     }
 
     /// Returns the URL of what is at `path`; each segment may hold any text.
@@ -45,6 +47,13 @@ impl Endpoint {
     }
 }
 
+/// Whether what is at a URL is on this machine: no proxy leads there.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+}
+
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
@@ -54,8 +63,7 @@ impl FromStr for Endpoint {
             if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&with_scheme).map_err(|_| EndpointError::NotUrl)?;
         match url.scheme() {
-            "http" => {}
-            "https" => return Err(EndpointError::Https),
+            "http" | "https" => {}
             other => return Err(EndpointError::Scheme(other.to_owned())),
         }
         url.set_query(None);
@@ -84,7 +92,7 @@ mod tests {
         check("127.0.0.1:7400/", Ok("http://127.0.0.1:7400"));
         check("localhost:7400", Ok("http://localhost:7400"));
         check("http://gate/photon/?a=b#c", Ok("http://gate/photon"));
-        check("https://gate", Err(EndpointError::Https));
+        check("https://gate", Ok("https://gate"));
         check("ftp://gate", Err(EndpointError::Scheme("ftp".to_owned())));
         check("", Err(EndpointError::NotUrl));
     }

@@ -49,7 +49,7 @@ fn unanswered(cause: &reqwest::Error) -> &'static str {
 }
 
 /// Returns what lies at the bottom: only that is of use to people.
-fn root(error: &dyn std::error::Error) -> String {
+pub(crate) fn root(error: &dyn std::error::Error) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
         root = cause;
@@ -84,6 +84,20 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 429 | 500..=599),
+            Self::Unsendable { .. } | Self::Garbled { .. } => false,
+        }
+    }
+
+    /// Whether the region itself is not there: it does not answer, or says that it does not serve.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(problem) => match problem.kind.strip_prefix("/problems/") {
+                Some(kind) => matches!(kind, "starting" | "stopping"),
+                // A gateway says so in the region's place.
+                None => matches!(problem.status, 502..=504),
+            },
             Self::Unsendable { .. } | Self::Garbled { .. } => false,
         }
     }
@@ -149,5 +163,22 @@ mod tests {
         check(429, Exit::Unreachable, true);
         check(500, Exit::Failed, true);
         check(503, Exit::Unreachable, true);
+    }
+
+    #[test]
+    fn a_region_that_refuses_is_there_and_one_that_does_not_serve_is_not() {
+        let check = |kind: &str, status, expected| {
+            let problem = Problem { kind: kind.to_owned(), status, ..Problem::default() };
+            let error = ClientError::Problem(Box::new(problem));
+            assert_eq!(error.is_silence(), expected, "{kind} {status}");
+        };
+        check("/problems/starting", 503, true);
+        check("/problems/stopping", 503, true);
+        check("/problems/home-away", 503, false);
+        check("/problems/overloaded", 429, false);
+        check("/problems/stale-token", 409, false);
+        check("", 503, true);
+        check("about:blank", 502, true);
+        check("", 500, false);
     }
 }

@@ -1,24 +1,36 @@
-//! `photon agent`: the registry, and programs as agents.
-//! Must not know how a program is run: that is the worker's.
+//! `photon agent`: the registry, and programs and A2A servers as agents.
+//! Must not know how work is done: that is the worker's.
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use photon_edge::v1::types::{Agent, AgentPut, AgentStatus};
+use photon_state::RegionId;
 use tokio_util::task::TaskTracker;
 
 use super::show;
-use crate::cli::{self, AgentRun};
+use crate::cli::{self, AgentImport, AgentRun};
 use crate::client::{AgentQuery, Client};
-use crate::exit::{Exit, NotFoundError};
-use crate::output::{Cell, Format, Output, Table, Tone};
+use crate::exit::{Exit, NotFoundError, RefusedError, UnreachableError, UsageError};
+use crate::output::{Cell, Format, Output, Table, Tone, printable};
 use crate::signals::Signals;
-use crate::worker::{Chatter, Job, Stop, Worker};
+use crate::worker::remote::{
+    self, Grade, ImportError, Outcome, Peer, PeerError, RemoteJob, Report,
+};
+use crate::worker::{Chatter, Job, ProgramJob, Stop, Worker};
 
 pub(super) async fn run(command: cli::Agent, client: &Client, output: Output) -> Result<Exit> {
     match command {
-        cli::Agent::Run(options) => work(options, client, output).await,
+        cli::Agent::Run(options) => run_program(options, client, output).await,
+        cli::Agent::Import(options) => import(options, client, output).await,
+        cli::Agent::Probe { asked, work } => {
+            let peer = find(&asked).await?;
+            let report = remote::probe(&peer, work.as_deref()).await;
+            show(output, &report, |it| show_report(output, it))?;
+            Ok(if report.grade == Grade::F { Exit::Refused } else { Exit::Ok })
+        }
         cli::Agent::Ls { skill, region } => {
             let agents = client.agents(&AgentQuery { skill, region }).await?;
             show(output, &agents, |it| output.table(&table(it)))
@@ -41,13 +53,8 @@ pub(super) async fn run(command: cli::Agent, client: &Client, output: Output) ->
     }
 }
 
-async fn work(options: AgentRun, client: &Client, output: Output) -> Result<Exit> {
+async fn run_program(options: AgentRun, client: &Client, output: Output) -> Result<Exit> {
     find_program(&options.program[0])?;
-    let mut signals = Signals::listen().context("failed to listen for signals")?;
-    let client = match options.region {
-        Some(region) => client.region(region).await?,
-        None => client.clone(),
-    };
     let agent = AgentPut {
         skills: options.skills,
         capacity: options.concurrency,
@@ -56,9 +63,83 @@ async fn work(options: AgentRun, client: &Client, output: Output) -> Result<Exit
         description: options.description,
         placement: options.placement.map(|it| it.to_string()),
     };
-    let job = Job { program: options.program, timeout: options.timeout };
+    let job = Job::Program(ProgramJob { program: options.program, timeout: options.timeout });
     let chatter = if options.quiet { Chatter::Quiet } else { Chatter::Tasks };
-    let worker = Worker { client, name: options.name, agent, job, output, chatter };
+    let client = attached(client, options.region).await?;
+    work(Worker { client, name: options.name, agent, job, output, chatter }).await
+}
+
+async fn import(options: AgentImport, client: &Client, output: Output) -> Result<Exit> {
+    let peer = find(&options.asked).await?;
+    let report = remote::probe(&peer, None).await;
+    let odd = report.checks.iter().filter(|it| it.outcome != Outcome::Passed);
+    let odd: Vec<_> = odd.map(|it| format!("{} ({})", it.name, it.found)).collect();
+    let (binding, grade) = (&report.binding, report.grade);
+    let text = match odd.is_empty() {
+        true => format!("{} over {binding}, grade {grade}", report.url),
+        false => format!("{} over {binding}, grade {grade}: {}", report.url, odd.join("; ")),
+    };
+    if grade == Grade::F {
+        return Err(RefusedError(format!("the agent cannot be given tasks: {text}")).into());
+    }
+    output.remark_as(Tone::Good, "found", &printable(&text));
+    let usage = |error: ImportError| UsageError(error.to_string());
+    let name = match options.name {
+        Some(name) => name,
+        None => remote::name_of(&report.name).map_err(usage)?,
+    };
+    let announced = remote::announced(&peer.json, options.skills).map_err(usage)?;
+    let placement = options.placement.map(|it| it.to_string());
+    let (capacity, cost) = (options.concurrency, options.cost);
+    let agent = AgentPut { capacity, cost, placement, ..announced };
+    let job = Job::Remote(RemoteJob { peer: Arc::new(peer) });
+    let chatter = if options.quiet { Chatter::Quiet } else { Chatter::Tasks };
+    let client = attached(client, options.region).await?;
+    work(Worker { client, name, agent, job, output, chatter }).await
+}
+
+/// Finds the A2A server that is to be asked.
+async fn find(asked: &cli::Asked) -> Result<Peer> {
+    let headers = asked.headers.iter().map(|it| (it.name.clone(), it.value.clone())).collect();
+    let found = Peer::find(&asked.server, headers).await;
+    found.map_err(|error| match error {
+        PeerError::Unreachable { .. } => UnreachableError(error.to_string()).into(),
+        PeerError::NoCard { .. } => NotFoundError(error.to_string()).into(),
+        PeerError::NotCard { .. } | PeerError::NoCommonInterface { .. } | PeerError::Scheme(_) => {
+            RefusedError(error.to_string()).into()
+        }
+    })
+}
+
+fn show_report(output: Output, report: &Report) -> std::io::Result<()> {
+    let mut table = Table::new(&["CHECK", "", ">MS", "FOUND", "WANTED"]);
+    for check in &report.checks {
+        let outcome = match check.outcome {
+            Outcome::Passed => Cell::toned(Tone::Good, "passed"),
+            Outcome::Odd => Cell::toned(Tone::Odd, "odd"),
+            Outcome::Failed => Cell::toned(Tone::Bad, "failed"),
+        };
+        let (name, found) = (check.name, printable(&check.found));
+        let ms = check.ms.to_string();
+        table.row([name.into(), outcome, ms.into(), found.into(), check.wanted.as_str().into()]);
+    }
+    output.table(&table)?;
+    let (name, version) = (&report.name, &report.version);
+    let (binding, url, grade) = (&report.binding, &report.url, report.grade);
+    output.line(&printable(&format!("{name} {version}, {binding} at {url}: grade {grade}")))
+}
+
+/// Returns a client of the region that an agent is to be attached to.
+async fn attached(client: &Client, region: Option<RegionId>) -> Result<Client> {
+    match region {
+        Some(region) => client.region(region).await,
+        None => Ok(client.clone()),
+    }
+}
+
+/// Works until told to stop: at first in good order, then at once.
+async fn work(worker: Worker) -> Result<Exit> {
+    let mut signals = Signals::listen().context("failed to listen for signals")?;
     let (stop, tasks) = (Stop::default(), TaskTracker::new());
     let asked = stop.clone();
     tasks.spawn(async move {

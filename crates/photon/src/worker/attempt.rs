@@ -1,70 +1,96 @@
-//! One attempt at one task: runs the program, tells the region what comes of it.
-//! Must not know how tasks are come by, nor of other attempts.
+//! One attempt at one task: keeps its lease, and tells the region what comes of it.
+//! Must not know how tasks are come by, what is done for them, nor of other attempts.
 
-use std::process::ExitStatus;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use photon_edge::v1::types::{
-    ArtifactNote, CompletePost, FailPost, HeartbeatPost, Lease, NotePost, NotesPost,
+    CompletePost, FailPost, HeartbeatPost, Lease, Message, NotePost, NotesPost, PauseFor, PausePost,
 };
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
-use super::program::{Piece, Program, feed, last_lines, pump};
-use super::stream::part_bytes;
+use super::attachment::Attachment;
 use crate::backoff::Backoff;
 use crate::client::{Client, ClientError};
 
-/// The name of the artifact that is made of standard output.
-const ARTIFACT: &str = "output";
-/// Pieces of output that wait to be sent; at it the program waits to write more.
-const UNSENT_MAX: usize = 64;
-/// Pieces of output that are sent in one request.
-const NOTES_MAX: usize = 16;
-
 /// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// The program ended well.
-    Completed,
-    /// It did not, and why.
-    Failed(String),
+    /// The work is done, and perhaps something is said about it.
+    Completed(Option<Box<Message>>),
+    /// The client has to say something first.
+    Asked(PauseFor, Option<Box<Message>>),
+    /// The work came to nothing.
+    Failed(Failure),
     /// The result is of no use to anybody, and why: nothing was reported.
     Abandoned(String),
 }
 
+/// Why the work came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// In words.
+    pub(super) reason: String,
+    /// What else could be done about it.
+    pub(super) then: Then,
+}
+
+/// What could be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Another attempt may do better.
+    TryAgain,
+    /// No attempt will do better.
+    Settle,
+    /// The agent does not want such work.
+    Refuse,
+}
+
+impl Verdict {
+    /// A failure after which another attempt may do better.
+    pub(super) fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed(Failure { reason: reason.into(), then: Then::TryAgain })
+    }
+}
+
+/// The attempt is over: the lease is lost, or what was told is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Over;
+
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
-    client: &'a Client,
-    job: &'a Job,
-    lease: &'a Lease,
+    attachment: &'a Attachment,
+    pub(super) lease: &'a Lease,
     /// Cancelled when the worker must end at once.
     kill: CancellationToken,
-    /// Cancelled when the program must end; `verdict` says why.
-    stop: CancellationToken,
+    /// Cancelled when the work must end; `verdict` says why.
+    pub(super) stop: CancellationToken,
     verdict: OnceLock<Verdict>,
+    /// How many notes were told.
+    told: AtomicU64,
 }
 
 impl<'a> Attempt<'a> {
     pub(super) fn new(
-        client: &'a Client,
-        job: &'a Job,
+        attachment: &'a Attachment,
         lease: &'a Lease,
         kill: CancellationToken,
     ) -> Self {
         let stop = kill.child_token();
-        Self { client, job, lease, kill, stop, verdict: OnceLock::new() }
+        let (verdict, told) = (OnceLock::new(), AtomicU64::new(0));
+        Self { attachment, lease, kill, stop, verdict, told }
     }
 
     /// Works on the task until the region has taken the result, or does not want it any more.
-    pub(super) async fn run(&self) -> Verdict {
+    pub(super) async fn run(&self, job: &Job) -> Verdict {
         let finished = CancellationToken::new();
         let work = async {
-            let verdict = self.work().await;
+            let verdict = Box::pin(job.work(self)).await;
+            let verdict = self.verdict.get().cloned().unwrap_or(verdict);
             let verdict = self.report(verdict).await;
             finished.cancel();
             verdict
@@ -73,110 +99,52 @@ impl<'a> Attempt<'a> {
         verdict
     }
 
+    /// Whether the worker itself must end at once.
+    pub(super) fn is_killed(&self) -> bool {
+        self.kill.is_cancelled()
+    }
+
+    /// Whether the task itself has ended, whoever has its lease.
+    pub(super) async fn is_task_over(&self) -> bool {
+        let client = self.attachment.current().client;
+        let found = client.task(&self.lease.task).await;
+        found.is_ok_and(|it| it.state.is_terminal())
+    }
+
+    /// Tells the region notes, and waits until it has them. One at a time may do so.
+    pub(super) async fn tell(&self, notes: Vec<NotePost>) -> Result<(), Over> {
+        let count = u64::try_from(notes.len()).expect("a vector has less than 2^64 items");
+        let first = 1 + self.told.load(Ordering::Relaxed);
+        let post = NotesPost { token: self.lease.token.clone(), first, notes };
+        let post = &post;
+        let told = self.persist(|it| async move { it.note(&self.lease.task, post).await }).await;
+        match told {
+            Ok(_) => {
+                self.told.fetch_add(count, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(Refused::Lost(why)) => self.end_with(Verdict::Abandoned(why)),
+            Err(Refused::Faulty(why)) => {
+                self.end_with(Verdict::failed(format!("the output is refused: {why}")));
+            }
+        }
+        Err(Over)
+    }
+
     /// Says at once, and then again and again, that the worker lives.
     async fn beat(&self) {
         let every = Duration::from_millis(self.lease.ttl_ms / 3).max(Duration::from_millis(100));
-        let post = HeartbeatPost { token: self.lease.token.clone() };
+        let post = &HeartbeatPost { token: self.lease.token.clone() };
         loop {
-            let beaten = self.persist(|| self.client.heartbeat(&self.lease.task, &post)).await;
-            match beaten {
+            let beat = |it: Client| async move { it.heartbeat(&self.lease.task, post).await };
+            match self.persist(beat).await {
                 Ok(standing) if standing.state.is_terminal() => {
                     let state = photon_region::TaskState::from(standing.state).as_str();
                     return self.end_with(Verdict::Abandoned(format!("the task is {state}")));
                 }
                 Ok(_) => sleep(every).await,
-                Err(error) => return self.end_with(Verdict::Abandoned(error)),
-            }
-        }
-    }
-
-    /// Runs the program and sends its output on; returns what came of it.
-    async fn work(&self) -> Verdict {
-        let task = self.lease.task.as_str();
-        let attempt = self.lease.attempt.to_string();
-        let env = [
-            ("PHOTON_TASK_ID", task),
-            ("PHOTON_ATTEMPT", attempt.as_str()),
-            ("PHOTON_CONTEXT_ID", self.lease.context_id.as_str()),
-        ];
-        let program = match Program::start(&self.job.program, &env) {
-            Ok(program) => program,
-            Err(error) => {
-                let name = self.job.program[0].display();
-                return Verdict::Failed(format!("cannot start `{name}`: {error}"));
-            }
-        };
-        let (pieces, unsent) = mpsc::channel(UNSENT_MAX);
-        let (verdict, ()) = tokio::join!(self.watch(program, pieces), self.deliver(unsent));
-        self.verdict.get().cloned().unwrap_or(verdict)
-    }
-
-    /// Waits for the end of the program, or brings it about.
-    async fn watch(&self, mut program: Program, pieces: mpsc::Sender<Piece>) -> Verdict {
-        let ended = CancellationToken::new();
-        let stdin = program.stdin.take();
-        let stdout = program.stdout.take().expect("it was piped when the program was started");
-        let stderr = program.stderr.take().expect("it was piped when the program was started");
-        let input = self.input();
-        let due = self.job.timeout.map(|it| Instant::now() + it);
-        let lived = async {
-            let status = tokio::select! {
-                status = program.wait() => Some(status),
-                () = self.stop.cancelled() => None,
-                () = until(due) => None,
-            };
-            if status.is_none() {
-                program.end().await;
-            }
-            ended.cancel();
-            status
-        };
-        // A program that ends without having read all of its input closes it.
-        let fed = ended.run_until_cancelled(feed(stdin, &input));
-        let (status, _, (), errors) = tokio::join!(
-            lived,
-            fed,
-            pump(stdout, ended.clone(), pieces),
-            last_lines(stderr, ended.clone())
-        );
-        match (status, self.job.timeout) {
-            (Some(Ok(status)), _) if status.success() => Verdict::Completed,
-            (Some(Ok(status)), _) => Verdict::Failed(reason(status, &errors)),
-            (Some(Err(error)), _) => Verdict::Failed(format!("cannot watch the program: {error}")),
-            (None, _) if self.kill.is_cancelled() => {
-                Verdict::Abandoned("the worker was stopped".to_owned())
-            }
-            (None, Some(timeout)) => Verdict::Failed(format!("it took longer than {timeout:?}")),
-            (None, None) => Verdict::Abandoned("it was stopped".to_owned()),
-        }
-    }
-
-    /// Returns what the program is given on its standard input: what was asked, and what the
-    /// client and earlier workers have said to each other since.
-    fn input(&self) -> Vec<u8> {
-        let said = std::iter::once(&self.lease.message).chain(&self.lease.turns);
-        let texts = said.flat_map(|message| match message.parse() {
-            Ok(message) => message.parts.iter().map(part_bytes).collect(),
-            // A message that is none of A2A is still JSON, which some programs may understand.
-            Err(_) => vec![message.as_str().as_bytes().to_vec()],
-        });
-        texts.collect::<Vec<_>>().join(&b'\n')
-    }
-
-    /// Sends pieces of output until there are no more, or the region takes none.
-    async fn deliver(&self, mut unsent: mpsc::Receiver<Piece>) {
-        let (mut first, mut pieces) = (1, Vec::new());
-        while 0 < unsent.recv_many(&mut pieces, NOTES_MAX).await {
-            let count = u64::try_from(pieces.len()).expect("NOTES_MAX is small");
-            let numbers = first..;
-            let notes = numbers.zip(pieces.drain(..)).map(|(number, piece)| note(number, piece));
-            let token = self.lease.token.clone();
-            let post = NotesPost { token, first, notes: notes.collect() };
-            match self.persist_or(|| self.client.note(&self.lease.task, &post)).await {
-                Ok(_) => first += count,
-                Err(Refused::Lost(why)) => return self.end_with(Verdict::Abandoned(why)),
-                Err(Refused::Faulty(why)) => {
-                    return self.end_with(Verdict::Failed(format!("the output is refused: {why}")));
+                Err(Refused::Lost(why) | Refused::Faulty(why)) => {
+                    return self.end_with(Verdict::Abandoned(why));
                 }
             }
         }
@@ -185,53 +153,51 @@ impl<'a> Attempt<'a> {
     /// Tells the region what came of the attempt, until it takes it or does not want it.
     async fn report(&self, verdict: Verdict) -> Verdict {
         let (task, token) = (self.lease.task.as_str(), self.lease.token.clone());
-        let reported = match &verdict {
-            Verdict::Completed => {
-                let post = CompletePost { token, ..CompletePost::default() };
-                self.persist(|| self.client.complete(task, &post)).await
+        let reported = match verdict.clone() {
+            Verdict::Completed(message) => {
+                let post = &CompletePost { token, message: message.map(|it| *it), text: None };
+                self.persist(|it| async move { it.complete(task, post).await }).await
             }
-            Verdict::Failed(reason) => {
-                let reason = reason.clone();
-                let post = FailPost { token, reason, rejected: false, non_retryable: false };
-                self.persist(|| self.client.fail(task, &post)).await
+            Verdict::Asked(what_for, message) => {
+                let message = message.map(|it| *it);
+                let post = &PausePost { token, what_for, message, text: None };
+                self.persist(|it| async move { it.pause(task, post).await }).await
+            }
+            Verdict::Failed(Failure { reason, then }) => {
+                let (rejected, non_retryable) = (then == Then::Refuse, then == Then::Settle);
+                let post = &FailPost { token, reason, rejected, non_retryable };
+                self.persist(|it| async move { it.fail(task, post).await }).await
             }
             Verdict::Abandoned(_) => return verdict,
         };
         match reported {
             Ok(_) => verdict,
-            Err(why) => Verdict::Abandoned(why),
+            Err(Refused::Lost(why) | Refused::Faulty(why)) => Verdict::Abandoned(why),
         }
     }
 
-    /// Brings the program to its end; the first reason counts.
+    /// Brings the work to its end; the first reason counts.
     fn end_with(&self, verdict: Verdict) {
         let _ = self.verdict.set(verdict);
         self.stop.cancel();
     }
 
-    async fn persist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, String>
-    where
-        F: Future<Output = Result<T, ClientError>>,
-    {
-        self.persist_or(ask).await.map_err(|refused| match refused {
-            Refused::Lost(why) | Refused::Faulty(why) => why,
-        })
-    }
-
-    /// Asks until there is an answer. All that a worker tells may safely be told twice.
-    async fn persist_or<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Refused>
+    /// Asks until there is an answer, whichever region it comes from. All that a worker tells may
+    /// safely be told twice.
+    async fn persist<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<T, Refused>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
         let mut backoff = Backoff::default();
         let asking = async {
             loop {
-                match ask().await {
-                    Err(error) if error.is_passing() => {
+                match self.attachment.ask(Duration::ZERO, &ask).await {
+                    None => {}
+                    Some(Err(error)) if error.is_passing() => {
                         let pause = error.retry_after().unwrap_or_default();
                         sleep(pause.max(backoff.next_pause())).await;
                     }
-                    answer => return answer,
+                    Some(answer) => return answer,
                 }
             }
         };
@@ -253,30 +219,4 @@ enum Refused {
     Lost(String),
     /// What we tell is not acceptable.
     Faulty(String),
-}
-
-fn note(number: u64, piece: Piece) -> NotePost {
-    let Piece { part, is_last } = piece;
-    let (text, parts) = match part.text {
-        Some(text) => (Some(text), None),
-        None => (None, Some(vec![part])),
-    };
-    let id = ARTIFACT.to_owned();
-    let artifact = ArtifactNote { id, name: None, text, parts, append: 1 < number, last: is_last };
-    NotePost { artifact: Some(artifact), ..NotePost::default() }
-}
-
-/// Says why a program failed: its last words, and how it ended.
-fn reason(status: ExitStatus, errors: &str) -> String {
-    match errors {
-        "" => status.to_string(),
-        errors => format!("{status}\n{errors}"),
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }

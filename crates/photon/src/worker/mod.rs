@@ -1,21 +1,26 @@
-//! An agent made of a program: waits for tasks, and runs the program for each.
+//! An agent: waits for tasks, and does what it does for each, in whatever region answers.
 //! Must not decide who gets a task, nor when a lease ends: regions do.
 
+mod attachment;
 mod attempt;
+mod command;
 mod program;
+pub mod remote;
 mod stream;
 
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photon_edge::v1::types::{AgentPut, Lease, LeasePost, WAIT_MS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::attachment::{Attached, Attachment};
 use self::attempt::{Attempt, Verdict};
+pub use self::command::ProgramJob;
+use self::remote::RemoteJob;
 pub(crate) use self::stream::part_bytes;
 use crate::backoff::Backoff;
 use crate::client::{Client, ClientError};
@@ -25,13 +30,35 @@ use crate::output::{Output, Tone, printable};
 const ACQUIRE_WAIT_MS: u32 = 20_000;
 const _: () = assert!(ACQUIRE_WAIT_MS as u64 <= WAIT_MS_MAX);
 
+/// How often a worker asks its region which others there are.
+const LEARN_EVERY: Duration = Duration::from_secs(60);
+/// How long another region has to take the agent in, until the next one is asked.
+const TAKE_IN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What an agent does for each task.
 #[derive(Clone, Debug)]
-pub struct Job {
-    /// The program, and what to give it.
-    pub program: Vec<OsString>,
-    /// How long it may take.
-    pub timeout: Option<Duration>,
+pub enum Job {
+    /// Runs a program.
+    Program(ProgramJob),
+    /// Asks an A2A server.
+    Remote(RemoteJob),
+}
+
+impl Job {
+    /// Waits until there is somebody to do the work.
+    async fn is_ready(&self) {
+        match self {
+            Self::Program(_) => {}
+            Self::Remote(job) => job.is_ready().await,
+        }
+    }
+
+    async fn work(&self, attempt: &Attempt<'_>) -> Verdict {
+        match self {
+            Self::Program(job) => job.work(attempt).await,
+            Self::Remote(job) => job.work(attempt).await,
+        }
+    }
 }
 
 /// Whether to print a line for each task.
@@ -70,109 +97,179 @@ pub struct Stop {
 }
 
 impl Worker {
-    /// Works until told to stop, or until the region does not want the agent.
+    /// Works until told to stop, or until a region does not want the agent.
     pub async fn run(self, stop: Stop) -> Result<(), ClientError> {
-        let worker = Arc::new(self);
+        let attachment = Attachment::new(self.client.clone());
+        let crew = Arc::new(Crew { worker: self, attachment });
         let attempts = TaskTracker::new();
-        let taking = worker.take_tasks(&attempts, &stop);
-        let taken = stop.drain.run_until_cancelled(taking).await;
-        attempts.close();
-        if !attempts.is_empty() {
-            let count = attempts.len();
-            worker
-                .output
-                .remark(&format!("taking no more tasks; {count} still run, and Ctrl-C kills them"));
-        }
-        attempts.wait().await;
-        taken.unwrap_or(Ok(()))
+        let ended = CancellationToken::new();
+        let taking = async {
+            let work = async {
+                crew.register().await?;
+                crew.take_tasks(&attempts, &stop).await
+            };
+            let taken = stop.drain.run_until_cancelled(work).await;
+            attempts.close();
+            if !attempts.is_empty() {
+                let count = attempts.len();
+                let text =
+                    format!("taking no more tasks; {count} still run, and Ctrl-C kills them");
+                crew.worker.output.remark(&text);
+            }
+            attempts.wait().await;
+            ended.cancel();
+            taken.unwrap_or(Ok(()))
+        };
+        let (taken, _) = tokio::join!(taking, ended.run_until_cancelled(crew.stay_attached()));
+        taken
     }
+}
 
-    /// Takes tasks for as long as the region gives them.
+/// A worker with the region that it is attached to.
+#[derive(Debug)]
+struct Crew {
+    worker: Worker,
+    attachment: Attachment,
+}
+
+impl Crew {
+    /// Takes tasks for as long as regions give them.
     async fn take_tasks(
         self: &Arc<Self>,
         attempts: &TaskTracker,
         stop: &Stop,
     ) -> Result<(), ClientError> {
-        self.register().await?;
-        let slots = Arc::new(Semaphore::new(self.agent.capacity as usize));
+        let slots = Arc::new(Semaphore::new(self.worker.agent.capacity as usize));
         let mut backoff = Backoff::default();
         loop {
+            self.worker.job.is_ready().await;
             let mut free = free_slots(&slots).await;
             let limit = u32::try_from(free.len()).expect("no more than the capacity, a u32");
             // A region that was away is first asked whether it is back, without waiting for work.
             let wait_ms = if backoff.failures() == 0 { ACQUIRE_WAIT_MS } else { 0 };
-            let post = LeasePost { agent: self.name.clone(), limit, wait_ms };
-            match self.client.acquire(&post).await {
-                Ok(granted) => {
+            let post = &LeasePost { agent: self.worker.name.clone(), limit, wait_ms };
+            let wait = Duration::from_millis(u64::from(wait_ms));
+            let acquire = |it: Client| async move { it.acquire(post).await };
+            match self.attachment.ask(wait, acquire).await {
+                None => backoff.reset(),
+                Some(Ok(granted)) => {
                     self.tell_of_return(&mut backoff);
                     for lease in granted.leases {
                         let slot = free.pop();
-                        let (worker, kill) = (Arc::clone(self), stop.kill.clone());
+                        let (crew, kill) = (Arc::clone(self), stop.kill.clone());
                         attempts.spawn(async move {
-                            worker.attempt(&lease, kill).await;
+                            crew.attempt(&lease, kill).await;
                             drop(slot);
                         });
                     }
                 }
-                Err(error) if error.is_passing() => self.wait_out(&error, &mut backoff).await,
+                Some(Err(error)) if error.is_passing() => {
+                    self.wait_out(&error, &mut backoff).await;
+                }
                 // The region has lost the agent, or somebody removed it.
-                Err(error) if error.status() == Some(404) => {
+                Some(Err(error)) if error.status() == Some(404) => {
                     sleep(backoff.next_pause()).await;
                     self.register().await?;
                 }
-                Err(error) => return Err(error),
+                Some(Err(error)) => return Err(error),
             }
         }
     }
 
-    /// Announces the agent, however long it takes to find the region up.
+    /// Announces the agent, however long it takes to find a region up.
     async fn register(&self) -> Result<(), ClientError> {
         let mut backoff = Backoff::default();
-        let agent = loop {
-            match self.client.register(&self.name, &self.agent).await {
-                Ok(agent) => break agent,
-                Err(error) if error.is_passing() => self.wait_out(&error, &mut backoff).await,
-                Err(error) => return Err(error),
+        let announce = |it: Client| async move { self.announce(&it).await };
+        loop {
+            match self.attachment.ask(Duration::ZERO, announce).await {
+                // Another region has taken the agent in meanwhile.
+                None => return Ok(()),
+                Some(Err(error)) if error.is_passing() => {
+                    self.wait_out(&error, &mut backoff).await;
+                }
+                Some(answer) => return answer,
             }
-        };
+        }
+    }
+
+    async fn announce(&self, client: &Client) -> Result<(), ClientError> {
+        let agent = client.register(&self.worker.name, &self.worker.agent).await?;
         let (name, region) = (printable(&agent.name), printable(&agent.region));
         let skills = printable(&agent.skills.join(", "));
         let capacity = agent.capacity;
         let text = format!("{name} in {region} offers {skills}, {capacity} at once");
-        self.output.remark_as(Tone::Good, "registered", &text);
+        self.worker.output.remark_as(Tone::Good, "registered", &text);
         Ok(())
+    }
+
+    /// Goes to another region whenever the one that the worker is attached to falls silent.
+    async fn stay_attached(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            self.attachment.learn().await;
+            if timeout(LEARN_EVERY, self.attachment.silence()).await.is_err() {
+                continue;
+            }
+            if self.go_elsewhere().await {
+                backoff.reset();
+            } else {
+                sleep(backoff.next_pause()).await;
+            }
+        }
+    }
+
+    /// Attaches the worker to the first other region that takes it in. What it holds it keeps:
+    /// leases are shown to whatever region the worker is attached to.
+    async fn go_elsewhere(&self) -> bool {
+        let Attached { client: before, .. } = self.attachment.current();
+        for client in self.attachment.others() {
+            let announced = timeout(TAKE_IN_PATIENCE, self.announce(&client)).await;
+            if matches!(announced, Ok(Ok(()))) {
+                let text =
+                    format!("{} is silent; attached to {}", before.endpoint(), client.endpoint());
+                self.worker.output.remark_as(Tone::Odd, "moved", &text);
+                self.attachment.go(client);
+                return true;
+            }
+        }
+        false
     }
 
     /// Pauses after a failure that will pass, and tells people of the first.
     async fn wait_out(&self, error: &ClientError, backoff: &mut Backoff) {
         if backoff.failures() == 0 {
-            self.output.remark_as(Tone::Odd, "waiting", &format!("{error}; trying again"));
+            self.worker.output.remark_as(Tone::Odd, "waiting", &format!("{error}; trying again"));
         }
-        let pause = error.retry_after().unwrap_or_default();
-        sleep(pause.max(backoff.next_pause())).await;
+        let pause = error.retry_after().unwrap_or_default().max(backoff.next_pause());
+        let left = self.attachment.current().left;
+        left.run_until_cancelled(sleep(pause)).await;
     }
 
     fn tell_of_return(&self, backoff: &mut Backoff) {
         if 0 < backoff.failures() {
-            self.output.remark_as(Tone::Good, "back", &self.client.endpoint().to_string());
+            let endpoint = self.attachment.current().client.endpoint().to_string();
+            self.worker.output.remark_as(Tone::Good, "back", &endpoint);
             backoff.reset();
         }
     }
 
     async fn attempt(&self, lease: &Lease, kill: CancellationToken) {
         let began = Instant::now();
-        let verdict = Attempt::new(&self.client, &self.job, lease, kill).run().await;
-        if self.chatter == Chatter::Quiet {
+        let attempt = Attempt::new(&self.attachment, lease, kill);
+        // On the heap: attempts are many, and most of them wait.
+        let verdict = Box::pin(attempt.run(&self.worker.job)).await;
+        if self.worker.chatter == Chatter::Quiet {
             return;
         }
         let (tone, word, why) = match &verdict {
-            Verdict::Completed => (Tone::Good, "completed", String::new()),
-            Verdict::Failed(why) => (Tone::Bad, "failed", first_line(why)),
+            Verdict::Completed(_) => (Tone::Good, "completed", String::new()),
+            Verdict::Asked(..) => (Tone::Odd, "asked", String::new()),
+            Verdict::Failed(failure) => (Tone::Bad, "failed", first_line(&failure.reason)),
             Verdict::Abandoned(why) => (Tone::Odd, "abandoned", first_line(why)),
         };
         let (task, ms) = (printable(&lease.task), began.elapsed().as_millis());
         let text = format!("{task} (attempt {}, {ms} ms){why}", lease.attempt);
-        self.output.remark_as(tone, word, &text);
+        self.worker.output.remark_as(tone, word, &text);
     }
 }
 
