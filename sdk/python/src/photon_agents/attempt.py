@@ -32,6 +32,8 @@ async def attempt(lease: Lease, handler: Handler | None) -> None:
     try:
         await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        if not work.done():
+            lease.abandon("the worker was stopped")
         for task in [work, *beside]:
             task.cancel()
         # A handler may take its time to clean up.
@@ -40,6 +42,8 @@ async def attempt(lease: Lease, handler: Handler | None) -> None:
         log.info("task %s is dropped: %s", lease.task, lease.why_lost)
     elif not work.cancelled() and (error := work.exception()):
         log.error("task %s cannot be ended", lease.task, exc_info=error)
+    else:
+        log.debug("task %s: its attempt has ended", lease.task)
 
 
 def _beside(lease: Lease) -> list[Coroutine[Any, Any, None]]:
@@ -65,29 +69,24 @@ async def _close(lease: Lease) -> None:
 
 async def _work(lease: Lease, task: Task, handler: Handler | None) -> None:
     try:
-        if handler is None:
-            raise Rejected(f"no handler for the skill `{task.skill}`")
-        found = await call(handler, task)
-        if lease.lost.is_set():
-            return
-        await _complete(lease, found)
-        log.debug("task %s is completed", task.id)
-    except Paused as pause:
-        await lease.flush()
-        await lease.pause(pause.what_for, pause.question)
-        log.debug("task %s waits for its client", task.id)
+        try:
+            if handler is None:
+                raise Rejected(f"no handler for the skill `{task.skill}`")
+            found = await call(handler, task)
+            if not lease.lost.is_set():
+                await _complete(lease, found)
+        except Paused as pause:
+            await lease.flush()
+            await lease.pause(pause.what_for, pause.question)
     except asyncio.CancelledError as error:
-        current = asyncio.current_task()
-        if lease.lost.is_set() or current is None or _is_cancelling(current):
+        if lease.lost.is_set():
             raise
-        await _fail(lease, _reason(error))
+        await _fail(lease, _reason(error))  # The handler has cancelled something itself.
     except Rejected as error:
         await _fail(lease, error.reason, rejected=True)
     except Failed as error:
         await _fail(lease, error.reason, retryable=error.retryable)
     except Exception as error:
-        if lease.lost.is_set():
-            return
         log.warning("task %s: the handler failed", task.id, exc_info=error)
         is_faulty = isinstance(error, Problem) and error.is_faulty
         await _fail(lease, _reason(error), retryable=not is_faulty)
@@ -113,6 +112,8 @@ async def _complete(lease: Lease, found: Any) -> None:
 async def _fail(
     lease: Lease, reason: str, *, rejected: bool = False, retryable: bool = True
 ) -> None:
+    if lease.lost.is_set():
+        return
     await lease.flush()
     reason = reason.encode(errors="replace").decode()[:REASON_CHARS_MAX]
     await lease.fail(reason, rejected=rejected, retryable=retryable)
@@ -121,9 +122,3 @@ async def _fail(
 def _reason(error: BaseException) -> str:
     """Says what an error was; where it happened is for the log."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _is_cancelling(task: asyncio.Task[Any]) -> bool:
-    """Whether a task is cancelled from outside; Python 3.10 cannot tell, and assumes so."""
-    cancelling = getattr(task, "cancelling", None)
-    return cancelling is None or cancelling() > 0

@@ -73,6 +73,7 @@ class Lease:
         self._sure_at = (-1, 0.0)
         self._unsent_bytes = 0
         self._batch_max = self.NOTES_MAX
+        self._is_ending = False
         self._refused: dict[str, Problem] = {}
         self._begun: set[str] = set()
         self._news = asyncio.Event()
@@ -81,11 +82,19 @@ class Lease:
         self._sending = asyncio.Lock()
 
     def lose(self, why: str) -> None:
-        """Takes note that nothing that is told counts any more."""
-        if not self.lost.is_set():
+        """Takes note that nothing that is told counts any more.
+
+        While the end is told this is passed over: the answer to that says what became of it.
+        """
+        if not self.lost.is_set() and not self._is_ending:
             self.why_lost = why
             self.lost.set()
             self._progress.set()
+
+    def abandon(self, why: str) -> None:
+        """Loses the lease, whatever is told of it just now."""
+        self._is_ending = False
+        self.lose(why)
 
     async def beat(self) -> None:
         """Says at once, and then again and again, that the worker lives; ends with the lease."""
@@ -191,6 +200,7 @@ class Lease:
 
     async def _end(self, verb: str, body: dict[str, Any]) -> None:
         """Says how it ended until it is answered; raises a `Problem` if that is at fault."""
+        self._is_ending = True
         moves, at = self._sure_at
         if moves != self._planet.moves or at + self.FRESH_FOR < time.monotonic():
             await self._make_sure()
@@ -200,6 +210,7 @@ class Lease:
                 self._path(verb), to_json(body), before_retry=self._make_sure
             )
         except Problem as problem:
+            self._is_ending = False
             if problem.is_faulty:
                 raise
             self.lose(str(problem))

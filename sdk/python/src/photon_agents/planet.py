@@ -148,12 +148,14 @@ class Planet:
         """Asks until there is an answer; raises a `Problem` that will not pass."""
         backoff = Backoff()
         detour: str | None = None
+        detours = 0
         while True:
             try:
                 return await self.ask(path, body, at=detour)
             except Problem as problem:
                 if problem.status == 421:
-                    detour = self._member(problem, backoff.failures)
+                    detour = self._member(problem, detours)
+                    detours += 1
                 elif problem.is_passing:
                     detour = None
                 else:
