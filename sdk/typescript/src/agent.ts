@@ -188,7 +188,7 @@ class Worker {
         for (const lease of (answer as { leases: Lease[] }).leases) this.#begin(lease);
       } catch (error) {
         if (drain.aborted) return;
-        this.#logger.debug("no answer to a question for work", { error });
+        this.#logger.debug("no answer to a question for work", { why: String(error) });
         await this.#mend(error, drain).catch((error: unknown) => {
           if (!isPassing(error) && !drain.aborted) throw error;
         });

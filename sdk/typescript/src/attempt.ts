@@ -33,7 +33,7 @@ export class Attempt {
   readonly #logger: Logger;
   readonly #stop: AbortSignal;
   readonly #lost = new AbortController();
-  readonly #done = new AbortController();
+  readonly #over = new AbortController();
   readonly #outbox: Outbox;
 
   constructor(planet: Planet, lease: Lease, logger: Logger, stop: AbortSignal) {
@@ -56,16 +56,15 @@ export class Attempt {
     try {
       const verdict = await this.#work(handler);
       if (verdict === undefined) {
-        const why = this.#lost.signal.reason as unknown;
+        const why = String(this.#lost.signal.reason);
         return this.#logger.info("abandoned", { ...fields, why });
       }
       await this.#report(verdict);
       this.#logger.info(verdict.verb, fields);
     } catch (error) {
-      this.#logger.warn("the result was not taken", { ...fields, error });
+      this.#logger.warn("the result was not taken", { ...fields, why: String(error) });
     } finally {
       forget();
-      this.#done.abort();
       this.#end(new Cancelled("the attempt is over"));
       await Promise.all(around);
     }
@@ -126,17 +125,17 @@ export class Attempt {
   /** Says at once, and then again and again, that the worker lives. */
   async #beat(): Promise<void> {
     const every = Math.max(this.#lease.ttl_ms / 3, 10);
-    while (!this.#done.signal.aborted) {
+    while (!this.#over.signal.aborted) {
       const began = performance.now();
       try {
-        const { signal } = this.#done;
+        const { signal } = this.#over;
         const { state } = await this.#planet.tell(this.#lease, "heartbeat", {}, signal);
         if (isTerminal(state)) return void this.#end(new Cancelled(`the task is ${state}`));
       } catch (error) {
         return void this.#end(asFailure(error));
       }
       const pause = every - (performance.now() - began);
-      await sleep(Math.max(pause, every / 10), this.#done.signal);
+      await sleep(Math.max(pause, every / 10), this.#over.signal);
     }
   }
 
@@ -144,16 +143,17 @@ export class Attempt {
   async #watchTime(): Promise<void> {
     if (this.#lease.closes_at === undefined) return;
     const closes = Date.parse(this.#lease.closes_at);
-    while (!this.#done.signal.aborted) {
+    while (!this.#over.signal.aborted) {
       const rest = closes - Date.now();
       if (rest <= 0) return void this.#end(new Cancelled("the time of the attempt is over"));
-      await sleep(rest, this.#done.signal);
+      await sleep(rest, this.#over.signal);
     }
   }
 
   /** Brings the handler to its end; the first reason counts. */
   #end(reason: Cancelled | Failed): Error {
     this.#lost.abort(reason);
+    if (reason instanceof Cancelled) this.#over.abort(); // It is heard no more.
     return reason;
   }
 }

@@ -60,20 +60,13 @@ export interface Request {
 
 /** Asks a region. Throws `ProblemError`, `Unreachable`, or the reason of the aborted signal. */
 export async function ask(base: string, request: Request): Promise<unknown> {
-  const { method, path, body, token, timeoutMs, signals } = request;
+  const { timeoutMs, signals } = request;
   const abort = new AbortController();
   const late = new Unreachable(`${base} did not answer within ${timeoutMs} ms`);
   const timer = setTimeout(() => abort.abort(late), timeoutMs);
   const forget = onAbort(signals, (reason) => abort.abort(reason));
   try {
-    const headers: Record<string, string> = { accept: "application/json" };
-    if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
-    const init: RequestInit = { method, headers, signal: abort.signal, redirect: "error" };
-    if (body !== undefined) {
-      headers["content-type"] = "application/json";
-      init.body = encode(body) ?? "null";
-    }
-    const answer = await fetch(base + path, init);
+    const answer = await send(base + request.path, request, abort.signal);
     const json = parse(await answer.text());
     if (!answer.ok) throw new ProblemError(answer.status, problem(json), retryAfter(answer));
     if (json === undefined) throw new Unreachable(`${base} answered with what is no JSON`);
@@ -81,10 +74,29 @@ export async function ask(base: string, request: Request): Promise<unknown> {
   } catch (error) {
     if (abort.signal.aborted) throw abort.signal.reason;
     if (error instanceof ProblemError || error instanceof Unreachable) throw error;
-    throw new Unreachable(`${base} cannot be asked: ${cause(error)}`, { cause: error });
+    const { message, code, name } = cause(error);
+    const why = message || code || name;
+    throw new Unreachable(`${base} cannot be asked: ${why}`, { cause: error });
   } finally {
     clearTimeout(timer);
     forget();
+  }
+}
+
+async function send(url: string, request: Request, signal: AbortSignal): Promise<Response> {
+  const { method, token, body } = request;
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+  const init: RequestInit = { method, headers, signal, redirect: "error" };
+  if (body === undefined) return await fetch(url, init);
+  headers["content-type"] = "application/json";
+  const text = encode(body) ?? "null";
+  try {
+    return await fetch(url, { ...init, body: text });
+  } catch (error) {
+    // Answered with 421, `fetch` sends a body that it can repeat once more; Node trips over that.
+    if (cause(error).code !== "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH") throw error;
+    return await fetch(url, { ...init, body: new Blob([text]).stream(), duplex: "half" });
   }
 }
 
@@ -105,9 +117,8 @@ function retryAfter(answer: Response): number | undefined {
   return 0 <= seconds ? seconds * 1_000 : undefined;
 }
 
-function cause(error: unknown): string {
+/** What went wrong below `fetch`, which itself does not say. */
+function cause(error: unknown): { message: string; code?: string; name: string } {
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (!(inner instanceof Error)) return String(inner);
-  const code = "code" in inner ? String(inner.code) : "";
-  return inner.message || code || inner.name;
+  return inner instanceof Error ? inner : { message: String(inner), name: "Error" };
 }

@@ -88,7 +88,7 @@ export class Planet {
           return this.#settle(base, await this.#register(base, [signal]));
         } catch (error) {
           if (signal.aborted) throw signal.reason;
-          this.#options.logger.warn("a region did not take the agent", { base, error });
+          this.#options.logger.warn("a region did not take the agent", { base, why: String(error) });
           if (error instanceof ProblemError && !isPassing(error)) refused = error;
           else mayPass = true;
           if (refused?.status !== 421) continue;
@@ -182,7 +182,7 @@ export class Planet {
           continue;
         }
         if (!isPassing(error)) throw error;
-        this.#options.logger.debug("asking again", { task: lease.task, verb, error });
+        this.#options.logger.debug("asking again", { task: lease.task, verb, why: String(error) });
         await this.pause(error, backoff, moved.signal, signal);
         if (signal.aborted) throw signal.reason;
       }
@@ -236,7 +236,7 @@ export class Planet {
         const { region } = this.#attached;
         this.#options.logger.warn("the region does not answer; going to another", { region });
         await this.attach(signal).catch((error: unknown) => {
-          if (!signal.aborted) this.#options.logger.error("no region takes the agent", { error });
+          if (!signal.aborted) this.#options.logger.error("no region takes the agent", { why: String(error) });
         });
       } else {
         await this.#look(patience - (now - (this.#silentSince ?? now)), signal);
@@ -278,7 +278,7 @@ export class Planet {
       if (base === this.#at?.base) this.#heard();
     } catch (error) {
       if (base === this.#at?.base && !signal.aborted) this.#took(error);
-      logger.debug("the regions could not be learned of", { base, error });
+      logger.debug("the regions could not be learned of", { base, why: String(error) });
     }
   }
 
