@@ -1,5 +1,5 @@
 /**
- * An agent that writes reports: it asks for the tone, keeps what it paid for, and streams the result.
+ * An agent that writes reports: it asks for the length, keeps what it paid for, and streams.
  *
  *     node dist/examples/report.js http://127.0.0.1:7400,http://127.0.0.1:7410
  *     photon send --skill report.write "tides, winds, currents" --follow

@@ -9,7 +9,7 @@ import { isPassing, ProblemError } from "./http.js";
 import type { Logger } from "./log.js";
 import { SILENT } from "./log.js";
 import { Planet } from "./planet.js";
-import { Backoff, onAbort, sleep } from "./time.js";
+import { Backoff, controller, onAbort, sleep } from "./time.js";
 import type { AgentPut, Lease } from "./wire.js";
 
 /** What is announced of an agent. */
@@ -74,11 +74,12 @@ export class Agent {
   }
 
   /**
-   * Works until SIGINT or SIGTERM: at the first it takes no more tasks and finishes those that run, at
-   * the second it ends at once. Without URLs it asks `PHOTON_URL`, in which commas separate several.
+   * Works until SIGINT or SIGTERM: at the first it takes no more tasks and finishes those that run,
+   * at the second it ends at once. Without URLs it asks `PHOTON_URL`, in which commas separate
+   * several.
    */
   async run(urls?: string | string[], options: ServeOptions = {}): Promise<void> {
-    const [drain, stop] = [new AbortController(), new AbortController()];
+    const [drain, stop] = [controller(), controller()];
     const forget = [
       onAbort(options.signal ? [options.signal] : [], () => drain.abort()),
       onAbort(options.stop ? [options.stop] : [], () => stop.abort()),
@@ -107,13 +108,13 @@ export class Agent {
       failoverAfterMs: options.failoverAfterMs ?? 3_000,
       logger,
     });
-    const [drain, stop] = [new AbortController(), new AbortController()];
+    const [drain, stop] = [controller(), controller()];
     const forget = [
       onAbort([options.signal, options.stop].filter((it) => it !== undefined), () => drain.abort()),
       onAbort(options.stop === undefined ? [] : [options.stop], () => stop.abort()),
     ];
     const worker = new Worker(planet, (lease) => this.#handler(lease), logger, stop.signal);
-    const ended = new AbortController();
+    const ended = controller();
     try {
       await planet.attach(drain.signal);
       options.onReady?.(planet.region);
@@ -168,7 +169,7 @@ class Worker {
     this.#stop = stop;
   }
 
-  /** Takes tasks until it is told to take no more. Throws when the region does not want the agent. */
+  /** Takes tasks until it is told not to. Throws when the region does not want the agent. */
   async take(agent: string, capacity: number, drain: AbortSignal): Promise<void> {
     const backoff = new Backoff();
     while (!drain.aborted) {
@@ -218,7 +219,7 @@ class Worker {
   }
 
   async #until(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
+    const over = controller();
     await Promise.race([promise, sleep(Infinity, signal, over.signal)]).finally(() => over.abort());
   }
 }

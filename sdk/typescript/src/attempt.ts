@@ -10,7 +10,7 @@ import { Outbox } from "./outbox.js";
 import type { Planet } from "./planet.js";
 import { messageOf, Reply } from "./reply.js";
 import { OUTPUT, Task } from "./task.js";
-import { onAbort, sleep } from "./time.js";
+import { controller, onAbort, sleep } from "./time.js";
 import type { Lease } from "./wire.js";
 import { isTerminal, partsOf } from "./wire.js";
 
@@ -32,8 +32,8 @@ export class Attempt {
   readonly #lease: Lease;
   readonly #logger: Logger;
   readonly #stop: AbortSignal;
-  readonly #lost = new AbortController();
-  readonly #over = new AbortController();
+  readonly #lost = controller();
+  readonly #over = controller();
   readonly #outbox: Outbox;
 
   constructor(planet: Planet, lease: Lease, logger: Logger, stop: AbortSignal) {
@@ -70,7 +70,7 @@ export class Attempt {
     }
   }
 
-  /** Runs the handler, and tells what it left to tell. Nothing is to be told if the task is lost. */
+  /** Runs the handler, and tells what it left to tell. There is no verdict if the task is lost. */
   async #work(handler: Handler | undefined): Promise<Verdict | undefined> {
     const { signal } = this.#lost;
     const task = new Task(this.#lease, this.#outbox, signal);
@@ -181,7 +181,8 @@ function retryable(error: unknown): boolean {
 function asFailure(error: unknown): Cancelled | Failed {
   if (error instanceof Cancelled || error instanceof Failed) return error;
   if (isFaulty(error)) {
-    return new Failed(`the region refuses it: ${error.message}`, { retryable: false, cause: error });
+    const why = `the region refuses it: ${error.message}`;
+    return new Failed(why, { retryable: false, cause: error });
   }
   const kind = error instanceof ProblemError ? ` (${error.kind || error.status})` : "";
   return new Cancelled(error instanceof Error ? error.message + kind : String(error));

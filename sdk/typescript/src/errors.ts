@@ -3,7 +3,7 @@
  * Must not know what becomes of it.
  */
 
-/** The attempt failed. Thrown by a handler; another attempt may follow unless `retryable` is false. */
+/** The attempt failed. Thrown by a handler; another may follow unless `retryable` is false. */
 export class Failed extends Error {
   override readonly name: string = "Failed";
   /** Whether another attempt may do better. */
@@ -21,8 +21,8 @@ export class Rejected extends Error {
 }
 
 /**
- * The task is not this worker's any more: it was called off, the lease is lost, its time is over, or
- * the worker was stopped. The reason of `task.signal`; thrown by every method of a task from then on.
+ * The task is not this worker's any more: it was called off, the lease is lost, its time is over,
+ * or the worker was stopped. The reason of `task.signal`; every method of a task throws it then.
  */
 export class Cancelled extends Error {
   override readonly name: string = "Cancelled";

@@ -5,7 +5,7 @@
 
 import { ask, isAway, isPassing, ProblemError, Unreachable } from "./http.js";
 import type { Logger } from "./log.js";
-import { Backoff, sleep } from "./time.js";
+import { Backoff, controller, sleep } from "./time.js";
 import type { AgentPut, Lease, Regions, Standing } from "./wire.js";
 
 /** How the regions are reached. */
@@ -51,7 +51,7 @@ export class Planet {
   #at: Attachment | undefined;
   #heardAt = 0;
   #silentSince: number | undefined;
-  #doubt = new AbortController();
+  #doubt = controller();
 
   constructor(agent: string, spec: AgentPut, options: PlanetOptions) {
     this.#options = { ...options, urls: [...new Set(options.urls.map(normal))] };
@@ -88,7 +88,8 @@ export class Planet {
           return this.#settle(base, await this.#register(base, [signal]));
         } catch (error) {
           if (signal.aborted) throw signal.reason;
-          this.#options.logger.warn("a region did not take the agent", { base, why: String(error) });
+          const why = String(error);
+          this.#options.logger.warn("a region did not take the agent", { base, why });
           if (error instanceof ProblemError && !isPassing(error)) refused = error;
           else mayPass = true;
           if (refused?.status !== 421) continue;
@@ -122,7 +123,7 @@ export class Planet {
     const before = this.#at;
     this.#names.set(base, region);
     if (before?.base === base) return this.#heard();
-    this.#at = { base, region, moved: new AbortController() };
+    this.#at = { base, region, moved: controller() };
     this.#learnedAt = -Infinity;
     this.#doubt.abort();
     this.#heard();
@@ -221,8 +222,8 @@ export class Planet {
   }
 
   /**
-   * Sees that the attached region answers, and leaves it when it has not for too long; learns now and
-   * then which regions there are. Ends once it is aborted.
+   * Sees that the attached region answers, and leaves it when it has not for too long; learns now
+   * and then which regions there are. Ends once it is aborted.
    */
   async watch(signal: AbortSignal): Promise<void> {
     const patience = this.#options.failoverAfterMs;
@@ -235,9 +236,7 @@ export class Planet {
       } else if (patience <= now - (this.#silentSince ?? now)) {
         const { region } = this.#attached;
         this.#options.logger.warn("the region does not answer; going to another", { region });
-        await this.attach(signal).catch((error: unknown) => {
-          if (!signal.aborted) this.#options.logger.error("no region takes the agent", { why: String(error) });
-        });
+        await this.attach(signal).catch(() => undefined); // It was aborted.
       } else {
         await this.#look(patience - (now - (this.#silentSince ?? now)), signal);
       }
@@ -282,7 +281,7 @@ export class Planet {
     }
   }
 
-  /** All regions that could be asked: as configured, then the nearest; the attached one comes last. */
+  /** All regions that could be asked: as configured, then the nearest; the attached one last. */
   #bases(): string[] {
     const { urls } = this.#options;
     const isPlain = urls.some((it) => it.startsWith("http:"));
@@ -305,7 +304,7 @@ export class Planet {
   #heard(): void {
     this.#heardAt = performance.now();
     this.#silentSince = undefined;
-    if (this.#doubt.signal.aborted) this.#doubt = new AbortController();
+    if (this.#doubt.signal.aborted) this.#doubt = controller();
   }
 
   /** Takes in that a request to the attached region failed. */

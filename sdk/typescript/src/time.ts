@@ -3,8 +3,17 @@
  * Must not know what is waited for.
  */
 
+import { setMaxListeners } from "node:events";
+
 /** The longest time that a timer of the platform can be set to. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Makes a controller to whose signal as many may listen as there are requests under way. */
+export function controller(): AbortController {
+  const made = new AbortController();
+  setMaxListeners(0, made.signal);
+  return made;
+}
 
 /** Calls back when the first of some signals is aborted; returns what takes that back. */
 export function onAbort(signals: AbortSignal[], then: (reason: unknown) => void): () => void {

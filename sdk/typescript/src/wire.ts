@@ -103,7 +103,8 @@ export function isLabel(text: string): boolean {
 
 /** Writes JSON as regions take it: what is no text in Unicode (half a surrogate pair) is mended. */
 export function encode(value: unknown): string | undefined {
-  return JSON.stringify(value, (_, it: unknown) => (typeof it === "string" ? it.toWellFormed() : it));
+  const mend = (_: string, it: unknown) => (typeof it === "string" ? it.toWellFormed() : it);
+  return JSON.stringify(value, mend);
 }
 
 /** The parts that a value stands for: nothing, text, bytes, or else JSON. */

@@ -133,7 +133,7 @@ test("what was told long ago is looked after before the end", async (t) => {
   assert.equal(textIn(await does({ skill: "do" }), "a"), "kept");
 });
 
-test("an end is told until it is answered: after a 503, as late as it says, and once", async (t) => {
+test("an end is told until it is answered, as late as a 503 says, and counts once", async (t) => {
   const { agent, planet, does } = await stage(t);
   const away: Fault = { refuse: 503, kind: "home-unreachable", retryAfter: 0.15 };
   planet.mishap = first("complete", away, { loseAnswer: true }, { refuse: 429 }, { refuse: 408 });
@@ -255,4 +255,21 @@ test("an agent may be stopped before it has found a region", async (t) => {
   const ended = serve();
   drain.abort();
   await ended;
+});
+
+test("many tasks at once, and many steps of one, are no reason for a warning", async (t) => {
+  const { agent, planet, does } = await stage(t, ["a"], { capacity: 40 });
+  const warnings: Error[] = [];
+  const heed = (it: Error): number => warnings.push(it);
+  process.on("warning", heed);
+  t.after(() => process.off("warning", heed));
+  agent.skill("do", async (task) => {
+    const keys = Array.from({ length: 20 }, (_, at) => `step-${at}`);
+    await Promise.all(keys.map((key) => task.step(key, () => key)));
+  });
+  const tasks = Array.from({ length: 40 }, () => planet.submit({ skill: "do" }));
+  await does({ skill: "do" });
+  await until(() => tasks.every((it) => it.state === "completed"));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(warnings, []);
 });

@@ -188,7 +188,7 @@ export class FakeRegion {
     const { path, body } = seen;
     if (path === "/readyz") return [200, { status: "ready" }];
     if (path === "/v1/regions") {
-      const regions = planet.regions.map((it) => ({ name: it.name, api: it.url, health: "linked" }));
+      const regions = planet.regions.map(({ name, url }) => ({ name, api: url, health: "linked" }));
       return [200, { here: this.name, regions, placements: planet.placements }];
     }
     if (path.startsWith("/v1/agents/")) {
@@ -219,6 +219,7 @@ export class FakeRegion {
         function done(): void {
           clearTimeout(timer);
           planet.bells.delete(done);
+          response.off("close", done);
           resolve();
         }
         planet.bells.add(done);

@@ -140,7 +140,7 @@ test("what the region of an agent may not hold is told through one that may", as
   assert.ok(planet.told("complete").every((it) => it.region === "c"));
 });
 
-test("a token is shown to regions, and learned ones without TLS do not get one of TLS", async (t) => {
+test("a token is shown to regions, but one of TLS to none without TLS", async (t) => {
   const { agent, planet, serve } = await stage(t, ["a"]);
   const given: unknown[] = [];
   const { fetch } = globalThis;

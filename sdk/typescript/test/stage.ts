@@ -33,7 +33,8 @@ export async function stage(
   const agent = new Agent("tested", options);
   const errors: unknown[] = [];
   const quiet = () => undefined;
-  const logger = { debug: quiet, info: quiet, warn: quiet, error: (...it: unknown[]) => errors.push(it) };
+  const error = (...it: unknown[]) => errors.push(it);
+  const logger = { debug: quiet, info: quiet, warn: quiet, error };
   let running: Promise<void> | undefined;
   const serve = async (urls?: string[], more: ServeOptions = {}): Promise<void> => {
     const given = urls ?? planet.regions.map((it) => it.url);
