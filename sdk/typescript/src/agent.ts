@@ -99,12 +99,12 @@ export class Agent {
    * agent: `ProblemError`.
    */
   async serve(urls?: string | string[], options: ServeOptions = {}): Promise<void> {
-    const given = urls ?? process.env["PHOTON_URL"] ?? URL_DEFAULT;
+    const given = urls ?? (process.env["PHOTON_URL"] || URL_DEFAULT);
     const list = (Array.isArray(given) ? given : given.split(",")).map((it) => it.trim());
     const logger = options.logger ?? SILENT;
     const planet = new Planet(this.name, this.#spec(), {
       urls: list.filter((it) => it !== ""),
-      token: options.token ?? process.env["PHOTON_TOKEN"],
+      token: options.token ?? (process.env["PHOTON_TOKEN"] || undefined),
       failoverAfterMs: options.failoverAfterMs ?? 3_000,
       logger,
     });

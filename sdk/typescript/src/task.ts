@@ -113,8 +113,8 @@ export class Task {
   /**
    * Does something once, whatever becomes of this worker: what `fn` returns is a checkpoint, and
    * the next attempt, in whatever region, is given that instead of running `fn` again. It has to be
-   * JSON of at most 64 KiB, and is given back as JSON has it; `undefined` as `null`. Returns once the
-   * checkpoint is on the disk of the task's home. `key`: 1 to 128 visible ASCII characters.
+   * JSON of at most 64 KiB, and is given back as JSON has it; `undefined` as `null`. Returns once
+   * the checkpoint is on the disk of the task's home. `key`: 1 to 128 visible ASCII characters.
    */
   async step<T, A extends unknown[]>(
     key: string,
@@ -177,8 +177,8 @@ export class Task {
   /**
    * Asks the client something, and returns the text of its answer. The first time that ends the
    * handler, by an exception that it has to let pass; it is run anew, maybe elsewhere, once the
-   * client has answered. The n-th question of a handler gets the n-th answer: ask in the same order each
-   * time, and put what must not be done twice into steps.
+   * client has answered. The n-th question of a handler gets the n-th answer: ask in the same order
+   * each time, and put what must not be done twice into steps.
    */
   async ask(question: string | Part[]): Promise<string> {
     return this.#ask("input", question);

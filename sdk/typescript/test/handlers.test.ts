@@ -52,7 +52,7 @@ test("a task sees what was asked, part by part", async (t) => {
   assert.deepEqual(planet.agent?.put, put);
 });
 
-test("a task goes to the handler of its skill, else the default, else it is rejected", async (t) => {
+test("a task goes to the handler of its skill, else the default, or is rejected", async (t) => {
   const one = await stage(t);
   one.agent.skill("a", () => "sole");
   assert.equal(textIn(await one.does({ agent: "tested" }), "output"), "sole");
