@@ -1,0 +1,171 @@
+/** Which region an agent is attached to, and what becomes of its leases when that is lost. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { textIn } from "./fake.js";
+import type { FakeRegion } from "./fake.js";
+import { gate, stage, until } from "./stage.js";
+
+const LOSSES: Record<string, (it: FakeRegion) => unknown> = {
+  "is killed": (it) => it.kill(),
+  "stands still": (it) => (it.stalled = true),
+  "says that it stops": (it) => {
+    it.planet.mishap = ({ region }) =>
+      region === it.name ? { refuse: 503, kind: "stopping" } : undefined;
+  },
+};
+
+for (const [name, lose] of Object.entries(LOSSES)) {
+  test(`when its region ${name} an agent goes to the next, with the leases it holds`, async (t) => {
+    const { agent, planet, serve } = await stage(t, ["a", "b", "c"]);
+    const { opened, open } = gate();
+    agent.skill("do", async (task) => {
+      await task.step("one", () => 1);
+      await task.artifact("s").write("before ");
+      await opened;
+      await task.artifact("s").write("after");
+      await task.step("two", () => 2);
+    });
+    const [a, b, c] = planet.regions;
+    void serve([a!.url, c!.url]); // The order is as configured; `b` is only learned of.
+    const task = planet.submit({ skill: "do" });
+    await until(() => task.notes.length === 2);
+    await lose(a!);
+    await until(() => planet.agent?.region === "c");
+    open();
+    await until(() => task.state === "completed");
+    assert.deepEqual([task.attempt, textIn(task, "s")], [1, "before after"]);
+    assert.deepEqual(task.checkpoints.map((it) => it.key), ["one", "two"]);
+    assert.ok(planet.told("complete").every((it) => it.region === "c"));
+    await lose(c!);
+    await until(() => planet.agent?.region === "b" || planet.agent?.region === "a");
+    const next = planet.submit({ skill: "do" });
+    await until(() => next.state === "completed");
+    assert.ok(b);
+  });
+}
+
+test("an agent stays with a region that answers again in time", async (t) => {
+  const { agent, planet, does } = await stage(t, ["a", "b"]);
+  agent.skill("do", () => "done");
+  await does({ skill: "do" });
+  const [a] = planet.regions;
+  await a!.kill();
+  await a!.start();
+  await does({ skill: "do" });
+  assert.equal(planet.agent?.region, "a");
+});
+
+test("an agent waits for the only region that there is", async (t) => {
+  const { agent, planet, serve } = await stage(t);
+  agent.skill("do", () => "done");
+  const [a] = planet.regions;
+  await a!.kill();
+  void serve([a!.url]);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await a!.start();
+  const task = planet.submit({ skill: "do" });
+  await until(() => task.state === "completed");
+  await a!.kill();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  await a!.start();
+  const next = planet.submit({ skill: "do" });
+  await until(() => next.state === "completed");
+});
+
+test("an agent begins with the first region that it finds", async (t) => {
+  const { agent, planet, serve } = await stage(t, ["a", "b"]);
+  agent.skill("do", () => "done");
+  const urls = planet.regions.map((it) => it.url);
+  await planet.regions[0]!.kill();
+  let ready: string | undefined;
+  void serve(urls, { onReady: (region) => (ready = region) });
+  await until(() => ready !== undefined);
+  assert.equal(ready, "b");
+});
+
+test("an agent that may not be in a region goes to one that it learns of there", async (t) => {
+  const { agent, planet, serve } = await stage(t, ["a", "b"]);
+  agent.skill("do", () => "done");
+  planet.mishap = ({ method, region }) =>
+    method === "PUT" && region === "a"
+      ? { refuse: 421, kind: "outside-placement", more: { members: ["b"] } }
+      : undefined;
+  void serve([planet.regions[0]!.url]);
+  await until(() => planet.agent?.region === "b");
+});
+
+test("an agent that was called elsewhere asks there", async (t) => {
+  const { agent, planet, does } = await stage(t, ["a", "b"]);
+  agent.skill("do", () => "done");
+  await does({ skill: "do" });
+  planet.agent!.region = "b";
+  planet.ring();
+  await does({ skill: "do" });
+  assert.equal(planet.agent?.region, "b");
+  assert.equal(planet.seen.filter((it) => it.method === "PUT").length, 1);
+});
+
+test("an agent that was called where nobody answers is called back", async (t) => {
+  const { agent, planet, does } = await stage(t, ["a", "b"]);
+  agent.skill("do", () => "done");
+  await does({ skill: "do" });
+  await planet.regions[1]!.kill();
+  planet.agent!.region = "b";
+  planet.ring();
+  await does({ skill: "do" });
+  assert.equal(planet.agent?.region, "a");
+});
+
+test("what the region of an agent may not hold is told through one that may", async (t) => {
+  const { agent, planet, serve } = await stage(t, ["a", "b", "c"]);
+  planet.placements["eu"] = ["a", "c"];
+  const { opened, open } = gate();
+  agent.skill("do", async (task) => {
+    await opened;
+    await task.step("late", () => 1);
+  });
+  void serve();
+  const task = planet.submit({ skill: "do", placement: "eu", ttlMs: 90 });
+  await until(() => task.heartbeats === 1);
+  planet.mishap = ({ region, path }) =>
+    region === "b" && path.startsWith("/v1/leases/")
+      ? { refuse: 421, kind: "outside-placement", more: { members: ["a", "c"] } }
+      : undefined;
+  await planet.regions[0]!.kill();
+  await until(() => planet.agent?.region === "b");
+  open();
+  await until(() => task.state === "completed");
+  assert.ok(planet.told("complete").every((it) => it.region === "c"));
+});
+
+test("a token is shown to regions, but one of TLS to none without TLS", async (t) => {
+  const { agent, planet, serve } = await stage(t, ["a"]);
+  const given: unknown[] = [];
+  const { fetch } = globalThis;
+  t.mock.method(globalThis, "fetch", async (url: string, init: RequestInit) => {
+    given.push([new URL(url).protocol, (init.headers as Record<string, string>)["authorization"]]);
+    return await fetch(url.replace("https:", "http:"), init);
+  });
+  agent.skill("do", () => "done");
+  void serve([planet.regions[0]!.url.replace("http:", "https:")], { token: "photon_x" });
+  const task = planet.submit({ skill: "do" });
+  await until(() => task.state === "completed");
+  await planet.region("b");
+  await planet.regions[0]!.kill();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.deepEqual([...new Set(given.map(String))].sort(), ["https:,", "https:,Bearer photon_x"]);
+});
+
+test("urls and token are read from the environment", async (t) => {
+  const { agent, planet, drain } = await stage(t, ["a"]);
+  agent.skill("do", () => "done");
+  process.env["PHOTON_URL"] = `http://127.0.0.1:1, ${planet.regions[0]!.url}/`;
+  t.after(() => delete process.env["PHOTON_URL"]);
+  const ended = agent.run(undefined, { signal: drain.signal });
+  await until(() => planet.agent !== undefined);
+  process.emit("SIGTERM"); // Nothing is under way: the first is enough.
+  await ended;
+  assert.equal(process.listenerCount("SIGTERM"), 0);
+});
