@@ -296,7 +296,7 @@ impl From<Refusal> for Problem {
             Refusal::NotAsked { task, state } => stands(Kind::NotAsked, task, state),
             Refusal::KeyReused { task } => about(Kind::KeyReused, task),
             Refusal::NoteGap { expected, first: _ } => {
-                Problem { expected: Some(expected), ..field(Kind::NoteGap, "first") }
+                Problem { expected: Some(expected), ..Kind::NoteGap.problem(detail) }
             }
             Refusal::TooLarge { what, max, bytes: _ } => {
                 let name = match what {

@@ -201,12 +201,36 @@ impl Region {
         });
         let takes_it = takes_it && self.registry.accepts(agent, task.wants());
         if !takes_it && home != here && self.way_to(home, placement).is_some() {
-            self.ask_home(home, Asker::Nobody, AtHome::Decline(claim));
+            self.turn_down(claim);
             return;
         }
         self.inboxes.entry(agent.clone()).or_default().push_back(claim);
         if let Some(poller) = self.desk.ring_one(&Bell::Agent(agent.clone())) {
             self.look_again(poller);
+        }
+    }
+
+    /// Has its home offer a task to others, if that can be asked.
+    fn turn_down(&mut self, claim: Claim) {
+        let Some(task) = self.tasks.get(claim.task) else { return };
+        let (placement, here) = (task.placement, self.config.region);
+        let home = self.home_of_task(claim.task, placement);
+        if home == here {
+            // Refused if it was given to another since.
+            let _ = self.decide_at_home(&AtHome::Decline(claim));
+        } else if self.way_to(home, placement).is_some() {
+            self.ask_home(home, Asker::Nobody, AtHome::Decline(claim));
+        }
+    }
+
+    /// Turns down what an agent that has gone from here, or elsewhere, did not take up yet.
+    pub(crate) fn turn_down_of_gone(&mut self, name: &AgentName) {
+        let here = self.config.region;
+        if self.registry.get(name).is_some_and(|it| it.region == here) {
+            return;
+        }
+        for claim in self.inboxes.remove(name).unwrap_or_default() {
+            self.turn_down(claim);
         }
     }
 
@@ -225,7 +249,8 @@ impl Region {
         }
     }
 
-    /// Takes note that the worker of a task lives, if it is attached here and holds the lease.
+    /// Takes note that the worker of a task lives, if it is attached here and holds the lease; that
+    /// may have been given to it elsewhere.
     pub(crate) fn hear_worker(&mut self, ask: &AtHome) {
         let claim = match ask {
             AtHome::Heartbeat(claim) => claim,
@@ -242,9 +267,7 @@ impl Region {
         };
         let task = self.tasks.get(claim.task);
         let held = task.filter(|task| task.current() == Some(claim.token));
-        if let Some((agent, region)) = held.and_then(|task| task.worker.clone())
-            && region == self.config.region
-        {
+        if let Some((agent, _)) = held.and_then(|task| task.worker.clone()) {
             self.hear(&agent);
         }
     }

@@ -297,6 +297,7 @@ impl Region {
     pub(crate) fn index_agent(&mut self, name: &AgentName) {
         self.registry.refresh(name, &self.store, self.config.placements.keys());
         self.unbind(name);
+        self.turn_down_of_gone(name);
         self.dispatch_to(name);
     }
 

@@ -24,6 +24,9 @@ pub enum AtHome {
     Finish {
         /// Its right to.
         claim: Claim,
+        /// How many notes it has told in this attempt, if it counts them: with some of them
+        /// missing, this is refused.
+        notes: Option<u64>,
         /// How it ended.
         outcome: Outcome,
         /// What there is to say: an A2A `Message`.
@@ -34,6 +37,9 @@ pub enum AtHome {
     Fail {
         /// Its right to.
         claim: Claim,
+        /// How many notes it has told in this attempt, if it counts them: with some of them
+        /// missing, this is refused.
+        notes: Option<u64>,
         /// What there is to say: an A2A `Message`.
         message: Option<Json>,
     },
@@ -41,6 +47,9 @@ pub enum AtHome {
     Pause {
         /// Its right to.
         claim: Claim,
+        /// How many notes it has told in this attempt, if it counts them: with some of them
+        /// missing, this is refused.
+        notes: Option<u64>,
         /// What it waits for.
         why: Pause,
         /// The question: an A2A `Message`.

@@ -150,11 +150,13 @@ impl Region {
                 Ok(())
             }
             AtHome::Note { claim, first, notes } => self.note(*claim, *first, notes),
-            AtHome::Finish { claim, outcome, message } => {
-                self.finish(*claim, *outcome, message.clone())
+            AtHome::Finish { claim, notes, outcome, message } => {
+                self.finish((*claim, *notes), *outcome, message.clone())
             }
-            AtHome::Fail { claim, message } => self.fail(*claim, message.clone()),
-            AtHome::Pause { claim, why, message } => self.pause(*claim, *why, message.clone()),
+            AtHome::Fail { claim, notes, message } => self.fail((*claim, *notes), message.clone()),
+            AtHome::Pause { claim, notes, why, message } => {
+                self.pause((*claim, *notes), *why, message.clone())
+            }
             AtHome::Answer { name, message, asked, .. } => {
                 self.answer_worker(id, (name, message), *asked)
             }
@@ -200,6 +202,19 @@ impl Region {
         }
         let tokens = TokenPair { shown: claim.token, current: task.current() };
         Err(Refusal::StaleToken { task: claim.task, tokens })
+    }
+
+    /// Checks that a worker may bring its attempt to an end, which leaves out nothing that it told:
+    /// a former home may have been the only one that heard it.
+    fn check_last(&self, task: &Task, (claim, notes): Last) -> Result<(), Refusal> {
+        self.check_claim(task, claim)?;
+        match notes {
+            Some(told) if task.notes < told => {
+                let (first, expected) = (told.saturating_add(1), task.notes + 1);
+                Err(Refusal::NoteGap { first, expected })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The worker was heard: its lease goes on.
@@ -249,17 +264,18 @@ impl Region {
 
     fn finish(
         &mut self,
-        claim: Claim,
+        last: Last,
         outcome: Outcome,
         message: Option<Json>,
     ) -> Result<(), Refusal> {
+        let (claim, _) = last;
         let id = claim.task;
         let task = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?;
         let is_repeated = task.token == Some(claim.token) && task.state == outcome.state();
         if is_repeated {
             return Ok(());
         }
-        self.check_claim(task, claim)?;
+        self.check_last(task, last)?;
         let bytes = message.as_ref().map_or(0, |it| it.0.len());
         check_size(Large::Message, bytes, self.config.limits.message_bytes_max)?;
         self.check_disk()?;
@@ -284,6 +300,9 @@ impl Region {
         self.home.take(id);
     }
 }
+
+/// With what right a worker ends its attempt, and how many notes it told, if it counts them.
+type Last = (Claim, Option<u64>);
 
 /// Checks a size against its bound.
 pub(crate) fn check_size(what: Large, bytes: usize, max: usize) -> Result<(), Refusal> {

@@ -93,13 +93,20 @@ fn whoever_goes_on_is_told_what_was_done_whatever_was_lost() {
 
     // They stay while the client is asked, too.
     let (claim, why) = (second.claim, Pause::Input);
-    planet.get(there, Command::AtHome(AtHome::Pause { claim, why, message: None })).unwrap();
+    planet
+        .get(there, Command::AtHome(AtHome::Pause { claim, notes: None, why, message: None }))
+        .unwrap();
     let (name, message) = ("n".into(), json("{}"));
     let answer = AtHome::Answer { task, name, message, asked: None };
     planet.get("us", Command::AtHome(answer)).unwrap();
     let (there, third) = planet.lease();
     assert_eq!(third.checkpoints, [plan, draft, last]);
-    let finish = AtHome::Finish { claim: third.claim, outcome: Outcome::Completed, message: None };
+    let finish = AtHome::Finish {
+        claim: third.claim,
+        notes: None,
+        outcome: Outcome::Completed,
+        message: None,
+    };
     planet.get(there, Command::AtHome(finish)).unwrap();
     let events = Command::Events { task, after: 0, wait: Duration::ZERO };
     let Ok(Reply::Events { events, .. }) = planet.get("us", events) else { panic!("no events") };

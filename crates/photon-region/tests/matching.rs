@@ -88,7 +88,7 @@ impl Planet {
     fn end(&mut self, (name, agent): (&'static str, &str), outcome: Outcome, after: Duration) {
         let claim = self.lease(name, agent).claim;
         self.pass(after);
-        let finish = AtHome::Finish { claim, outcome, message: None };
+        let finish = AtHome::Finish { claim, notes: None, outcome, message: None };
         self.get(name, Command::AtHome(finish)).unwrap();
     }
 

@@ -62,7 +62,7 @@ impl Planet {
 
     fn pause(&mut self, claim: Claim) -> Result<(TaskState, u64), Refusal> {
         let message = Some(json("{\"which\":\"?\"}"));
-        self.at_home("eu", AtHome::Pause { claim, why: Pause::Input, message })
+        self.at_home("eu", AtHome::Pause { claim, notes: None, why: Pause::Input, message })
     }
 
     fn answer(&mut self, task: TaskId, text: &str) -> Result<(TaskState, u64), Refusal> {
@@ -71,7 +71,7 @@ impl Planet {
 
     fn finish(&mut self, claim: Claim) -> Result<(TaskState, u64), Refusal> {
         let outcome = Outcome::Completed;
-        self.at_home("eu", AtHome::Finish { claim, outcome, message: None })
+        self.at_home("eu", AtHome::Finish { claim, notes: None, outcome, message: None })
     }
 
     fn task(&mut self, name: &'static str, task: TaskId) -> TaskDetail {

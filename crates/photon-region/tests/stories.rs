@@ -62,7 +62,8 @@ impl Planet {
     }
 
     fn finish(&mut self, name: &'static str, claim: Claim) -> Result<Reply, Refusal> {
-        let finish = AtHome::Finish { claim, outcome: Outcome::Completed, message: None };
+        let finish =
+            AtHome::Finish { claim, notes: None, outcome: Outcome::Completed, message: None };
         self.get(name, Command::AtHome(finish))
     }
 }
@@ -162,7 +163,7 @@ fn a_task_waits_for_its_home_and_reads_go_on() {
     let lease = planet.lease(poll);
     planet.cut("ap");
     let (claim, outcome) = (lease.claim, Outcome::Completed);
-    let finish = AtHome::Finish { claim, outcome, message: None };
+    let finish = AtHome::Finish { claim, notes: None, outcome, message: None };
     let ticket = planet.ask("eu", Command::AtHome(finish));
     assert_eq!(planet.task("us", task).summary.state, TaskState::Working);
     planet.link("ap");

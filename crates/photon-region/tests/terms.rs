@@ -60,11 +60,12 @@ impl Planet {
     }
 
     fn fail(&mut self, name: &'static str, claim: Claim) -> Result<TaskState, Refusal> {
-        self.at_home(name, AtHome::Fail { claim, message: Some(json("\"no\"")) })
+        self.at_home(name, AtHome::Fail { claim, notes: None, message: Some(json("\"no\"")) })
     }
 
     fn complete(&mut self, name: &'static str, claim: Claim) {
-        let finish = AtHome::Finish { claim, outcome: Outcome::Completed, message: None };
+        let finish =
+            AtHome::Finish { claim, notes: None, outcome: Outcome::Completed, message: None };
         assert_eq!(self.at_home(name, finish), Ok(TaskState::Completed));
     }
 

@@ -40,7 +40,10 @@ impl Planet {
 
     fn finish(&mut self, name: &'static str, lease: &Lease) -> Ticket {
         let (claim, outcome) = (lease.claim, Outcome::Completed);
-        self.ask(name, Command::AtHome(AtHome::Finish { claim, outcome, message: None }))
+        self.ask(
+            name,
+            Command::AtHome(AtHome::Finish { claim, notes: None, outcome, message: None }),
+        )
     }
 
     fn state(&mut self, name: &'static str, task: TaskId) -> TaskState {

@@ -85,7 +85,8 @@ impl Planet {
         let acquire = Command::Acquire { agent: "shout".into(), limit: 9, wait: Duration::ZERO };
         let Ok(Reply::Leases(leases)) = self.get("eu", acquire) else { panic!("no leases") };
         let claim = leases.iter().find(|it| it.claim.task == task).unwrap().claim;
-        let finish = AtHome::Finish { claim, outcome: Outcome::Completed, message: None };
+        let finish =
+            AtHome::Finish { claim, notes: None, outcome: Outcome::Completed, message: None };
         self.at_home("eu", finish).unwrap();
     }
 }

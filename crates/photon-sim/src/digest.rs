@@ -120,17 +120,20 @@ impl Digest {
                 self.number(*first);
                 notes.iter().for_each(|note| self.note(note));
             }
-            AtHome::Finish { claim, outcome, message } => {
+            AtHome::Finish { claim, notes, outcome, message } => {
                 self.claim(*claim);
+                self.number(notes.unwrap_or(u64::MAX));
                 self.number(*outcome as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
-            AtHome::Fail { claim, message } => {
+            AtHome::Fail { claim, notes, message } => {
                 self.claim(*claim);
+                self.number(notes.unwrap_or(u64::MAX));
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
-            AtHome::Pause { claim, why, message } => {
+            AtHome::Pause { claim, notes, why, message } => {
                 self.claim(*claim);
+                self.number(notes.unwrap_or(u64::MAX));
                 self.number(*why as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }

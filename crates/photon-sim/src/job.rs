@@ -91,21 +91,21 @@ impl Job {
 
     /// Makes what the worker asks of the home.
     pub(crate) fn ask(&self, step: Step) -> AtHome {
-        let claim = self.claim;
+        let (claim, notes) = (self.claim, Some(self.told));
         match step {
             Step::Heartbeat => AtHome::Heartbeat(claim),
             Step::Decline => AtHome::Decline(claim),
             Step::Pause(why) => {
                 let text = format!("{{\"asks\":{}}}", claim.token.0);
-                AtHome::Pause { claim, why, message: Some(Json(text.into())) }
+                AtHome::Pause { claim, notes, why, message: Some(Json(text.into())) }
             }
             Step::Finish(outcome) => {
                 let text = format!("{{\"by\":{}}}", claim.token.0);
-                AtHome::Finish { claim, outcome, message: Some(Json(text.into())) }
+                AtHome::Finish { claim, notes, outcome, message: Some(Json(text.into())) }
             }
             Step::Fail => {
                 let text = format!("{{\"failed\":{}}}", claim.token.0);
-                AtHome::Fail { claim, message: Some(Json(text.into())) }
+                AtHome::Fail { claim, notes, message: Some(Json(text.into())) }
             }
             Step::Note { first, count } => {
                 let notes = (first..first + count).map(|number| self.note(number)).collect();

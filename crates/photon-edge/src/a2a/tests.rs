@@ -188,7 +188,8 @@ impl World {
                 });
                 let message = Some(Json(message.to_string().into()));
                 let (claim, why) = (self.claim.take().unwrap(), Pause::Input);
-                self.ask(Command::AtHome(AtHome::Pause { claim, why, message })).unwrap();
+                self.ask(Command::AtHome(AtHome::Pause { claim, notes: None, why, message }))
+                    .unwrap();
             }
             Step::Reply(text, direct) => {
                 let message = json!({
@@ -213,7 +214,7 @@ impl World {
 
     fn finish(&mut self, outcome: Outcome, message: Option<Json>) {
         let claim = self.claim.take().unwrap();
-        self.ask(Command::AtHome(AtHome::Finish { claim, outcome, message })).unwrap();
+        self.ask(Command::AtHome(AtHome::Finish { claim, notes: None, outcome, message })).unwrap();
     }
 
     fn chunk(&mut self, text: &str, append: bool) {

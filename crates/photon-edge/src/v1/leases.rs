@@ -210,11 +210,11 @@ async fn complete(
     _: Params<NoParams>,
     body::Json(post): body::Json<CompletePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let claim = claim(&task, &post.token)?;
+    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
-    at_home(&front, AtHome::Finish { claim, outcome: Outcome::Completed, message }).await
+    at_home(&front, AtHome::Finish { claim, notes, outcome: Outcome::Completed, message }).await
 }
 
 /// Ask something of the client: the task waits for an answer, and this attempt is over.
@@ -237,7 +237,7 @@ async fn pause(
     _: Params<NoParams>,
     body::Json(post): body::Json<PausePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let claim = claim(&task, &post.token)?;
+    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
     let why = match post.what_for {
         PauseFor::Input => Pause::Input,
         PauseFor::Auth => Pause::Auth,
@@ -245,7 +245,7 @@ async fn pause(
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
-    at_home(&front, AtHome::Pause { claim, why, message }).await
+    at_home(&front, AtHome::Pause { claim, notes, why, message }).await
 }
 
 /// Finish an attempt: it failed, or the task is refused.
@@ -267,12 +267,12 @@ async fn fail(
     _: Params<NoParams>,
     body::Json(post): body::Json<FailPost>,
 ) -> Result<Json<Standing>, Declined> {
-    let claim = claim(&task, &post.token)?;
+    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
     let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
     let asked = match (post.rejected, post.non_retryable) {
-        (true, _) => AtHome::Finish { claim, outcome: Outcome::Rejected, message },
-        (false, true) => AtHome::Finish { claim, outcome: Outcome::Failed, message },
-        (false, false) => AtHome::Fail { claim, message },
+        (true, _) => AtHome::Finish { claim, notes, outcome: Outcome::Rejected, message },
+        (false, true) => AtHome::Finish { claim, notes, outcome: Outcome::Failed, message },
+        (false, false) => AtHome::Fail { claim, notes, message },
     };
     at_home(&front, asked).await
 }

@@ -32,7 +32,7 @@ use crate::node::Secret;
 /// version 7 on what each entry of a task's log was written, version 8 what workers ask of their
 /// clients, version 9 webhooks and checkpoints, version 10 how tasks are
 /// queued, timed and tried again, version 11 what agents ask for a task.
-pub(super) const PROTOCOLS: RangeInclusive<u64> = 11..=11;
+pub(super) const PROTOCOLS: RangeInclusive<u64> = 12..=12;
 /// The form of the hello: what follows it in a hello is never changed, only appended to.
 const HELLO_FORM: u64 = 2;
 /// The longest frame of a stranger.

@@ -299,24 +299,27 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             writer.uint(notes.len() as u64);
             notes.iter().for_each(|note| write_note(writer, note));
         }
-        AtHome::Finish { claim, outcome, message } => {
+        AtHome::Finish { claim, notes, outcome, message } => {
             writer.tag(3);
             write_claim(writer, *claim);
+            writer.option(*notes, Writer::uint);
             write_of(writer, &OUTCOMES, outcome);
             writer.option(message.as_ref(), write_json);
         }
-        AtHome::Fail { claim, message } => {
+        AtHome::Fail { claim, notes, message } => {
             writer.tag(11);
             write_claim(writer, *claim);
+            writer.option(*notes, Writer::uint);
             writer.option(message.as_ref(), write_json);
         }
         AtHome::Decline(claim) => {
             writer.tag(4);
             write_claim(writer, *claim);
         }
-        AtHome::Pause { claim, why, message } => {
+        AtHome::Pause { claim, notes, why, message } => {
             writer.tag(7);
             write_claim(writer, *claim);
+            writer.option(*notes, Writer::uint);
             write_pause(writer, *why);
             writer.option(message.as_ref(), write_json);
         }
@@ -363,14 +366,20 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
         },
         3 => AtHome::Finish {
             claim: read_claim(reader)?,
+            notes: reader.option(Reader::uint)?,
             outcome: read_of(reader, &OUTCOMES, "outcome")?,
             message: reader.option(read_json)?,
         },
-        11 => AtHome::Fail { claim: read_claim(reader)?, message: reader.option(read_json)? },
+        11 => AtHome::Fail {
+            claim: read_claim(reader)?,
+            notes: reader.option(Reader::uint)?,
+            message: reader.option(read_json)?,
+        },
         4 => AtHome::Decline(read_claim(reader)?),
         5 => AtHome::Cancel { task: read_task(reader)?, message: reader.option(read_json)? },
         7 => AtHome::Pause {
             claim: read_claim(reader)?,
+            notes: reader.option(Reader::uint)?,
             why: read_pause(reader)?,
             message: reader.option(read_json)?,
         },

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use photon_state::{Entry, Log};
 
-use super::check_size;
+use super::{Last, check_size};
 use crate::codec::decode_event;
 use crate::contract::Disk;
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
-use crate::task::{Claim, Event, Json, Outcome, Pause, Target, TaskId};
+use crate::task::{Event, Json, Outcome, Pause, Target, TaskId};
 use crate::tasks::{Task, task_record};
 
 impl Region {
@@ -27,16 +27,17 @@ impl Region {
     /// Ends an attempt with a question to the client.
     pub(super) fn pause(
         &mut self,
-        claim: Claim,
+        last: Last,
         why: Pause,
         message: Option<Json>,
     ) -> Result<(), Refusal> {
+        let (claim, _) = last;
         let id = claim.task;
         let task = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?;
         if task.token == Some(claim.token) && task.state == why.state() {
             return Ok(()); // It was said before.
         }
-        self.check_claim(task, claim)?;
+        self.check_last(task, last)?;
         let bytes = message.as_ref().map_or(0, |it| it.0.len());
         check_size(Large::Message, bytes, self.config.limits.message_bytes_max)?;
         // There must be room for the answer, too: without that the task could not go on.

@@ -3,22 +3,23 @@
 
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
-use crate::task::{Claim, Event, Json, Outcome, Requeue, TaskId, TaskState};
+use crate::task::{Event, Json, Outcome, Requeue, TaskId, TaskState};
 use crate::tasks::Task;
 
-use super::check_size;
 use super::times::said;
+use super::{Last, check_size};
 
 impl Region {
     /// The worker has failed, and another attempt may do better.
-    pub(super) fn fail(&mut self, claim: Claim, message: Option<Json>) -> Result<(), Refusal> {
+    pub(super) fn fail(&mut self, last: Last, message: Option<Json>) -> Result<(), Refusal> {
+        let (claim, _) = last;
         let id = claim.task;
         let task = self.tasks.get(id).ok_or(Refusal::NoSuchTask(id))?;
         let has_ended = task.state == TaskState::Failed && task.token == Some(claim.token);
         if has_ended || task.failed == Some(claim.token) {
             return Ok(()); // It was said before.
         }
-        self.check_claim(task, claim)?;
+        self.check_last(task, last)?;
         let bytes = message.as_ref().map_or(0, |it| it.0.len());
         check_size(Large::Message, bytes, self.config.limits.message_bytes_max)?;
         self.check_disk()?;

@@ -391,8 +391,18 @@ impl Standing {
             }
             Some(TaskSaid::Stale(current)) => self.was_stale(ask.token()?, *current),
             Some(TaskSaid::Gap(due)) => {
-                let TaskAsk::Note(token, first, _) = *ask else { return None };
-                self.had_gap((token, first), *due)
+                let told = match *ask {
+                    TaskAsk::Note(token, first, _) => (token, first),
+                    // They say how many notes there are, which is at least the one that is due.
+                    TaskAsk::Finish(token, _) | TaskAsk::Fail(token) | TaskAsk::Pause(token, _) => {
+                        (token, u64::MAX)
+                    }
+                    TaskAsk::Heartbeat(_)
+                    | TaskAsk::Decline(_)
+                    | TaskAsk::Answer(_)
+                    | TaskAsk::Cancel => return None,
+                };
+                self.had_gap(told, *due)
             }
         }
     }

@@ -111,6 +111,18 @@ impl ClientError {
         }
     }
 
+    /// Returns the number of the note that is due, if some are missing before those that were told.
+    #[must_use]
+    pub fn expected_note(&self) -> Option<u64> {
+        match self {
+            Self::Problem(problem) if problem.kind == "/problems/note-gap" => problem.expected,
+            Self::Problem(_)
+            | Self::Unreachable { .. }
+            | Self::Unsendable { .. }
+            | Self::Garbled { .. } => None,
+        }
+    }
+
     /// Returns when the region wants to be asked again, if it said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -106,7 +106,7 @@ async fn attempt(drilled: Arc<Drilled>, at: At, lease: Lease) {
     let text = super::audit::said(lease.message.as_str());
     let number = text.as_deref().and_then(|it| it.split('-').nth(2)?.parse::<u64>().ok());
     sleep(if number.is_some_and(super::is_long) { LONG } else { SHORT }).await;
-    let post = CompletePost { token: lease.token, message: None, text: text.clone() };
+    let post = CompletePost { token: lease.token, notes: None, message: None, text: text.clone() };
     loop {
         match soon(drilled.planet.sites[at].client.complete(&lease.task, &post)).await {
             Ok(_) => {

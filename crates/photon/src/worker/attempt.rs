@@ -1,12 +1,12 @@
 //! One attempt at one task: keeps its lease, and tells the region what comes of it.
 //! Must not know how tasks are come by, what is done for them, nor of other attempts.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use photon_edge::v1::types::{
-    CompletePost, FailPost, HeartbeatPost, Lease, Message, NotePost, NotesPost, PauseFor, PausePost,
+    CompletePost, FailPost, HeartbeatPost, LIMIT_MAX, Lease, Message, NotePost, NotesPost,
+    PauseFor, PausePost,
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -70,8 +70,30 @@ pub(super) struct Attempt<'a> {
     /// Cancelled when the work must end; `verdict` says why.
     pub(super) stop: CancellationToken,
     verdict: OnceLock<Verdict>,
-    /// How many notes were told.
-    told: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// What was told in an attempt. It is kept: a home that is lost may have been the only one that
+/// heard it, and its heir is told again.
+#[derive(Debug, Default)]
+struct Told {
+    posts: Vec<NotesPost>,
+    /// How many of them the home has, as far as is known.
+    known: usize,
+}
+
+impl Told {
+    /// Returns how many notes there are.
+    fn notes(&self) -> u64 {
+        self.posts.last().map_or(0, |it| it.first - 1 + it.notes.len() as u64)
+    }
+
+    /// Takes note of the number that the home expects next; false if it should have that one.
+    fn goes_back_to(&mut self, expected: u64) -> bool {
+        let behind = self.posts.partition_point(|it| it.first <= expected);
+        self.known = behind.saturating_sub(1);
+        0 < expected && expected <= self.notes()
+    }
 }
 
 impl<'a> Attempt<'a> {
@@ -81,7 +103,7 @@ impl<'a> Attempt<'a> {
         kill: CancellationToken,
     ) -> Self {
         let stop = kill.child_token();
-        let (verdict, told) = (OnceLock::new(), AtomicU64::new(0));
+        let (verdict, told) = (OnceLock::new(), Mutex::default());
         Self { attachment, lease, kill, stop, verdict, told }
     }
 
@@ -113,22 +135,48 @@ impl<'a> Attempt<'a> {
 
     /// Tells the region notes, and waits until it has them. One at a time may do so.
     pub(super) async fn tell(&self, notes: Vec<NotePost>) -> Result<(), Over> {
-        let count = u64::try_from(notes.len()).expect("a vector has less than 2^64 items");
-        let first = 1 + self.told.load(Ordering::Relaxed);
-        let post = NotesPost { token: self.lease.token.clone(), first, notes };
-        let post = &post;
-        let told = self.persist(|it| async move { it.note(&self.lease.task, post).await }).await;
-        match told {
-            Ok(_) => {
-                self.told.fetch_add(count, Ordering::Relaxed);
-                return Ok(());
+        self.with_told(|told| {
+            let mut notes = notes.into_iter().peekable();
+            while notes.peek().is_some() {
+                let (token, first) = (self.lease.token.clone(), 1 + told.notes());
+                let notes = notes.by_ref().take(LIMIT_MAX).collect();
+                told.posts.push(NotesPost { token, first, notes });
             }
-            Err(Refused::Lost(why)) => self.end_with(Verdict::Abandoned(why)),
+        });
+        match self.tell_rest().await {
+            Ok(()) => return Ok(()),
             Err(Refused::Faulty(why)) => {
+                // It was not taken: the end leaves it out.
+                self.with_told(|told| told.posts.truncate(told.known));
                 self.end_with(Verdict::failed(format!("the output is refused: {why}")));
             }
+            Err(refused) => self.end_with(Verdict::Abandoned(refused.why())),
         }
         Err(Over)
+    }
+
+    fn with_told<T>(&self, use_it: impl FnOnce(&mut Told) -> T) -> T {
+        use_it(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the region what its home does not have yet.
+    async fn tell_rest(&self) -> Result<(), Refused> {
+        while let Some(post) = self.with_told(|told| told.posts.get(told.known).cloned()) {
+            let post = &post;
+            let tell = |it: Client| async move { it.note(&self.lease.task, post).await };
+            match self.persist(tell).await {
+                Ok(_) => self.with_told(|told| told.known += 1),
+                Err(Refused::Gap(expected)) => self.go_back_to(expected)?,
+                Err(refused) => return Err(refused),
+            }
+        }
+        Ok(())
+    }
+
+    fn go_back_to(&self, expected: u64) -> Result<(), Refused> {
+        let can = self.with_told(|told| told.goes_back_to(expected));
+        let why = || Refused::Lost(format!("note {expected} is expected, and was never told"));
+        can.then_some(()).ok_or_else(why)
     }
 
     /// Says at once, and then again and again, that the worker lives.
@@ -143,37 +191,54 @@ impl<'a> Attempt<'a> {
                     return self.end_with(Verdict::Abandoned(format!("the task is {state}")));
                 }
                 Ok(_) => sleep(every).await,
-                Err(Refused::Lost(why) | Refused::Faulty(why)) => {
-                    return self.end_with(Verdict::Abandoned(why));
-                }
+                Err(refused) => return self.end_with(Verdict::Abandoned(refused.why())),
             }
         }
     }
 
     /// Tells the region what came of the attempt, until it takes it or does not want it.
     async fn report(&self, verdict: Verdict) -> Verdict {
+        if let Verdict::Abandoned(_) = verdict {
+            return verdict;
+        }
+        loop {
+            let reported = match self.end(&verdict).await {
+                Err(Refused::Gap(expected)) => match self.go_back_to(expected) {
+                    Ok(()) => self.tell_rest().await,
+                    Err(refused) => Err(refused),
+                },
+                Ok(()) => return verdict,
+                refused => refused,
+            };
+            if let Err(refused) = reported {
+                return Verdict::Abandoned(refused.why());
+            }
+        }
+    }
+
+    /// Tells the region once how the attempt ended.
+    async fn end(&self, verdict: &Verdict) -> Result<(), Refused> {
         let (task, token) = (self.lease.task.as_str(), self.lease.token.clone());
-        let reported = match verdict.clone() {
+        let notes = Some(self.with_told(|told| told.notes()));
+        let ended = match verdict.clone() {
             Verdict::Completed(message) => {
-                let post = &CompletePost { token, message: message.map(|it| *it), text: None };
+                let message = message.map(|it| *it);
+                let post = &CompletePost { token, notes, message, text: None };
                 self.persist(|it| async move { it.complete(task, post).await }).await
             }
             Verdict::Asked(what_for, message) => {
                 let message = message.map(|it| *it);
-                let post = &PausePost { token, what_for, message, text: None };
+                let post = &PausePost { token, notes, what_for, message, text: None };
                 self.persist(|it| async move { it.pause(task, post).await }).await
             }
             Verdict::Failed(Failure { reason, then }) => {
                 let (rejected, non_retryable) = (then == Then::Refuse, then == Then::Settle);
-                let post = &FailPost { token, reason, rejected, non_retryable };
+                let post = &FailPost { token, notes, reason, rejected, non_retryable };
                 self.persist(|it| async move { it.fail(task, post).await }).await
             }
-            Verdict::Abandoned(_) => return verdict,
+            Verdict::Abandoned(_) => return Ok(()),
         };
-        match reported {
-            Ok(_) => verdict,
-            Err(Refused::Lost(why) | Refused::Faulty(why)) => Verdict::Abandoned(why),
-        }
+        ended.map(drop)
     }
 
     /// Brings the work to its end; the first reason counts.
@@ -203,9 +268,10 @@ impl<'a> Attempt<'a> {
         };
         match self.kill.run_until_cancelled(asking).await {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(error)) => Err(match error.status() {
-                Some(400 | 413 | 422) => Refused::Faulty(error.to_string()),
-                _ => Refused::Lost(error.to_string()),
+            Some(Err(error)) => Err(match (error.expected_note(), error.status()) {
+                (Some(expected), _) => Refused::Gap(expected),
+                (None, Some(400 | 413 | 422)) => Refused::Faulty(error.to_string()),
+                (None, _) => Refused::Lost(error.to_string()),
             }),
             None => Err(Refused::Lost("the worker was stopped".to_owned())),
         }
@@ -219,4 +285,43 @@ enum Refused {
     Lost(String),
     /// What we tell is not acceptable.
     Faulty(String),
+    /// The home lacks notes: this is the number of the first.
+    Gap(u64),
+}
+
+impl Refused {
+    fn why(self) -> String {
+        match self {
+            Self::Lost(why) | Self::Faulty(why) => why,
+            Self::Gap(expected) => format!("note {expected} is missing"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_home_lacks_is_told_again_from_the_request_that_held_it() {
+        let post = |first, count| {
+            let note = NotePost { status: None, artifact: None, checkpoint: None };
+            NotesPost { token: String::new(), first, notes: vec![note; count] }
+        };
+        let check = |expected: u64, goes: bool, known: usize| {
+            let mut told = Told { posts: vec![post(1, 2), post(3, 1), post(4, 4)], known: 3 };
+            assert_eq!(told.notes(), 7);
+            assert_eq!(told.goes_back_to(expected), goes, "{expected}");
+            assert!(!goes || told.known == known, "{expected}: {}", told.known);
+        };
+        check(1, true, 0);
+        check(2, true, 0);
+        check(3, true, 1);
+        check(5, true, 2);
+        check(7, true, 2);
+        check(8, false, 0);
+        check(0, false, 0);
+        assert_eq!(Told::default().notes(), 0);
+        assert!(!Told::default().goes_back_to(1));
+    }
 }

@@ -199,6 +199,11 @@ pub struct CompletePost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub token: String,
+    /// How many notes the worker has told in this attempt. With some of them missing, as after the
+    /// loss of the task's home, the answer is 409 `note-gap`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notes: Option<u64>,
     /// A message as A2A has it.
     #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -217,6 +222,11 @@ pub struct PausePost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub token: String,
+    /// How many notes the worker has told in this attempt. With some of them missing, as after the
+    /// loss of the task's home, the answer is 409 `note-gap`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notes: Option<u64>,
     /// What it waits for; `input` when absent.
     #[serde(default, rename = "for")]
     pub what_for: PauseFor,
@@ -249,6 +259,11 @@ pub struct FailPost {
     /// The lease's token.
     #[schema(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub token: String,
+    /// How many notes the worker has told in this attempt. With some of them missing, as after the
+    /// loss of the task's home, the answer is 409 `note-gap`.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notes: Option<u64>,
     /// In words.
     pub reason: String,
     /// Whether the agent refuses the task, rather than failing at it.
