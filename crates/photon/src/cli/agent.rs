@@ -121,6 +121,9 @@ pub struct Asked {
     /// A header of each request; ${NAME} stands for a variable of the environment
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<HeaderLine>,
+    /// Another server that the card may name, to which headers are shown, too
+    #[arg(long = "trust-origin", value_name = "ORIGIN")]
+    pub trusted: Vec<reqwest::Url>,
 }
 
 /// What `photon agent import` may be told.

@@ -30,10 +30,16 @@ impl Endpoint {
         is_loopback(&self.0)
     }
 
+    /// Whether what is said to it is for nobody else to read.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// Returns whose certificates are of use there.
     #[must_use]
     pub(crate) fn trust(&self) -> Trust {
-        if self.0.scheme() == "https" { Trust::Machine } else { Trust::Nobody }
+        if self.is_https() { Trust::Machine } else { Trust::Nobody }
     }
 
     /// Returns the URL of what is at `path`; each segment may hold any text.

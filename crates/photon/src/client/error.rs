@@ -111,6 +111,27 @@ impl ClientError {
         }
     }
 
+    /// Returns the regions of which one is to be asked instead, if this one may not know of it.
+    #[must_use]
+    pub fn members(&self) -> Option<&[String]> {
+        match self {
+            Self::Problem(problem) if problem.status == 421 => problem.members.as_deref(),
+            Self::Problem(_)
+            | Self::Unreachable { .. }
+            | Self::Unsendable { .. }
+            | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Whether the agent is attached to another region.
+    #[must_use]
+    pub fn is_attached_elsewhere(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.kind == "/problems/attached-elsewhere",
+            Self::Unreachable { .. } | Self::Unsendable { .. } | Self::Garbled { .. } => false,
+        }
+    }
+
     /// Returns the number of the note that is due, if some are missing before those that were told.
     #[must_use]
     pub fn expected_note(&self) -> Option<u64> {

@@ -101,13 +101,14 @@ async fn import(options: AgentImport, client: &Client, output: Output) -> Result
 /// Finds the A2A server that is to be asked.
 async fn find(asked: &cli::Asked) -> Result<Peer> {
     let headers = asked.headers.iter().map(|it| (it.name.clone(), it.value.clone())).collect();
-    let found = Peer::find(&asked.server, headers).await;
+    let found = Peer::find(&asked.server, headers, &asked.trusted).await;
     found.map_err(|error| match error {
         PeerError::Unreachable { .. } => UnreachableError(error.to_string()).into(),
         PeerError::NoCard { .. } => NotFoundError(error.to_string()).into(),
-        PeerError::NotCard { .. } | PeerError::NoCommonInterface { .. } | PeerError::Scheme(_) => {
-            RefusedError(error.to_string()).into()
-        }
+        PeerError::NotCard { .. }
+        | PeerError::OtherOrigin { .. }
+        | PeerError::NoCommonInterface { .. }
+        | PeerError::Scheme(_) => RefusedError(error.to_string()).into(),
     })
 }
 

@@ -16,6 +16,11 @@ use super::attachment::Attachment;
 use crate::backoff::Backoff;
 use crate::client::{Client, ClientError};
 
+/// Bytes of a failure's reason that are passed on; the rest is cut off.
+pub(super) const REASON_BYTES_MAX: usize = 4 << 10;
+/// Bytes of notes that are told at once; more takes several requests.
+const POST_BYTES_MAX: usize = 512 << 10;
+
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -71,6 +76,9 @@ pub(super) struct Attempt<'a> {
     pub(super) stop: CancellationToken,
     verdict: OnceLock<Verdict>,
     told: Mutex<Told>,
+    /// Another region that is asked instead, because the one that the worker is attached to may not
+    /// know of the task.
+    detour: Mutex<Option<Client>>,
 }
 
 /// What was told in an attempt. It is kept: a home that is lost may have been the only one that
@@ -103,8 +111,8 @@ impl<'a> Attempt<'a> {
         kill: CancellationToken,
     ) -> Self {
         let stop = kill.child_token();
-        let (verdict, told) = (OnceLock::new(), Mutex::default());
-        Self { attachment, lease, kill, stop, verdict, told }
+        let (verdict, told, detour) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Self { attachment, lease, kill, stop, verdict, told, detour }
     }
 
     /// Works on the task until the region has taken the result, or does not want it any more.
@@ -128,7 +136,8 @@ impl<'a> Attempt<'a> {
 
     /// Whether the task itself has ended, whoever has its lease.
     pub(super) async fn is_task_over(&self) -> bool {
-        let client = self.attachment.current().client;
+        let client = self.with_detour(|it| it.clone());
+        let client = client.unwrap_or_else(|| self.attachment.current().client);
         let found = client.task(&self.lease.task).await;
         found.is_ok_and(|it| it.state.is_terminal())
     }
@@ -136,11 +145,20 @@ impl<'a> Attempt<'a> {
     /// Tells the region notes, and waits until it has them. One at a time may do so.
     pub(super) async fn tell(&self, notes: Vec<NotePost>) -> Result<(), Over> {
         self.with_told(|told| {
-            let mut notes = notes.into_iter().peekable();
-            while notes.peek().is_some() {
-                let (token, first) = (self.lease.token.clone(), 1 + told.notes());
-                let notes = notes.by_ref().take(LIMIT_MAX).collect();
-                told.posts.push(NotesPost { token, first, notes });
+            let mut size = usize::MAX;
+            for note in notes {
+                let bytes = serde_json::to_vec(&note).map_or(0, |it| it.len());
+                size = size.saturating_add(bytes);
+                match told.posts.last_mut() {
+                    Some(post) if size <= POST_BYTES_MAX && post.notes.len() < LIMIT_MAX => {
+                        post.notes.push(note);
+                    }
+                    Some(_) | None => {
+                        let (token, first) = (self.lease.token.clone(), 1 + told.notes());
+                        told.posts.push(NotesPost { token, first, notes: vec![note] });
+                        size = bytes;
+                    }
+                }
             }
         });
         match self.tell_rest().await {
@@ -153,6 +171,10 @@ impl<'a> Attempt<'a> {
             Err(refused) => self.end_with(Verdict::Abandoned(refused.why())),
         }
         Err(Over)
+    }
+
+    fn with_detour<T>(&self, use_it: impl FnOnce(&mut Option<Client>) -> T) -> T {
+        use_it(&mut self.detour.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_told<T>(&self, use_it: impl FnOnce(&mut Told) -> T) -> T {
@@ -179,9 +201,12 @@ impl<'a> Attempt<'a> {
         can.then_some(()).ok_or_else(why)
     }
 
+    /// The least time between heartbeats.
+    const BEAT_MIN: Duration = Duration::from_millis(20);
+
     /// Says at once, and then again and again, that the worker lives.
     async fn beat(&self) {
-        let every = Duration::from_millis(self.lease.ttl_ms / 3).max(Duration::from_millis(100));
+        let every = Duration::from_millis(self.lease.ttl_ms / 3).max(Self::BEAT_MIN);
         let post = &HeartbeatPost { token: self.lease.token.clone() };
         loop {
             let beat = |it: Client| async move { it.heartbeat(&self.lease.task, post).await };
@@ -197,7 +222,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Tells the region what came of the attempt, until it takes it or does not want it.
-    async fn report(&self, verdict: Verdict) -> Verdict {
+    async fn report(&self, mut verdict: Verdict) -> Verdict {
         if let Verdict::Abandoned(_) = verdict {
             return verdict;
         }
@@ -208,6 +233,13 @@ impl<'a> Attempt<'a> {
                     Err(refused) => Err(refused),
                 },
                 Ok(()) => return verdict,
+                // What came of it is not acceptable: that is for the client to know.
+                Err(Refused::Faulty(why)) if !matches!(verdict, Verdict::Failed(_)) => {
+                    let mut reason = format!("the result is refused: {why}");
+                    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+                    verdict = Verdict::Failed(Failure { reason, then: Then::Settle });
+                    continue;
+                }
                 refused => refused,
             };
             if let Err(refused) = reported {
@@ -256,14 +288,28 @@ impl<'a> Attempt<'a> {
         let mut backoff = Backoff::default();
         let asking = async {
             loop {
-                match self.attachment.ask(Duration::ZERO, &ask).await {
-                    None => {}
-                    Some(Err(error)) if error.is_passing() => {
-                        let pause = error.retry_after().unwrap_or_default();
-                        sleep(pause.max(backoff.next_pause())).await;
-                    }
-                    Some(answer) => return answer,
+                let detour = self.with_detour(|it| it.clone());
+                let answer = match detour {
+                    Some(client) => Some(ask(client).await),
+                    None => self.attachment.ask(Duration::ZERO, &ask).await,
+                };
+                let Some(answer) = answer else { continue };
+                let Err(error) = &answer else { return answer };
+                let members = error.members().map(|it| self.attachment.of(it));
+                let can = if let Some(members) = members {
+                    // The next one each time: any of them may be away.
+                    let next = members.get(backoff.failures() as usize % members.len().max(1));
+                    self.with_detour(|it| *it = next.cloned());
+                    next.is_some()
+                } else {
+                    self.with_detour(|it| it.take());
+                    error.is_passing()
+                };
+                if !can {
+                    return answer;
                 }
+                let pause = error.retry_after().unwrap_or_default();
+                sleep(pause.max(backoff.next_pause())).await;
             }
         };
         match self.kill.run_until_cancelled(asking).await {

@@ -11,7 +11,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use photon_edge::v1::types::{AgentPut, Lease, LeasePost, WAIT_MS_MAX};
+use photon_edge::v1::types::{AgentPut, LIMIT_MAX, Lease, LeasePost, WAIT_MS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,10 @@ const _: () = assert!(ACQUIRE_WAIT_MS as u64 <= WAIT_MS_MAX);
 const LEARN_EVERY: Duration = Duration::from_secs(60);
 /// How long another region has to take the agent in, until the next one is asked.
 const TAKE_IN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// For how long after it came to a region a worker announces itself there again, if the agent is
+/// said to be attached elsewhere.
+const CONTEST_WITHIN: Duration = Duration::from_secs(60);
 
 /// What an agent does for each task.
 #[derive(Clone, Debug)]
@@ -144,7 +148,7 @@ impl Crew {
         loop {
             self.worker.job.is_ready().await;
             let mut free = free_slots(&slots).await;
-            let limit = u32::try_from(free.len()).expect("no more than the capacity, a u32");
+            let limit = u32::try_from(free.len().min(LIMIT_MAX)).expect("LIMIT_MAX is a u32");
             // A region that was away is first asked whether it is back, without waiting for work.
             let wait_ms = if backoff.failures() == 0 { ACQUIRE_WAIT_MS } else { 0 };
             let post = &LeasePost { agent: self.worker.name.clone(), limit, wait_ms };
@@ -168,6 +172,14 @@ impl Crew {
                 }
                 // The region has lost the agent, or somebody removed it.
                 Some(Err(error)) if error.status() == Some(404) => {
+                    sleep(backoff.next_pause()).await;
+                    self.register().await?;
+                }
+                // A region that was left had not answered yet, and did what it was asked after all.
+                Some(Err(error))
+                    if error.is_attached_elsewhere()
+                        && self.attachment.came_within(CONTEST_WITHIN) =>
+                {
                     sleep(backoff.next_pause()).await;
                     self.register().await?;
                 }

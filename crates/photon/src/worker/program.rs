@@ -211,6 +211,8 @@ async fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
     fn start(script: &str) -> Program {
@@ -269,9 +271,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_will_not_end_is_killed() {
-        let mut program = start("trap '' TERM; while :; do sleep 1000; done");
-        program.signal(Signal::KILL);
-        assert!(!program.wait().await.unwrap().success());
+        let mut program = start("trap '' TERM; echo deaf; while :; do sleep 1000; done");
+        let mut said = [0; 5];
+        program.stdout.as_mut().unwrap().read_exact(&mut said).await.unwrap();
+        tokio::time::pause(); // Nobody needs to wait for how long it may take to end.
+        program.end().await;
+        assert_eq!(program.child.wait().await.unwrap().signal(), Some(Signal::KILL.as_raw()));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use a2a::{
     A2AError, CancelTaskRequest, GetTaskRequest, Message, Role, SendMessageConfiguration,
-    SendMessageRequest, SendMessageResponse, StreamResponse, SubscribeToTaskRequest, error_code,
+    SendMessageRequest, SendMessageResponse, StreamResponse, SubscribeToTaskRequest, Task,
+    error_code,
 };
 use a2a_client::BoxStream;
 use futures_util::StreamExt as _;
@@ -15,17 +16,21 @@ use photon_edge::v1::types::{self, CheckpointNote, Lease, NotePost};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::attempt::{Attempt, Failure, Over, Then, Verdict};
+use super::super::attempt::{Attempt, Failure, Over, REASON_BYTES_MAX, Then, Verdict};
 use super::peer::Peer;
-use super::relay::{Heard, Relay, Sight, converted};
+use super::relay::{Heard, Relay, Sight, converted, is_end};
 use crate::backoff::Backoff;
 
-/// How long a stream may be silent until the task is looked at instead.
+/// How long the stream of a task may be silent until the task is looked at instead.
 const STREAM_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long an answer may take that needs no work.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a server may be away until the attempt fails.
 const AWAY_MAX: Duration = Duration::from_secs(60);
+/// The least time between looks at a task.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(100);
+/// How often a server is told one answer that it seems not to hear.
+const TELLS_MAX: u32 = 8;
 /// What the keys of our checkpoints begin with.
 const KEY_PREFIX: &str = "a2a/";
 
@@ -55,8 +60,19 @@ struct Begun {
 enum Trouble {
     /// The attempt is over.
     Over,
+    /// The server does not answer, and was asked nothing that it could have begun.
+    Away(A2AError),
+    /// The server was given the work, and nobody knows what it did with it.
+    Unsure(A2AError),
     /// The server does not do what it is asked.
-    Server(A2AError),
+    Refused(A2AError),
+}
+
+impl Trouble {
+    /// What an error means if what was asked may be asked again.
+    fn of(error: A2AError) -> Self {
+        if is_passing(&error) { Self::Away(error) } else { Self::Refused(error) }
+    }
 }
 
 impl From<Over> for Trouble {
@@ -65,10 +81,13 @@ impl From<Over> for Trouble {
     }
 }
 
-impl From<A2AError> for Trouble {
-    fn from(error: A2AError) -> Self {
-        Self::Server(error)
-    }
+/// How a stream came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It began with what it tells of.
+    Said,
+    /// It goes on with a task that was looked at: what came in between may be told twice.
+    Resumed,
 }
 
 /// An attempt under way.
@@ -84,17 +103,23 @@ pub(super) struct Errand<'a> {
     relay: Relay,
     /// What the client and the server have said to each other since the task began.
     turns: Vec<types::Message>,
-    /// When the server was last heard.
-    heard_at: Instant,
+    /// Since when the server does not answer.
+    away_since: Option<Instant>,
+    /// How often something new was heard.
+    news: u64,
+    /// How often the last answer was told.
+    tells: u32,
 }
 
 impl<'a> Errand<'a> {
     pub(super) fn new(peer: &'a Peer, attempt: &'a Attempt<'a>) -> Self {
         let turns: Vec<_> = attempt.lease.turns.iter().filter_map(|it| it.parse().ok()).collect();
-        let (relay, heard_at) = (Relay::new(&turns), Instant::now());
+        let relay = Relay::new(&turns);
+        let (begun, away_since) = (None, None);
+        let (facts, lost, news, tells) = (0, 0, 0, 0);
         let mut errand =
-            Self { peer, attempt, facts: 0, lost: 0, begun: None, relay, turns, heard_at };
-        for fact in facts(attempt.lease) {
+            Self { peer, attempt, facts, lost, begun, relay, turns, away_since, news, tells };
+        for fact in kept_facts(attempt.lease) {
             errand.facts += 1;
             errand.note_fact(fact);
         }
@@ -115,26 +140,28 @@ impl<'a> Errand<'a> {
     pub(super) async fn run(&mut self) -> Verdict {
         let mut backoff = Backoff::default();
         loop {
-            let heard_before = self.heard_at;
+            let news_before = self.news;
             match self.converse().await {
                 Ok(Some(verdict)) => return verdict,
-                Ok(None) => {}
+                Ok(None) => self.away_since = None,
                 Err(Trouble::Over) => return Verdict::Abandoned("it was stopped".to_owned()),
-                Err(Trouble::Server(error)) => {
-                    let (reason, then) = (format!("the agent's server: {error}"), Then::Settle);
-                    if !is_passing(&error) {
-                        return Verdict::Failed(Failure { reason, then });
-                    }
-                    if AWAY_MAX <= self.heard_at.elapsed() {
+                Err(Trouble::Refused(error)) => return failed(&error, Then::Settle),
+                Err(Trouble::Unsure(error)) => {
+                    self.peer.doubt();
+                    return failed(&error, Then::TryAgain);
+                }
+                Err(Trouble::Away(error)) => {
+                    let since = *self.away_since.get_or_insert_with(Instant::now);
+                    if AWAY_MAX <= since.elapsed() {
                         self.peer.doubt();
-                        return Verdict::failed(reason);
+                        return failed(&error, Then::TryAgain);
                     }
                 }
             }
-            if heard_before < self.heard_at {
+            if news_before < self.news {
                 backoff.reset();
             }
-            sleep(backoff.next_pause()).await;
+            sleep(backoff.next_pause().max(LOOK_EVERY_MIN)).await;
         }
     }
 
@@ -154,21 +181,23 @@ impl<'a> Errand<'a> {
     async fn converse(&mut self) -> Result<Option<Verdict>, Trouble> {
         let answers = self.turns.iter().filter(|it| it.role == types::Role::User).count();
         let Some(begun) = self.begun.clone() else {
-            return self.say(self.request(), answers).await;
-        };
-        if begun.answers < answers {
-            return match self.say(self.answer(&begun), answers).await {
-                Err(Trouble::Server(error)) if is_gone(&error) => self.lose().await,
+            // What is asked of a server that is not there cannot be told from what it has begun.
+            self.peer.answers().await.map_err(Trouble::Away)?;
+            let said = self.say(self.request(), answers).await;
+            return match said {
+                Err(Trouble::Away(error)) if self.begun.is_none() => Err(Trouble::Unsure(error)),
                 said => said,
             };
-        }
-        let request =
-            GetTaskRequest { id: begun.task.clone(), history_length: Some(0), tenant: None };
-        let found = within(self.peer.client().get_task(&request)).await;
-        let task = match found {
-            Err(error) if is_gone(&error) => return self.lose().await,
-            found => found?,
         };
+        let Some(task) = self.get(&begun.task).await? else { return self.lose().await };
+        if begun.answers < answers {
+            if self.relay.waits_for_what_was_answered(&task.status) {
+                return self.reply(&begun, answers).await;
+            }
+            // It was heard, as far as anybody can tell: the task has gone on.
+            let note = self.keep(Fact::Begun(Begun { answers, ..begun.clone() }));
+            self.attempt.tell(vec![note]).await?;
+        }
         if let Some(verdict) = self.take(StreamResponse::Task(task), answers).await? {
             return Ok(Some(verdict));
         }
@@ -177,10 +206,40 @@ impl<'a> Errand<'a> {
         }
         let request = SubscribeToTaskRequest { id: begun.task, tenant: None };
         match within(self.peer.client().subscribe_to_task(&request)).await {
-            Ok(stream) => self.follow(stream, answers).await,
+            Ok(stream) => self.follow(stream, answers, Origin::Resumed).await,
             // It has ended meanwhile, or streams only what it is asked then and there.
             Err(error) if !is_passing(&error) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Trouble::Away(error)),
+        }
+    }
+
+    /// Tells the server what the client has answered.
+    async fn reply(&mut self, begun: &Begun, answers: usize) -> Result<Option<Verdict>, Trouble> {
+        self.tells += 1;
+        if TELLS_MAX < self.tells {
+            let error = A2AError::internal("it takes an answer, and asks the same again");
+            return Err(Trouble::Refused(error));
+        }
+        let refused = match self.say(self.answer(begun), answers).await {
+            Err(Trouble::Refused(error)) => error,
+            said => return said,
+        };
+        // It may have heard it before, when nobody was there to hear what it said.
+        match self.get(&begun.task).await? {
+            Some(task) if self.relay.waits_for_what_was_answered(&task.status) => {
+                Err(Trouble::Refused(refused))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Looks at a task of the server; none if it knows of no such task.
+    async fn get(&self, id: &str) -> Result<Option<Task>, Trouble> {
+        let request = GetTaskRequest { id: id.to_owned(), history_length: Some(0), tenant: None };
+        match within(self.peer.client().get_task(&request)).await {
+            Ok(task) => Ok(Some(task)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(Trouble::of(error)),
         }
     }
 
@@ -194,10 +253,11 @@ impl<'a> Errand<'a> {
         let configuration = Some(configuration);
         let request = SendMessageRequest { message, configuration, metadata: None, tenant: None };
         if self.peer.streams() {
-            let stream = self.peer.client().send_streaming_message(&request).await?;
-            return self.follow(stream, answers).await;
+            let stream = self.peer.client().send_streaming_message(&request).await;
+            return self.follow(stream.map_err(Trouble::of)?, answers, Origin::Said).await;
         }
-        let told = match self.peer.client().send_message(&request).await? {
+        let told = self.peer.client().send_message(&request).await.map_err(Trouble::of)?;
+        let told = match told {
             SendMessageResponse::Task(task) => StreamResponse::Task(task),
             SendMessageResponse::Message(message) => StreamResponse::Message(message),
         };
@@ -208,14 +268,34 @@ impl<'a> Errand<'a> {
         &mut self,
         stream: BoxStream<'static, Result<StreamResponse, A2AError>>,
         answers: usize,
+        origin: Origin,
     ) -> Result<Option<Verdict>, Trouble> {
         let mut stream = pin!(stream);
-        while let Ok(Some(told)) = timeout(STREAM_SILENCE_MAX, stream.next()).await {
-            if let Some(verdict) = self.take(told?, answers).await? {
-                return Ok(Some(verdict));
+        loop {
+            // Whether the server knows of what it was asked, so that it can be looked at.
+            let is_known = self.begun.as_ref().is_some_and(|it| answers <= it.answers);
+            let next = if is_known {
+                timeout(STREAM_SILENCE_MAX, stream.next()).await.unwrap_or_default()
+            } else {
+                stream.next().await // However long the work takes.
+            };
+            match next {
+                Some(Ok(told)) if origin == Origin::Resumed && is_end(&told) => {
+                    return self.look(told, answers).await;
+                }
+                Some(Ok(told)) => {
+                    if let Some(verdict) = self.take(told, answers).await? {
+                        return Ok(Some(verdict));
+                    }
+                }
+                Some(Err(error)) if !is_known => return Err(Trouble::of(error)),
+                None if self.begun.is_none() => {
+                    let error = A2AError::internal("the stream ended, and nothing was answered");
+                    return Err(Trouble::Unsure(error));
+                }
+                Some(Err(_)) | None => return Ok(None),
             }
         }
-        Ok(None)
     }
 
     /// Passes on what the server tells. What names its task is told first, so that whoever goes on
@@ -225,11 +305,12 @@ impl<'a> Errand<'a> {
         told: StreamResponse,
         answers: usize,
     ) -> Result<Option<Verdict>, Trouble> {
-        self.heard_at = Instant::now();
+        self.away_since = None;
         let Heard { task, mut notes, end, sight } = self.relay.take(told);
         if let Some((task, context)) = task {
             let begun = Begun { task, context, answers };
             if self.begun.as_ref() != Some(&begun) {
+                self.tells = 0;
                 notes.insert(0, self.keep(Fact::Begun(begun)));
             }
         }
@@ -237,21 +318,28 @@ impl<'a> Errand<'a> {
             notes.push(self.keep(Fact::Over));
         }
         if !notes.is_empty() {
+            self.news += 1;
             self.attempt.tell(notes).await?;
         }
-        match sight {
-            Sight::Whole => Ok(end),
-            Sight::Partial => self.look().await,
+        match (sight, &self.begun) {
+            (Sight::Partial, Some(begun)) => match self.get(&begun.task).await? {
+                Some(task) => Box::pin(self.take(StreamResponse::Task(task), answers)).await,
+                None => self.lose().await,
+            },
+            (Sight::Partial | Sight::Whole, _) => Ok(end),
         }
     }
 
-    /// Looks at the whole task, of which a beginning was missed.
-    async fn look(&mut self) -> Result<Option<Verdict>, Trouble> {
-        let Some(begun) = &self.begun else { return Ok(None) };
-        let (id, answers) = (begun.task.clone(), begun.answers);
-        let request = GetTaskRequest { id, history_length: Some(0), tenant: None };
-        let task = within(self.peer.client().get_task(&request)).await?;
-        Box::pin(self.take(StreamResponse::Task(task), answers)).await
+    /// Passes on how a task stands at the end of a stream that told of a part of it.
+    async fn look(
+        &mut self,
+        end: StreamResponse,
+        answers: usize,
+    ) -> Result<Option<Verdict>, Trouble> {
+        let Some(begun) = &self.begun else { return self.take(end, answers).await };
+        // A server may know no more of what has ended.
+        let whole = self.get(&begun.task).await?.map(StreamResponse::Task);
+        self.take(whole.unwrap_or(end), answers).await
     }
 
     /// The server knows no more of its task: another one is begun.
@@ -291,8 +379,14 @@ impl<'a> Errand<'a> {
     }
 }
 
+fn failed(error: &A2AError, then: Then) -> Verdict {
+    let mut reason = format!("the agent's server: {error}");
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    Verdict::Failed(Failure { reason, then })
+}
+
 /// Returns what earlier attempts have kept of their dealings with the server.
-fn facts(lease: &Lease) -> impl Iterator<Item = Fact> {
+fn kept_facts(lease: &Lease) -> impl Iterator<Item = Fact> {
     let kept = lease.checkpoints.iter().filter(|it| it.key.starts_with(KEY_PREFIX));
     kept.filter_map(|it| serde_json::from_str(it.value.as_str()).ok())
 }
@@ -321,3 +415,6 @@ fn is_passing(error: &A2AError) -> bool {
 fn is_gone(error: &A2AError) -> bool {
     error.code == error_code::TASK_NOT_FOUND
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 //! Must not know what tasks are asked of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use a2a::{AgentCard, AgentInterface};
+use a2a::{A2AError, AgentCard, AgentInterface};
 use a2a_client::jsonrpc::JsonRpcTransportFactory;
 use a2a_client::rest::RestTransportFactory;
 use a2a_client::{A2AClient, A2AClientFactory, Transport};
@@ -14,7 +14,7 @@ use photon_edge::{Trust, client_tls};
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
 
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CARD_WITHIN: Duration = Duration::from_secs(15);
 /// How often a connection on which nothing happens is looked after: work may take hours.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// For how long a server is believed to be there that has said so.
+const FRESH_FOR: Duration = Duration::from_secs(1);
 /// The most bytes of a card.
 const CARD_BYTES_MAX: usize = 1 << 20;
 /// Where servers have their cards.
@@ -45,6 +47,8 @@ pub struct Peer {
     client: A2AClient<Box<dyn Transport>>,
     /// Whether it did not answer when it was last asked.
     is_in_doubt: AtomicBool,
+    /// When it said last that it is there.
+    heard_at: Mutex<Option<Instant>>,
 }
 
 /// Why an address is of no use.
@@ -77,6 +81,17 @@ pub enum PeerError {
     /// It is no address of a server.
     #[error("`{0}` is no address of an A2A server: write it as https://agents.example.com/name")]
     Scheme(Url),
+    /// Its card names an address of another server, to which what is said here is not for.
+    #[error(
+        "the card at `{card_url}` has the agent at `{origin}`: if that is right, say so with \
+         --trust-origin {origin}"
+    )]
+    OtherOrigin {
+        /// Where the card is.
+        card_url: Url,
+        /// Where the agent would be.
+        origin: String,
+    },
     /// It speaks what we do not.
     #[error("the agent speaks {offered}: Photon asks agents by A2A 1.0 over JSONRPC or HTTP+JSON")]
     NoCommonInterface {
@@ -86,11 +101,13 @@ pub enum PeerError {
 }
 
 impl Peer {
-    /// Reads the card of the server at a URL: that of the card, or one below which it is.
-    pub async fn find(url: &Url, headers: HeaderMap) -> Result<Self, PeerError> {
+    /// Reads the card of the server at a URL: that of the card, or one below which it is. Headers
+    /// are shown where that is, and at those other origins that are `trusted`.
+    pub async fn find(url: &Url, headers: HeaderMap, trusted: &[Url]) -> Result<Self, PeerError> {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(PeerError::Scheme(url.clone()));
         }
+        let has_headers = !headers.is_empty();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("photon/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -126,8 +143,47 @@ impl Peer {
             let offered = named.collect::<Vec<_>>().join(", ");
             return Err(PeerError::NoCommonInterface { offered });
         };
+        let there: Url = interface
+            .url
+            .parse()
+            .map_err(|_| not_card(format!("`{}` is no URL", interface.url)))?;
+        let origin = there.origin();
+        let is_open = card_url.scheme() == "https" && there.scheme() == "http";
+        let is_foreign =
+            origin != card_url.origin() && trusted.iter().all(|it| it.origin() != origin);
+        if is_foreign && (has_headers || is_open) {
+            let origin = origin.ascii_serialization();
+            return Err(PeerError::OtherOrigin { card_url, origin });
+        }
         let is_in_doubt = AtomicBool::new(false);
-        Ok(Self { card_url, json, card, interface, http, client, is_in_doubt })
+        let heard_at = Mutex::default();
+        Ok(Self { card_url, json, card, interface, http, client, is_in_doubt, heard_at })
+    }
+
+    /// A server that streams or not, and is talked to by other means.
+    #[cfg(test)]
+    pub(super) fn scripted(transport: Box<dyn Transport>, streams: Option<bool>) -> Self {
+        let json = serde_json::json!({
+            "name": "fake", "description": "", "version": "1", "skills": [],
+            "supportedInterfaces": [],
+            "defaultInputModes": [], "defaultOutputModes": [],
+            "capabilities": { "streaming": streams },
+        });
+        let card = serde_json::from_value(json.clone()).expect("a card");
+        let interface = AgentInterface::new("http://127.0.0.1:9/", "JSONRPC");
+        let tls = client_tls(Trust::Nobody);
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).build();
+        let heard_at = Mutex::new(Some(Instant::now() + CARD_WITHIN));
+        Self {
+            card_url: interface.url.parse().expect("a URL"),
+            json,
+            card,
+            interface,
+            http: http.expect("the options go together"),
+            client: A2AClient::new(transport),
+            is_in_doubt: AtomicBool::new(false),
+            heard_at,
+        }
     }
 
     /// Talks to the server.
@@ -148,6 +204,18 @@ impl Peer {
     /// Whether the server did not answer when it was last asked.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Asks the server whether it is there, unless it has just said so.
+    pub(super) async fn answers(&self) -> Result<(), A2AError> {
+        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard_at.is_some_and(|it| it.elapsed() < FRESH_FOR) {
+            return Ok(());
+        }
+        let found = fetch(&self.http, self.card_url.clone()).await;
+        found.map_err(|error| A2AError::internal(error.to_string()))?;
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
     }
 
     /// Waits until the server answers, if it is in doubt.

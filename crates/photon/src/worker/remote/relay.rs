@@ -3,19 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use a2a::{Artifact, StreamResponse, Task, TaskArtifactUpdateEvent, TaskState, TaskStatus};
+use a2a::{
+    Artifact, PartContent, StreamResponse, Task, TaskArtifactUpdateEvent, TaskState, TaskStatus,
+};
 use photon_edge::v1::types::{ArtifactNote, Message, NotePost, Part, PauseFor, Role, StatusNote};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::attempt::{Failure, Then, Verdict};
+use super::super::attempt::{Failure, REASON_BYTES_MAX, Then, Verdict};
 
 /// Says that the agent has answered by a message, without a task.
 const DIRECT_KEY: &str = "photon/direct";
-/// Bytes of a failure's reason that are passed on; the rest is cut off.
-const REASON_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of the parts in one note, unless one part has more.
+const NOTE_BYTES_MAX: usize = 256 << 10;
 
 /// Follows one task of an A2A server, however often it is looked at anew.
 #[derive(Debug, Default)]
@@ -86,14 +89,15 @@ impl Relay {
             let Artifact { artifact_id, name, parts, .. } = artifact;
             let before = self.told.get(&artifact_id);
             // What goes on is continued, and what is another thing begins anew.
-            let rest = before.and_then(|it| parts.strip_prefix(it.as_slice()));
-            if before.is_some() && rest.is_some_and(<[_]>::is_empty) {
+            let rest = before.and_then(|it| beyond(it, &parts));
+            if rest.as_ref().is_some_and(Vec::is_empty) {
                 continue;
             }
-            let (append, new) = rest.map_or((false, parts.as_slice()), |rest| (true, rest));
+            let append = rest.is_some();
+            let new = rest.as_ref().unwrap_or(&parts);
             let last = status.state.is_terminal();
             let piece = Piece { id: &artifact_id, name, parts: new, append, last };
-            heard.notes.extend(piece.note());
+            heard.notes.extend(piece.notes());
             self.told.insert(artifact_id, parts);
         }
         self.take_status(&status, &mut heard);
@@ -108,13 +112,13 @@ impl Relay {
             return Heard { task, sight: Sight::Partial, ..Heard::default() };
         }
         let last = update.last_chunk.unwrap_or_default();
-        let note = Piece { id: &artifact_id, name, parts: &parts, append, last }.note();
+        let notes = Piece { id: &artifact_id, name, parts: &parts, append, last }.notes();
         let told = self.told.entry(artifact_id).or_default();
         if !append {
             told.clear();
         }
         told.extend(parts);
-        Heard { task, notes: note.into_iter().collect(), ..Heard::default() }
+        Heard { task, notes, ..Heard::default() }
     }
 
     fn take_status(&mut self, status: &TaskStatus, heard: &mut Heard) {
@@ -144,6 +148,13 @@ impl Relay {
                 Some(failure(message.as_ref(), "the agent rejected it", Then::Refuse))
             }
         };
+    }
+
+    /// Whether a task waits for its client, and shows no question that is new.
+    pub(super) fn waits_for_what_was_answered(&self, status: &TaskStatus) -> bool {
+        let waits = matches!(status.state, TaskState::InputRequired | TaskState::AuthRequired);
+        let asks = status.message.as_ref().map(|it| &it.message_id);
+        waits && asks.is_none_or(|it| self.answered.contains(it))
     }
 
     fn question(&self, what_for: PauseFor, message: Option<Message>) -> Option<Verdict> {
@@ -188,20 +199,71 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Returns it as a note, unless it says nothing.
-    fn note(self) -> Option<NotePost> {
+    /// Returns it as notes of which none is too large to be told; none if it says nothing.
+    fn notes(self) -> Vec<NotePost> {
         let Self { id, name, parts, append, last } = self;
         let mut parts: Vec<Part> = parts.iter().filter_map(converted).collect();
         if parts.is_empty() {
             if append && !last {
-                return None;
+                return Vec::new();
             }
             parts.push(Part::text(""));
         }
-        let (id, parts) = (artifact_id(id), Some(parts));
-        let artifact = Some(ArtifactNote { id, name, text: None, parts, append, last });
-        Some(NotePost { artifact, ..NotePost::default() })
+        let (mut chunks, mut bytes) = (Vec::<Vec<Part>>::new(), usize::MAX);
+        for part in parts {
+            let size = serde_json::to_vec(&part).map_or(0, |it| it.len());
+            bytes = bytes.saturating_add(size);
+            match chunks.last_mut() {
+                Some(chunk) if bytes <= NOTE_BYTES_MAX => chunk.push(part),
+                Some(_) | None => {
+                    chunks.push(vec![part]);
+                    bytes = size;
+                }
+            }
+        }
+        let (id, count) = (artifact_id(id), chunks.len());
+        let note = |(at, parts): (usize, Vec<Part>)| {
+            let (append, last) = (append || 0 < at, last && at + 1 == count);
+            let (id, name, parts) = (id.clone(), name.clone(), Some(parts));
+            let artifact = Some(ArtifactNote { id, name, text: None, parts, append, last });
+            NotePost { artifact, ..NotePost::default() }
+        };
+        chunks.into_iter().enumerate().map(note).collect()
     }
+}
+
+/// Whether it says that the server's task goes on no more, or waits.
+pub(super) fn is_end(told: &StreamResponse) -> bool {
+    let state = match told {
+        StreamResponse::Task(task) => &task.status.state,
+        StreamResponse::StatusUpdate(update) => &update.status.state,
+        StreamResponse::Message(_) | StreamResponse::ArtifactUpdate(_) => return false,
+    };
+    match state {
+        TaskState::Unspecified | TaskState::Submitted | TaskState::Working => false,
+        TaskState::Completed
+        | TaskState::Failed
+        | TaskState::Canceled
+        | TaskState::Rejected
+        | TaskState::InputRequired
+        | TaskState::AuthRequired => true,
+    }
+}
+
+/// Returns what is in an artifact beyond what was told of it, if that goes on where it ended: with
+/// more parts, or with more text in the last one.
+fn beyond(told: &[a2a::Part], parts: &[a2a::Part]) -> Option<Vec<a2a::Part>> {
+    if let Some(rest) = parts.strip_prefix(told) {
+        return Some(rest.to_vec());
+    }
+    let (last, before) = told.split_last()?;
+    let (first, rest) = parts.strip_prefix(before)?.split_first()?;
+    let PartContent::Text(text) = &last.content else { return None };
+    let PartContent::Text(whole) = &first.content else { return None };
+    let more = whole.strip_prefix(text.as_str())?;
+    let more = a2a::Part { content: PartContent::Text(more.to_owned()), ..first.clone() };
+    let is_same = a2a::Part { content: last.content.clone(), ..first.clone() } == *last;
+    is_same.then(|| std::iter::once(more).chain(rest.iter().cloned()).collect())
 }
 
 /// Returns an artifact's name, or one in its place where it is longer or odder than ours may be.
@@ -291,10 +353,28 @@ mod tests {
         check(relay, &piece("a", "2", true), "a+2");
         check(relay, &task("WORKING", &[("a", &["1", "2"])]), "");
         check(relay, &task("WORKING", &[("a", &["1", "2", "3"]), ("b", &["x"])]), "a+3 b=x");
+        check(relay, &task("WORKING", &[("a", &["1", "2", "34"]), ("b", &["x"])]), "a+4");
+        check(relay, &task("WORKING", &[("a", &["1", "2", "345", "6"])]), "a+5|6");
+        check(relay, &task("WORKING", &[("a", &["1", "2", "345", "6"])]), "");
+        check(relay, &task("WORKING", &[("a", &["1", "2", "34", "6"])]), "a=1|2|34|6");
         check(relay, &task("WORKING", &[("a", &["other"]), ("b", &["x"])]), "a=other");
         let heard = check(relay, &task("COMPLETED", &[("c", &["y"])]), "c=y!");
         assert_eq!(heard.end, Some(Verdict::Completed(None)));
         assert_eq!(heard.task, Some(("t".to_owned(), "c".to_owned())));
+    }
+
+    #[test]
+    fn what_is_large_is_told_in_pieces() {
+        let texts = vec!["x".repeat(100 << 10); 7];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let heard = Relay::default().take(event(&task("COMPLETED", &[("a", &texts)])));
+        let pieces = heard.notes.iter().map(|it| it.artifact.as_ref().unwrap());
+        let pieces: Vec<_> =
+            pieces.map(|it| (it.append, it.last, it.parts.as_ref().unwrap().len())).collect();
+        assert_eq!(
+            pieces,
+            [(false, false, 2), (true, false, 2), (true, false, 2), (true, true, 1)]
+        );
     }
 
     #[test]
