@@ -101,7 +101,7 @@ class Executor(AgentExecutor):
         if asked.startswith("tck-reject-task"):
             await updater.reject(said("rejected"))
             return
-        if asked.startswith("tck-input-required") and not context.current_task:
+        if asked.startswith("tck-input-required"):
             await updater.requires_input(said("What next?"))
             return
         if asked.startswith("test-resubscribe-message-id"):

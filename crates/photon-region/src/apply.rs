@@ -327,6 +327,7 @@ impl Region {
         if append != 0 {
             self.ring(&Bell::Task(id));
             self.plan_webhooks(id);
+            self.follow_fan(id);
         }
     }
 

@@ -33,6 +33,8 @@ impl Task {
             Some((self.waits_since_ms.saturating_add(ms(wait)), Timeout::ScheduleToStart))
         };
         let own = match self.state {
+            // Its home works on it; others are timed each for itself.
+            TaskState::Working if self.fan().is_some() => None,
             TaskState::Submitted => starts(),
             TaskState::Working => {
                 let closes_ms = begun_ms.and_then(|it| self.attempt_closes_ms(it));

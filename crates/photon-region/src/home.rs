@@ -1,6 +1,7 @@
 //! What the home of a task decides: accept it, give it to an agent, hear the worker, end it.
 //! Must not look at tasks of other homes, nor know how a decision reaches anybody.
 
+mod fans;
 mod held;
 mod leases;
 mod line;
@@ -64,7 +65,12 @@ impl Region {
         if !self.is_home(id, task.placement) || !self.is_active(id, task.placement) {
             return;
         }
+        // What it is a part of may have ended without it, or lack it.
+        self.home.fans_due.extend(task.part_of().filter(|_| !task.state.is_terminal()));
         match task.state {
+            TaskState::Submitted | TaskState::Working if task.fan().is_some() => {
+                self.home.fans_due.insert(id);
+            }
             TaskState::Submitted => self.line_up(id),
             TaskState::Working => {
                 let until = self.now.mono + self.heartbeat_of(task);
@@ -188,7 +194,8 @@ impl Region {
     }
 
     fn check_claim(&self, task: &Task, claim: Claim) -> Result<(), Refusal> {
-        if task.current() == Some(claim.token) {
+        // Of what is asked of many the home itself is the worker.
+        if task.current() == Some(claim.token) && task.fan().is_none() {
             return Ok(());
         }
         #[cfg(feature = "planted-bugs")]

@@ -73,8 +73,8 @@ pub use task::{
     Pause, Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token,
     placement_tag, region_tag,
 };
-pub use tasks::redriven;
-pub use terms::{Priority, Retry, Terms, Weight};
+pub use tasks::{made_by, redriven};
+pub use terms::{Fan, Need, Over, Priority, Retry, Terms, Weight};
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};
 

@@ -137,7 +137,7 @@ impl Region {
         self.events(id, task, 0).filter_map(is_first).collect()
     }
 
-    fn events<'a>(
+    pub(crate) fn events<'a>(
         &'a self,
         id: TaskId,
         task: &Task,

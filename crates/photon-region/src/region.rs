@@ -471,6 +471,7 @@ impl Region {
         self.beat_peers();
         self.mark_silent_agents();
         self.look_at_pauses();
+        self.look_at_fans();
         self.look_at_webhooks();
         self.forget_ended(self.now.wall_ms);
         self.covers.prune(self.store.seen(), self.appended);

@@ -131,7 +131,7 @@ impl Region {
         }
     }
 
-    fn accept_task(&mut self, id: TaskId, spec: &Spec) {
+    pub(crate) fn accept_task(&mut self, id: TaskId, spec: &Spec) {
         self.write_event(spec.placement, id, Event::Submitted(spec.clone()));
         self.counters.submitted += 1;
         if self.is_active(id, spec.placement) {

@@ -36,6 +36,12 @@ impl TaskId {
         Self(time | kept | u128::from(random >> 10))
     }
 
+    /// Returns when it was named, in milliseconds by the wall clock.
+    #[must_use]
+    pub fn wall_ms(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+
     /// Returns the tag of the placement in which it lives; see [`placement_tag`].
     #[must_use]
     pub fn placement_tag(self) -> u16 {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::contract::TaskSummary;
 use crate::matching::{Stint, Wants};
 use crate::task::{AgentName, Event, Note, Requeue, Skill, Spec, Target, TaskId, TaskState, Token};
-use crate::terms::{Terms, ms};
+use crate::terms::{Fan, Terms, ms};
 
 /// Records of tasks: a log by id.
 pub(crate) const TASKS: Dataset = Dataset(3);
@@ -70,7 +70,7 @@ impl Task {
             home,
             spec,
             attempt: self.token.map_or(0, Token::attempt),
-            worker: self.worker.clone(),
+            worker: self.worker.clone().filter(|_| self.fan().is_none()),
             created: self.created,
             changed: self.changed,
         }
@@ -88,7 +88,7 @@ impl Task {
                 self.is_answered = false;
                 self.claimed_ms = from.at.wall_ms;
                 self.worker = Some((agent.clone(), region));
-                return Some((agent, region));
+                return Some((agent, region)).filter(|_| self.fan().is_none());
             }
             Event::Noted { number, note, .. } => {
                 self.notes = number;
@@ -133,6 +133,16 @@ impl Task {
     /// Returns what is wanted of the agent that is given it.
     pub(crate) fn wants(&self) -> Option<&Arc<Wants>> {
         self.terms.as_ref()?.wants.as_ref()
+    }
+
+    /// Returns of whom it is asked, if of many.
+    pub(crate) fn fan(&self) -> Option<Fan> {
+        self.terms.as_ref()?.fan
+    }
+
+    /// Returns the task that it was made for, if that is asked of many.
+    pub(crate) fn part_of(&self) -> Option<TaskId> {
+        self.terms.as_ref()?.part_of
     }
 
     fn skill(&self) -> Option<Skill> {
@@ -240,6 +250,7 @@ impl Tasks {
         let stint = Stint::of(&event, at_ms.saturating_sub(task.claimed_ms), is_over_time);
         effects.taken = task.fold(event, from);
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
+        let left_work = left_work && task.fan().is_none();
         if left_work {
             let agent = task.worker.as_ref().map(|(agent, _)| agent.clone());
             effects.put_down = agent.map(|agent| PutDown { agent, at: task.skill(), stint });
@@ -492,8 +503,17 @@ pub(crate) fn task_of(key: &Key) -> Option<TaskId> {
 /// done once, however often it is wanted. It is of the same shard, so that one home decides.
 #[must_use]
 pub fn redriven(id: TaskId, failed: Hlc) -> TaskId {
-    // FNV-1a of 64 bits.
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let random = id.to_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
-    id.renamed(failed.wall_ms, random)
+    id.renamed(failed.wall_ms, fnv(id.to_bytes().iter()))
+}
+
+/// Returns the name of the task that one makes which is asked of many: for one of those, by name.
+#[must_use]
+pub fn made_by(id: TaskId, label: &str) -> TaskId {
+    id.renamed(id.wall_ms(), fnv(id.to_bytes().iter().chain(label.as_bytes())))
+}
+
+/// FNV-1a of 64 bits.
+fn fnv<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    let next = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.fold(0xcbf2_9ce4_8422_2325, next)
 }

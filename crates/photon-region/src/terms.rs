@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::matching::Wants;
+use crate::task::TaskId;
 
 /// How urgent a task is: 1 is the most urgent, 5 the least, 3 what is meant when nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +137,39 @@ pub struct Terms {
     pub retry: Option<Retry>,
     /// What is wanted of the agent that is given it.
     pub wants: Option<Arc<Wants>>,
+    /// Of whom it is asked, if of many.
+    pub fan: Option<Fan>,
+    /// The task that it was made for, if that is asked of many.
+    pub part_of: Option<TaskId>,
+}
+
+/// Of whom a task is asked that is asked of many, and what it needs of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fan {
+    /// Of whom it is asked.
+    pub over: Over,
+    /// What it needs of them.
+    pub need: Need,
+}
+
+/// Of whom a task is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Of every agent that has the skill.
+    Agents,
+    /// Once in every region in which an agent has the skill.
+    Regions,
+}
+
+/// When a task has come to something that is asked of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// When all have ended; then it is done if all are.
+    All,
+    /// Once more than a half are done.
+    Quorum,
+    /// Once so many are done.
+    First(u32),
 }
 
 /// What takes too long.

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use photon_state::codec::{DecodeError, Reader, Writer};
 
+use super::{read_of, write_of};
 use crate::matching::Wants;
-use crate::terms::{Priority, Retry, Terms, Weight, ms};
+use crate::task::TaskId;
+use crate::terms::{Fan, Need, Over, Priority, Retry, Terms, Weight, ms};
 
 pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
-    let marks = if terms.wants.is_some() { WITH_WANTS } else { 0 };
+    let mark = |is_there: bool, mark| if is_there { mark } else { 0 };
+    let marks = mark(terms.wants.is_some(), WITH_WANTS)
+        | mark(terms.fan.is_some(), WITH_FAN)
+        | mark(terms.part_of.is_some(), PART_OF);
     writer.tag(terms.priority.get() | marks);
     writer.option(terms.fairness_key.as_deref(), Writer::text);
     writer.uint(terms.fairness_weight.thousandths().into());
@@ -29,10 +34,41 @@ pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
     if let Some(wants) = &terms.wants {
         write_wants(writer, wants);
     }
+    if let Some(Fan { over, need }) = terms.fan {
+        write_of(writer, &OVERS, &over);
+        match need {
+            Need::All => writer.tag(1),
+            Need::Quorum => writer.tag(2),
+            Need::First(count) => {
+                writer.tag(3);
+                writer.uint(count.into());
+            }
+        }
+    }
+    if let Some(task) = terms.part_of {
+        writer.fixed(&task.to_bytes());
+    }
+}
+
+const OVERS: [Over; 2] = [Over::Agents, Over::Regions];
+
+fn read_fan(reader: &mut Reader<'_>) -> Result<Fan, DecodeError> {
+    let over = read_of(reader, &OVERS, "whom it is asked of")?;
+    let need = match reader.tag()? {
+        1 => Need::All,
+        2 => Need::Quorum,
+        3 => Need::First(reader.uint32()?),
+        _ => return Err(reader.malformed("what is needed")),
+    };
+    Ok(Fan { over, need })
 }
 
 /// What is added to the priority of terms that end with what is wanted of the agent.
 const WITH_WANTS: u8 = 8;
+/// The same, of those that end with of whom the task is asked, if of many.
+const WITH_FAN: u8 = 16;
+/// The same, of those that end with the task that theirs is a part of.
+const PART_OF: u8 = 32;
 
 fn write_wants(writer: &mut Writer, wants: &Wants) {
     writer.uint(wants.skills.len() as u64);
@@ -52,8 +88,8 @@ fn read_wants(reader: &mut Reader<'_>) -> Result<Wants, DecodeError> {
 
 pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
     let tag = reader.tag()?;
-    let has_wants = tag & WITH_WANTS != 0;
-    let priority = Priority::new(tag & !WITH_WANTS);
+    let has = |mark| tag & mark != 0;
+    let priority = Priority::new(tag & !(WITH_WANTS | WITH_FAN | PART_OF));
     let priority = priority.ok_or_else(|| reader.malformed("priority"))?;
     let fairness_key = reader.option(|reader| reader.text().map(Into::into))?;
     let weight = Weight::of_thousandths(reader.uint32()?);
@@ -76,7 +112,9 @@ pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> 
                 maximum_attempts: reader.uint32()?,
             })
         })?,
-        wants: if has_wants { Some(Arc::new(read_wants(reader)?)) } else { None },
+        wants: if has(WITH_WANTS) { Some(Arc::new(read_wants(reader)?)) } else { None },
+        fan: if has(WITH_FAN) { Some(read_fan(reader)?) } else { None },
+        part_of: if has(PART_OF) { Some(TaskId::from_bytes(reader.fixed()?)) } else { None },
     })
 }
 

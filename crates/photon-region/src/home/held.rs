@@ -28,6 +28,10 @@ pub(crate) struct Home {
     pub(super) paused: Timers,
     /// Those of them whose answers are here, and could not be taken up yet.
     pub(super) answered: BTreeSet<TaskId>,
+    /// The tasks that are asked of many with which to go on.
+    pub(super) fans_due: BTreeSet<TaskId>,
+    /// Whether that is done just now.
+    pub(super) is_spreading: bool,
     /// When something has taken too long, of tasks whose terms say so.
     pub(super) timeouts: Timers,
 }

@@ -28,6 +28,10 @@ impl Region {
         if task.state != TaskState::Submitted || self.home.leases.contains_key(&id) {
             return; // Somebody has it by now.
         }
+        if task.fan().is_some() {
+            self.home.fans_due.insert(id);
+            return;
+        }
         let (now_ms, not_before) = (self.now.wall_ms, task.not_before_ms);
         let is_early = now_ms < not_before;
         #[cfg(feature = "planted-bugs")]
@@ -167,6 +171,8 @@ impl Region {
         if self.home.queues.queue_of(id).is_some() {
             self.dispatch(id);
             self.bind();
+        } else if self.home.fans_due.contains(&id) {
+            self.look_at_fan(id);
         }
     }
 

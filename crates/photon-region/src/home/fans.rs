@@ -1,0 +1,363 @@
+//! Tasks that are many at once: the same asked of all agents that have a skill, or once in every
+//! region, as tasks of their own, and what came of each told as an artifact of the one.
+//!
+//! The task that a client submits is worked on by its home. It writes down first whom it asks, and
+//! names the tasks that it makes by that: so an heir asks nobody twice. They are of the same shard,
+//! so that one home decides about all of them.
+//! Must not look into messages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use photon_state::RegionId;
+
+use super::times::said;
+use crate::artifacts::Artifacts;
+use crate::contract::Disk;
+use crate::matching::Wants;
+use crate::region::Region;
+use crate::task::{
+    Checkpoint, Chunk, Event, Json, Note, Outcome, Spec, Target, TaskId, TaskState, Token,
+};
+use crate::tasks::{Task, made_by};
+use crate::terms::{Need, Over, Terms};
+
+/// Who works on a task that is many: no agent can have that name.
+pub(crate) const SPREADER: &str = "*";
+/// Under which key a home writes down whom it asks.
+const ASKED_KEY: &str = "photon/fan-out";
+
+/// One of those that are asked: an agent or a region, by name.
+type Label = Arc<str>;
+
+impl Region {
+    /// The most tasks that one may be.
+    const FAN_MAX: usize = 256;
+    /// The most bytes of the messages of those together.
+    const FAN_BYTES_MAX: usize = 64 << 20;
+    /// What is told of each result whatever the room for results.
+    const RESULT_BYTES_MIN: usize = 512;
+
+    /// Goes on with a task that is many, or with what one of those has become a part of.
+    pub(crate) fn look_at_fan(&mut self, id: TaskId) {
+        self.home.fans_due.insert(id);
+        if std::mem::replace(&mut self.home.is_spreading, true) {
+            return; // What is done for one may concern others: they follow.
+        }
+        let mut later = BTreeSet::new();
+        while let Some(id) = self.home.fans_due.pop_first() {
+            if !self.go_on_with_fan(id) {
+                later.insert(id);
+            }
+        }
+        self.home.fans_due = later;
+        self.home.is_spreading = false;
+    }
+
+    /// Follows a task that has ended, if it is asked of many, or is a part of one that is.
+    pub(crate) fn follow_fan(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.get(id).filter(|it| it.state.is_terminal()) else { return };
+        let whole = task.fan().map(|_| id).or(task.part_of());
+        if let Some(whole) = whole.filter(|it| self.tasks.get(*it).is_some()) {
+            self.look_at_fan(whole);
+        }
+    }
+
+    /// Goes on with those that could not be gone on with before.
+    pub(crate) fn look_at_fans(&mut self) {
+        if let Some(id) = self.home.fans_due.first().copied() {
+            self.look_at_fan(id);
+        }
+    }
+
+    /// Returns whether there is nothing left to do for now.
+    fn go_on_with_fan(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(id) else { return true };
+        let placement = task.placement;
+        if !self.is_home(id, placement) {
+            return true; // Whoever is does it.
+        }
+        if self.disk == Disk::Full || !self.may_decide(id, placement) {
+            return false;
+        }
+        let Some(task) = self.tasks.get(id) else { return true };
+        match task.state {
+            TaskState::Submitted if self.now.wall_ms < task.not_before_ms => return false,
+            TaskState::Submitted => {
+                if self.adopt_end(id) || self.gives_way(id) {
+                    return true;
+                }
+                self.spread(id);
+            }
+            TaskState::Working => self.gather_fan(id),
+            TaskState::InputRequired | TaskState::AuthRequired => {}
+            TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Canceled
+            | TaskState::Rejected => self.call_off_rest(id),
+        }
+        true
+    }
+
+    /// Begins: from here on the home works on it.
+    fn spread(&mut self, id: TaskId) {
+        let task = self.tasks.get(id).expect("it was looked at");
+        let epoch = self.epoch_of(id, task.placement);
+        let token = Token::new(epoch, task.token.map_or(0, Token::attempt) + 1);
+        self.home.take(id);
+        let (agent, region) = (SPREADER.into(), self.config.region);
+        self.tell(id, Event::Claimed { token, agent, region });
+        self.home.fans_due.insert(id);
+    }
+
+    /// Whom a task that is many asks: those who live, and may have it.
+    fn asked_by(&self, id: TaskId, task: &Task) -> BTreeSet<Label> {
+        let Some(fan) = task.fan() else { return BTreeSet::new() };
+        let may = |region: RegionId| {
+            self.may_hold(region, task.placement) && self.may_work(region, task.placement)
+        };
+        let spec = self.spec(id);
+        let all = self.registry.candidates(&spec.target).filter(|it| {
+            let is_wanted = task.wants().is_none_or(|wants| wants.accepts(&it.spec, it.region));
+            let may_know = self.registry.may_know_of(it.spec.placement, task.placement);
+            it.is_online && may_know && is_wanted && may(it.region)
+        });
+        match fan.over {
+            Over::Agents => all.map(|it| it.spec.name.clone()).collect(),
+            Over::Regions => all.map(|it| it.region.as_str().into()).collect(),
+        }
+    }
+
+    /// Asks those who were not asked yet, and tells what came of the others.
+    fn gather_fan(&mut self, id: TaskId) {
+        let (asked, told) = self.told_of_fan(id);
+        let Some(asked) = asked else { return self.write_down_asked(id) };
+        for label in &asked {
+            if self.tasks.get(made_by(id, label)).is_none() {
+                self.ask_one(id, label);
+            }
+        }
+        let (mut completed, mut ended) = (0, 0);
+        for label in &asked {
+            let part = self.tasks.get(made_by(id, label));
+            let Some(state) = part.map(|it| it.state).filter(|it| it.is_terminal()) else {
+                continue;
+            };
+            if !told.contains(label) {
+                self.tell_result(id, label);
+            }
+            ended += 1;
+            completed += usize::from(state == TaskState::Completed);
+        }
+        let need = self.tasks.get(id).and_then(|it| it.fan()).map(|it| it.need);
+        let outcome = need.and_then(|it| it.outcome(completed, ended, asked.len()));
+        if let Some(outcome) = outcome {
+            let text = format!("{completed} of {} completed", asked.len());
+            let token = self.tasks.get(id).and_then(Task::current);
+            self.end(id, token, outcome, Some(said(id, "fan-out", &text)));
+            self.home.fans_due.insert(id);
+        }
+    }
+
+    /// Returns whom a task asks, if that is written down, and of whom all is told.
+    fn told_of_fan(&self, id: TaskId) -> (Option<Vec<Label>>, BTreeSet<Label>) {
+        let task = self.tasks.get(id).expect("it was looked at");
+        let token = task.current();
+        let (mut asked, mut told) = (None, BTreeSet::new());
+        for event in self.events(id, task, 0) {
+            let Event::Noted { token: its, note, .. } = event.event else { continue };
+            if Some(its) != token {
+                continue;
+            }
+            match note {
+                Note::Checkpoint(it) if &*it.key == ASKED_KEY => asked = Some(labels(&it.value)),
+                Note::Artifact(chunk) if chunk.last => {
+                    told.insert(chunk.artifact);
+                }
+                Note::Checkpoint(_) | Note::Artifact(_) | Note::Status(_) => {}
+            }
+        }
+        (asked, told)
+    }
+
+    fn write_down_asked(&mut self, id: TaskId) {
+        let task = self.tasks.get(id).expect("it was looked at");
+        let (asked, message_bytes) = (self.asked_by(id, task), self.spec(id).message.0.len());
+        let refused = if asked.is_empty() {
+            Some("nobody is there to ask".to_owned())
+        } else if Self::FAN_MAX < asked.len() {
+            Some(format!("{} could be asked; at most {} are", asked.len(), Self::FAN_MAX))
+        } else if Self::FAN_BYTES_MAX < asked.len() * message_bytes {
+            let max = Self::FAN_BYTES_MAX;
+            Some(format!("the messages to {} would have more than {max} bytes", asked.len()))
+        } else {
+            None
+        };
+        if let Some(text) = refused {
+            let token = task.current();
+            return self.end(id, token, Outcome::Failed, Some(said(id, "fan-out", &text)));
+        }
+        let value = Json(format!("[\"{}\"]", join(&asked, "\",\"")).into());
+        self.note_fan(id, Note::Checkpoint(Checkpoint { key: ASKED_KEY.into(), value }));
+        // For clients, who are shown no checkpoints.
+        let named = asked.iter().map(|it| {
+            let part = made_by(id, it);
+            Arc::from(format!("{{\"to\":\"{it}\",\"task\":\"{part}\"}}"))
+        });
+        let named = join(&named.collect(), ",");
+        let message = format!(
+            "{{\"messageId\":\"{id}-asked\",\"role\":\"ROLE_AGENT\",\"parts\":[{{\"data\":\
+             {{\"asked\":[{named}]}}}}]}}"
+        );
+        self.note_fan(id, Note::Status(Json(message.into())));
+        self.home.fans_due.insert(id);
+    }
+
+    fn note_fan(&mut self, id: TaskId, note: Note) {
+        let task = self.tasks.get(id).expect("it was looked at");
+        let token = task.current().expect("the home works on it");
+        let number = task.notes + 1;
+        self.tell(id, Event::Noted { token, number, note });
+    }
+
+    /// Submits the task for one of those who are asked.
+    fn ask_one(&mut self, id: TaskId, label: &Label) {
+        let spec = self.spec(id);
+        let Some(terms) = spec.terms.as_deref() else { return };
+        let Some(fan) = terms.fan else { return };
+        let (target, regions) = match fan.over {
+            Over::Agents => (Target::Agent(label.clone()), None),
+            Over::Regions => (spec.target.clone(), RegionId::try_from(&**label).ok()),
+        };
+        let mut wants = terms.wants.as_deref().cloned().unwrap_or_default();
+        if let Some(region) = regions {
+            wants.regions = BTreeSet::from([region]);
+        }
+        let wants = Some(wants).filter(|it| *it != Wants::default()).map(Arc::new);
+        let start_delay = std::time::Duration::ZERO;
+        let terms = Terms { fan: None, part_of: Some(id), start_delay, wants, ..terms.clone() };
+        let (idempotency, terms) = (None, Some(Arc::new(terms)));
+        self.accept_task(made_by(id, label), &Spec { target, idempotency, terms, ..spec });
+    }
+
+    /// Tells what came of one of those, as an artifact of the whole. What there is no room for is
+    /// found in the task itself.
+    fn tell_result(&mut self, id: TaskId, label: &Label) {
+        let part = made_by(id, label);
+        let found = self.tasks.get(part).expect("it has ended");
+        let (state, mut message, mut artifacts) = (found.state, None, Artifacts::default());
+        for stamped in self.events(part, found, 0) {
+            artifacts.take(&stamped.event);
+            if let Event::Ended { message: it, .. } = stamped.event {
+                message = it;
+            }
+        }
+        let chunks = artifacts.into_all().into_iter().flat_map(|it| it.parts);
+        let chunks: Vec<Json> = chunks.filter(|it| it.0.len() > "[]".len()).collect();
+        let bytes: usize = chunks.iter().chain(&message).map(|it| it.0.len()).sum();
+        let task = self.tasks.get(id).expect("it was looked at");
+        let limits = &self.config.limits;
+        let rest = limits.task_bytes_max.saturating_sub(task.attempt_bytes);
+        let all_bytes = Self::FAN_MAX * Self::RESULT_BYTES_MIN;
+        let fits = bytes + (chunks.len() + 1) * Self::NOTE_OVERHEAD + all_bytes <= rest;
+        let (chunks, message) = if fits { (chunks, message) } else { (Vec::new(), None) };
+        for (at, parts) in chunks.into_iter().enumerate() {
+            self.note_chunk(id, label, (0 < at, false), parts);
+        }
+        let message = message.as_ref().map_or(&b"null"[..], |it| &it.0);
+        let cut = if fits { "" } else { ",\"truncated\":true" };
+        let state = state.as_str();
+        let mut last = format!(
+            "[{{\"data\":{{\"to\":\"{label}\",\"task\":\"{part}\",\"state\":\"{state}\"{cut},\
+             \"message\":"
+        )
+        .into_bytes();
+        last.extend_from_slice(message);
+        last.extend_from_slice(b"}}]");
+        self.note_chunk(id, label, (fits && 0 < bytes, true), Json(last.into()));
+    }
+
+    fn note_chunk(&mut self, id: TaskId, label: &Label, (append, last): (bool, bool), parts: Json) {
+        let chunk = Chunk { artifact: label.clone(), name: None, append, last, parts };
+        self.note_fan(id, Note::Artifact(chunk));
+    }
+
+    /// Calls off what has not ended of a task that has.
+    fn call_off_rest(&mut self, id: TaskId) {
+        let task = self.tasks.get(id).expect("it was looked at");
+        let asked = self.checkpoints(id, task).into_iter().find(|it| &*it.key == ASKED_KEY);
+        for label in asked.iter().flat_map(|it| labels(&it.value)) {
+            let part = made_by(id, &label);
+            let open = self.tasks.get(part).filter(|it| !it.state.is_terminal());
+            let Some(open) = open else { continue };
+            let token = open.current();
+            let message = said(part, "fan-out", "the others were enough, or it was called off");
+            self.end(part, token, Outcome::Canceled, Some(message));
+        }
+    }
+}
+
+fn join(labels: &BTreeSet<Label>, between: &str) -> String {
+    labels.iter().map(|it| &**it).collect::<Vec<_>>().join(between)
+}
+
+/// Reads names out of a list as it was written down: they have no letters that JSON would escape.
+fn labels(list: &Json) -> Vec<Label> {
+    let text = String::from_utf8_lossy(&list.0);
+    let list = text.trim_start_matches("[\"").trim_end_matches("\"]");
+    list.split("\",\"").filter(|it| !it.is_empty()).map(Arc::from).collect()
+}
+
+impl Need {
+    /// Returns how a task ends of which so many have completed and ended, of all that were asked.
+    fn outcome(self, completed: usize, ended: usize, asked: usize) -> Option<Outcome> {
+        let enough = match self {
+            Self::All => {
+                let is_good = completed == asked;
+                let outcome = if is_good { Outcome::Completed } else { Outcome::Failed };
+                return (ended == asked).then_some(outcome);
+            }
+            Self::Quorum => asked / 2 + 1,
+            Self::First(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        };
+        if enough <= completed {
+            return Some(Outcome::Completed);
+        }
+        (completed + (asked - ended) < enough).then_some(Outcome::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fan_ends_as_soon_as_it_is_known_how() {
+        let check = |need: Need, counts: (usize, usize, usize), expected: Option<Outcome>| {
+            assert_eq!(need.outcome(counts.0, counts.1, counts.2), expected, "{need:?} {counts:?}");
+        };
+        check(Need::All, (2, 2, 3), None);
+        check(Need::All, (0, 1, 3), None);
+        check(Need::All, (3, 3, 3), Some(Outcome::Completed));
+        check(Need::All, (2, 3, 3), Some(Outcome::Failed));
+        check(Need::Quorum, (1, 1, 3), None);
+        check(Need::Quorum, (2, 2, 3), Some(Outcome::Completed));
+        check(Need::Quorum, (0, 1, 3), None);
+        check(Need::Quorum, (0, 2, 3), Some(Outcome::Failed));
+        check(Need::Quorum, (2, 2, 4), None);
+        check(Need::First(1), (0, 2, 3), None);
+        check(Need::First(1), (1, 2, 3), Some(Outcome::Completed));
+        check(Need::First(4), (0, 0, 3), Some(Outcome::Failed));
+    }
+
+    #[test]
+    fn names_are_read_as_they_were_written() {
+        let check = |names: &[&str]| {
+            let all: BTreeSet<Label> = names.iter().map(|it| Arc::from(*it)).collect();
+            let list = Json(format!("[\"{}\"]", join(&all, "\",\"")).into());
+            assert_eq!(labels(&list), all.into_iter().collect::<Vec<_>>());
+        };
+        check(&["a"]);
+        check(&["a", "b-c.d_e", "eu-west-1"]);
+    }
+}
