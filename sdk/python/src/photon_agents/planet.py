@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -142,9 +142,7 @@ class Planet:
             raise Problem.unreachable(f"the agent has left {base}")
         return request.result()
 
-    async def persist(
-        self, path: str, body: bytes, *, before_retry: Callable[[], Awaitable[None]] | None = None
-    ) -> dict[str, Any]:
+    async def persist(self, path: str, body: bytes) -> dict[str, Any]:
         """Asks until there is an answer; raises a `Problem` that will not pass."""
         backoff = Backoff()
         detour: str | None = None
@@ -161,8 +159,6 @@ class Planet:
                 else:
                     raise
                 await self.pause(backoff.pause(problem.retry_after))
-            if before_retry:
-                await before_retry()
 
     async def pause(self, seconds: float) -> None:
         """Waits, but not longer than until the agent is attached elsewhere."""
