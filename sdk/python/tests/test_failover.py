@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from photon_agents import Agent, Task
+from photon_agents import Agent, Failed, Task
 from photon_agents.planet import Planet as Regions
 from planet import JSON, Planet, Region, ok, problem
 from serving import agent_of, check
@@ -100,12 +100,56 @@ def test_a_region_that_will_not_have_the_agent_is_passed_over() -> None:
     assert regions == ["a", "c"]
 
 
-def test_a_task_that_may_not_be_where_the_agent_is_goes_through_another_region() -> None:
-    planet = Planet("a", "b", "c")
+@pytest.mark.parametrize("lose", [kill, stall])
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [("complete", "completed"), ("fail", "failed"), ("pause", "input_required")],
+)
+def test_a_task_that_may_not_be_where_the_agent_is_goes_through_another_region(
+    lose: Any, verb: str, state: str
+) -> None:
+    planet = Planet("a", "b", "c", ttl_ms=300)
     planet.regions["b"].outside = {"t1"}
-    regions, job = lose_region(planet, kill, ["http://a"])
-    assert regions == ["a", "b"]
-    assert job.told[-1] == "c"
+    planet.fault = lambda region, request, body: (
+        problem(503, "home-unreachable")
+        if region.name == "c" and ("c", request.url.path) not in planet.requests[:-1]
+        else None
+    )
+    job = planet.submit()
+    through = {("c", f"/v1/leases/t1/{it}") for it in ("heartbeat", "events", verb)}
+
+    async def handler(task: Task) -> None:
+        await planet.until(lambda: planet.regions["a"] in lost)
+        await task.step("one", lambda: 1)
+        await planet.until(lambda: ("c", "/v1/leases/t1/heartbeat") in planet.requests)
+        if verb == "fail":
+            raise Failed("no")
+        if verb == "pause":
+            await task.ask("which?")
+
+    lost: list[Region] = []
+
+    async def story() -> None:
+        await planet.until(lambda: job.told and planet.count("regions"))
+        lose(planet.regions["a"])
+        lost.append(planet.regions["a"])
+        await planet.until(lambda: job.state == state)
+
+    assert check(agent_of(handler, failover_after=SOON), planet, story) == ["a", "b"]
+    assert through <= set(planet.requests)
+    assert (job.attempt, job.told[-1]) == (1, "c")
+
+
+def test_a_member_that_is_lost_as_well_is_passed_over() -> None:
+    planet = Planet("a", "b", "c", "d")
+    planet.regions["b"].outside = {"t1"}
+
+    def lose(region: Region) -> None:
+        kill(region)
+        kill(planet.regions["c"])
+
+    regions, job = lose_region(planet, lose, ["http://a"])
+    assert (regions, job.told[-1]) == (["a", "b"], "d")
 
 
 def test_an_agent_with_one_region_waits_for_it() -> None:

@@ -223,54 +223,6 @@ def test_an_answer_that_is_no_json_is_none() -> None:
     check_all_sorts(planet)
 
 
-def test_notes_that_went_down_with_a_home_are_told_again() -> None:
-    planet = Planet()
-    job = planet.submit()
-
-    async def handler(task: Task) -> None:
-        for number in range(5):
-            await task.emit(f"a{number}", text=str(number))
-        job.notes = job.notes[:2]  # The heir knows no more.
-        await task.emit("a5", text="5")
-
-    check(agent_of(handler), planet, lambda: planet.ended(job))
-    assert [job.output(f"a{number}") for number in range(6)] == list("012345")
-
-
-def test_a_task_is_not_completed_without_what_a_lost_home_alone_had() -> None:
-    planet = Planet()
-    job = planet.submit()
-
-    async def handler(task: Task) -> None:
-        async with task.artifact("report") as out:
-            await out.write("precious")
-
-    def fault(region: Region, request: httpx.Request, body: JSON) -> httpx.Response | None:
-        if request.url.path.endswith("complete") and planet.count("complete") == 1:
-            job.notes = []
-            return problem(503, "home-unreachable")
-        return None
-
-    planet.fault = fault
-    check(agent_of(handler), planet, lambda: planet.ended(job))
-    assert (job.state, job.output("report")) == ("completed", "precious")
-
-
-def test_a_home_that_changed_while_an_agent_thought_is_told_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("photon_agents.lease.Lease.FRESH_FOR", 0.0)
-    planet = Planet()
-    job = planet.submit()
-
-    async def handler(task: Task) -> None:
-        await task.emit("report", text="precious")
-        job.notes = []
-
-    check(agent_of(handler), planet, lambda: planet.ended(job))
-    assert (job.state, job.output("report")) == ("completed", "precious")
-
-
 def test_an_agent_that_was_forgotten_is_announced_again() -> None:
     planet = Planet()
 

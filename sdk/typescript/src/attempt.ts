@@ -114,11 +114,16 @@ export class Attempt {
 
   /** Tells what came of it, until the region takes it or does not want it. */
   async #report({ verb, body }: Verdict): Promise<void> {
+    const tell = (door: string, it: object) => this.#planet.tell(this.#lease, door, it, this.#stop);
     try {
-      await this.#planet.tell(this.#lease, verb, body, this.#stop);
+      await this.#outbox.end(
+        (notes) => tell(verb, { ...body, notes }),
+        (first, notes) => tell("events", { first, notes }),
+      );
     } catch (error) {
-      if (verb === "fail" || !isFaulty(error)) throw error;
-      await this.#report(failure(asFailure(error)));
+      const reason = asFailure(error);
+      if (verb === "fail" || reason instanceof Cancelled) throw error;
+      await this.#report(failure(reason));
     }
   }
 

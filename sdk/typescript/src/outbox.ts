@@ -3,6 +3,7 @@
  * Must not know how a request finds its region.
  */
 
+import { Cancelled } from "./errors.js";
 import { ProblemError } from "./http.js";
 import type { Note } from "./wire.js";
 import { encode } from "./wire.js";
@@ -35,15 +36,12 @@ export class Outbox {
   static readonly UNTOLD_BYTES_MAX = 256 << 10;
   /** How long a piece waits for others that may be told with it. */
   static readonly LINGER_MS = 50;
-  /** When what was told last is told again before the end, lest a lost home took it along. */
-  static readonly STALE_AFTER_MS = 1_000;
 
   readonly #send: Send;
   readonly #onFault: (error: unknown) => Error;
   readonly #entries: Entry[] = [];
   readonly #streams = new Map<string, ArtifactStream>();
   #known = 0;
-  #knownAt = 0;
   #untold = 0;
   #busy: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -78,23 +76,42 @@ export class Outbox {
     for (const stream of this.#streams.values()) void stream.close().catch(() => undefined);
   }
 
-  /** Returns once all that was told is on the disk of the home of today. Throws if it cannot be. */
+  /** Returns once all that was told is on the disk of the task's home. Throws if it cannot be. */
   async settle(): Promise<void> {
     this.#collect();
-    const isStale = Outbox.STALE_AFTER_MS < performance.now() - this.#knownAt;
-    if (isStale && this.#known === this.#entries.length && 0 < this.#known) this.#known -= 1;
     this.#kick();
     await this.#busy;
     if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /**
+   * Has the end said, with the number of notes before it. While the home lacks some of them, `send`
+   * tells those again, and the end is said anew. Nothing new is told any more.
+   */
+  async end(say: (notes: number) => Promise<unknown>, send: Send): Promise<void> {
+    this.#fault ??= new Cancelled("the attempt has ended");
+    await this.#busy;
+    for (;;) {
+      await this.#tellRest(send);
+      try {
+        await say(this.#known);
+        return;
+      } catch (error) {
+        this.#goBack(error);
+      }
+    }
   }
 
   #push(note: Note): Entry {
     const bytes = Buffer.byteLength(encode(note) ?? "");
     const entry = { note, bytes, done: withResolvers() };
     entry.done.promise.catch(() => undefined); // Whoever waits is told; nobody has to.
-    if (this.#fault !== undefined) entry.done.reject(this.#fault);
-    this.#entries.push(entry);
-    this.#untold += bytes;
+    if (this.#fault !== undefined) {
+      entry.done.reject(this.#fault);
+    } else {
+      this.#entries.push(entry);
+      this.#untold += bytes;
+    }
     return entry;
   }
 
@@ -122,6 +139,7 @@ export class Outbox {
   async #last(id: string): Promise<void> {
     this.#collect();
     this.#kick();
+    if (this.#fault !== undefined) throw this.#fault;
     const notes = this.#entries.filter((it) => it.note.artifact?.id === id);
     await notes.at(-1)?.done.promise;
   }
@@ -133,21 +151,27 @@ export class Outbox {
     this.#busy ??= this.#pump();
   }
 
-  /** Tells what there is to tell, one request after the other. Never throws. */
+  /** Tells what there is to tell. Never throws. */
   async #pump(): Promise<void> {
     await Promise.resolve(); // What is told in one go is told in one request.
+    await this.#tellRest(this.#send).catch(() => undefined); // Those who wait are told.
+  }
+
+  /** Tells what there is to tell, one request after the other. What is refused does not count. */
+  async #tellRest(send: Send): Promise<void> {
     try {
       for (;;) {
         this.#collect();
         const batch = this.#batch();
-        if (batch.length === 0) break;
-        await this.#tellBatch(batch);
+        if (batch.length === 0) return;
+        await this.#tellBatch(batch, send);
       }
-      this.#busy = undefined;
     } catch (cause) {
-      this.#busy = undefined;
       this.#fault = this.#onFault(cause);
-      for (const entry of this.#entries.slice(this.#known)) entry.done.reject(this.#fault);
+      for (const entry of this.#entries.splice(this.#known)) entry.done.reject(this.#fault);
+      throw this.#fault;
+    } finally {
+      this.#busy = undefined;
     }
   }
 
@@ -158,22 +182,24 @@ export class Outbox {
     return end === -1 ? waiting : waiting.slice(0, Math.max(end, 1));
   }
 
-  async #tellBatch(batch: Entry[]): Promise<void> {
-    const first = this.#known + 1;
+  async #tellBatch(batch: Entry[], send: Send): Promise<void> {
     try {
-      await this.#send(first, batch.map((it) => it.note));
+      await send(this.#known + 1, batch.map((it) => it.note));
     } catch (error) {
-      const expected = error instanceof ProblemError ? error.problem.expected : undefined;
-      if (!(error instanceof ProblemError) || error.kind !== "note-gap") throw error;
-      if (expected === undefined || expected < 1 || first <= expected) throw error;
-      this.#known = expected - 1; // A lost home took the others along: tell them again.
-      this.#measure();
-      return;
+      return this.#goBack(error);
     }
-    this.#known = first - 1 + batch.length;
-    this.#knownAt = performance.now();
+    this.#known += batch.length;
     this.#measure();
     for (const entry of batch) entry.done.resolve();
+  }
+
+  /** Goes back to the first note that the home lacks; throws the error if that is another. */
+  #goBack(error: unknown): void {
+    const isGap = error instanceof ProblemError && error.kind === "note-gap";
+    const expected = isGap ? (error.problem.expected ?? 0) : 0;
+    if (expected < 1 || this.#known < expected) throw error;
+    this.#known = expected - 1; // A lost home took the others along: its heir is told again.
+    this.#measure();
   }
 
   #measure(): void {

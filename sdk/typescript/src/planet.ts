@@ -45,6 +45,8 @@ export class Planet {
   readonly #path: string;
   readonly #spec: AgentPut;
   readonly #names = new Map<string, string>();
+  /** When regions were of no use. */
+  readonly #awayAt = new Map<string, number>();
   #learned: Regions["regions"] = [];
   #placements = new Map<string, string[]>();
   #learnedAt = -Infinity;
@@ -125,6 +127,7 @@ export class Planet {
     if (before?.base === base) return this.#heard();
     this.#at = { base, region, moved: controller() };
     this.#learnedAt = -Infinity;
+    if (before !== undefined) this.#awayAt.set(before.base, performance.now());
     this.#doubt.abort();
     this.#heard();
     this.#options.logger.info("attached", { region, base, before: before?.region });
@@ -174,15 +177,13 @@ export class Planet {
     for (;;) {
       const { moved } = this.#attached;
       try {
-        return (await this.#tellOnce(lease.placement, path, request, signal, backoff)) as Standing;
+        return (await this.#tellOnce(lease.placement, path, request, signal)) as Standing;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         const isOutside = error instanceof ProblemError && error.status === 421;
-        if (isOutside && error.problem.members && !this.#placements.has(lease.placement)) {
-          this.#placements.set(lease.placement, error.problem.members);
-          continue;
-        }
-        if (!isPassing(error)) throw error;
+        const members = isOutside ? error.problem.members : undefined;
+        if (members !== undefined) this.#placements.set(lease.placement, members);
+        else if (!isPassing(error)) throw error;
         this.#options.logger.debug("asking again", { task: lease.task, verb, why: String(error) });
         await this.pause(error, backoff, moved.signal, signal);
         if (signal.aborted) throw signal.reason;
@@ -195,7 +196,6 @@ export class Planet {
     path: string,
     body: object,
     signal: AbortSignal,
-    backoff: Backoff,
   ): Promise<unknown> {
     const members = this.#placements.get(placement);
     const others = this.#bases().filter((it) => members?.includes(this.#name(it) ?? ""));
@@ -203,10 +203,17 @@ export class Planet {
     if (isInside || others.length === 0) {
       return await this.call("POST", path, body, { signals: [signal] });
     }
-    const base = others[backoff.failures % others.length] ?? "";
+    // Who was of no use just now is the last to be asked.
+    others.sort((a, b) => (this.#awayAt.get(a) ?? 0) - (this.#awayAt.get(b) ?? 0));
+    const [base = ""] = others;
     const { token } = this.#options;
     const timeoutMs = Planet.ANSWER_WITHIN_MS;
-    return await ask(base, { method: "POST", path, body, token, timeoutMs, signals: [signal] });
+    try {
+      return await ask(base, { method: "POST", path, body, token, timeoutMs, signals: [signal] });
+    } catch (error) {
+      if (isAway(error)) this.#awayAt.set(base, performance.now());
+      throw error;
+    }
   }
 
   /** The signal that the agent is not attached to the region of today any more. */

@@ -5,8 +5,6 @@ import { test } from "node:test";
 
 import { ProblemError } from "../src/index.js";
 import type { Task } from "../src/index.js";
-import { Outbox } from "../src/outbox.js";
-import { textIn } from "./fake.js";
 import type { Fault, Mishap, Seen } from "./fake.js";
 import { gate, stage, until } from "./stage.js";
 
@@ -105,32 +103,6 @@ test("notes whose answer is lost count once", async (t) => {
   const numbers = planet.told("events").map((it) => it.body["first"]);
   assert.deepEqual([...new Set(numbers)], [1, 2]);
   assert.ok(4 <= numbers.length);
-});
-
-test("what a lost home took along is told again", async (t) => {
-  const { agent, planet, does } = await stage(t);
-  agent.skill("do", async (task) => {
-    for (const key of ["a", "b", "c"]) await task.step(key, () => key);
-    const fake = planet.tasks.get(task.id);
-    fake?.notes.splice(1);
-    fake?.checkpoints.splice(1);
-    await task.step("d", () => "d");
-  });
-  const { checkpoints, notes } = await does({ skill: "do" });
-  assert.deepEqual(checkpoints.map((it) => it.key), ["a", "b", "c", "d"]);
-  assert.equal(notes.length, 4);
-});
-
-test("what was told long ago is looked after before the end", async (t) => {
-  const { agent, planet, does } = await stage(t);
-  const { STALE_AFTER_MS } = Outbox;
-  Object.assign(Outbox, { STALE_AFTER_MS: -1 });
-  t.after(() => Object.assign(Outbox, { STALE_AFTER_MS }));
-  agent.skill("do", async (task) => {
-    await task.emit("a", { text: "kept" });
-    planet.tasks.get(task.id)?.notes.splice(0);
-  });
-  assert.equal(textIn(await does({ skill: "do" }), "a"), "kept");
 });
 
 test("an end is told until it is answered, as late as a 503 says, and counts once", async (t) => {

@@ -90,6 +90,14 @@ export class FakePlanet {
     this.offer(task);
   }
 
+  /** Loses the home of a task: its heir knows of the first notes alone, and of no end. */
+  loseHome(task: FakeTask, known = 0): void {
+    const keys = task.notes.splice(known).map((it) => it.checkpoint?.key);
+    task.checkpoints = task.checkpoints.filter((it) => !keys.includes(it.key));
+    task.state = "working";
+    delete task.ended;
+  }
+
   cancel(task: FakeTask): void {
     task.state = "canceled";
     this.ring();
@@ -239,6 +247,10 @@ export class FakeRegion {
     }
     if (verb === "heartbeat") task.heartbeats += 1;
     if (verb === "events") return this.#noted(task, body) ?? standing();
+    const expected = task.notes.length + 1;
+    if (expected <= Number(body["notes"] ?? 0)) {
+      return [409, { type: "/problems/note-gap", expected }];
+    }
     if (verb === "complete") this.#end(task, "completed", verb, body);
     if (verb === "fail") this.#end(task, body["rejected"] ? "rejected" : "failed", verb, body);
     if (verb === "pause") {

@@ -76,7 +76,6 @@ async def _work(lease: Lease, task: Task, handler: Handler | None) -> None:
             if not lease.lost.is_set():
                 await _complete(lease, found)
         except Paused as pause:
-            await lease.flush()
             await lease.pause(pause.what_for, pause.question)
     except asyncio.CancelledError as error:
         if lease.lost.is_set():
@@ -105,16 +104,12 @@ async def _complete(lease: Lease, found: Any) -> None:
         if reply.name is not None:
             note["name"] = reply.name
         await lease.tell({"artifact": note})
-    await lease.flush()
     await lease.complete(agent_message(said) if said else None)
 
 
 async def _fail(
     lease: Lease, reason: str, *, rejected: bool = False, retryable: bool = True
 ) -> None:
-    if lease.lost.is_set():
-        return
-    await lease.flush()
     reason = reason.encode(errors="replace").decode()[:REASON_CHARS_MAX]
     await lease.fail(reason, rejected=rejected, retryable=retryable)
 

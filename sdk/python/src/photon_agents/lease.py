@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,8 +55,6 @@ class Lease:
     """Bytes of a request, short of one note that has more."""
     UNSENT_BYTES_MAX = 256 << 10
     """Streamed bytes that wait to be sent; at it the writer waits."""
-    FRESH_FOR = 1.0
-    """Seconds for which what was told counts as known to the task's home, whoever that is."""
 
     def __init__(self, planet: Planet, wire: dict[str, Any]) -> None:
         self.wire = wire
@@ -70,7 +67,6 @@ class Lease:
         # region bounds how much they are.
         self._notes: list[_Note] = []
         self._sent = 0
-        self._sure_at = (-1, 0.0)
         self._unsent_bytes = 0
         self._batch_max = self.NOTES_MAX
         self._is_ending = False
@@ -180,7 +176,8 @@ class Lease:
             self._news.clear()
             self._urgent.clear()
             try:
-                await self._send_all()
+                async with self._sending:
+                    await self._send_all()
             except Problem as problem:
                 self.lose(str(problem))
 
@@ -200,40 +197,35 @@ class Lease:
 
     async def _end(self, verb: str, body: dict[str, Any]) -> None:
         """Says how it ended until it is answered; raises a `Problem` if that is at fault."""
-        self._is_ending = True
-        moves, at = self._sure_at
-        if moves != self._planet.moves or at + self.FRESH_FOR < time.monotonic():
-            await self._make_sure()
-        body = {"token": self._token, **body}
+        is_taken = False
         try:
-            await self._planet.persist(
-                self._path(verb), to_json(body), before_retry=self._make_sure
-            )
+            async with self._sending:
+                while not is_taken and not self.lost.is_set():
+                    await self._send_all()
+                    is_taken = await self._say(verb, body)
         except Problem as problem:
             self._is_ending = False
             if problem.is_faulty:
                 raise
             self.lose(str(problem))
 
-    async def _make_sure(self) -> None:
-        """Repeats the last note, so that a new home says if it lacks some: they are sent again.
-
-        Without that a task might be completed whose artifacts went down with a home.
-        """
-        if self._sent:
-            self._sent -= 1
-            try:
-                await self._send_all()
-            except Problem:
-                # It may be the end itself that was heard: its own answer says so.
-                self._sent = len(self._notes)
+    async def _say(self, verb: str, body: dict[str, Any]) -> bool:
+        """Says how it ended; false if the home lacks notes, which have to be sent again before."""
+        self._is_ending = True
+        body = {"token": self._token, "notes": self._sent, **body}
+        try:
+            await self._planet.persist(self._path(verb), to_json(body))
+        except Problem as problem:
+            self._go_back(problem)
+            return False
+        return True
 
     async def _send_all(self) -> None:
-        """Sends what is not sent; raises a `Problem` if the lease is over."""
-        async with self._sending:
-            while self._sent < len(self._notes):
-                await self._send_batch()
-                self._progress.set()
+        """Sends what is not sent, for who holds `_sending`; raises a `Problem` if the lease is
+        over."""
+        while self._sent < len(self._notes):
+            await self._send_batch()
+            self._progress.set()
 
     async def _send_batch(self) -> None:
         batch: list[_Note] = []
@@ -243,31 +235,35 @@ class Lease:
             if batch and self.BATCH_BYTES_MAX < size:
                 break
             batch.append(note)
-        first, moves = self._sent + 1, self._planet.moves
         body = b'{"token":%s,"first":%d,"notes":[%s]}' % (
             to_json(self._token),
-            first,
+            self._sent + 1,
             b",".join(note.json for note in batch),
         )
         try:
             await self._planet.persist(self._path("events"), body)
         except Problem as problem:
-            expected = int(problem.members.get("expected") or 0)
-            if problem.kind == "note-gap" and 1 <= expected < first:
-                # The home was lost with what it alone had: its heir is told again.
-                log.info("task %s: notes %d to %d are told again", self.task, expected, first)
-                self._sent = expected - 1
-            elif not problem.is_faulty:
-                raise
+            if not problem.is_faulty:
+                self._go_back(problem)
             elif len(batch) > 1:
                 self._batch_max = 1  # One of them is at fault, and none was taken.
             else:
                 self._drop(batch[0], problem)
             return
         self._sent += len(batch)
-        self._sure_at = (moves, time.monotonic())
         for note in batch:
             self._settle(note)
+
+    def _go_back(self, problem: Problem) -> None:
+        """Goes back to the first note that the home lacks; raises the `Problem` if it is another.
+
+        The home was lost with what it alone had: its heir is told again.
+        """
+        expected: Any = problem.members.get("expected")
+        if problem.kind != "note-gap" or expected not in range(1, self._sent + 1):
+            raise problem
+        log.info("task %s: notes %d to %d are told again", self.task, expected, self._sent)
+        self._sent = expected - 1
 
     def _settle(self, note: _Note, problem: Problem | None = None) -> None:
         if note.done is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -29,7 +29,7 @@ class Planet:
     REFRESH_EVERY = 60.0
     """Seconds after which the list of regions is asked for again."""
     LOST_FOR = 30.0
-    """Seconds for which a region that was left is not followed back to."""
+    """Seconds for which a region that was of no use is not followed to."""
     TELL_TIMEOUT = 15.0
     """Seconds that a region may take: it waits for a new home of a task for up to ten itself."""
 
@@ -125,11 +125,9 @@ class Planet:
                 log.warning("%s does not answer; looking for another region", self.at)
                 await self.attach()
 
-    async def ask(
-        self, path: str, body: bytes, *, timeout: float = TELL_TIMEOUT, at: str | None = None
-    ) -> dict[str, Any]:
+    async def ask(self, path: str, body: bytes, *, timeout: float = TELL_TIMEOUT) -> dict[str, Any]:
         """Asks once, and gives up when the agent moves to another region."""
-        base = at or self.at
+        base = self.at
         request = asyncio.ensure_future(self._request(base, "POST", path, body, timeout=timeout))
         request.add_done_callback(lambda it: it.cancelled() or it.exception())
         self._open.add(request)
@@ -142,27 +140,24 @@ class Planet:
             raise Problem.unreachable(f"the agent has left {base}")
         return request.result()
 
-    async def persist(
-        self, path: str, body: bytes, *, before_retry: Callable[[], Awaitable[None]] | None = None
-    ) -> dict[str, Any]:
+    async def persist(self, path: str, body: bytes) -> dict[str, Any]:
         """Asks until there is an answer; raises a `Problem` that will not pass."""
         backoff = Backoff()
         detour: str | None = None
-        detours = 0
         while True:
             try:
-                return await self.ask(path, body, at=detour)
+                if detour is None:
+                    return await self.ask(path, body)
+                return await self._request(detour, "POST", path, body, timeout=self.TELL_TIMEOUT)
             except Problem as problem:
-                if problem.status == 421:
-                    detour = self._member(problem, detours)
-                    detours += 1
-                elif problem.is_passing:
-                    detour = None
-                else:
+                is_outside = problem.status == 421
+                if not is_outside and not problem.is_passing:
                     raise
-                await self.pause(backoff.pause(problem.retry_after))
-            if before_retry:
-                await before_retry()
+                if detour is not None and (is_outside or problem.is_silence):
+                    self._left[detour] = time.monotonic()
+                detour = self._member(problem) if is_outside and detour is None else None
+                if detour is None:
+                    await self.pause(backoff.pause(problem.retry_after))
 
     async def pause(self, seconds: float) -> None:
         """Waits, but not longer than until the agent is attached elsewhere."""
@@ -245,11 +240,12 @@ class Planet:
             return known
         return [*(url for url in known if url != self.at), self.at]
 
-    def _member(self, problem: Problem, turn: int) -> str | None:
-        """Returns a region that may hold what the one that was asked may not."""
+    def _member(self, problem: Problem) -> str | None:
+        """Returns a region that may hold what the one that was asked may not; who was of no use
+        just now is the last."""
         members = problem.members.get("members") or []
         urls = [self._names[name] for name in members if name in self._names]
-        return urls[turn % len(urls)] if urls else None
+        return min(urls, key=lambda url: self._left.get(url, 0.0), default=None)
 
     def _silent_for(self) -> float:
         return time.monotonic() - self._alive_at
