@@ -69,6 +69,7 @@ impl Region {
         self.home.fans_due.extend(task.part_of().filter(|_| !task.state.is_terminal()));
         match task.state {
             TaskState::Submitted | TaskState::Working if task.fan().is_some() => {
+                self.home.fans.insert(id);
                 self.home.fans_due.insert(id);
             }
             TaskState::Submitted => self.line_up(id),

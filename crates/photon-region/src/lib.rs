@@ -130,4 +130,6 @@ pub enum PlantedBug {
     StartEarly,
     /// A home gives a task to an agent that is not one that its client wants.
     IgnoreWants,
+    /// Takes whoever has ended for one that is done, of those of whom a task is asked.
+    CountFailures,
 }

@@ -111,8 +111,8 @@ fn what_is_asked_of_all_agents_ends_with_the_last_of_them() {
         assert_eq!(results.len(), 4);
         let part = made_by(task, "b-eu");
         let expected = format!(
-            "[{{\"text\":\"by b-eu\"}}][{{\"data\":{{\"to\":\"b-eu\",\"task\":\"{part}\",\
-             \"state\":\"completed\",\"message\":{{\"messageId\":\"m\"}}}}}}]"
+            "[{{\"text\":\"by b-eu\"}}][{{\"data\":{{\"state\":\"completed\",\"to\":\"b-eu\",\
+             \"task\":\"{part}\",\"message\":{{\"messageId\":\"m\"}}}}}}]"
         );
         assert_eq!(results["b-eu"], expected);
         let said = String::from_utf8(detail.message.unwrap().0.to_vec()).unwrap();

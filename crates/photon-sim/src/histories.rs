@@ -178,6 +178,10 @@ impl Histories {
             count(report, check_record(name, of)?, of.history.len(), Terms::Strict);
         }
         for (task, history) in &self.tasks {
+            // Its home ends it without being asked.
+            if ledger.task(*task).is_some_and(|it| it.is_spread) {
+                continue;
+            }
             let what = || format!("of task {task}");
             let (found, terms) = match check(&Task { setbacks: 0 }, history, what) {
                 Ok(found) => (found, Terms::Strict),

@@ -17,6 +17,7 @@ mod clock;
 mod digest;
 mod disk;
 mod faults;
+mod gathering;
 mod glance;
 mod hearing;
 mod histories;

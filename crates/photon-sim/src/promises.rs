@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use photon_region::{
     AgentName, AgentSpec, Checkpoint, Claim, Event, Lease, Message, Question, Stamped, TaskDetail,
-    TaskId, TaskState, TaskSummary, Token, encode_message, inspect_comparison, inspect_part,
+    TaskId, TaskState, TaskSummary, Terms, Token, encode_message, inspect_comparison, inspect_part,
 };
 use photon_state::{Op, StreamId};
 
@@ -30,6 +30,8 @@ pub enum Promise {
     OneEnding,
     /// A task is given only to an agent that its client wants.
     Wanted,
+    /// A task that is asked of many ends as those say that it is asked of.
+    Gathered,
     /// 5: a session reads its own writes, and causality is never seen backwards.
     Session,
     /// 6: a lost region is noticed by all in time, and a healthy one is not judged down.
@@ -56,6 +58,7 @@ impl fmt::Display for Promise {
             Self::Residency => "promise 3: nothing of a record exists outside its placement",
             Self::OneEnding => "promise 4: a task ends once, has no gap, and fences lost leases",
             Self::Wanted => "a task is given only to an agent that its client wants",
+            Self::Gathered => "a task that is asked of many ends as those say that it is asked of",
             Self::Session => {
                 "promise 5: a session reads its own writes, and no effect before its cause"
             }
@@ -97,6 +100,8 @@ pub(crate) struct Known {
     pub(crate) members: u32,
     /// Which region told a client that it is durable.
     pub(crate) acked_by: Option<usize>,
+    /// Whether it is asked of many, or was made by one that is: its home ends it by itself.
+    pub(crate) is_spread: bool,
     /// How it ended, if anybody was told.
     pub(crate) ended: Option<TaskState>,
     /// The last token that anybody was shown.
@@ -153,6 +158,7 @@ impl Ledger {
         self.tasks.entry(id).or_insert_with(|| Known {
             members,
             acked_by: None,
+            is_spread: false,
             ended: None,
             token: Token(0),
             holders: BTreeMap::new(),
@@ -290,7 +296,8 @@ impl Ledger {
         Promise::Residency.holds(members & !known == 0, || {
             format!("task {} of {} names {worker:?}", task.id, task.spec.placement)
         })?;
-        self.learn(task.id, members);
+        let is_spread = task.spec.terms.as_ref().is_some_and(|it| is_spread(it));
+        self.learn(task.id, members).is_spread |= is_spread;
         let mut digest = Digest::default();
         digest.summary(task);
         self.observe(sites, task.id, task.generation, 1, digest)?;
@@ -321,6 +328,7 @@ impl Ledger {
         })?;
         let agent = &agent.name;
         let known = self.learn(task, members);
+        known.is_spread |= lease.spec.terms.as_ref().is_some_and(|it| is_spread(it));
         known.checkpoints.entry(token).or_insert_with(|| lease.checkpoints.clone());
         let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));
         let is_same = holder.0 == *agent && holder.1 == here;
@@ -489,4 +497,8 @@ fn check_comparison(
             format!("{} compared {placement} with {}", atlas.ids[here], atlas.ids[to])
         })
     })
+}
+
+fn is_spread(terms: &Terms) -> bool {
+    terms.fan.is_some() || terms.part_of.is_some()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use photon_region::{Checkpoint, Event, Note, Stamped, TaskId, TaskState, Token};
 
+use crate::gathering::Gathering;
 use crate::promises::{Broken, Known, Promise};
 use crate::timing::Timing;
 
@@ -25,6 +26,7 @@ struct Walk<'a> {
     checkpoints: Vec<Checkpoint>,
     ended: Option<TaskState>,
     timing: Timing,
+    gathering: Gathering,
 }
 
 /// Checks the whole log of a task that has ended.
@@ -49,6 +51,7 @@ pub(crate) fn check_log(
         checkpoints,
         ended,
         timing: Timing::default(),
+        gathering: Gathering::default(),
     };
     for (stamped, due) in events.iter().zip(1..) {
         let wrong = if stamped.generation == due {
@@ -56,9 +59,12 @@ pub(crate) fn check_log(
         } else {
             Some("is missing")
         };
+        let what = |wrong| format!("generation {due} of task {task} {wrong}");
         if let Some(wrong) = wrong {
-            let what = format!("generation {due} of task {task} {wrong}");
-            return Err(Promise::OneEnding.broken(what));
+            return Err(Promise::OneEnding.broken(what(wrong)));
+        }
+        if let Some(wrong) = walk.gathering.step(&stamped.event) {
+            return Err(Promise::Gathered.broken(what(wrong)));
         }
     }
     Promise::OneEnding.holds(walk.ended.is_some(), || format!("task {task} has not ended"))?;

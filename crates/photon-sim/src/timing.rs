@@ -6,8 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_region::{Event, Priority, Requeue, Retry, Skill, Stamped, Terms, Wants, Weight};
+use photon_region::{
+    Event, Priority, Requeue, Retry, Skill, Stamped, Target, Terms, Wants, Weight,
+};
 use photon_state::RegionId;
+
+use crate::gathering::draw_fan;
 
 /// What has been seen of a task's times.
 #[derive(Debug, Default)]
@@ -120,7 +124,25 @@ pub(crate) fn draw_terms(rng: &mut fastrand::Rng) -> Option<Terms> {
         heartbeat,
         retry,
         wants: None,
+        fan: None,
+        part_of: None,
     })
+}
+
+/// Asks a task of many now and then. What perhaps not all of them do is not waited for without end.
+pub(crate) fn draw_spread(
+    terms: Option<Terms>,
+    target: &Target,
+    rng: &mut fastrand::Rng,
+) -> Option<Terms> {
+    let is_for_all = matches!(target, Target::Skill(_));
+    if !is_for_all || rng.u32(0..16) != 0 {
+        return terms;
+    }
+    let terms = terms.unwrap_or_default();
+    let soon = Duration::from_millis(rng.u64(5_000..30_000));
+    let schedule_to_close = Some(terms.schedule_to_close.map_or(soon, |it| it.min(soon)));
+    Some(Terms { fan: Some(draw_fan(rng)), schedule_to_close, ..terms })
 }
 
 /// Draws what is wanted of the agent that is given a task, by way of its terms. What perhaps no

@@ -21,7 +21,7 @@ use crate::readers::{Follower, Lister};
 use crate::records::Scribes;
 use crate::site::{Atlas, Site, pick};
 use crate::tellers::{self, Tellers};
-use crate::timing::{draw_terms, draw_wants};
+use crate::timing::{draw_spread, draw_terms, draw_wants};
 use crate::worker::Fleet;
 
 /// Somebody's turn to do something.
@@ -178,6 +178,8 @@ impl Crowd {
         let key =
             (rng.u32(0..3) != 0).then(|| Idempotency { key: format!("k{index}").into(), digest });
         let skills = (&self.fleet.skills[..], matches!(target, photon_region::Target::Skill(_)));
+        let terms = draw_wants(draw_terms(rng), skills, &stage.atlas.ids, rng);
+        let terms = draw_spread(terms, &target, rng);
         let spec = Spec {
             target,
             placement,
@@ -185,7 +187,7 @@ impl Crowd {
             context: format!("c{}", index % 7).into(),
             idempotency: key,
             ack: if rng.bool() { Ack::Region } else { Ack::Quorum },
-            terms: draw_wants(draw_terms(rng), skills, &stage.atlas.ids, rng).map(Arc::new),
+            terms: terms.map(Arc::new),
         };
         let wants_repeat = rng.u32(0..3) == 0;
         Submission {

@@ -232,6 +232,12 @@ fn a_task_that_is_given_to_an_agent_that_is_not_wanted_is_caught() {
 }
 
 #[test]
+fn results_that_are_counted_though_they_are_none_are_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::CountFailures);
+    check_planted("CountFailures", prepare, &[Promise::Gathered]);
+}
+
+#[test]
 fn a_region_that_counts_itself_twice_is_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::CountTwice);
     check_planted("CountTwice", prepare, &[Promise::Acknowledged]);

@@ -28,7 +28,9 @@ pub(crate) struct Home {
     pub(super) paused: Timers,
     /// Those of them whose answers are here, and could not be taken up yet.
     pub(super) answered: BTreeSet<TaskId>,
-    /// The tasks that are asked of many with which to go on.
+    /// The tasks that are asked of many.
+    pub(super) fans: BTreeSet<TaskId>,
+    /// Those with which to go on; those among them that have ended may have left others open.
     pub(super) fans_due: BTreeSet<TaskId>,
     /// Whether that is done just now.
     pub(super) is_spreading: bool,
@@ -70,6 +72,7 @@ impl Home {
         self.delayed.clear(id);
         self.paused.clear(id);
         self.timeouts.clear(id);
+        self.fans.remove(&id);
         if let Some(lease) = self.leases.remove(&id) {
             self.lapses.remove(&(lease.until, id));
         }
@@ -83,13 +86,15 @@ impl Home {
     /// Iterates over all tasks that are held.
     pub(super) fn held(&self) -> impl Iterator<Item = TaskId> + '_ {
         let waiting = self.queues.ids().chain(self.delayed.ids());
-        waiting.chain(self.leases.keys().copied()).chain(self.paused.ids())
+        let working = self.leases.keys().chain(&self.fans).copied();
+        waiting.chain(working).chain(self.paused.ids())
     }
 
     /// Whether a task waits here or is leased.
     pub(crate) fn holds(&self, id: TaskId) -> bool {
         let waits = self.queues.queue_of(id).is_some() || self.delayed.contains(id);
-        waits || self.leases.contains_key(&id) || self.paused.contains(id)
+        let works = self.leases.contains_key(&id) || self.fans.contains(&id);
+        waits || works || self.paused.contains(id)
     }
 
     pub(crate) fn next_lapse(&self) -> Option<Duration> {
@@ -119,7 +124,7 @@ impl Home {
 
     /// Returns how many tasks wait for an agent or are with one.
     pub(crate) fn busy(&self) -> usize {
-        self.queues.len() + self.leases.len()
+        self.queues.len() + self.leases.len() + self.fans.len()
     }
 
     /// Returns how many tasks have not ended.

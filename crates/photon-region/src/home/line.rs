@@ -29,6 +29,7 @@ impl Region {
             return; // Somebody has it by now.
         }
         if task.fan().is_some() {
+            self.home.fans.insert(id);
             self.home.fans_due.insert(id);
             return;
         }

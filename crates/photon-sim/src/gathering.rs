@@ -1,0 +1,137 @@
+//! The rules that the log of a task keeps that is asked of many: it ends as its results say.
+//! Must not know how the log was read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use photon_region::{Event, Fan, Need, Note, Outcome, Over};
+
+/// What has been seen of a task that is asked of many.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    fan: Option<Fan>,
+    /// How many are asked.
+    asked: Option<usize>,
+    /// Of whom all is told, and whether that was done.
+    told: BTreeMap<Arc<str>, bool>,
+}
+
+impl Gathering {
+    /// Takes in an event; says what is wrong with it, if anything is.
+    pub(crate) fn step(&mut self, event: &Event) -> Option<&'static str> {
+        if let Event::Submitted(spec) = event {
+            self.fan = spec.terms.as_ref().and_then(|it| it.fan);
+        }
+        let fan = self.fan?;
+        match event {
+            Event::Noted { note: Note::Checkpoint(it), .. } if it.value.0.starts_with(b"[") => {
+                let asked = String::from_utf8_lossy(&it.value.0).matches(',').count() + 1;
+                if self.asked.replace(asked).is_some() {
+                    return Some("says anew who is asked");
+                }
+            }
+            Event::Noted { note: Note::Artifact(chunk), .. } if chunk.last => {
+                let text = String::from_utf8_lossy(&chunk.parts.0);
+                let is_done = text.contains("\"state\":\"completed\"");
+                if self.told.insert(chunk.artifact.clone(), is_done).is_some() {
+                    return Some("tells a result twice");
+                }
+            }
+            Event::Ended { outcome, message, .. } => {
+                let text = message.as_ref().map(|it| String::from_utf8_lossy(&it.0));
+                // Otherwise somebody called it off, or it took too long.
+                let is_own = text.is_some_and(|it| it.contains("\"photon/reason\":\"fan-out\""));
+                let is_so = self.asked.is_none_or(|asked| self.ends(fan.need, asked) == *outcome);
+                return (is_own && !is_so).then_some("ends otherwise than its results");
+            }
+            Event::Requeued { .. } | Event::Paused { .. } => {
+                return Some("is an attempt that came to nothing, where nobody made any");
+            }
+            Event::Submitted(_)
+            | Event::Claimed { .. }
+            | Event::Noted { .. }
+            | Event::Answered { .. } => {}
+        }
+        None
+    }
+
+    fn ends(&self, need: Need, asked: usize) -> Outcome {
+        let done = self.told.values().filter(|it| **it).count();
+        let enough = match need {
+            Need::All => asked,
+            Need::Quorum => asked / 2 + 1,
+            Need::First(count) => count as usize,
+        };
+        if enough <= done { Outcome::Completed } else { Outcome::Failed }
+    }
+}
+
+/// Draws of whom a task is asked, and what it needs of them.
+pub(crate) fn draw_fan(rng: &mut fastrand::Rng) -> Fan {
+    let over = if rng.bool() { Over::Agents } else { Over::Regions };
+    let need = match rng.u32(0..3) {
+        0 => Need::All,
+        1 => Need::Quorum,
+        _ => Need::First(rng.u32(1..4)),
+    };
+    Fan { over, need }
+}
+
+#[cfg(test)]
+mod tests {
+    use photon_region::{Checkpoint, Chunk, Json, Spec, Target, Terms, Token};
+    use photon_state::PlacementId;
+
+    use super::*;
+
+    fn submitted(need: Need) -> Event {
+        let fan = Some(Fan { over: Over::Agents, need });
+        Event::Submitted(Spec {
+            target: Target::Skill("a".into()),
+            placement: PlacementId::global(),
+            message: Json("{}".into()),
+            context: "c".into(),
+            idempotency: None,
+            ack: photon_region::Ack::Region,
+            terms: Some(Arc::new(Terms { fan, ..Terms::default() })),
+        })
+    }
+
+    fn noted(note: Note) -> Event {
+        Event::Noted { token: Token(1), number: 1, note }
+    }
+
+    fn asked() -> Event {
+        let value = Json("[\"a\",\"b\",\"c\"]".into());
+        noted(Note::Checkpoint(Checkpoint { key: "k".into(), value }))
+    }
+
+    fn told(name: &str, state: &str) -> Event {
+        let parts = Json(format!("[{{\"data\":{{\"state\":\"{state}\"}}}}]").into());
+        let (artifact, name) = (name.into(), None);
+        noted(Note::Artifact(Chunk { artifact, name, append: false, last: true, parts }))
+    }
+
+    fn ended(outcome: Outcome) -> Event {
+        let message = Json("{\"photon/reason\":\"fan-out\"}".into());
+        Event::Ended { token: None, outcome, message: Some(message) }
+    }
+
+    #[test]
+    fn an_end_that_the_results_do_not_bear_out_is_noticed() {
+        let check = |need, middle: Vec<Event>, outcome, is_right: bool| {
+            let mut gathering = Gathering::default();
+            let events = [submitted(need), asked()].into_iter().chain(middle);
+            let all = events.chain([ended(outcome)]);
+            let wrong: Vec<_> = all.filter_map(|it| gathering.step(&it)).collect();
+            assert_eq!(wrong.is_empty(), is_right, "{wrong:?}");
+        };
+        let two = || vec![told("a", "completed"), told("b", "failed")];
+        check(Need::First(1), two(), Outcome::Completed, true);
+        check(Need::First(2), two(), Outcome::Completed, false);
+        check(Need::Quorum, two(), Outcome::Failed, true);
+        check(Need::All, two(), Outcome::Completed, false);
+        let all = || [two(), vec![told("b", "completed")]].concat();
+        check(Need::First(1), all(), Outcome::Completed, false);
+    }
+}
