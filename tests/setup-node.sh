@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes tests/.node with what tests/node/package.json pins: the conformance kit of MCP, the clients
-# of A2A and MCP for JavaScript, with what the former needs for gRPC, and a Node of its own for all
-# of them. Quick when it is there.
+# of A2A and MCP for JavaScript, with what the former needs for gRPC, what builds sdk/typescript,
+# and a Node of its own for all of them. Quick when it is there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
