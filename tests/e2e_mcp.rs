@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::{
-    Planet, PlanetOptions, Process, Region, RegionOptions, Wan, beside, eventually, node, python,
-    run, say,
+    Planet, PlanetOptions, Process, Region, RegionOptions, Wan, beside, eventually, node, package,
+    python, run, say,
 };
 use serde_json::Value;
 
@@ -47,7 +47,8 @@ async fn the_conformance_kit_finds_nothing() {
     .await;
     for version in ["2025-11-25", "2026-07-28"] {
         let found = tempfile::tempdir().expect("there is room for temporary files");
-        let mut kit = node("@modelcontextprotocol/conformance/dist/index.js").await;
+        let mut kit = node().await;
+        kit.arg(package("@modelcontextprotocol/conformance/dist/index.js"));
         kit.args(["server", "--url", &format!("{url}/mcp"), "--requirements", version, "-o"]);
         kit.arg(found.path());
         let done = run(kit, KIT_PATIENCE).await;

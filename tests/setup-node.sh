@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes tests/.node with what tests/node/package.json pins, a Node of its own among it; quick when it is
-# there.
+# Makes tests/.node with what tests/node/package.json pins: the conformance kit of MCP, the clients
+# of A2A and MCP for JavaScript, with what the former needs for gRPC, what builds sdk/typescript,
+# and a Node of its own for all of them. Quick when it is there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,7 +11,7 @@ fail() {
 }
 
 stamp=".node/.made-from"
-if [ -x .node/node_modules/node/bin/node ] && cmp --silent node/package.json "$stamp"; then
+if [ -x node_modules/node/bin/node ] && cmp --silent node/package.json "$stamp"; then
     exit 0
 fi
 
@@ -31,4 +32,6 @@ mkdir .node
 cp node/package.json .node/
 (cd .node && npm install --no-audit --no-fund --no-package-lock --loglevel=error >&2) ||
     fail "cannot install the packages of tests/node/package.json: is npm's registry reachable?"
+# Node looks for the packages that a script imports in the folders above the script.
+ln -sfn .node/node_modules node_modules
 cp node/package.json "$stamp"

@@ -16,7 +16,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 pub(crate) use self::api::{Answer, Api, problem, text};
-pub(crate) use self::node::node;
+pub(crate) use self::node::{node, package};
 pub(crate) use self::planet::{Planet, PlanetOptions, REGIONS, Wan};
 pub(crate) use self::ports::free_ports;
 pub(crate) use self::process::{Process, is_alive, peak_memory_bytes, regions_of, signal_to};

@@ -1,23 +1,28 @@
 //! Programs of strangers that need Node: the packages from npm that `tests/node/package.json` pins.
-//! Must not install anything outside `tests/.node`; the script it calls says what it needs.
+//! Must not install anything outside `tests/.node`, where `tests/node_modules` leads; the script it
+//! calls says what it needs.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::run;
+use super::{beside, run};
 
 /// How long it may take to install the packages.
 const SETUP_MAX: Duration = Duration::from_secs(300);
 
-/// Returns a program of a package, run by the Node that is pinned with it; installs both first when
-/// they are not there.
-pub(crate) async fn node(program: &str) -> Command {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
-    run(Command::new(tests.join("setup-node.sh")), SETUP_MAX).await.ok();
-    let modules = tests.join(".node/node_modules");
-    let mut command = Command::new(modules.join("node/bin/node"));
-    command.arg(modules.join(program)).env("NO_PROXY", "127.0.0.1");
+/// Returns the Node that is pinned with the packages; installs all of them first when they are not
+/// there.
+pub(crate) async fn node() -> Command {
+    run(Command::new(beside("setup-node.sh")), SETUP_MAX).await.ok();
+    let mut command = Command::new(package("node/bin/node"));
+    // Proxies are for the world outside; what speaks gRPC knows the variable in small letters.
+    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     command
+}
+
+/// Returns the path of a file of a package.
+pub(crate) fn package(file: &str) -> PathBuf {
+    beside("node_modules").join(file)
 }
