@@ -21,6 +21,7 @@ async fn a_planet_runs_an_agent_loses_a_region_and_goes_on() {
     tasks_can_be_listed_shown_and_followed(&planet, &first).await;
     agents_can_be_listed_shown_and_removed(&planet).await;
     tasks_can_be_canceled(&planet, &first).await;
+    many_can_be_asked_at_once(&planet).await;
     an_agent_survives_its_region(&mut planet, &mut shout).await;
     everything_stops_on_ctrl_c(&mut planet).await;
 
@@ -102,6 +103,47 @@ async fn tasks_can_be_canceled(planet: &Planet, done: &str) {
     assert_eq!(task(planet, id).await["state"], "canceled");
     planet.photon(&["task", "cancel", id]).await.ok();
     planet.photon(&["task", "cancel", done]).await.refused(4, &["has ended"]);
+}
+
+/// Everybody is asked, one fails, and a half is enough.
+async fn many_can_be_asked_at_once(planet: &Planet) {
+    let mut voters = Vec::new();
+    for (region, script) in REGIONS.into_iter().zip(["cat", "cat", "exit 1"]) {
+        let name = format!("voter-{region}");
+        voters.push(planet.agent(&name, "text.vote", region, &["sh", "-c", script]).await);
+        planet.knows_agent(&name).await;
+    }
+    let ask = |over, until| {
+        let what = ["send", "--skill", "text.vote", "yes", "--wait", "--output", "json"];
+        let whom = ["--region", CLIENT_REGION, "--fan-out", over, "--until", until];
+        [&what[..], &whom].concat()
+    };
+    let voted = planet.photon(&ask("agents", "quorum")).await.json();
+    assert_eq!(voted["state"], "completed", "{voted:#}");
+    let votes = voted["artifacts"].as_array().expect("a list").iter();
+    let yes = votes.filter(|it| it["parts"][0]["text"] == "yes").count();
+    assert_eq!(yes, 2, "{voted:#}");
+    let all = planet.photon(&ask("regions", "all")).await.with_code(6);
+    let all: Value = serde_json::from_str(&all.stdout).expect("JSON");
+    assert_eq!(
+        (&all["state"], all["artifacts"].as_array().map(Vec::len)),
+        (&"failed".into(), Some(3))
+    );
+    for artifact in all["artifacts"].as_array().expect("a list") {
+        assert!(REGIONS.contains(&text(&artifact["id"])), "{artifact:#}");
+        let parts = artifact["parts"].as_array().expect("a list");
+        let end = &parts.last().expect("there is one")["data"];
+        let ended = || async {
+            let part = task(planet, text(&end["task"])).await;
+            (part["state"] == end["state"]).then_some(part)
+        };
+        let part = eventually("the part is seen everywhere as it ended", ended).await;
+        assert_eq!(part["part_of"], all["id"], "{part:#}");
+    }
+    for voter in &mut voters {
+        voter.signal(Signal::INT);
+        voter.ends().await;
+    }
 }
 
 /// The agent goes to another region, with the work that it has, and stays there.

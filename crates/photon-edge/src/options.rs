@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use photon_region::{Priority, Retry, Terms, Wants, Weight};
+use photon_region::{Fan, Need, Over, Priority, Retry, Terms, Wants, Weight};
 
 use crate::names::{self, Invalid};
-use crate::v1::types::{COST_MAX, RetryPolicy, TASK_MS_MAX, TaskOptions};
+use crate::v1::types::{
+    COST_MAX, FanOut, FanOutTo, FanOutUntil, RetryPolicy, TASK_MS_MAX, TaskOptions,
+};
 
 /// Checks options; `field` is where they stand. Returns nothing if they change nothing.
 pub(crate) fn terms(field: &str, options: &TaskOptions) -> Result<Option<Arc<Terms>>, Invalid> {
@@ -60,7 +62,35 @@ fn check(field: &str, options: &TaskOptions) -> Result<Terms, Invalid> {
         heartbeat: time("heartbeat_timeout_ms", options.heartbeat_timeout_ms, 100, 3_600_000)?,
         retry: policy.map(|it| retry(&at("retry_policy"), it)).transpose()?,
         wants: wants(field, options)?,
+        fan: options.fan_out.map(fan),
+        part_of: None,
     })
+}
+
+fn fan(options: FanOut) -> Fan {
+    let over = match options.to {
+        FanOutTo::Agents => Over::Agents,
+        FanOutTo::Regions => Over::Regions,
+    };
+    let need = match options.until {
+        FanOutUntil::All => Need::All,
+        FanOutUntil::Quorum => Need::Quorum,
+        FanOutUntil::First(count) => Need::First(count),
+    };
+    Fan { over, need }
+}
+
+fn show_fan(fan: Fan) -> FanOut {
+    let to = match fan.over {
+        Over::Agents => FanOutTo::Agents,
+        Over::Regions => FanOutTo::Regions,
+    };
+    let until = match fan.need {
+        Need::All => FanOutUntil::All,
+        Need::Quorum => FanOutUntil::Quorum,
+        Need::First(count) => FanOutUntil::First(count),
+    };
+    FanOut { to, until }
 }
 
 /// The most regions that are named at once.
@@ -160,6 +190,7 @@ pub(crate) fn show(terms: &Terms) -> TaskOptions {
         required_skills: wants.map(|it| it.skills.iter()).and_then(texts),
         regions: wants.map(|it| it.regions.iter()).and_then(texts),
         max_cost: wants.and_then(|it| it.cost_micros_max).map(|it| it as f64 / 1e6),
+        fan_out: terms.fan.map(show_fan),
     }
 }
 
@@ -183,6 +214,7 @@ mod tests {
             "retry_policy": {"initial_interval_ms": 10, "backoff_coefficient": 1.5,
                 "maximum_interval_ms": 1_000, "maximum_attempts": 3},
             "required_skills": ["a.b", "c"], "regions": ["eu-west-1"], "max_cost": 0.25,
+            "fan_out": {"to": "agents", "until": 3},
         });
         let shown = show(&read(all.clone()).unwrap());
         assert_eq!(serde_json::to_value(&shown).unwrap(), all);
@@ -193,6 +225,23 @@ mod tests {
         let long = json!({"retry_policy": {"initial_interval_ms": TASK_MS_MAX}});
         let policy = show(&read(long).unwrap()).retry_policy.unwrap();
         assert_eq!(policy.maximum_interval_ms, Some(TASK_MS_MAX));
+    }
+
+    #[test]
+    fn many_are_asked_until_a_word_or_a_number() {
+        let read = |until| {
+            let options = json!({"to": "regions", "until": until});
+            serde_json::from_value::<FanOut>(options).map(|it| it.until)
+        };
+        assert_eq!(read(json!("all")).unwrap(), FanOutUntil::All);
+        assert_eq!(read(json!("quorum")).unwrap(), FanOutUntil::Quorum);
+        assert_eq!(read(json!(256.0)).unwrap(), FanOutUntil::First(256));
+        for wrong in [json!("most"), json!(0), json!(257), json!(1.5), json!(-1), json!(null)] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("`quorum`, or a whole number from 1 to 256"), "{error}");
+        }
+        let all: FanOut = serde_json::from_value(json!({"to": "agents"})).unwrap();
+        assert_eq!(all.until, FanOutUntil::All);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub use task::{
     Pause, Requeue, Shard, Skill, Spec, Target, TaskId, TaskIdError, TaskState, Token,
     placement_tag, region_tag,
 };
-pub use tasks::{made_by, redriven};
+pub use task_id::{made_by, redriven};
 pub use terms::{Fan, Need, Over, Priority, Retry, Terms, Weight};
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use photon_state::{PlacementId, RegionId};
+use photon_state::{Hlc, PlacementId, RegionId};
 
 /// Names a task for ever: 48 bits of time (ms), 16 bits that tell where it may live, 10 bits that
 /// tell its shard, and 54 random bits.
@@ -95,6 +95,25 @@ fn tag(name: &str) -> u16 {
     let fnv = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     let hash = name.as_bytes().iter().fold(0x811c_9dc5, fnv);
     (hash >> 16) as u16 ^ hash as u16
+}
+
+/// Returns the name of the task by which one that failed, at a time, is asked for again: so that is
+/// done once, however often it is wanted. It is of the same shard, so that one home decides.
+#[must_use]
+pub fn redriven(id: TaskId, failed: Hlc) -> TaskId {
+    id.renamed(failed.wall_ms, fnv(id.to_bytes().iter()))
+}
+
+/// Returns the name of the task that one makes which is asked of many: for one of those, by name.
+#[must_use]
+pub fn made_by(id: TaskId, label: &str) -> TaskId {
+    id.renamed(id.wall_ms(), fnv(id.to_bytes().iter().chain(label.as_bytes())))
+}
+
+/// FNV-1a of 64 bits.
+fn fnv<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    let next = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.fold(0xcbf2_9ce4_8422_2325, next)
 }
 
 impl fmt::Display for TaskId {

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::contract::TaskSummary;
 use crate::matching::{Stint, Wants};
 use crate::task::{AgentName, Event, Note, Requeue, Skill, Spec, Target, TaskId, TaskState, Token};
+use crate::task_id::redriven;
 use crate::terms::{Fan, Terms, ms};
 
 /// Records of tasks: a log by id.
@@ -250,8 +251,7 @@ impl Tasks {
         let stint = Stint::of(&event, at_ms.saturating_sub(task.claimed_ms), is_over_time);
         effects.taken = task.fold(event, from);
         let left_work = before == TaskState::Working && task.state != TaskState::Working;
-        let left_work = left_work && task.fan().is_none();
-        if left_work {
+        if left_work && task.fan().is_none() {
             let agent = task.worker.as_ref().map(|(agent, _)| agent.clone());
             effects.put_down = agent.map(|agent| PutDown { agent, at: task.skill(), stint });
         }
@@ -497,23 +497,4 @@ pub(crate) fn task_key(id: TaskId) -> Key {
 
 pub(crate) fn task_of(key: &Key) -> Option<TaskId> {
     key.as_bytes().try_into().ok().map(TaskId::from_bytes)
-}
-
-/// Returns the name of the task by which one that failed, at a time, is asked for again: so that is
-/// done once, however often it is wanted. It is of the same shard, so that one home decides.
-#[must_use]
-pub fn redriven(id: TaskId, failed: Hlc) -> TaskId {
-    id.renamed(failed.wall_ms, fnv(id.to_bytes().iter()))
-}
-
-/// Returns the name of the task that one makes which is asked of many: for one of those, by name.
-#[must_use]
-pub fn made_by(id: TaskId, label: &str) -> TaskId {
-    id.renamed(id.wall_ms(), fnv(id.to_bytes().iter().chain(label.as_bytes())))
-}
-
-/// FNV-1a of 64 bits.
-fn fnv<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
-    let next = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.fold(0xcbf2_9ce4_8422_2325, next)
 }

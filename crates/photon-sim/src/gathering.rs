@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use photon_region::{Event, Fan, Need, Note, Outcome, Over};
+use photon_region::{Event, Fan, Need, Note, Outcome, Over, Terms};
 
 /// What has been seen of a task that is asked of many.
 #[derive(Debug, Default)]
@@ -66,6 +66,11 @@ impl Gathering {
     }
 }
 
+/// Whether a task is asked of many, or was made by one that is.
+pub(crate) fn is_spread(terms: &Terms) -> bool {
+    terms.fan.is_some() || terms.part_of.is_some()
+}
+
 /// Draws of whom a task is asked, and what it needs of them.
 pub(crate) fn draw_fan(rng: &mut fastrand::Rng) -> Fan {
     let over = if rng.bool() { Over::Agents } else { Over::Regions };
@@ -79,7 +84,7 @@ pub(crate) fn draw_fan(rng: &mut fastrand::Rng) -> Fan {
 
 #[cfg(test)]
 mod tests {
-    use photon_region::{Checkpoint, Chunk, Json, Spec, Target, Terms, Token};
+    use photon_region::{Checkpoint, Chunk, Json, Spec, Target, Token};
     use photon_state::PlacementId;
 
     use super::*;

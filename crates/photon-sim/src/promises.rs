@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use photon_region::{
     AgentName, AgentSpec, Checkpoint, Claim, Event, Lease, Message, Question, Stamped, TaskDetail,
-    TaskId, TaskState, TaskSummary, Terms, Token, encode_message, inspect_comparison, inspect_part,
+    TaskId, TaskState, TaskSummary, Token, encode_message, inspect_comparison, inspect_part,
 };
 use photon_state::{Op, StreamId};
 
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::faults::Disks;
+use crate::gathering::is_spread;
 use crate::records::{CANARY, placement_of};
 use crate::site::{Atlas, Site};
 
@@ -296,8 +297,7 @@ impl Ledger {
         Promise::Residency.holds(members & !known == 0, || {
             format!("task {} of {} names {worker:?}", task.id, task.spec.placement)
         })?;
-        let is_spread = task.spec.terms.as_ref().is_some_and(|it| is_spread(it));
-        self.learn(task.id, members).is_spread |= is_spread;
+        self.learn(task.id, members).is_spread |= task.spec.terms.as_deref().is_some_and(is_spread);
         let mut digest = Digest::default();
         digest.summary(task);
         self.observe(sites, task.id, task.generation, 1, digest)?;
@@ -328,7 +328,7 @@ impl Ledger {
         })?;
         let agent = &agent.name;
         let known = self.learn(task, members);
-        known.is_spread |= lease.spec.terms.as_ref().is_some_and(|it| is_spread(it));
+        known.is_spread |= lease.spec.terms.as_deref().is_some_and(is_spread);
         known.checkpoints.entry(token).or_insert_with(|| lease.checkpoints.clone());
         let holder = known.holders.entry(token).or_insert_with(|| (agent.clone(), here));
         let is_same = holder.0 == *agent && holder.1 == here;
@@ -497,8 +497,4 @@ fn check_comparison(
             format!("{} compared {placement} with {}", atlas.ids[here], atlas.ids[to])
         })
     })
-}
-
-fn is_spread(terms: &Terms) -> bool {
-    terms.fan.is_some() || terms.part_of.is_some()
 }

@@ -28,7 +28,7 @@ use self::region::REGION_EXAMPLES;
 pub use self::region::{Region, RegionFault, RegionLeaver, RegionMember, RegionTarget};
 pub use self::route::{Route, RouteExplain};
 use self::task::TASK_EXAMPLES;
-pub use self::task::{AgentWants, Send, Task, TaskTerms};
+pub use self::task::{AgentWants, FanOver, Send, Task, TaskTerms};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;

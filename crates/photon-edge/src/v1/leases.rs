@@ -210,7 +210,7 @@ async fn complete(
     _: Params<NoParams>,
     body::Json(post): body::Json<CompletePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
+    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
@@ -237,7 +237,7 @@ async fn pause(
     _: Params<NoParams>,
     body::Json(post): body::Json<PausePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
+    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
     let why = match post.what_for {
         PauseFor::Input => Pause::Input,
         PauseFor::Auth => Pause::Auth,
@@ -267,7 +267,7 @@ async fn fail(
     _: Params<NoParams>,
     body::Json(post): body::Json<FailPost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, post.notes);
+    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
     let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
     let asked = match (post.rejected, post.non_retryable) {
         (true, _) => AtHome::Finish { claim, notes, outcome: Outcome::Rejected, message },
@@ -282,6 +282,15 @@ fn claim(task: &str, token: &str) -> Result<Claim, Declined> {
     let token =
         names::number("token", token, 0..=TOKEN_MAX).map_err(|err| err.problem(Stood::Inside))?;
     Ok(Claim { task, token: Token(token) })
+}
+
+/// Checks how many notes a worker says that it has told.
+fn told(notes: Option<u64>) -> Result<Option<u64>, Declined> {
+    if notes.is_some_and(|it| SAFE_MAX < it) {
+        let wrong = Invalid::new("notes", format!("use a whole number up to {SAFE_MAX}"));
+        return Err(wrong.problem(Stood::Inside));
+    }
+    Ok(notes)
 }
 
 async fn at_home(front: &Front, asked: AtHome) -> Result<Json<Standing>, Declined> {

@@ -22,8 +22,8 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::{Given, keep};
 use super::regions::NoParams;
 use super::types::{
-    AnswerPost, Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskAck, TaskPost,
-    TaskState, Tasks, Worker,
+    AnswerPost, Artifact, CancelPost, Message, Part, Raw, Role, Standing, Task, TaskAck,
+    TaskOptions, TaskPost, TaskState, Tasks, Worker,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
@@ -301,6 +301,7 @@ pub(super) fn target(target: &Target) -> (Option<String>, Option<String>) {
 
 pub(super) fn encode(task: TaskSummary) -> Task {
     let (skill, agent) = target(&task.spec.target);
+    let terms = task.spec.terms.as_deref();
     let worker = task
         .worker
         .map(|(agent, region)| Worker { agent: agent.to_string(), region: region.to_string() });
@@ -317,7 +318,8 @@ pub(super) fn encode(task: TaskSummary) -> Task {
         worker,
         created_at: rfc3339(task.created),
         changed_at: rfc3339(task.changed),
-        options: task.spec.terms.as_deref().map(options::show),
+        options: terms.map(options::show).filter(|it| *it != TaskOptions::default()),
+        part_of: terms.and_then(|it| it.part_of).map(|it| it.to_string()),
         message: Raw::from_kept(&task.spec.message),
         turns: None,
         last_message: None,

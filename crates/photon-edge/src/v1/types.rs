@@ -38,7 +38,7 @@ pub use lease::{
 pub use message::{Message, Part, Role};
 pub use moved::{MoveCopy, MoveOp, MovePost, MoveReceipt, MoveReceipts};
 pub(crate) use object::Object;
-pub use options::{RetryPolicy, TASK_MS_MAX, TaskOptions};
+pub use options::{FanOut, FanOutTo, FanOutUntil, RetryPolicy, TASK_MS_MAX, TaskOptions};
 pub(crate) use placing::{RESIDENCY_BYTES_MAX, is_residency};
 pub use planet::{MemberPost, Planet, PlanetMember, PlanetPlacement, VotersPut};
 pub use problem::Problem;

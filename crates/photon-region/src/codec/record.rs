@@ -275,8 +275,8 @@ mod tests {
 
     use super::*;
     use crate::matching::Wants;
-    use crate::task::{Json, Outcome, TaskId};
-    use crate::terms::{Fan, Need, Over, Priority, Retry, Terms, Weight};
+    use crate::task::{Json, Outcome};
+    use crate::terms::{Priority, Retry, Terms, Weight};
 
     fn json(text: &'static str) -> Json {
         Json(Bytes::from_static(text.as_bytes()))
@@ -311,8 +311,6 @@ mod tests {
             cost_micros_max: Some(300),
         };
         let picky = Terms { wants: Some(Arc::new(wants)), ..Terms::default() };
-        let fan = |over, need| Terms { fan: Some(Fan { over, need }), ..Terms::default() };
-        let part = Terms { part_of: Some(TaskId::from_bytes([7; 16])), ..picky.clone() };
         let token = Token::new(1, 2);
         let chunk = Chunk {
             artifact: "out".into(),
@@ -326,16 +324,7 @@ mod tests {
             Event::Submitted(spec.clone()),
             Event::Submitted(Spec { terms: Some(Arc::new(urgent)), ..spec.clone() }),
             Event::Submitted(Spec { terms: Some(Arc::new(timed)), ..spec.clone() }),
-            Event::Submitted(Spec { terms: Some(Arc::new(picky)), ..spec.clone() }),
-            Event::Submitted(Spec { terms: Some(Arc::new(part)), ..spec.clone() }),
-            Event::Submitted(Spec {
-                terms: Some(Arc::new(fan(Over::Agents, Need::First(3)))),
-                ..spec.clone()
-            }),
-            Event::Submitted(Spec {
-                terms: Some(Arc::new(fan(Over::Regions, Need::Quorum))),
-                ..spec
-            }),
+            Event::Submitted(Spec { terms: Some(Arc::new(picky)), ..spec }),
             Event::Claimed { token, agent: "a".into(), region },
             Event::Noted { token, number: 1, note: Note::Status(json("{}")) },
             Event::Noted {

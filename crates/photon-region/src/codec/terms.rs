@@ -124,3 +124,32 @@ pub(super) fn room_for_terms(terms: &Terms) -> usize {
     let wanted: usize = wants.flat_map(|it| &it.skills).map(|it| it.len() + 2).sum();
     48 + terms.fairness_key.as_ref().map_or(0, |it| it.len()) + wanted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_of_many_come_back_and_every_truncation_is_refused() {
+        let needs = [Need::All, Need::Quorum, Need::First(3)];
+        let fans = OVERS.into_iter().flat_map(|over| needs.map(|need| Fan { over, need }));
+        let part_of = Some(TaskId::from_bytes([7; 16]));
+        let wants = Some(Arc::new(Wants { cost_micros_max: Some(1), ..Wants::default() }));
+        let of_many = fans.map(|it| Terms { fan: Some(it), ..Terms::default() });
+        let parts = [None, wants].map(|wants| Terms { part_of, wants, ..Terms::default() });
+        for terms in of_many.chain(parts) {
+            let mut writer = Writer::default();
+            write_terms(&mut writer, &terms);
+            let bytes = writer.into_bytes();
+            let read = |bytes: &[u8]| {
+                let mut reader = Reader::new(bytes);
+                let terms = read_terms(&mut reader)?;
+                reader.end().map(|()| terms)
+            };
+            assert_eq!(read(&bytes), Ok(terms));
+            for len in 0..bytes.len() {
+                assert!(read(&bytes[..len]).is_err(), "cut to {len} bytes");
+            }
+        }
+    }
+}

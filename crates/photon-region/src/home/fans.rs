@@ -19,7 +19,8 @@ use crate::region::Region;
 use crate::task::{
     Checkpoint, Chunk, Event, Json, Note, Outcome, Spec, Target, TaskId, TaskState, Token,
 };
-use crate::tasks::{Task, made_by};
+use crate::task_id::made_by;
+use crate::tasks::Task;
 use crate::terms::{Need, Over, Terms};
 
 /// Who works on a task that is many: no agent can have that name.

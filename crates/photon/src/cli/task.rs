@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use photon_edge::v1::types::FanOutUntil;
 use photon_state::{PlacementId, RegionId};
 
 use super::duration;
@@ -15,7 +16,8 @@ Examples:
   photon send --skill text.upper \"hello\" --region ap-southeast-1 --follow
   photon send --agent shout --wait < letter.txt -
   photon send --skill text.upper \"hello\" --idempotency-key order-17
-  photon send --skill text.upper \"hello\" --priority 1 --attempts 5 --timeout 10m")]
+  photon send --skill text.upper \"hello\" --priority 1 --attempts 5 --timeout 10m
+  photon send --skill text.vote \"yes or no?\" --fan-out agents --until quorum --wait")]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["skill", "agent"]))]
 pub struct Send {
     /// What to say; `-` reads it from standard input
@@ -77,9 +79,35 @@ pub struct TaskTerms {
     /// How long after the first failure it is tried again; later ones take twice as long each
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub retry_after: Option<Duration>,
+    /// Ask all agents that have the skill, or once in each region where one has it
+    #[arg(long, value_enum, value_name = "agents|regions")]
+    pub fan_out: Option<FanOver>,
+    /// With --fan-out: when it has come to something: `all`, `quorum`, or once so many are done
+    #[arg(long, value_name = "all|quorum|COUNT", value_parser = until, requires = "fan_out")]
+    pub until: Option<FanOutUntil>,
     /// Who may be given it
     #[command(flatten)]
     pub wants: AgentWants,
+}
+
+/// Of whom a task is asked that is asked of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FanOver {
+    /// Every agent that has the skill.
+    Agents,
+    /// Every region in which an agent has it, once.
+    Regions,
+}
+
+fn until(text: &str) -> Result<FanOutUntil, String> {
+    match text {
+        "all" => Ok(FanOutUntil::All),
+        "quorum" => Ok(FanOutUntil::Quorum),
+        _ => match text.parse() {
+            Ok(count @ 1..=FanOutUntil::MAX) => Ok(FanOutUntil::First(count)),
+            Ok(_) | Err(_) => Err("write `all`, `quorum`, or a number from 1 to 256".to_owned()),
+        },
+    }
 }
 
 /// What is wanted of the agent that is given a task.

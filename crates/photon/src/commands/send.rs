@@ -5,10 +5,12 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use photon_edge::v1::types::{RetryPolicy, Task, TaskOptions, TaskPost};
+use photon_edge::v1::types::{
+    FanOut, FanOutTo, FanOutUntil, RetryPolicy, Task, TaskOptions, TaskPost,
+};
 
 use super::follow::{Print, follow};
-use crate::cli::{Send, TaskTerms};
+use crate::cli::{FanOver, Send, TaskTerms};
 use crate::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::output::{Format, Output};
@@ -65,9 +67,18 @@ fn task_options(terms: TaskTerms) -> Option<TaskOptions> {
         required_skills: list(terms.wants.require),
         regions: list(terms.wants.agent_regions.iter().map(ToString::to_string).collect()),
         max_cost: terms.wants.max_cost,
+        fan_out: terms.fan_out.map(|it| fan_out(it, terms.until.unwrap_or_default())),
         ..TaskOptions::default()
     };
     Some(options).filter(|it| *it != TaskOptions::default())
+}
+
+fn fan_out(over: FanOver, until: FanOutUntil) -> FanOut {
+    let to = match over {
+        FanOver::Agents => FanOutTo::Agents,
+        FanOver::Regions => FanOutTo::Regions,
+    };
+    FanOut { to, until }
 }
 
 fn accepted(task: &Task, output: Output) -> Result<Exit> {

@@ -130,7 +130,9 @@ pub(super) fn die_with_parent(_parent: u32) -> Result<()> {
 pub(super) fn log_to_stderr(filter: Option<&str>, default: &str) -> Result<()> {
     let from_env = std::env::var("RUST_LOG").ok().filter(|it| !it.is_empty());
     let filter = filter.map(str::to_owned).or(from_env).unwrap_or_else(|| default.to_owned());
-    let filter = EnvFilter::try_new(&filter)
+    // The library for MCP tells of each request, and warns of what clients get wrong.
+    let quiet = if filter.contains("rmcp") { "" } else { "rmcp=error," };
+    let filter = EnvFilter::try_new(format!("{quiet}{filter}"))
         .with_context(|| format!("`{filter}` is no filter for logs: try `info`"))?;
     let colour = Output::new(Format::Table).remark_colour;
     tracing_subscriber::fmt()

@@ -182,12 +182,16 @@ impl Attachment {
         before.left.cancel();
     }
 
-    /// Asks the region which others there are. What it does not know is not forgotten: it may be a
-    /// region that has just begun.
-    pub(super) async fn learn(&self) {
+    /// Asks the region which others there are; returns whether it knows how far away all of them
+    /// are. What it does not know is not forgotten: it may be a region that has just begun.
+    pub(super) async fn learn(&self) -> bool {
         let client = self.current().client;
-        let Ok(Ok(told)) = timeout(Self::SILENCE_MAX, client.regions()).await else { return };
+        let told = timeout(Self::SILENCE_MAX, client.regions()).await;
+        let Ok(Ok(told)) = told else { return false };
         let mut regions = told.regions;
+        let is_measured =
+            |it: &Region| it.health != RegionHealth::Linked || it.round_trip_ms.is_some();
+        let are_measured = regions.iter().all(is_measured);
         let trip = |it: &Region| match it.health {
             RegionHealth::Here => 0.0,
             RegionHealth::Linked | RegionHealth::Unlinked => it.round_trip_ms.unwrap_or(f64::MAX),
@@ -208,6 +212,7 @@ impl Attachment {
         state.known.retain(|it| told.iter().all(|told| told.endpoint != it.endpoint));
         state.known.splice(..0, told);
         state.known.truncate(Self::KNOWN_MAX);
+        are_measured
     }
 
     /// The most regions that are remembered; those farther away are not.

@@ -32,6 +32,8 @@ const _: () = assert!(ACQUIRE_WAIT_MS as u64 <= WAIT_MS_MAX);
 
 /// How often a worker asks its region which others there are.
 const LEARN_EVERY: Duration = Duration::from_secs(60);
+/// The same, while that does not know how far away they are.
+const LEARN_SOON: Duration = Duration::from_secs(2);
 /// How long another region has to take the agent in, until the next one is asked.
 const TAKE_IN_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -218,8 +220,8 @@ impl Crew {
     async fn stay_attached(&self) {
         let mut backoff = Backoff::default();
         loop {
-            self.attachment.learn().await;
-            if timeout(LEARN_EVERY, self.attachment.silence()).await.is_err() {
+            let every = if self.attachment.learn().await { LEARN_EVERY } else { LEARN_SOON };
+            if timeout(every, self.attachment.silence()).await.is_err() {
                 continue;
             }
             if self.go_elsewhere().await {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::object::{given_object, given_objects, object, objects};
+use super::options::given_whole;
 use super::{Message, Part, Raw, TaskState, given, whole};
 
 /// Asks for work.
@@ -201,8 +202,8 @@ pub struct CompletePost {
     pub token: String,
     /// How many notes the worker has told in this attempt. With some of them missing, as after the
     /// loss of the task's home, the answer is 409 `note-gap`.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "given_whole", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub notes: Option<u64>,
     /// A message as A2A has it.
     #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
@@ -224,8 +225,8 @@ pub struct PausePost {
     pub token: String,
     /// How many notes the worker has told in this attempt. With some of them missing, as after the
     /// loss of the task's home, the answer is 409 `note-gap`.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "given_whole", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub notes: Option<u64>,
     /// What it waits for; `input` when absent.
     #[serde(default, rename = "for")]
@@ -261,8 +262,8 @@ pub struct FailPost {
     pub token: String,
     /// How many notes the worker has told in this attempt. With some of them missing, as after the
     /// loss of the task's home, the answer is 409 `note-gap`.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "given_whole", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     pub notes: Option<u64>,
     /// In words.
     pub reason: String,

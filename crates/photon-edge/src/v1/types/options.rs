@@ -1,8 +1,12 @@
 //! How a task is queued, timed and tried again, in JSON.
 //! Must not know what a region makes of it.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::object::given_object;
 use super::{given, whole};
@@ -70,7 +74,100 @@ pub struct TaskOptions {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
     pub max_cost: Option<f64>,
+    /// Asks not one but many: as a task of its own for each, with what came of it as an artifact of
+    /// this one.
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub fan_out: Option<FanOut>,
 }
+
+/// Of whom a task is asked that is asked of many, and what it needs of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"to": "agents", "until": 2}))]
+pub struct FanOut {
+    /// Of whom it is asked.
+    pub to: FanOutTo,
+    /// When it has come to something; `all` when absent.
+    #[serde(default)]
+    pub until: FanOutUntil,
+}
+
+/// Of whom a task is asked that is asked of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FanOutTo {
+    /// Of every agent that has the skill, is online and is wanted.
+    Agents,
+    /// Once in every region in which there is such an agent.
+    Regions,
+}
+
+/// When a task has come to something that is asked of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FanOutUntil {
+    /// `all`: once all have ended; done if all are.
+    #[default]
+    All,
+    /// `quorum`: once more than a half are done; the rest is called off.
+    Quorum,
+    /// A number: once so many are done; the rest is called off.
+    First(u32),
+}
+
+impl FanOutUntil {
+    /// The most that a task may be asked of.
+    pub const MAX: u32 = 256;
+}
+
+impl Serialize for FanOutUntil {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str("all"),
+            Self::Quorum => serializer.serialize_str("quorum"),
+            Self::First(count) => serializer.serialize_u32(*count),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FanOutUntil {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = || {
+            let max = Self::MAX;
+            D::Error::custom(format!("write `all`, `quorum`, or a whole number from 1 to {max}"))
+        };
+        match Value::deserialize(deserializer)? {
+            Value::String(text) if text == "all" => Ok(Self::All),
+            Value::String(text) if text == "quorum" => Ok(Self::Quorum),
+            value @ Value::Number(_) => match whole(value) {
+                Ok(count @ 1..=Self::MAX) => Ok(Self::First(count)),
+                Ok(_) | Err(_) => Err(wrong()),
+            },
+            Value::Null
+            | Value::Bool(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => Err(wrong()),
+        }
+    }
+}
+
+impl PartialSchema for FanOutUntil {
+    fn schema() -> RefOr<Schema> {
+        let words = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["all", "quorum"]))
+            .description(Some("Once all have ended, or once more than a half are done"));
+        let count = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(Self::MAX))
+            .description(Some("Once so many are done"));
+        OneOfBuilder::new().item(words).item(count).into()
+    }
+}
+
+impl ToSchema for FanOutUntil {}
 
 /// When and how often a task is tried again whose attempt has failed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -98,7 +195,7 @@ pub struct RetryPolicy {
 }
 
 /// Reads a whole number that may be absent but not null.
-fn given_whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn given_whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,

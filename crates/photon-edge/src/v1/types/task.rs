@@ -101,6 +101,10 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub options: Option<TaskOptions>,
+    /// The task that it is a part of, if that is asked of many (`options.fan_out`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub part_of: Option<String>,
     /// What was asked.
     #[schema(value_type = Message)]
     pub message: Raw<Message>,
