@@ -178,6 +178,8 @@ impl Webhooks {
         let [found, told] = records.map(|it| store.register(&it));
         let set = found.map(|it| it.at).unwrap_or_default();
         let webhook = found.and_then(|it| decode_webhook(id, it.value.as_ref()?).ok());
+        // What was told before it was set so is of another one, which may have begun later.
+        let told = told.filter(|it| set <= it.at);
         let told = told.and_then(|it| decode_told(it.value.as_ref()?).ok());
         if self.get(task, id).is_some_and(|it| it.set != set) {
             self.set_due(task, id, None); // It is another one now.

@@ -396,3 +396,33 @@ fn of_those_that_fail_a_few_are_told_at_a_time_whoever_of_their_tellers_is_lost(
     planet.cancel(task);
     assert_eq!(due(&mut planet).len(), 1, "those that do not fail have room");
 }
+
+#[test]
+fn one_that_a_lost_home_had_set_later_is_told_what_came_since_it_was_set_first() {
+    let mut planet = Planet::new();
+    let task = planet.submit("ap");
+    let acquire = Command::Acquire { agent: "shout".into(), limit: 1, wait: Duration::ZERO };
+    let Ok(Reply::Leases(leases)) = planet.get("eu", acquire) else { panic!("no leases") };
+    planet.cut("ap");
+    planet.skew_ms.insert("ap", 9_000); // What it writes is the younger.
+    let set = |planet: &mut Planet, name| {
+        let (id, target, credentials) = ("w".into(), secret("there"), secret("key"));
+        planet.at_home(name, AtHome::SetWebhook { task, id, target, credentials, since: None })
+    };
+    // Nobody hears that it has.
+    let notes = vec![photon_region::Note::Status(photon_region::Json(Bytes::from_static(b"{}")))];
+    let note = AtHome::Note { claim: leases[0].claim, first: 1, notes };
+    planet.at_home("ap", note).unwrap();
+    set(&mut planet, "ap").unwrap();
+    planet.told("ap", task, 3, Went::Well);
+    planet.skew_ms.remove("ap");
+    planet.pass(Duration::from_secs(4));
+    let heartbeat = AtHome::Heartbeat(leases[0].claim);
+    planet.at_home("eu", heartbeat).unwrap();
+    set(&mut planet, "eu").unwrap();
+    planet.link("ap");
+    planet.pass(Duration::from_secs(12));
+    assert_eq!(planet.webhooks("us", task), [shown("there")]);
+    let due: Vec<_> = NAMES.into_iter().flat_map(|name| planet.due(name)).collect();
+    assert_eq!(due, w(2));
+}

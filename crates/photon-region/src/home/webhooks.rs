@@ -63,7 +63,8 @@ impl Region {
         // One that is given another target goes on where it was.
         let log = self.log_of(task, placement).ok_or(Refusal::NoSuchTask(task))?;
         let now = Mark::at(log, since.unwrap_or(generation).min(generation));
-        let since = before.map_or(now, |it| it.since);
+        let told = slot.and_then(|it| it.told);
+        let since = before.map_or(now, |it| told.unwrap_or(it.since));
         let (target, credentials) = (target.clone(), credentials.clone());
         let webhook = Webhook { id: id.clone(), target, credentials, since };
         if Self::WEBHOOK_BYTES_MAX < self.webhooks.bytes() + webhook.weight() {
@@ -225,12 +226,38 @@ impl Region {
     /// Follows a record about a webhook that has changed.
     pub(crate) fn index_webhook(&mut self, record: &Record, append: u64) {
         let Some((task, id)) = webhook_of(record) else { return };
+        let before = self.webhooks.get(task, &id).and_then(|it| it.webhook.clone());
         self.webhooks.refresh((record.placement, task, &id), &self.store);
+        if append != 0
+            && let Some(before) = before
+        {
+            self.keep_since(record.placement, (task, &id), &before);
+        }
         if self.tasks.get(task).is_none() {
             self.webhooks.add_orphan(task);
         }
         if append != 0 {
             self.plan_webhooks(task);
+        }
+    }
+
+    /// Has a webhook told of what came since it was set first. A home that was lost may have set the
+    /// same one, later in the log than this one did, and its clock may have been ahead.
+    fn keep_since(
+        &mut self,
+        placement: PlacementId,
+        (task, id): (TaskId, &Arc<str>),
+        before: &Webhook,
+    ) {
+        let Some(slot) = self.webhooks.get(task, id) else { return };
+        let Some(webhook) = &slot.webhook else { return };
+        if webhook.since.generation <= before.since.generation || self.disk == Disk::Full {
+            return;
+        }
+        let webhook = Webhook { since: before.since, ..Webhook::clone(webhook) };
+        if self.may_decide(task, placement) {
+            let key = webhook_record(placement, task, id).key;
+            self.write(placement, WEBHOOKS, key, Change::Put(encode_webhook(&webhook)));
         }
     }
 
