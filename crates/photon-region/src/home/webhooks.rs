@@ -241,8 +241,8 @@ impl Region {
         }
     }
 
-    /// Has a webhook told of what came since it was set first. A home that was lost may have set the
-    /// same one, later in the log than this one did, and its clock may have been ahead.
+    /// Has a webhook told of what came since it was set first. A home that was lost may have set
+    /// the same one, later in the log than this one did, and its clock may have been ahead.
     fn keep_since(
         &mut self,
         placement: PlacementId,
