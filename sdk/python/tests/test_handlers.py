@@ -128,7 +128,7 @@ def test_what_is_no_json_fails_the_attempt() -> None:
 def test_a_skill_without_a_handler_is_rejected() -> None:
     agent = Agent("it", skills=["s"])
     job = do(agent)
-    assert (job.state, job.end["body"]["reason"]) == ("rejected", "no handler for the skill `s`")
+    assert (job.state, job.end["body"]["reason"]) == ("rejected", "no handler for `s`")
 
 
 def test_tasks_find_their_handlers() -> None:
@@ -144,6 +144,9 @@ def test_tasks_find_their_handlers() -> None:
     agent.skill("r")(named("r"))
     assert do(agent, skill=None).state == "rejected"
     assert do(agent, skill="r").output() == "r"
+    for key in ("skill", "photon/skill"):
+        message = {"messageId": "m", "role": "ROLE_USER", "parts": [], "metadata": {key: "r"}}
+        assert do(agent, skill=None, message=message).output() == "r"
     agent.default(named("default"))
     assert do(agent, skill=None).output() == "default"
     assert do(agent, skill="other").output() == "default"

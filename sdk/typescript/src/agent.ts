@@ -11,6 +11,7 @@ import { SILENT } from "./log.js";
 import { Planet } from "./planet.js";
 import { Backoff, controller, onAbort, sleep } from "./time.js";
 import type { AgentPut, Lease } from "./wire.js";
+import { skillOf } from "./wire.js";
 
 /** What is announced of an agent. */
 export interface AgentOptions {
@@ -144,8 +145,9 @@ export class Agent {
 
   #handler(lease: Lease): Handler | undefined {
     const sole = this.#handlers.size === 1 ? [...this.#handlers.values()][0] : undefined;
-    if (lease.skill === undefined) return this.#default ?? sole;
-    return this.#handlers.get(lease.skill) ?? this.#default;
+    const skill = skillOf(lease);
+    if (skill === undefined) return this.#default ?? sole;
+    return this.#handlers.get(skill) ?? this.#default;
   }
 }
 

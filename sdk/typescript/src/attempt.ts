@@ -76,7 +76,7 @@ export class Attempt {
     const task = new Task(this.#lease, this.#outbox, signal);
     let verdict: Verdict;
     try {
-      if (handler === undefined) throw new Rejected(`nothing here does ${task.skill ?? "that"}`);
+      if (handler === undefined) throw new Rejected(`nothing here does ${task.skill ?? "tasks that name no skill"}`);
       const value = await handler(task);
       verdict = asked(task) ?? this.#completed(task, value);
     } catch (error) {

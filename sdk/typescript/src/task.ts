@@ -7,7 +7,7 @@ import { Cancelled, Failed, Paused } from "./errors.js";
 import type { ArtifactStream, Outbox } from "./outbox.js";
 import { unlessAborted } from "./time.js";
 import type { Lease, Message, Part } from "./wire.js";
-import { answersAmong, encode, isLabel, partsOf, textOf } from "./wire.js";
+import { answersAmong, encode, isLabel, partsOf, skillOf, textOf } from "./wire.js";
 
 /** What an artifact holds: exactly one of the first four. */
 export interface Content {
@@ -38,7 +38,10 @@ export class Task {
   static readonly STEP_BYTES_MAX = 64 << 10;
 
   readonly id: string;
-  /** The skill that was asked for; absent if the agent was asked for by name. */
+  /**
+   * The skill that was asked for; absent if the agent was asked for by name, and the metadata of the
+   * message name none.
+   */
   readonly skill: string | undefined;
   /** The conversation that the task belongs to. */
   readonly contextId: string;
@@ -65,7 +68,7 @@ export class Task {
   /** @internal */
   constructor(lease: Lease, outbox: Outbox, signal: AbortSignal) {
     this.id = lease.task;
-    this.skill = lease.skill;
+    this.skill = skillOf(lease);
     this.contextId = lease.context_id;
     this.attempt = lease.attempt;
     this.placement = lease.placement;

@@ -47,6 +47,16 @@ export interface Lease {
   closes_at?: string;
 }
 
+/**
+ * Returns the skill that is asked for: of an agent that was asked for by name its client may say so
+ * in the message's metadata, as it would to have any agent with the skill.
+ */
+export function skillOf(lease: Lease): string | undefined {
+  const metadata = lease.message.metadata ?? {};
+  const named = lease.skill ?? metadata["photon/skill"] ?? metadata["skill"];
+  return typeof named === "string" ? named : undefined;
+}
+
 /** One thing that a worker tells of a task. */
 export interface Note {
   status?: string;

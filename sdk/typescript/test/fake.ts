@@ -18,6 +18,7 @@ export interface FakeTask {
   skill?: string;
   agent?: string;
   text: string;
+  metadata?: Record<string, unknown>;
   placement: string;
   closesAt?: string;
   /** Of the attempt under way. */
@@ -124,7 +125,12 @@ export class FakePlanet {
       home: "a",
       ...(task.skill !== undefined && { skill: task.skill }),
       ...(task.agent !== undefined && { agent: task.agent }),
-      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: task.text }] },
+      message: {
+        messageId: "m",
+        role: "ROLE_USER",
+        parts: [{ text: task.text }],
+        ...(task.metadata !== undefined && { metadata: task.metadata }),
+      },
       turns: task.turns,
       checkpoints: task.checkpoints,
       context_id: "c",

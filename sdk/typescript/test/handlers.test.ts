@@ -63,6 +63,10 @@ test("a task goes to the handler of its skill, else the default, or is rejected"
   two.agent.skill("a", () => "a").skill("b", () => "b");
   assert.equal(textIn(await two.does({ skill: "b" }), "output"), "b");
   await two.does({ agent: "tested" }, "rejected");
+  for (const key of ["skill", "photon/skill"]) {
+    const named = await two.does({ agent: "tested", metadata: { [key]: "b" } });
+    assert.equal(textIn(named, "output"), "b");
+  }
   two.agent.default(() => "default");
   assert.equal(textIn(await two.does({ agent: "tested" }), "output"), "default");
   assert.equal(textIn(await two.does({ skill: "c" }), "output"), "default");

@@ -185,7 +185,7 @@ class Agent:
                 raise
 
     def _handler(self, lease: Lease) -> Handler | None:
-        skill = lease.wire.get("skill")
+        skill = lease.skill
         if skill in self._handlers:
             return self._handlers[skill]
         if self._default is None and skill is None and len(self._handlers) == 1:

@@ -71,7 +71,8 @@ async def _work(lease: Lease, task: Task, handler: Handler | None) -> None:
     try:
         try:
             if handler is None:
-                raise Rejected(f"no handler for the skill `{task.skill}`")
+                what = "tasks that name no skill" if task.skill is None else f"`{task.skill}`"
+                raise Rejected(f"no handler for {what}")
             found = await call(handler, task)
             if not lease.lost.is_set():
                 await _complete(lease, found)

@@ -44,6 +44,16 @@ class _Note:
         return self.json
 
 
+def _skill(wire: dict[str, Any]) -> str | None:
+    """Returns the skill that is asked for: of an agent that was asked for by name its client may
+    say so in the message's metadata, as it would to have any agent with the skill."""
+    if wire.get("skill") is not None:
+        return str(wire["skill"])
+    metadata = (wire.get("message") or {}).get("metadata") or {}
+    named = metadata.get("photon/skill", metadata.get("skill"))
+    return named if isinstance(named, str) else None
+
+
 class Lease:
     """A lease: `lost` is set, and `why_lost`, once nothing more can be told under it."""
 
@@ -59,6 +69,7 @@ class Lease:
     def __init__(self, planet: Planet, wire: dict[str, Any]) -> None:
         self.wire = wire
         self.task = str(wire["task"])
+        self.skill = _skill(wire)
         self.lost = asyncio.Event()
         self.why_lost = ""
         self._planet = planet

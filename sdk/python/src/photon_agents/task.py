@@ -41,7 +41,7 @@ class Task:
         wire = lease.wire
         self._lease = lease
         self.id = lease.task
-        self.skill: str | None = wire.get("skill")
+        self.skill = lease.skill
         self.agent: str | None = wire.get("agent")
         self.attempt = int(wire.get("attempt", 1))
         self.context_id = str(wire.get("context_id", ""))
