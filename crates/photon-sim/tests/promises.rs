@@ -51,10 +51,10 @@ const PLANTED_SEEDS_MAX: u64 = 1_000;
 
 /// Bugs that few seeds find, with a seed from which it does not take long.
 const RARE: [(&str, u64); 4] = [
-    ("WatchBeforeDurable", 135),
+    ("WatchBeforeDurable", 195),
     ("IgnoreEpoch", 200),
     ("PurgeTooEarly", 200),
-    ("ForgetCauses", 95),
+    ("ForgetCauses", 285),
 ];
 
 fn check(seed: u64, profile: &Profile) {
