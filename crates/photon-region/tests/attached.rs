@@ -12,22 +12,10 @@ use photon_region::{
     AgentName, AtHome, Command, Json, Lease, Note, Outcome, Pause, Refusal, Reply, TaskId,
     TaskState,
 };
-use photon_state::{PlacementId, RegionId};
-use planet::{Planet, agent_in, task_in};
+use photon_state::RegionId;
+use planet::Planet;
 
 impl Planet {
-    fn register(&mut self, name: &'static str, agent: &str) {
-        let spec = agent_in(PlacementId::global(), agent, 1);
-        self.get(name, Command::Register(spec)).unwrap();
-    }
-
-    fn submit(&mut self, name: &'static str) -> TaskId {
-        match self.get(name, Command::Submit(task_in(PlacementId::global()))) {
-            Ok(Reply::Submitted { task, .. }) => task.id,
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn acquire(&mut self, name: &'static str, agent: &str) -> Option<Lease> {
         let acquire = Command::Acquire { agent: agent.into(), limit: 1, wait: Duration::ZERO };
         match self.get(name, acquire) {
@@ -55,8 +43,8 @@ impl Planet {
 /// there without anybody waiting for the time to pass in which it should have done so.
 fn check_is_given_again(home: &'static str, gone: impl FnOnce(&mut Planet)) {
     let mut planet = Planet::new();
-    planet.register("eu", "one");
-    let task = planet.submit(home);
+    planet.attach("eu", "one");
+    let task = planet.submit_one(home);
     assert_eq!(planet.worker("us", task), Some(("one".into(), planet::id("eu"))));
     gone(&mut planet);
     planet.pass(Duration::from_secs(1));
@@ -66,22 +54,22 @@ fn check_is_given_again(home: &'static str, gone: impl FnOnce(&mut Planet)) {
 
 #[test]
 fn what_was_not_taken_up_is_given_again_where_the_agent_has_gone() {
-    check_is_given_again("ap", |planet| planet.register("us", "one"));
-    check_is_given_again("eu", |planet| planet.register("us", "one"));
-    check_is_given_again("us", |planet| planet.register("us", "one"));
+    check_is_given_again("ap", |planet| planet.attach("us", "one"));
+    check_is_given_again("eu", |planet| planet.attach("us", "one"));
+    check_is_given_again("us", |planet| planet.attach("us", "one"));
     check_is_given_again("ap", |planet| {
         planet.get("eu", Command::Deregister("one".into())).unwrap();
-        planet.register("us", "one");
+        planet.attach("us", "one");
     });
 }
 
 #[test]
 fn an_agent_that_works_on_elsewhere_is_alive_there() {
     let mut planet = Planet::new();
-    planet.register("eu", "one");
-    let task = planet.submit("ap");
+    planet.attach("eu", "one");
+    let task = planet.submit_one("ap");
     let lease = planet.acquire("eu", "one").unwrap();
-    planet.register("us", "one");
+    planet.attach("us", "one");
     for _ in 0..10 {
         planet.get("us", Command::AtHome(AtHome::Heartbeat(lease.claim))).unwrap();
         planet.pass(Duration::from_secs(4));
@@ -108,8 +96,8 @@ fn an_attempt_does_not_end_without_all_that_its_worker_told() {
     };
     let check = |state, ask: &dyn Fn(&Lease, Option<u64>) -> AtHome| {
         let mut planet = Planet::new();
-        planet.register("eu", "one");
-        planet.submit("ap");
+        planet.attach("eu", "one");
+        planet.submit_one("ap");
         let lease = planet.acquire("eu", "one").unwrap();
         let notes = vec![Note::Status(json()), Note::Status(json())];
         let note = AtHome::Note { claim: lease.claim, first: 1, notes };

@@ -30,18 +30,6 @@ fn chunk(text: &str, append: bool) -> Note {
 }
 
 impl Planet {
-    fn register(&mut self, name: &'static str, agent: &str) {
-        let spec = agent_in(PlacementId::global(), agent, 1);
-        self.get(name, Command::Register(spec)).unwrap();
-    }
-
-    fn submit(&mut self, name: &'static str) -> TaskId {
-        match self.get(name, Command::Submit(task_in(PlacementId::global()))) {
-            Ok(Reply::Submitted { task, .. }) => task.id,
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn lease(&mut self, name: &'static str, agent: &str) -> Lease {
         let wait = Duration::ZERO;
         match self.get(name, Command::Acquire { agent: agent.into(), limit: 1, wait }) {
@@ -88,8 +76,8 @@ fn asked() -> (Planet, TaskId, Lease) {
 }
 
 fn asked_in(mut planet: Planet) -> (Planet, TaskId, Lease) {
-    planet.register("eu", "shout");
-    let task = planet.submit("ap");
+    planet.attach("eu", "shout");
+    let task = planet.submit_one("ap");
     let lease = planet.lease("eu", "shout");
     planet.note(lease.claim, 1, chunk("[1]", false));
     assert_eq!(planet.pause(lease.claim), Ok((TaskState::InputRequired, 4)));
@@ -107,7 +95,7 @@ fn a_worker_asks_and_whoever_goes_on_knows_all_that_was_said() {
         assert_eq!(detail.turns, std::slice::from_ref(&question), "{name}");
     }
     // The agent has room meanwhile.
-    let other = planet.submit("eu");
+    let other = planet.submit_one("eu");
     let between = planet.lease("eu", "shout");
     assert_eq!(between.claim.task, other);
     planet.finish(between.claim).unwrap();
@@ -183,9 +171,9 @@ fn a_worker_that_falls_silent_after_an_answer_takes_nothing_along_but_its_own() 
 fn who_asked_goes_on_unless_it_is_busy() {
     for is_busy in [false, true] {
         let (mut planet, task, _) = asked();
-        planet.register("us", "other");
+        planet.attach("us", "other");
         if is_busy {
-            planet.submit("eu");
+            planet.submit_one("eu");
         }
         planet.answer(task, "{}").unwrap();
         let worker = planet.task("us", task).summary.worker.unwrap().0;
@@ -239,8 +227,8 @@ fn an_answer_that_only_a_lost_home_had_counts_when_that_is_back() {
 #[test]
 fn an_answer_to_a_question_that_only_a_lost_home_had_counts_once_it_is_asked_again() {
     let mut planet = Planet::new();
-    planet.register("eu", "shout");
-    let task = planet.submit("ap");
+    planet.attach("eu", "shout");
+    let task = planet.submit_one("ap");
     let lease = planet.lease("eu", "shout");
     planet.at_home("eu", AtHome::Heartbeat(lease.claim)).unwrap();
     planet.drop_ops = |op| op.stream.origin == id("ap");
@@ -316,8 +304,8 @@ fn what_is_said_in_turns_is_bounded() {
         Region::new(Config { limits, ..config(name) })
     };
     let mut planet = Planet::of(small);
-    planet.register("eu", "shout");
-    let task = planet.submit("ap");
+    planet.attach("eu", "shout");
+    let task = planet.submit_one("ap");
     for turn in 0.. {
         let lease = planet.lease("eu", "shout");
         match planet.pause(lease.claim) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_region::{
     Ack, AgentSpec, Command, Config, Input, Json, Limits, Message, Notice, Output, Place, Refusal,
-    Region, Reply, Spec, Target, Ticket, Topology, WentBack, decode_message, encode_message,
+    Region, Reply, Spec, Target, TaskId, Ticket, Topology, WentBack, decode_message,
+    encode_message,
 };
 use photon_state::{Now, Op, PlacementId, RegionId};
 
@@ -240,6 +241,20 @@ impl Planet {
     pub(crate) fn get(&mut self, name: &'static str, command: Command) -> Result<Reply, Refusal> {
         let ticket = self.ask(name, command);
         self.replies.remove(&ticket).expect("an answer at once")
+    }
+
+    /// Attaches an agent that works on one task at a time, in the skill of [`task_in`].
+    pub(crate) fn attach(&mut self, name: &'static str, agent: &str) {
+        let spec = agent_in(PlacementId::global(), agent, 1);
+        self.get(name, Command::Register(spec)).unwrap();
+    }
+
+    /// Submits a task for anybody.
+    pub(crate) fn submit_one(&mut self, name: &'static str) -> TaskId {
+        match self.get(name, Command::Submit(task_in(PlacementId::global()))) {
+            Ok(Reply::Submitted { task, .. }) => task.id,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
