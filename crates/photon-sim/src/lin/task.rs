@@ -228,9 +228,13 @@ impl Standing {
         }
         let rests = Self { failed: Some(token), ..self.under(token)?.without(token) };
         match state {
-            TaskState::Submitted => rests.beyond(generation, 1).map(Self::inexact),
-            // Somebody has it again: that claim is counted once it shows.
-            TaskState::Working => rests.beyond(generation.checked_sub(1)?, 1).map(Self::inexact),
+            // A region says it again whenever it may not have been heard, so that what is shown may
+            // be later: what the home did since counts once more of it shows.
+            TaskState::Submitted | TaskState::Working => {
+                let claims = u64::from(state == TaskState::Working);
+                let on = Self { generation: rests.generation + 1, ..rests.inexact() };
+                (on.generation + claims <= generation).then_some(on)
+            }
             TaskState::Failed => rests.ended(state).beyond(generation, 1),
             TaskState::InputRequired
             | TaskState::AuthRequired

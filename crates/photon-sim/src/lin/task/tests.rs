@@ -65,6 +65,19 @@ fn a_token_that_was_replaced_is_in_force_no_more() {
 }
 
 #[test]
+fn a_failure_that_is_said_again_may_be_answered_with_what_came_after_it() {
+    let first = beat(A, Stands(Working, 2));
+    let fail = |said| (TaskAsk::Fail(A), Some(said));
+    let on = (TaskAsk::Note(B, 1, 3), Some(Stands(Working, 7)));
+    check(0, &[first, fail(Stands(Submitted, 3)), on], Searched::Order);
+    check(0, &[first, fail(Stands(Working, 4)), on], Searched::Order);
+    check(0, &[first, fail(Stands(Working, 7)), on], Searched::Order);
+    check(0, &[first, fail(Stands(Working, 7)), beat(A, Stands(Working, 7))], Searched::NoOrder(2));
+    check(0, &[first, fail(Stands(Working, 3))], Searched::NoOrder(1));
+    check(0, &[first, fail(Stands(Submitted, 2))], Searched::NoOrder(1));
+}
+
+#[test]
 fn a_task_gives_way_only_before_anybody_had_claimed_it() {
     let rejected = (TaskAsk::Cancel, Some(Ended(Rejected)));
     check(0, &[rejected, rejected], Searched::Order);
