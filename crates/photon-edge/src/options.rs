@@ -64,6 +64,7 @@ fn check(field: &str, options: &TaskOptions) -> Result<Terms, Invalid> {
         wants: wants(field, options)?,
         fan: options.fan_out.map(fan),
         part_of: None,
+        skill: None,
     })
 }
 

@@ -365,6 +365,7 @@ impl Region {
             self.ring(&Bell::Task(id));
             self.plan_webhooks(id);
             self.meet_twins(id);
+            self.follow_fan(id);
         }
     }
 

@@ -17,7 +17,7 @@ use held::Lease;
 
 use photon_state::{PlacementId, RegionId, Run};
 
-use crate::contract::{AtHome, TokenPair};
+use crate::contract::{AtHome, Disk, TokenPair};
 use crate::refusal::{Large, Refusal};
 use crate::region::Region;
 use crate::task::{
@@ -67,8 +67,15 @@ impl Region {
         }
         // What it is a part of may have ended without it, or lack it.
         self.home.fans_due.extend(task.part_of().filter(|_| !task.state.is_terminal()));
+        if !task.state.is_terminal() && self.is_left_over(id, task) && self.disk == Disk::Ready {
+            let placement = task.placement;
+            if self.may_decide(id, placement) {
+                return self.call_off_part(id);
+            }
+        }
+        let Some(task) = self.tasks.get(id) else { return };
         match task.state {
-            TaskState::Submitted | TaskState::Working if task.fan().is_some() => {
+            TaskState::Working if task.fan().is_some() => {
                 self.home.fans.insert(id);
                 self.home.fans_due.insert(id);
             }

@@ -247,6 +247,7 @@ impl Region {
             self.reach.next_deadline().map(|at| (at, "links")),
             self.home.next_lapse().filter(|_| self.may_lapse()).map(|at| (at, "lease")),
             self.next_due().map(|at| (at, "task")),
+            self.home.fans_at().map(|at| (at, "fan-out")),
             Some((self.agree.next_deadline(), "agreement")),
             self.desk.next_deadline().map(|at| (at, "wait")),
             self.asks.next_deadline().map(|at| (at, "question")),
@@ -461,6 +462,7 @@ impl Region {
         self.ring_watchers();
         self.lapse_leases();
         self.look_at_times();
+        self.look_at_more_fans();
         self.go_on_comparing();
         self.remove_expired();
         self.reroute();
@@ -471,7 +473,7 @@ impl Region {
         self.beat_peers();
         self.mark_silent_agents();
         self.look_at_pauses();
-        self.look_at_fans();
+        self.look_at_all_fans();
         self.look_at_webhooks();
         self.forget_ended(self.now.wall_ms);
         self.covers.prune(self.store.seen(), self.appended);

@@ -97,15 +97,23 @@ impl Region {
             let max = Home::WANTED_MAX as u64;
             return Err(Refusal::Overloaded { what: Queue::Wanted, max, retry_after });
         }
-        if limits.open_tasks_max <= self.home.open() {
+        let parts = self.parts_of(spec);
+        self.check_room_for(1 + parts, parts * spec.message.0.len())?;
+        Ok(None)
+    }
+
+    /// Checks that there is room for more open tasks, of so many bytes together.
+    pub(crate) fn check_room_for(&self, tasks: usize, bytes: usize) -> Result<(), Refusal> {
+        let (limits, retry_after) = (&self.config.limits, Duration::from_secs(1));
+        if limits.open_tasks_max < self.home.open().saturating_add(tasks) {
             let max = limits.open_tasks_max as u64;
             return Err(Refusal::Overloaded { what: Queue::OpenTasks, max, retry_after });
         }
-        if limits.open_bytes_max <= self.tasks.open_bytes() {
+        if limits.open_bytes_max <= self.tasks.open_bytes().saturating_add(bytes) {
             let max = limits.open_bytes_max as u64;
             return Err(Refusal::Overloaded { what: Queue::OpenBytes, max, retry_after });
         }
-        Ok(None)
+        Ok(())
     }
 
     fn has_digest(&self, id: TaskId, ours: &Idempotency) -> bool {

@@ -149,7 +149,7 @@ impl Task {
     fn skill(&self) -> Option<Skill> {
         match &self.target {
             Target::Skill(skill) => Some(skill.clone()),
-            Target::Agent(_) => None,
+            Target::Agent(_) => self.terms.as_ref()?.skill.clone(),
         }
     }
 
@@ -259,8 +259,8 @@ impl Tasks {
         task.changed = from.at;
         task.append = from.append;
         task.bytes += from.bytes;
-        let (after, bytes) = (task.state, task.bytes);
-        if holds(before) != holds(after) {
+        let (after, bytes, is_part) = (task.state, task.bytes, task.part_of().is_some());
+        if task.fan().is_none() && !is_part && holds(before) != holds(after) {
             let listed = (task.context.clone(), id);
             _ = if holds(after) { self.held.insert(listed) } else { self.held.remove(&listed) };
         }
@@ -273,7 +273,7 @@ impl Tasks {
             if after == TaskState::Failed {
                 let again = redriven(id, from.at);
                 self.redriven_as.insert(again, id);
-                if !self.tasks.contains_key(&again) {
+                if !self.tasks.contains_key(&again) && !is_part {
                     self.dead.insert(id);
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::matching::Wants;
-use crate::task::TaskId;
+use crate::task::{Skill, TaskId};
 
 /// How urgent a task is: 1 is the most urgent, 5 the least, 3 what is meant when nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +141,8 @@ pub struct Terms {
     pub fan: Option<Fan>,
     /// The task that it was made for, if that is asked of many.
     pub part_of: Option<TaskId>,
+    /// The skill that is meant, of an agent that is asked by name as one of many.
+    pub skill: Option<Skill>,
 }
 
 /// Of whom a task is asked that is asked of many, and what it needs of them.

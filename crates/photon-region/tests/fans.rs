@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    AtHome, Chunk, Claim, Command, Fan, Json, Lease, Need, Note, Outcome, Over, Refusal, Reply,
-    Spec, TaskDetail, TaskId, TaskState, Terms, Token, Wants, made_by,
+    AtHome, Chunk, Claim, Command, Fan, Json, Lease, Need, Note, Outcome, Over, Refusal, Region,
+    Reply, Spec, Target, TaskDetail, TaskFilter, TaskId, TaskState, Terms, Token, Wants, made_by,
 };
 use photon_state::PlacementId;
 use planet::{Planet, agent_in, id, task_in};
@@ -303,5 +303,103 @@ fn it_waits_for_its_time_and_has_an_end() {
     assert_eq!(planet.state("eu", task), TaskState::Failed);
     for (_, agent) in AGENTS {
         assert!(planet.state("eu", made_by(task, agent)).is_terminal());
+    }
+}
+
+#[test]
+fn who_is_asked_by_name_hears_for_what_and_does_not_hold_the_conversation() {
+    let mut planet = Planet::new();
+    planet.register_all();
+    let first = planet.submit_with("eu", Terms::default());
+    let leases = planet.leases();
+    let (holder, lease) =
+        leases.iter().find_map(|(agent, it)| Some((*agent, it.first()?))).unwrap();
+    planet.finish(holder, lease.claim, Outcome::Completed).unwrap();
+    assert_eq!(planet.state("eu", first), TaskState::Completed);
+    let task = planet.fan("eu", Over::Agents, Need::All);
+    for (agent, leases) in planet.leases() {
+        let spec = &leases[0].spec;
+        assert_eq!(spec.target, Target::Agent(agent.into()));
+        let skill = spec.terms.as_ref().and_then(|it| it.skill.clone());
+        assert_eq!(Some(Target::Skill(skill.unwrap())), Some(task_in(spec.placement).target));
+        planet.finish(agent, leases[0].claim, Outcome::Failed).unwrap();
+    }
+    // Those who are asked once more are asked by the whole: it is the dead letter.
+    let filter = TaskFilter { is_dead: true, ..TaskFilter::default() };
+    let dead = planet.get("us", Command::Tasks { filter, before: None, limit: 9 });
+    let Ok(Reply::Tasks { tasks, .. }) = dead else { panic!("{dead:?}") };
+    assert_eq!(tasks.into_iter().map(|it| it.id).collect::<Vec<_>>(), [task]);
+    planet.submit_with("eu", Terms::default());
+    let given: Vec<&str> =
+        planet.leases().into_iter().filter(|(_, it)| !it.is_empty()).map(|(it, _)| it).collect();
+    assert_eq!(given, [holder], "the conversation is still its");
+}
+
+#[test]
+fn nobody_is_asked_in_vain() {
+    let mut planet = Planet::new();
+    planet.register_all();
+    let task = planet.fan("us", Over::Agents, Need::First(5));
+    assert_eq!(planet.state("us", task), TaskState::Failed);
+    assert_eq!(planet.leases().values().flatten().count(), 0);
+}
+
+#[test]
+fn what_there_is_no_room_for_is_refused_or_waits() {
+    let mut planet = Planet::of(|name| {
+        let mut config = planet::config(name);
+        config.limits.open_tasks_max = 6;
+        Region::new(config)
+    });
+    planet.register_all();
+    let fan = Some(Fan { over: Over::Agents, need: Need::All });
+    let later = Terms { fan, start_delay: Duration::from_secs(5), ..Terms::default() };
+    let waits = planet.submit_with("us", later);
+    let first = planet.fan("us", Over::Agents, Need::All);
+    let spec = |terms| Spec { terms: Some(Arc::new(terms)), ..task_in(PlacementId::global()) };
+    let refused = planet.get("us", Command::Submit(spec(Terms { fan, ..Terms::default() })));
+    assert!(matches!(refused, Err(Refusal::Overloaded { .. })), "{refused:?}");
+    planet.pass(Duration::from_secs(6));
+    assert_eq!(planet.state("us", waits), TaskState::Working);
+    let given = |planet: &mut Planet| {
+        let part_of = |it: &Lease| it.spec.terms.as_ref().and_then(|it| it.part_of);
+        planet.leases().values().flatten().filter(|it| part_of(it) == Some(waits)).count()
+    };
+    assert_eq!(given(&mut planet), 0, "it asks nobody yet");
+    planet.get("us", Command::AtHome(AtHome::Cancel { task: first, message: None })).unwrap();
+    planet.register_all();
+    planet.pass(Duration::from_secs(2));
+    assert_eq!(given(&mut planet), 4, "now there is room");
+}
+
+#[test]
+fn whom_a_lost_home_alone_had_asked_is_called_off_when_that_is_back() {
+    let mut planet = Planet::new();
+    planet.register_all();
+    let fan = Some(Fan { over: Over::Agents, need: Need::All });
+    let later = Terms { fan, start_delay: Duration::from_secs(3), ..Terms::default() };
+    let task = planet.submit_with("us", later);
+    planet.pass(Duration::from_millis(2_900));
+    planet.cut("us");
+    planet.pass(Duration::from_millis(200));
+    assert_eq!(planet.state("us", task), TaskState::Working, "it has asked them all");
+    planet.pass(Duration::from_secs(15)); // Nobody hears of the agent of `us`.
+    for (name, agent) in AGENTS {
+        if name != "us" {
+            let spec = agent_in(PlacementId::global(), agent, 4);
+            planet.get(name, Command::Register(spec)).unwrap();
+        }
+    }
+    planet.pass(Duration::from_secs(1));
+    let asked = |planet: &mut Planet, name| {
+        let agents = AGENTS.iter().filter(|(_, it)| *it != "a-us");
+        agents.map(|(_, it)| planet.state(name, made_by(task, it))).collect::<Vec<_>>()
+    };
+    let before = asked(&mut planet, "eu");
+    planet.link("us");
+    planet.pass(Duration::from_secs(8));
+    let part = made_by(task, "a-us");
+    for name in ["ap", "eu", "us"] {
+        assert_eq!(planet.state(name, part), TaskState::Canceled, "{before:?}");
     }
 }

@@ -9,6 +9,7 @@ use photon_state::codec::Writer;
 use photon_state::{Held, Op, PlacementId, RegionId, Seat, Store};
 
 use crate::clock::{MS, Micros, SECOND};
+use crate::gathering::Gatherings;
 use crate::moved::{count, unfinished};
 use crate::planet::Planet;
 use crate::promises::{Broken, Promise, has_moved};
@@ -248,10 +249,12 @@ impl Planet<'_, '_> {
     fn check_tasks(&self) -> Result<(), Broken> {
         let mut keys = BTreeMap::new();
         let mut lengths = BTreeMap::new();
+        let mut gatherings = Gatherings::default();
         for (task, here, events) in self.crowd.audited() {
             let known = self.ledger.task(task).expect("only known tasks are audited");
             check_log(task, events, known, has_moved(&self.sites, task))?;
             self.crowd.tellers.check(task, events)?;
+            gatherings.add(task, events);
             let length = *lengths.entry(task).or_insert(events.len());
             Promise::SameOps.holds(length == events.len(), || {
                 format!("task {task} has {length} events, but not in {}", self.atlas.ids[here])
@@ -268,7 +271,7 @@ impl Planet<'_, '_> {
                 format!("in {by} the key {key} made task {holder} and task {task}")
             })?;
         }
-        Ok(())
+        gatherings.check()
     }
 }
 

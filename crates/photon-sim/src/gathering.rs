@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use photon_region::{Event, Fan, Need, Note, Outcome, Over, Terms};
+use photon_region::{Event, Fan, Need, Note, Outcome, Over, Stamped, TaskId, Terms, made_by};
+
+use crate::promises::{Broken, Promise};
 
 /// What has been seen of a task that is asked of many.
 #[derive(Debug, Default)]
@@ -63,6 +65,78 @@ impl Gathering {
             Need::First(count) => count as usize,
         };
         if enough <= done { Outcome::Completed } else { Outcome::Failed }
+    }
+}
+
+/// The tasks that are asked of many, and those that were made for them, as their logs have them.
+#[derive(Debug, Default)]
+pub(crate) struct Gatherings {
+    wholes: BTreeMap<TaskId, Whole>,
+    parts: BTreeMap<TaskId, (TaskId, Option<Outcome>)>,
+}
+
+#[derive(Debug, Default)]
+struct Whole {
+    asked: Vec<String>,
+    /// Of whom it was told that they have done it, or not.
+    told: BTreeMap<Arc<str>, bool>,
+}
+
+impl Gatherings {
+    /// Takes in the whole log of a task.
+    pub(crate) fn add(&mut self, task: TaskId, events: &[Stamped]) {
+        let Some(Event::Submitted(spec)) = events.first().map(|it| &it.event) else { return };
+        let Some(terms) = &spec.terms else { return };
+        let ends = events.iter().filter_map(|it| match &it.event {
+            Event::Ended { outcome, .. } => Some(*outcome),
+            Event::Submitted(_)
+            | Event::Claimed { .. }
+            | Event::Noted { .. }
+            | Event::Requeued { .. }
+            | Event::Paused { .. }
+            | Event::Answered { .. } => None,
+        });
+        if let Some(of) = terms.part_of {
+            self.parts.insert(task, (of, ends.last()));
+        }
+        if terms.fan.is_none() {
+            return;
+        }
+        let whole = self.wholes.entry(task).or_default();
+        for Stamped { event, .. } in events {
+            let Event::Noted { note, .. } = event else { continue };
+            match note {
+                Note::Checkpoint(it) if it.value.0.starts_with(b"[") => {
+                    let list = String::from_utf8_lossy(&it.value.0);
+                    let list = list.trim_matches(|it| "[]\"".contains(it));
+                    whole.asked = list.split("\",\"").map(ToOwned::to_owned).collect();
+                }
+                Note::Artifact(chunk) if chunk.last => {
+                    let text = String::from_utf8_lossy(&chunk.parts.0);
+                    let is_done = text.contains("\"state\":\"completed\"");
+                    whole.told.insert(chunk.artifact.clone(), is_done);
+                }
+                Note::Checkpoint(_) | Note::Artifact(_) | Note::Status(_) => {}
+            }
+        }
+    }
+
+    /// Checks that what was told of each is what it came to, and that nobody works for nothing.
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        for (part, (of, end)) in &self.parts {
+            let Some(whole) = self.wholes.get(of) else { continue };
+            let label = whole.asked.iter().find(|it| made_by(*of, it) == *part);
+            let is_over = end.is_some_and(|it| it == Outcome::Canceled || label.is_some());
+            Promise::Gathered.holds(is_over, || {
+                format!("task {part} goes on, or went on, without being asked for by {of}")
+            })?;
+            let told = label.and_then(|it| whole.told.get(it.as_str()));
+            let is_so = told.is_none_or(|it| *it == (*end == Some(Outcome::Completed)));
+            Promise::Gathered.holds(is_so, || {
+                format!("task {of} tells otherwise of {part} than that has ended: {end:?}")
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -138,5 +212,33 @@ mod tests {
         check(Need::All, two(), Outcome::Completed, false);
         let all = || [two(), vec![told("b", "completed")]].concat();
         check(Need::First(1), all(), Outcome::Completed, false);
+    }
+
+    #[test]
+    fn who_is_told_of_otherwise_or_works_for_nothing_is_noticed() {
+        let whole = TaskId::from_bytes([1; 16]);
+        let log = |events: Vec<Event>| -> Vec<Stamped> {
+            let at = photon_state::Hlc::default();
+            (1..).zip(events).map(|(generation, event)| Stamped { generation, at, event }).collect()
+        };
+        let mut part = submitted(Need::All);
+        if let Event::Submitted(spec) = &mut part {
+            let part_of = Some(whole);
+            spec.terms = Some(Arc::new(Terms { part_of, ..Terms::default() }));
+        }
+        let check = |label: &str, end: Option<Outcome>, is_right: bool| {
+            let mut all = Gatherings::default();
+            let of = [submitted(Need::All), asked(), told("a", "completed")];
+            all.add(whole, &log(of.to_vec()));
+            let events = std::iter::once(part.clone()).chain(end.map(ended)).collect();
+            all.add(made_by(whole, label), &log(events));
+            assert_eq!(all.check().is_ok(), is_right, "{label} {end:?}");
+        };
+        check("a", Some(Outcome::Completed), true);
+        check("a", Some(Outcome::Failed), false);
+        check("b", Some(Outcome::Failed), true);
+        check("b", None, false);
+        check("x", Some(Outcome::Canceled), true);
+        check("x", Some(Outcome::Completed), false);
     }
 }

@@ -126,6 +126,7 @@ pub(crate) fn draw_terms(rng: &mut fastrand::Rng) -> Option<Terms> {
         wants: None,
         fan: None,
         part_of: None,
+        skill: None,
     })
 }
 

@@ -1,12 +1,14 @@
 //! `/v1/dead-letters`: tasks that failed, and how they are asked for again.
 //! Must not know why they failed.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use photon_region::{
-    AtHome, Command, Refusal, Reply, Spec, Target, TaskFilter, TaskState, redriven,
+    AtHome, Command, Refusal, Reply, Spec, Target, TaskFilter, TaskState, Terms, redriven,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -111,7 +113,9 @@ async fn redrive(
         let detail = "only a task that failed can be redriven; see its state";
         return Err(Problem { task, state, ..Kind::NotDead.problem(detail) }.into());
     }
-    let (spec, task) = (detail.summary.spec, redriven(id, detail.summary.changed));
+    let (mut spec, task) = (detail.summary.spec, redriven(id, detail.summary.changed));
+    // What it was a part of has ended without it.
+    spec.terms = spec.terms.map(|it| Arc::new(Terms { part_of: None, ..(*it).clone() }));
     let ask = AtHome::Submit { task, spec: Box::new(Spec { idempotency: None, ..spec.clone() }) };
     match front.submit(Command::AtHome(ask)).await {
         Ok(_) => {}

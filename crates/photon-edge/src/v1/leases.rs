@@ -78,6 +78,9 @@ fn decode_acquire(post: &LeasePost) -> Result<Command, Invalid> {
 
 fn encode(lease: &photon_region::Lease) -> Lease {
     let (skill, agent) = target(&lease.spec.target);
+    // Who is asked by name as one of many is asked for something.
+    let meant = lease.spec.terms.as_ref().and_then(|it| it.skill.as_ref());
+    let skill = skill.or_else(|| meant.map(ToString::to_string));
     Lease {
         task: lease.claim.task.to_string(),
         token: lease.claim.token.0.to_string(),

@@ -320,7 +320,9 @@ impl Region {
         let Some(task) = task else { return false };
         let (placement, last) = (task.placement, task.token);
         let log = self.store.log(&task_record(placement, id));
-        let fits = |token| token == last;
+        // A home that works on a task that is asked of many goes on by what it knows itself.
+        let is_many = task.fan().is_some();
+        let fits = |token| token == last && !is_many;
         #[cfg(feature = "planted-bugs")]
         let is_planted = self.planted == Some(crate::PlantedBug::IgnoreEpoch);
         #[cfg(feature = "planted-bugs")]

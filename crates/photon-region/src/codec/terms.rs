@@ -15,7 +15,8 @@ pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
     let mark = |is_there: bool, mark| if is_there { mark } else { 0 };
     let marks = mark(terms.wants.is_some(), WITH_WANTS)
         | mark(terms.fan.is_some(), WITH_FAN)
-        | mark(terms.part_of.is_some(), PART_OF);
+        | mark(terms.part_of.is_some(), PART_OF)
+        | mark(terms.skill.is_some(), WITH_SKILL);
     writer.tag(terms.priority.get() | marks);
     writer.option(terms.fairness_key.as_deref(), Writer::text);
     writer.uint(terms.fairness_weight.thousandths().into());
@@ -48,6 +49,9 @@ pub(super) fn write_terms(writer: &mut Writer, terms: &Terms) {
     if let Some(task) = terms.part_of {
         writer.fixed(&task.to_bytes());
     }
+    if let Some(skill) = &terms.skill {
+        writer.text(skill);
+    }
 }
 
 const OVERS: [Over; 2] = [Over::Agents, Over::Regions];
@@ -69,6 +73,8 @@ const WITH_WANTS: u8 = 8;
 const WITH_FAN: u8 = 16;
 /// The same, of those that end with the task that theirs is a part of.
 const PART_OF: u8 = 32;
+/// The same, of those that end with the skill that is meant of an agent that is asked by name.
+const WITH_SKILL: u8 = 64;
 
 fn write_wants(writer: &mut Writer, wants: &Wants) {
     writer.uint(wants.skills.len() as u64);
@@ -89,7 +95,7 @@ fn read_wants(reader: &mut Reader<'_>) -> Result<Wants, DecodeError> {
 pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
     let tag = reader.tag()?;
     let has = |mark| tag & mark != 0;
-    let priority = Priority::new(tag & !(WITH_WANTS | WITH_FAN | PART_OF));
+    let priority = Priority::new(tag & !(WITH_WANTS | WITH_FAN | PART_OF | WITH_SKILL));
     let priority = priority.ok_or_else(|| reader.malformed("priority"))?;
     let fairness_key = reader.option(|reader| reader.text().map(Into::into))?;
     let weight = Weight::of_thousandths(reader.uint32()?);
@@ -115,6 +121,7 @@ pub(super) fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> 
         wants: if has(WITH_WANTS) { Some(Arc::new(read_wants(reader)?)) } else { None },
         fan: if has(WITH_FAN) { Some(read_fan(reader)?) } else { None },
         part_of: if has(PART_OF) { Some(TaskId::from_bytes(reader.fixed()?)) } else { None },
+        skill: if has(WITH_SKILL) { Some(reader.text()?.into()) } else { None },
     })
 }
 
@@ -136,7 +143,9 @@ mod tests {
         let part_of = Some(TaskId::from_bytes([7; 16]));
         let wants = Some(Arc::new(Wants { cost_micros_max: Some(1), ..Wants::default() }));
         let of_many = fans.map(|it| Terms { fan: Some(it), ..Terms::default() });
-        let parts = [None, wants].map(|wants| Terms { part_of, wants, ..Terms::default() });
+        let skill = Some("text.upper".into());
+        let parts = [(None, None), (wants, skill)];
+        let parts = parts.map(|(wants, skill)| Terms { part_of, wants, skill, ..Terms::default() });
         for terms in of_many.chain(parts) {
             let mut writer = Writer::default();
             write_terms(&mut writer, &terms);

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use photon_state::RegionId;
 
@@ -36,7 +37,9 @@ type Label = Arc<str>;
 
 /// What the log of a task says that is asked of many.
 #[derive(Debug, Default)]
-struct Gathered {
+pub(super) struct Gathered {
+    /// Up to which generation.
+    upto: u64,
     /// Who is asked, if that is written down.
     asked: Option<Vec<Label>>,
     are_all_asked: bool,
@@ -44,11 +47,29 @@ struct Gathered {
     told: BTreeMap<Label, TaskState>,
 }
 
+/// How far it got with a task that is many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    /// There is nothing left to do for now.
+    Well,
+    /// There is more to do than is done at once.
+    On,
+    /// It cannot go on now.
+    Nowhere,
+}
+
 impl Region {
+    /// How many are asked at once; the others right after, so that the region stands still for
+    /// nobody.
+    const ASKED_AT_ONCE_MAX: usize = 256;
+    /// How long after.
+    const ASKS_ON_AFTER: Duration = Duration::from_millis(1);
     /// The most tasks that one may be.
     const FAN_MAX: usize = 256;
     /// The most bytes of the messages of those together.
     const FAN_BYTES_MAX: usize = 64 << 20;
+    /// How much longer than the whole a part may take.
+    const PART_GRACE: Duration = Duration::from_secs(1);
     /// What is told of each result whatever the room for results.
     const RESULT_BYTES_MIN: usize = 512;
 
@@ -58,13 +79,19 @@ impl Region {
         if std::mem::replace(&mut self.home.is_spreading, true) {
             return; // What is done for one may concern others: they follow.
         }
-        let mut later = BTreeSet::new();
+        self.home.fans_left = Self::ASKED_AT_ONCE_MAX;
         while let Some(id) = self.home.fans_due.pop_first() {
-            if !self.go_on_with_fan(id) {
-                later.insert(id);
+            match self.go_on_with_fan(id) {
+                Went::Well => {}
+                Went::On => {
+                    self.home.fans_due.insert(id);
+                    break;
+                }
+                Went::Nowhere => drop(self.home.fans_stuck.insert(id)),
             }
         }
-        self.home.fans_due = later;
+        let is_more = !self.home.fans_due.is_empty();
+        self.home.fans_at = is_more.then(|| self.now.mono + Self::ASKS_ON_AFTER);
         self.home.is_spreading = false;
     }
 
@@ -77,40 +104,52 @@ impl Region {
         }
     }
 
+    /// Goes on with what was more than is done at once.
+    pub(crate) fn look_at_more_fans(&mut self) {
+        if self.home.fans_at.is_some_and(|at| at <= self.now.mono) {
+            self.look_at_fans();
+        }
+    }
+
     /// Goes on with those that could not be gone on with before.
-    pub(crate) fn look_at_fans(&mut self) {
+    pub(crate) fn look_at_all_fans(&mut self) {
+        self.home.fans_due.append(&mut self.home.fans_stuck);
+        self.look_at_fans();
+    }
+
+    fn look_at_fans(&mut self) {
+        self.home.fans_at = None;
         if let Some(id) = self.home.fans_due.first().copied() {
             self.look_at_fan(id);
         }
     }
 
-    /// Returns whether there is nothing left to do for now.
-    fn go_on_with_fan(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.get(id) else { return true };
+    fn go_on_with_fan(&mut self, id: TaskId) -> Went {
+        let Some(task) = self.tasks.get(id) else { return Went::Well };
         let placement = task.placement;
         if !self.is_home(id, placement) {
-            return true; // Whoever is does it.
+            return Went::Well; // Whoever is does it.
         }
         if self.disk == Disk::Full || !self.may_decide(id, placement) {
-            return false;
+            return Went::Nowhere;
         }
-        let Some(task) = self.tasks.get(id) else { return true };
+        let Some(task) = self.tasks.get(id) else { return Went::Well };
         match task.state {
-            TaskState::Submitted if self.now.wall_ms < task.not_before_ms => return false,
             TaskState::Submitted => {
-                if self.adopt_end(id) || self.gives_way(id) {
-                    return true;
+                if self.now.wall_ms < task.not_before_ms {
+                    self.line_up(id); // The clock went back.
+                } else if !self.adopt_end(id) && !self.gives_way(id) {
+                    self.spread(id);
                 }
-                self.spread(id);
             }
-            TaskState::Working => self.gather_fan(id),
+            TaskState::Working => return self.gather_fan(id),
             TaskState::InputRequired | TaskState::AuthRequired => {}
             TaskState::Completed
             | TaskState::Failed
             | TaskState::Canceled
             | TaskState::Rejected => self.call_off_rest(id),
         }
-        true
+        Went::Well
     }
 
     /// Begins: from here on the home works on it.
@@ -124,15 +163,17 @@ impl Region {
     }
 
     /// Whom a task that is many asks: those who live, and may have it.
-    fn asked_by(&self, id: TaskId, task: &Task) -> BTreeSet<Label> {
-        let Some(fan) = task.fan() else { return BTreeSet::new() };
-        let may = |region: RegionId| {
-            self.may_hold(region, task.placement) && self.may_work(region, task.placement)
+    fn asked_by(&self, spec: &Spec) -> BTreeSet<Label> {
+        let Some((fan, terms)) = spec.terms.as_ref().and_then(|it| Some((it.fan?, it))) else {
+            return BTreeSet::new();
         };
-        let spec = self.spec(id);
+        let placement = spec.placement;
+        let may =
+            |region: RegionId| self.may_hold(region, placement) && self.may_work(region, placement);
         let all = self.registry.candidates(&spec.target).filter(|it| {
-            let is_wanted = task.wants().is_none_or(|wants| wants.accepts(&it.spec, it.region));
-            let may_know = self.registry.may_know_of(it.spec.placement, task.placement);
+            let is_wanted =
+                terms.wants.as_ref().is_none_or(|wants| wants.accepts(&it.spec, it.region));
+            let may_know = self.registry.may_know_of(it.spec.placement, placement);
             it.is_online && may_know && is_wanted && may(it.region)
         });
         match fan.over {
@@ -141,27 +182,39 @@ impl Region {
         }
     }
 
+    /// Returns how many tasks would be made for one as things are, if that is asked of many.
+    pub(crate) fn parts_of(&self, spec: &Spec) -> usize {
+        self.asked_by(spec).len()
+    }
+
     /// Asks those who were not asked yet, and tells what came of the others.
-    fn gather_fan(&mut self, id: TaskId) {
-        let Gathered { asked, are_all_asked, told } = self.read_fan(id);
-        let Some(asked) = asked else { return self.write_down_asked(id) };
-        if !are_all_asked {
+    fn gather_fan(&mut self, id: TaskId) -> Went {
+        let mut gathered = self.known_of_fan(id);
+        let Some(asked) = gathered.asked.clone() else { return self.write_down_asked(id) };
+        if !gathered.are_all_asked {
             for label in &asked {
-                if self.tasks.get(made_by(id, label)).is_none() {
-                    self.ask_one(id, label);
+                if self.tasks.get(made_by(id, label)).is_some() {
+                    continue;
                 }
+                if self.home.fans_left == 0 {
+                    return Went::On;
+                }
+                self.home.fans_left -= 1;
+                self.ask_one(id, label);
             }
             let (key, value) = (ALL_ASKED_KEY.into(), Json(b"true"[..].into()));
             self.note_fan(id, Note::Checkpoint(Checkpoint { key, value }));
+            gathered.are_all_asked = true;
         }
         let (mut completed, mut ended) = (0, 0);
         for label in &asked {
-            let state = match told.get(label) {
+            let state = match gathered.told.get(label) {
                 Some(state) => *state,
                 None => match self.tasks.get(made_by(id, label)).map(|it| it.state) {
                     Some(state) if !state.is_terminal() => continue,
                     Some(state) => {
-                        self.tell_result(id, label);
+                        self.tell_result(id, label, asked.len() - gathered.told.len());
+                        gathered.told.insert(label.clone(), state);
                         state
                     }
                     None => TaskState::Failed,
@@ -173,20 +226,31 @@ impl Region {
             let is_done = is_done || self.planted == Some(crate::PlantedBug::CountFailures);
             completed += usize::from(is_done);
         }
-        let need = self.tasks.get(id).and_then(|it| it.fan()).map(|it| it.need);
+        let task = self.tasks.get(id).expect("it was looked at");
+        let (need, token) = (task.fan().map(|it| it.need), task.current());
+        gathered.upto = task.generation;
+        self.home.gathered.insert(id, gathered);
         let outcome = need.and_then(|it| it.outcome(completed, ended, asked.len()));
         if let Some(outcome) = outcome {
             let text = format!("{completed} of {} completed", asked.len());
-            let token = self.tasks.get(id).and_then(Task::current);
             self.end(id, token, outcome, Some(said(id, "fan-out", &text)));
             self.home.fans_due.insert(id);
         }
+        Went::Well
+    }
+
+    /// Returns what the log of a task says of whom it asks; it is read again only if it has become
+    /// another one meanwhile.
+    fn known_of_fan(&mut self, id: TaskId) -> Gathered {
+        let generation = self.tasks.get(id).map(|it| it.generation);
+        let known = self.home.gathered.remove(&id).filter(|it| Some(it.upto) == generation);
+        known.unwrap_or_else(|| self.read_fan(id))
     }
 
     /// Returns what the log of a task says of whom it asks, and of what came of it.
     fn read_fan(&self, id: TaskId) -> Gathered {
         let task = self.tasks.get(id).expect("it was looked at");
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered { upto: task.generation, ..Gathered::default() };
         for stamped in self.events(id, task, 0) {
             let Event::Noted { note, .. } = stamped.event else { continue };
             match note {
@@ -204,22 +268,31 @@ impl Region {
         gathered
     }
 
-    fn write_down_asked(&mut self, id: TaskId) {
+    fn write_down_asked(&mut self, id: TaskId) -> Went {
         let task = self.tasks.get(id).expect("it was looked at");
-        let (asked, message_bytes) = (self.asked_by(id, task), self.spec(id).message.0.len());
-        let refused = if asked.is_empty() {
+        let (spec, need) = (self.spec(id), task.fan().map(|it| it.need));
+        let (asked, message_bytes) = (self.asked_by(&spec), spec.message.0.len());
+        let (count, bytes) = (asked.len(), asked.len() * message_bytes);
+        let is_in_vain = need.and_then(|it| it.outcome(0, 0, count)).is_some();
+        let refused = if count == 0 {
             Some("nobody is there to ask".to_owned())
-        } else if Self::FAN_MAX < asked.len() {
-            Some(format!("{} could be asked; at most {} are", asked.len(), Self::FAN_MAX))
-        } else if Self::FAN_BYTES_MAX < asked.len() * message_bytes {
+        } else if Self::FAN_MAX < count {
+            Some(format!("{count} could be asked; at most {} are", Self::FAN_MAX))
+        } else if Self::FAN_BYTES_MAX < bytes {
             let max = Self::FAN_BYTES_MAX;
-            Some(format!("the messages to {} would have more than {max} bytes", asked.len()))
+            Some(format!("the messages to {count} would have more than {max} bytes"))
+        } else if is_in_vain {
+            Some(format!("only {count} could be asked"))
         } else {
             None
         };
         if let Some(text) = refused {
             let token = task.current();
-            return self.end(id, token, Outcome::Failed, Some(said(id, "fan-out", &text)));
+            self.end(id, token, Outcome::Failed, Some(said(id, "fan-out", &text)));
+            return Went::Well;
+        }
+        if self.check_room_for(count, bytes).is_err() {
+            return Went::Nowhere;
         }
         let value = Json(format!("[\"{}\"]", join(&asked, "\",\"")).into());
         self.note_fan(id, Note::Checkpoint(Checkpoint { key: ASKED_KEY.into(), value }));
@@ -235,6 +308,7 @@ impl Region {
         );
         self.note_fan(id, Note::Status(Json(message.into())));
         self.home.fans_due.insert(id);
+        Went::Well
     }
 
     fn note_fan(&mut self, id: TaskId, note: Note) {
@@ -258,15 +332,25 @@ impl Region {
             wants.regions = BTreeSet::from([region]);
         }
         let wants = Some(wants).filter(|it| *it != Wants::default()).map(Arc::new);
-        let start_delay = std::time::Duration::ZERO;
-        let terms = Terms { fan: None, part_of: Some(id), start_delay, wants, ..terms.clone() };
+        // Who asks by name says what for, too.
+        let skill = match (fan.over, &spec.target) {
+            (Over::Agents, Target::Skill(skill)) => Some(skill.clone()),
+            (Over::Agents | Over::Regions, _) => None,
+        };
+        let closes_ms = self.tasks.get(id).and_then(Task::closes_ms);
+        let left_ms = closes_ms.map(|it| it.saturating_sub(self.now.wall_ms));
+        // The whole ends first, and calls off the others.
+        let schedule_to_close = left_ms.map(|it| Duration::from_millis(it) + Self::PART_GRACE);
+        let (fan, part_of, start_delay) = (None, Some(id), Duration::ZERO);
+        let terms = terms.clone();
+        let terms = Terms { fan, part_of, skill, start_delay, schedule_to_close, wants, ..terms };
         let (idempotency, terms) = (None, Some(Arc::new(terms)));
         self.accept_task(made_by(id, label), &Spec { target, idempotency, terms, ..spec });
     }
 
-    /// Tells what came of one of those, as an artifact of the whole. What there is no room for is
-    /// found in the task itself.
-    fn tell_result(&mut self, id: TaskId, label: &Label) {
+    /// Tells what came of one of those, as an artifact of the whole, of which so many are still to
+    /// be told. What there is no room for is found in the task itself.
+    fn tell_result(&mut self, id: TaskId, label: &Label, left: usize) {
         let part = made_by(id, label);
         let found = self.tasks.get(part).expect("it has ended");
         let (state, mut message, mut artifacts) = (found.state, None, Artifacts::default());
@@ -282,9 +366,10 @@ impl Region {
         let task = self.tasks.get(id).expect("it was looked at");
         let limits = &self.config.limits;
         let rest = limits.task_bytes_max.saturating_sub(task.attempt_bytes);
-        let all_bytes = Self::FAN_MAX * Self::RESULT_BYTES_MIN;
+        let all_bytes = left * Self::RESULT_BYTES_MIN;
         let fits = bytes + (chunks.len() + 1) * Self::NOTE_OVERHEAD + all_bytes <= rest;
         let (chunks, message) = if fits { (chunks, message) } else { (Vec::new(), None) };
+        let begins = chunks.is_empty();
         for (at, parts) in chunks.into_iter().enumerate() {
             self.note_chunk(id, label, (0 < at, false), parts);
         }
@@ -296,12 +381,31 @@ impl Region {
                 .into_bytes();
         last.extend_from_slice(message);
         last.extend_from_slice(b"}}]");
-        self.note_chunk(id, label, (fits && 0 < bytes, true), Json(last.into()));
+        self.note_chunk(id, label, (!begins, true), Json(last.into()));
     }
 
     fn note_chunk(&mut self, id: TaskId, label: &Label, (append, last): (bool, bool), parts: Json) {
         let chunk = Chunk { artifact: label.clone(), name: None, append, last, parts };
         self.note_fan(id, Note::Artifact(chunk));
+    }
+
+    /// Whether a task belongs to one that is asked of many and does not wait for it: it has ended,
+    /// or a former home had asked others than are asked now.
+    pub(super) fn is_left_over(&self, id: TaskId, task: &Task) -> bool {
+        let Some(whole) = task.part_of() else { return false };
+        let Some(of) = self.tasks.get(whole).filter(|it| it.fan().is_some()) else { return false };
+        if of.state.is_terminal() {
+            return true;
+        }
+        let asked = self.read_fan(whole).asked;
+        asked.is_some_and(|it| it.iter().all(|label| made_by(whole, label) != id))
+    }
+
+    /// Ends a task that nobody waits for.
+    pub(super) fn call_off_part(&mut self, id: TaskId) {
+        let token = self.tasks.get(id).and_then(Task::current);
+        let message = said(id, "fan-out", "the others were enough, or it was called off");
+        self.end(id, token, Outcome::Canceled, Some(message));
     }
 
     /// Calls off what has not ended of a task that has.
@@ -310,11 +414,9 @@ impl Region {
         let asked = self.checkpoints(id, task).into_iter().find(|it| &*it.key == ASKED_KEY);
         for label in asked.iter().flat_map(|it| labels(&it.value)) {
             let part = made_by(id, &label);
-            let open = self.tasks.get(part).filter(|it| !it.state.is_terminal());
-            let Some(open) = open else { continue };
-            let token = open.current();
-            let message = said(part, "fan-out", "the others were enough, or it was called off");
-            self.end(part, token, Outcome::Canceled, Some(message));
+            if self.tasks.get(part).is_some_and(|it| !it.state.is_terminal()) {
+                self.call_off_part(part);
+            }
         }
     }
 }

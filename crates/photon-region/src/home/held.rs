@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::fans::Gathered;
 use super::queue::{Queued, Queues};
 use super::timers::Timers;
 use crate::task::{Spec, TaskId};
@@ -32,8 +33,16 @@ pub(crate) struct Home {
     pub(super) fans: BTreeSet<TaskId>,
     /// Those with which to go on; those among them that have ended may have left others open.
     pub(super) fans_due: BTreeSet<TaskId>,
+    /// Those with which it did not go on: they are looked at again now and then.
+    pub(super) fans_stuck: BTreeSet<TaskId>,
+    /// When to go on, if there was more to do than is done at once.
+    pub(super) fans_at: Option<Duration>,
+    /// How many may still be asked at once.
+    pub(super) fans_left: usize,
     /// Whether that is done just now.
     pub(super) is_spreading: bool,
+    /// What their logs say, of those that are worked on.
+    pub(super) gathered: BTreeMap<TaskId, Gathered>,
     /// When something has taken too long, of tasks whose terms say so.
     pub(super) timeouts: Timers,
 }
@@ -73,6 +82,7 @@ impl Home {
         self.paused.clear(id);
         self.timeouts.clear(id);
         self.fans.remove(&id);
+        self.gathered.remove(&id);
         if let Some(lease) = self.leases.remove(&id) {
             self.lapses.remove(&(lease.until, id));
         }
@@ -99,6 +109,11 @@ impl Home {
 
     pub(crate) fn next_lapse(&self) -> Option<Duration> {
         self.lapses.first().map(|(until, _)| *until)
+    }
+
+    /// Returns when to go on with tasks that are asked of many.
+    pub(crate) fn fans_at(&self) -> Option<Duration> {
+        self.fans_at
     }
 
     /// Returns when a task that waits may go on, or becomes more urgent, by the wall clock.

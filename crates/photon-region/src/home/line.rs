@@ -28,11 +28,6 @@ impl Region {
         if task.state != TaskState::Submitted || self.home.leases.contains_key(&id) {
             return; // Somebody has it by now.
         }
-        if task.fan().is_some() {
-            self.home.fans.insert(id);
-            self.home.fans_due.insert(id);
-            return;
-        }
         let (now_ms, not_before) = (self.now.wall_ms, task.not_before_ms);
         let is_early = now_ms < not_before;
         #[cfg(feature = "planted-bugs")]
@@ -40,7 +35,13 @@ impl Region {
         if is_early {
             self.home.queues.remove(id);
             self.home.bound.remove(&id);
+            self.home.fans.remove(&id);
             self.home.delayed.set(id, not_before);
+            return;
+        }
+        if task.fan().is_some() {
+            self.home.fans.insert(id);
+            self.home.fans_due.insert(id);
             return;
         }
         let queue = self.queue_for(id, task);
@@ -79,7 +80,7 @@ impl Region {
     /// Returns the agent that holds the conversation of a task that nobody has had yet.
     fn holder(&self, id: TaskId, task: &Task) -> Option<AgentName> {
         let Target::Skill(skill) = &task.target else { return None };
-        if task.token.is_some() {
+        if task.token.is_some() || task.part_of().is_some() {
             return None;
         }
         let agent = self.tasks.holder(&task.context, id)?;
@@ -276,7 +277,9 @@ impl Region {
         self.home.take(id);
         self.home.lease(id, Lease { until, begun_ms: None });
         self.counters.claimed += 1;
-        let is_new = self.tasks.holder(&task.context, id) != Some(agent);
+        // Who is asked as one of many does not hold the conversation by that.
+        let is_one = task.part_of().is_none();
+        let is_new = is_one && self.tasks.holder(&task.context, id) != Some(agent);
         self.tell(id, Event::Claimed { token, agent: agent.clone(), region });
         if is_new {
             self.home.to_bind.push(id);

@@ -226,6 +226,10 @@ impl Standing {
         if self.failed == Some(token) {
             return self.later(state, generation);
         }
+        // It was given up, which its last worker is told as if it had said so.
+        if self.end == End::As(TaskState::Failed) && state == TaskState::Failed {
+            return self.at(generation, 0).filter(|_| self.token <= token);
+        }
         let rests = Self { failed: Some(token), ..self.under(token)?.without(token) };
         match state {
             // A region says it again whenever it may not have been heard, so that what is shown may

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use photon_edge::v1::types::{
-    ArtifactChunk, EventKind, Message, Raw, RequeueReason, Task, TaskEvent, TaskState,
+    ArtifactChunk, EventKind, Message, Part, Raw, RequeueReason, Task, TaskEvent, TaskState,
 };
 use tokio::time::{Instant, sleep};
 
@@ -63,9 +63,11 @@ pub(super) fn show_result(task: &Task, output: Output) -> io::Result<()> {
         return output.json(task);
     }
     let mut echo = Echo::default();
+    let is_of_many = task.options.as_ref().is_some_and(|it| it.fan_out.is_some());
+    echo.of_many = is_of_many.then(Vec::new);
     for artifact in task.artifacts.iter().flatten() {
         for part in artifact.parts.parse().unwrap_or_default() {
-            echo.bytes(&part_bytes(&part), output)?;
+            echo.part(&part, output)?;
         }
     }
     echo.end(output)
@@ -188,6 +190,9 @@ fn tell(event: &TaskEvent, echo: &mut Echo, output: Output) -> io::Result<()> {
         EventKind::Submitted | EventKind::Paused | EventKind::Answered | EventKind::Ended => {}
         EventKind::Claimed => {
             echo.begin_attempt();
+            if event.worker.as_ref().is_some_and(|it| it.agent == FAN_WORKER) {
+                echo.of_many.get_or_insert_default();
+            }
             if let (Some(attempt @ 2..), Some(worker)) = (event.attempt, &event.worker) {
                 let (agent, region) = (printable(&worker.agent), printable(&worker.region));
                 let text = format!("{attempt}, by {agent} in {region}");
@@ -214,7 +219,7 @@ fn tell(event: &TaskEvent, echo: &mut Echo, output: Output) -> io::Result<()> {
         EventKind::Artifact => {
             let parts = event.artifact.as_ref().map(|it: &ArtifactChunk| it.parts.parse());
             for part in parts.and_then(Result::ok).unwrap_or_default() {
-                echo.bytes(&part_bytes(&part), output)?;
+                echo.part(&part, output)?;
             }
         }
     }
@@ -252,9 +257,31 @@ pub(super) fn took_ms(task: &Task) -> Option<i64> {
 /// Returns the text of a message.
 pub(super) fn said(message: &Raw<Message>) -> String {
     let Ok(message) = message.parse() else { return message.as_str().to_owned() };
+    words(&message)
+}
+
+fn words(message: &Message) -> String {
     let texts =
         message.parts.iter().map(|it| String::from_utf8_lossy(&part_bytes(it)).into_owned());
     texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Who works on a task that is asked of many: its home.
+const FAN_WORKER: &str = "*";
+
+/// Returns what is printed of one of those that a task is asked of: its name, how it ended, and
+/// what it made, or what it said if it made nothing. Nothing if a part is not the last of a result.
+fn result_of_one(part: &Part, made: &[u8]) -> Option<String> {
+    let data = part.data.as_ref()?;
+    let text = |key: &str| data.get(key)?.as_str().map(ToOwned::to_owned);
+    let (to, state) = (text("to")?, text("state")?);
+    let message = data.get("message").cloned().unwrap_or_default();
+    let said = || serde_json::from_value(message).map(|it| words(&it)).unwrap_or_default();
+    let made = String::from_utf8_lossy(made).into_owned();
+    let made = if made.trim().is_empty() { said() } else { made };
+    let made = made.trim_end_matches('\n');
+    let between = if made.contains('\n') { '\n' } else { ' ' };
+    Some(format!("{} ({}):{between}{made}\n", printable(&to), printable(&state)))
 }
 
 /// Prints a result once, even when several attempts make it: what a later attempt repeats is
@@ -266,6 +293,8 @@ struct Echo {
     repeated: usize,
     /// How much of `printed` was made before the last question: later attempts go on from there.
     settled: usize,
+    /// Of a task that is asked of many: what one of those has made so far.
+    of_many: Option<Vec<u8>>,
 }
 
 /// What to print.
@@ -297,6 +326,17 @@ impl Echo {
         self.printed.extend_from_slice(if is_repeated { &bytes[overlap..] } else { bytes });
         self.repeated += bytes.len();
         if is_repeated { Step::More(&self.printed[shown..]) } else { Step::Anew(&self.printed) }
+    }
+
+    /// Prints a part of a result; of many results each once it is whole.
+    fn part(&mut self, part: &Part, output: Output) -> io::Result<()> {
+        let Some(made) = &mut self.of_many else { return self.bytes(&part_bytes(part), output) };
+        let Some(text) = result_of_one(part, made) else {
+            made.extend(part_bytes(part));
+            return Ok(());
+        };
+        made.clear();
+        self.bytes(text.as_bytes(), output)
     }
 
     fn bytes(&mut self, bytes: &[u8], output: Output) -> io::Result<()> {
@@ -332,6 +372,23 @@ mod tests {
         assert_eq!(echo.take(b"one "), Step::More(b""));
         assert_eq!(echo.take(b"zwei"), Step::Anew(b"one zwei"));
         assert_eq!(echo.take(b"!"), Step::More(b"!"));
+    }
+
+    #[test]
+    fn results_of_many_are_told_apart() {
+        let check = |data: &str, made: &str, expected: Option<&str>| {
+            let part: Part = serde_json::from_str(&format!("{{\"data\":{data}}}")).unwrap();
+            assert_eq!(result_of_one(&part, made.as_bytes()).as_deref(), expected);
+        };
+        let end = |state| format!("{{\"state\":\"{state}\",\"to\":\"a\",\"message\":null}}");
+        check(&end("completed"), "yes\n", Some("a (completed): yes\n"));
+        check(&end("completed"), "yes\nand no", Some("a (completed):\nyes\nand no\n"));
+        check(&end("failed"), "", Some("a (failed): \n"));
+        check("{\"state\":\"completed\"}", "yes", None);
+        let said =
+            "{\"messageId\":\"m\",\"role\":\"ROLE_AGENT\",\"parts\":[{\"text\":\"no room\"}]}";
+        let data = format!("{{\"state\":\"rejected\",\"to\":\"a\",\"message\":{said}}}");
+        check(&data, "", Some("a (rejected): no room\n"));
     }
 
     #[test]

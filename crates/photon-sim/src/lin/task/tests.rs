@@ -74,6 +74,9 @@ fn a_failure_that_is_said_again_may_be_answered_with_what_came_after_it() {
     check(0, &[first, fail(Stands(Working, 7)), on], Searched::Order);
     check(0, &[first, fail(Stands(Working, 7)), beat(A, Stands(Working, 7))], Searched::NoOrder(2));
     check(0, &[first, fail(Stands(Working, 3))], Searched::NoOrder(1));
+    let given_up = (TaskAsk::Cancel, Some(Ended(Failed)));
+    check(0, &[first, given_up, fail(Stands(Failed, 3))], Searched::Order);
+    check(0, &[first, on, given_up, fail(Stands(Failed, 8))], Searched::NoOrder(3));
     check(0, &[first, fail(Stands(Submitted, 2))], Searched::NoOrder(1));
 }
 
