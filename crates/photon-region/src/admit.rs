@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use crate::contract::Command;
+use crate::contract::{AtHome, Command};
 use crate::desk::Desk;
 use crate::refusal::{Queue, Refusal};
 use crate::region::Region;
+use crate::topics::TopicCommand;
 use crate::verdict::Patience;
 
 impl Region {
@@ -19,7 +20,10 @@ impl Region {
             // What has been done is not done again because it could not be told.
             Command::Told { .. } => usize::MAX,
             // What is new is refused first, so that what was accepted can be finished.
-            Command::Submit(_) | Command::Register(_) => self.config.limits.in_flight_max * 3 / 4,
+            Command::Submit(_)
+            | Command::Register(_)
+            | Command::AtHome(AtHome::Topic { .. })
+            | Command::Topic(TopicCommand::Keep { .. }) => self.config.limits.in_flight_max * 3 / 4,
             Command::Deregister(_)
             | Command::Agent(_)
             | Command::Agents { .. }
@@ -32,6 +36,7 @@ impl Region {
             | Command::Webhooks(_)
             | Command::TakeDue { .. }
             | Command::AtHome(_)
+            | Command::Topic(_)
             | Command::Data(_)
             | Command::Govern(_)
             | Command::Topology => self.config.limits.in_flight_max,

@@ -263,6 +263,7 @@ impl Region {
             | AtHome::Answer { .. }
             | AtHome::SetWebhook { .. }
             | AtHome::RemoveWebhook { .. }
+            | AtHome::Topic { .. }
             | AtHome::Cancel { .. } => return,
         };
         let task = self.tasks.get(claim.task);

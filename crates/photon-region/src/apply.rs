@@ -6,7 +6,8 @@ use std::sync::Arc;
 use photon_state::{Applied, Change, Dataset, Entry, Hlc, Key, Log, Op, PlacementId, Record};
 
 use crate::codec::{
-    decode_agent, decode_dataset, decode_event, decode_told, decode_webhook, encode_event,
+    decode_agent, decode_dataset, decode_event, decode_retention, decode_told, decode_webhook,
+    encode_event,
 };
 use crate::contract::Output;
 use crate::data::{DATA, DATASETS, DatasetName, MOVES, dataset_of, move_of, split_key};
@@ -16,6 +17,7 @@ use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, agent_of};
 use crate::task::{AgentName, Event, Spec, TaskId};
 use crate::tasks::{Effects, Origin, PutDown, TASKS, entry_weight, task_key, task_of, task_record};
+use crate::topics::{MESSAGES, TOPICS, fits_segment, segment_of, topic_of};
 use crate::webhooks::{TOLD, WEBHOOKS, webhook_of};
 
 /// What an op says, checked.
@@ -32,6 +34,10 @@ enum Meaning {
     Move(Record),
     /// Something about a webhook.
     Webhook,
+    /// Something of a segment of a topic.
+    Segment,
+    /// For how long messages of a topic are kept.
+    Topic,
 }
 
 impl Region {
@@ -152,7 +158,16 @@ impl Region {
         }
         let is_known = matches!(
             op.dataset,
-            AGENTS | PRESENCE | TASKS | DATASETS | DATA | MOVES | WEBHOOKS | TOLD
+            AGENTS
+                | PRESENCE
+                | TASKS
+                | DATASETS
+                | DATA
+                | MOVES
+                | WEBHOOKS
+                | TOLD
+                | MESSAGES
+                | TOPICS
         );
         self.holds_unknown |= !is_known || matches!(op.change, Change::Unknown { .. });
         #[cfg(feature = "planted-bugs")]
@@ -209,6 +224,16 @@ impl Region {
                 decode_told(value).ok().map(|_| Meaning::Webhook)
             }
             (WEBHOOKS | TOLD, Change::Delete) => webhook_of(&op.record()).map(|_| Meaning::Webhook),
+            (MESSAGES, Change::Append { place, entry }) => {
+                let (_, segment) = segment_of(&op.key)?;
+                let fits = segment.epoch == place.epoch && fits_segment(place.index, entry);
+                fits.then_some(Meaning::Segment)
+            }
+            (TOPICS, Change::Put(value)) => {
+                topic_of(&op.record())?;
+                decode_retention(value).ok().map(|_| Meaning::Topic)
+            }
+            (TOPICS, Change::Delete) => topic_of(&op.record()).map(|_| Meaning::Topic),
             (DATA, Change::Update(_)) => split_key(&op.key).map(|(name, _)| Meaning::Record(name)),
             (
                 _,
@@ -274,8 +299,13 @@ impl Region {
             (Applied::Changed | Applied::Beside { .. }, Some(Meaning::Record(name))) => {
                 self.index_record(op, &name, applied, append);
             }
+            (Applied::Changed, Some(Meaning::Segment)) => self.index_segment(op, append),
+            (Applied::Rewritten | Applied::Superseded, Some(Meaning::Segment)) => {
+                self.read_segment(&op.record(), append);
+            }
+            (Applied::Changed, Some(Meaning::Topic)) => self.index_topic(&op.record()),
             (Applied::Covered, _) => self.index_covered(op, append),
-            (Applied::Rewritten, _) => unreachable!("only logs of tasks are rewritten"),
+            (Applied::Rewritten, _) => unreachable!("only logs are rewritten"),
             (Applied::Superseded, Some(_))
             | (
                 Applied::Beside { .. },
@@ -284,6 +314,8 @@ impl Region {
                     | Meaning::Task(..)
                     | Meaning::Dataset(_)
                     | Meaning::Move(_)
+                    | Meaning::Segment
+                    | Meaning::Topic
                     | Meaning::Webhook,
                 ),
             ) => {}

@@ -8,14 +8,15 @@ use std::time::Duration;
 use photon_state::{PlacementId, RegionId};
 
 use crate::contract::{AtHome, Command, Message, Output, Reply, Ticket};
-use crate::data::{DataRefusal, ReplyKind, is_guest};
+use crate::data::{DataRefusal, is_guest};
 use crate::desk::{Bell, Held};
 use crate::elsewhere::Look;
 use crate::govern::Govern;
-use crate::question::{Answer, Question};
+use crate::question::{Answer, Question, Wanted};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::{Spec, TaskId, TaskState};
+use crate::topics::is_topic_name;
 use crate::verdict::{Patience, Verdict};
 
 /// The questions that are open. Their number counts as in flight.
@@ -44,58 +45,6 @@ struct Ask {
     asker: Asker,
     until: Duration,
     wanted: Wanted,
-}
-
-/// What kind of answer fits a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Standing,
-    Task,
-    Events,
-    Webhooks,
-    Data(ReplyKind),
-    State,
-    Rights,
-    Planet,
-}
-
-impl Wanted {
-    fn by(question: &Question) -> Self {
-        match question {
-            Question::Task(..) | Question::Pass(..) => Self::Standing,
-            Question::Show(_) => Self::Task,
-            Question::Follow { .. } => Self::Events,
-            Question::Webhooks(_) => Self::Webhooks,
-            Question::Data(command) => Self::Data(command.reply_kind()),
-            Question::State { .. } | Question::Had { .. } => Self::State,
-            Question::Rights { .. } => Self::Rights,
-            Question::Govern(_) => Self::Planet,
-        }
-    }
-
-    /// Whether an answer fits. A refusal fits every question.
-    fn fits(self, answer: &Result<Answer, Refusal>) -> bool {
-        match answer {
-            Ok(Answer::Standing(..)) => self == Self::Standing,
-            Ok(Answer::Task(_)) => self == Self::Task,
-            Ok(Answer::Events { .. }) => self == Self::Events,
-            Ok(Answer::Webhooks(_)) => self == Self::Webhooks,
-            Ok(Answer::Data(reply)) => match self {
-                Self::Data(kind) => reply.is(kind),
-                Self::Standing
-                | Self::Task
-                | Self::Events
-                | Self::Webhooks
-                | Self::State
-                | Self::Rights
-                | Self::Planet => false,
-            },
-            Ok(Answer::State(..)) => self == Self::State,
-            Ok(Answer::Rights(_)) => self == Self::Rights,
-            Ok(Answer::Planet(_)) => self == Self::Planet,
-            Err(_) => true,
-        }
-    }
 }
 
 /// Who waits for an answer.
@@ -220,6 +169,11 @@ impl Region {
         if let Err(refusal) = self.check_outside(self.config.region, ask) {
             return refusal.into();
         }
+        if let AtHome::Topic { topic, name, .. } = ask
+            && !is_topic_name(name)
+        {
+            return Refusal::NoSuchTask(*topic).into();
+        }
         self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
             Ok(home) => home,
@@ -233,8 +187,7 @@ impl Region {
             return Verdict::Wait(Bell::Home, until);
         }
         if is_here {
-            let (append, answer) = self.decide_at_home(ask);
-            return Verdict::Reply(append, answer.map(standing));
+            return self.decide_here(ask);
         }
         if !is_ready || patience == Patience::Spent {
             return Refusal::HomeUnreachable { region: home }.into();
@@ -254,7 +207,9 @@ impl Region {
         let is_here = self.home_of(ask.task()).is_ok_and(|it| it == self.config.region);
         let is_soon =
             if is_here { !self.is_ready(ask.task()) } else { self.charter.index < decree };
-        if is_soon && self.may_ask(from, &ask) {
+        // What is to be durable elsewhere is waited for here.
+        let waits = is_soon || matches!(ask, AtHome::Topic { .. });
+        if waits && self.may_ask(from, &ask) {
             return self.welcome(from, number, Command::AtHome(ask));
         }
         let (append, answer) = self.answer(from, &ask);
@@ -273,6 +228,13 @@ impl Region {
         let may_ask = self.guest_of(ticket).is_some_and(|from| self.may_ask(from, ask));
         if !may_ask {
             return self.not_to_be_asked(self.guest_of(ticket), ask).into();
+        }
+        self.decide_here(ask)
+    }
+
+    fn decide_here(&mut self, ask: &AtHome) -> Verdict {
+        if let AtHome::Topic { topic, name, ask } = ask {
+            return self.decide_topic(*topic, name, ask).unwrap_or_else(Verdict::from);
         }
         let (append, answer) = self.decide_at_home(ask);
         Verdict::Reply(append, answer.map(standing))
@@ -295,6 +257,7 @@ impl Region {
             | AtHome::Finish { .. }
             | AtHome::Fail { .. }
             | AtHome::Pause { .. }
+            | AtHome::Topic { .. }
             | AtHome::Decline(_) => false,
         };
         placement.is_some_and(|it| is_open || self.may_hold(from, it))
@@ -399,6 +362,7 @@ impl Region {
     ) {
         let reply = match answer {
             Ok(Answer::Standing(state, generation)) => Ok(standing((state, generation))),
+            Ok(Answer::Posted(mark, repeated)) => Ok(Reply::Posted { mark, repeated }),
             Ok(_) => unreachable!("nobody asks a home for it, and answers are checked"),
             // It has become its home and has not heard of it yet.
             Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
@@ -439,6 +403,7 @@ impl Region {
         };
         let refusal = match ask.wanted {
             Wanted::Standing
+            | Wanted::Posted
             | Wanted::Task
             | Wanted::Events
             | Wanted::Webhooks

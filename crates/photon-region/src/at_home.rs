@@ -1,12 +1,13 @@
-//! What only the home of a task can decide.
+//! What only the home of a task, or of a topic, can decide.
 //! Must not decide it.
 
 use std::sync::Arc;
 
 use crate::task::{Claim, Json, Note, Outcome, Pause, Spec, TaskId};
+use crate::topics::{TopicAsk, TopicName};
 use crate::webhooks::Secret;
 
-/// What only the home of a task can decide. All of it may safely be said twice.
+/// What only the home of a task, or of a topic, can decide. All of it may safely be said twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AtHome {
     /// The worker lives: extend its lease.
@@ -95,6 +96,15 @@ pub enum AtHome {
         /// The name of the webhook.
         id: Arc<str>,
     },
+    /// Something of a topic.
+    Topic {
+        /// The topic.
+        topic: TaskId,
+        /// Its name, from which that follows.
+        name: TopicName,
+        /// What is asked.
+        ask: Box<TopicAsk>,
+    },
     /// Call the task off.
     Cancel {
         /// The task.
@@ -105,7 +115,7 @@ pub enum AtHome {
 }
 
 impl AtHome {
-    /// Returns the task that it is about.
+    /// Returns the task that it is about, or the topic: what has the home.
     #[must_use]
     pub fn task(&self) -> TaskId {
         match self {
@@ -119,6 +129,7 @@ impl AtHome {
             | Self::Answer { task, .. }
             | Self::SetWebhook { task, .. }
             | Self::RemoveWebhook { task, .. } => *task,
+            Self::Topic { topic, .. } => *topic,
         }
     }
 }

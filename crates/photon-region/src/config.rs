@@ -142,6 +142,8 @@ pub struct Limits {
     pub retention: Duration,
     /// Bytes of ended tasks that are kept in memory; the oldest go first.
     pub kept_bytes_max: usize,
+    /// Bytes of the messages of all topics; beyond it the topic that has the most forgets the oldest.
+    pub topic_bytes_max: usize,
     /// Bytes of ops of each stream that are kept in memory for peers; older ones are read back.
     pub recent_bytes_max: usize,
     /// Bytes of the log after which the state is written into it, so that older ops can go: this
@@ -212,6 +214,7 @@ impl Default for Limits {
             tasks_outside: Outside::Forward,
             retention: Duration::from_secs(24 * 3600),
             kept_bytes_max: 128 << 20,
+            topic_bytes_max: 256 << 20,
             recent_bytes_max: 4 << 20,
             compact_after_bytes: 256 << 20,
             part_bytes_max: 128 << 10,

@@ -22,7 +22,8 @@ use crate::task::{
     AgentName, Artifact, Checkpoint, Claim, Event, Json, Skill, Spec, Target, TaskId, TaskState,
     Token,
 };
-use crate::webhooks::{Due, Webhook, Went};
+use crate::topics::{Posts, TopicCommand, TopicView};
+use crate::webhooks::{Due, Mark, Webhook, Went};
 
 /// Names a command that awaits its reply. Chosen by the shell, never used twice.
 pub type Ticket = u64;
@@ -212,6 +213,8 @@ pub enum Command {
     },
     /// Do something that only the task's home can decide; forwarded to it when it is elsewhere.
     AtHome(AtHome),
+    /// Look at topics, or say how long messages are kept.
+    Topic(TopicCommand),
     /// Ask something of the data.
     Data(DataCommand),
     /// Show who sends whose ops to whom.
@@ -231,6 +234,7 @@ impl Command {
             | Self::TakeDue { .. }
             | Self::Submit(_)
             | Self::AtHome(_)
+            | Self::Topic(_)
             | Self::Govern(_)
             | Self::Data(_) => true,
             Self::Register(_)
@@ -309,6 +313,17 @@ pub enum Reply {
         /// Its generation.
         generation: u64,
     },
+    /// To what is published, or forgotten, by way of `AtHome`.
+    Posted {
+        /// Where the message is.
+        mark: Mark,
+        /// Whether it was there before.
+        repeated: bool,
+    },
+    /// To `TopicCommand::Read`.
+    Posts(Box<Posts>),
+    /// To `TopicCommand::Show`, by name.
+    Topics(Vec<TopicView>),
     /// To `Data`.
     Data(Box<DataReply>),
     /// To `Topology`.

@@ -45,6 +45,8 @@ pub(crate) enum Bell {
     Charter,
     /// A webhook that is to be told something.
     Webhooks,
+    /// A message of a topic.
+    Topic(TaskId),
 }
 
 /// A command that waits.

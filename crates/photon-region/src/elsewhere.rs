@@ -96,6 +96,7 @@ impl Region {
         let is_of_client = match ask {
             AtHome::Cancel { .. }
             | AtHome::Answer { .. }
+            | AtHome::Topic { .. }
             | AtHome::SetWebhook { .. }
             | AtHome::RemoveWebhook { .. } => true,
             AtHome::Heartbeat(_)

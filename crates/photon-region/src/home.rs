@@ -125,6 +125,7 @@ impl Region {
             | AtHome::Decline(_)
             | AtHome::SetWebhook { .. }
             | AtHome::RemoveWebhook { .. }
+            | AtHome::Topic { .. }
             | AtHome::Cancel { .. } => self.decide_open(id, ask),
         };
         if matches!(result, Err(Refusal::StaleToken { .. })) {
@@ -133,7 +134,9 @@ impl Region {
         let task = self.tasks.get(id);
         let append = match ask {
             // These are not in the task's log.
-            AtHome::SetWebhook { .. } | AtHome::RemoveWebhook { .. } => self.appended(),
+            AtHome::SetWebhook { .. } | AtHome::RemoveWebhook { .. } | AtHome::Topic { .. } => {
+                self.appended()
+            }
             AtHome::Submit { .. }
             | AtHome::Heartbeat(_)
             | AtHome::Note { .. }
@@ -185,7 +188,7 @@ impl Region {
                 self.set_webhook(id, name, (target, credentials), *since)
             }
             AtHome::RemoveWebhook { id: name, .. } => self.remove_webhook(id, name),
-            AtHome::Submit { .. } => Ok(()),
+            AtHome::Submit { .. } | AtHome::Topic { .. } => Ok(()),
             AtHome::Cancel { message, .. } => {
                 if task.state == TaskState::Canceled {
                     return Ok(());

@@ -8,10 +8,11 @@ use photon_state::crdt::Value;
 use photon_state::{PlacementId, Seen};
 
 use crate::contract::{AtHome, Stamped, TaskDetail};
-use crate::data::{DataCommand, DataReply, DatasetName};
+use crate::data::{DataCommand, DataReply, DatasetName, ReplyKind};
 use crate::govern::{Govern, PlanetView};
+use crate::refusal::Refusal;
 use crate::task::{TaskId, TaskState};
-use crate::webhooks::Webhook;
+use crate::webhooks::{Mark, Webhook};
 
 /// What one region may ask of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub enum Answer {
     Rights(u64),
     /// The planet as an operator wanted it.
     Planet(PlanetView),
+    /// Where a message is in its topic, and whether it was before.
+    Posted(Mark, bool),
 }
 
 impl Answer {
@@ -100,11 +103,70 @@ impl Answer {
     pub fn weight(&self) -> usize {
         match self {
             Self::Standing(..) | Self::State(None, _) | Self::Rights(_) | Self::Planet(_) => 0,
+            Self::Posted(..) => 0,
             Self::Task(detail) => detail.weight(),
             Self::Webhooks(webhooks) => webhooks.iter().map(Webhook::weight).sum(),
             Self::Events { events, .. } => events.iter().map(Stamped::weight).sum(),
             Self::Data(reply) => reply.weight(),
             Self::State(Some(value), _) => value.weight(),
+        }
+    }
+}
+
+/// What kind of answer fits a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Standing,
+    Posted,
+    Task,
+    Events,
+    Webhooks,
+    Data(ReplyKind),
+    State,
+    Rights,
+    Planet,
+}
+
+impl Wanted {
+    pub(crate) fn by(question: &Question) -> Self {
+        match question {
+            Question::Task(AtHome::Topic { .. }, _) | Question::Pass(AtHome::Topic { .. }, _) => {
+                Self::Posted
+            }
+            Question::Task(..) | Question::Pass(..) => Self::Standing,
+            Question::Show(_) => Self::Task,
+            Question::Follow { .. } => Self::Events,
+            Question::Webhooks(_) => Self::Webhooks,
+            Question::Data(command) => Self::Data(command.reply_kind()),
+            Question::State { .. } | Question::Had { .. } => Self::State,
+            Question::Rights { .. } => Self::Rights,
+            Question::Govern(_) => Self::Planet,
+        }
+    }
+
+    /// Whether an answer fits. A refusal fits every question.
+    pub(crate) fn fits(self, answer: &Result<Answer, Refusal>) -> bool {
+        match answer {
+            Ok(Answer::Standing(..)) => self == Self::Standing,
+            Ok(Answer::Posted(..)) => self == Self::Posted,
+            Ok(Answer::Task(_)) => self == Self::Task,
+            Ok(Answer::Events { .. }) => self == Self::Events,
+            Ok(Answer::Webhooks(_)) => self == Self::Webhooks,
+            Ok(Answer::Data(reply)) => match self {
+                Self::Data(kind) => reply.is(kind),
+                Self::Standing
+                | Self::Posted
+                | Self::Task
+                | Self::Events
+                | Self::Webhooks
+                | Self::State
+                | Self::Rights
+                | Self::Planet => false,
+            },
+            Ok(Answer::State(..)) => self == Self::State,
+            Ok(Answer::Rights(_)) => self == Self::Rights,
+            Ok(Answer::Planet(_)) => self == Self::Planet,
+            Err(_) => true,
         }
     }
 }

@@ -150,6 +150,12 @@ pub enum Refusal {
         /// How far it is ahead.
         ahead_ms: u64,
     },
+    /// The name of a message was used for another one.
+    #[error("the message {position} of the topic has this id and says something else")]
+    PostReused {
+        /// The position of the one that has it.
+        position: u64,
+    },
     /// It is about datasets and their records.
     #[error(transparent)]
     Data(#[from] DataRefusal),
@@ -178,6 +184,8 @@ pub enum Queue {
     DataMemory,
     /// What those want who wait for the same skill or agent.
     Wanted,
+    /// Topics.
+    Topics,
 }
 
 impl std::fmt::Display for Queue {
@@ -191,6 +199,7 @@ impl std::fmt::Display for Queue {
             Self::DataBytes => "the room for records, in bytes,",
             Self::Datasets => "the list of datasets",
             Self::Webhooks => "the room for webhooks, in bytes,",
+            Self::Topics => "the list of topics",
             Self::Wanted => {
                 "the list of what is wanted of agents (`required_skills`, `regions`, `max_cost`), \
                  of tasks that wait for the same,"
@@ -228,6 +237,8 @@ pub enum Large {
     Webhook,
     /// How many webhooks a task has, with those that were removed.
     Webhooks,
+    /// What is published.
+    Post,
 }
 
 impl std::fmt::Display for Large {
@@ -244,6 +255,7 @@ impl std::fmt::Display for Large {
             Self::Batch => "a batch",
             Self::Webhook => "a webhook",
             Self::Webhooks => "a task with all its webhooks, in webhooks,",
+            Self::Post => "what is published",
         })
     }
 }

@@ -29,6 +29,7 @@ use crate::streams::Streams;
 use crate::syncing::Syncing;
 use crate::task::AgentName;
 use crate::tasks::Tasks;
+use crate::topics::Topics;
 use crate::verdict::{Patience, Verdict};
 use crate::view::{Counters, View};
 use crate::webhooks::Webhooks;
@@ -82,6 +83,7 @@ pub struct Region {
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
     pub(crate) webhooks: Webhooks,
+    pub(crate) topics: Topics,
     pub(crate) peers: BTreeMap<RegionId, Peer>,
     pub(crate) reach: Reach,
     pub(crate) charter: Charter,
@@ -144,6 +146,7 @@ impl Region {
             registry: Registry::new(&config),
             tasks: Tasks::default(),
             webhooks: Webhooks::default(),
+            topics: Topics::default(),
             peers: others.map(|it| (it, Peer::default())).collect(),
             reach: Reach::new(&config),
             charter: founded(&config),
@@ -277,6 +280,8 @@ impl Region {
             in_flight: self.in_flight(),
             webhooks_due: self.webhooks.due_count(),
             kept_bytes: self.tasks.kept_bytes(),
+            topics: self.topics.all.len(),
+            topic_bytes: self.topics.bytes(),
             datasets: self.data.len(),
             room: self.show_room(),
             conflicts: self.data.conflicts().collect(),
@@ -351,6 +356,7 @@ impl Region {
                 self.told_webhook((*task, id, *set), *upto, *went)
             }
             Command::AtHome(ask) => self.decide_or_ask(ticket, ask, patience),
+            Command::Topic(command) => self.decide_about_topics(command, patience),
             Command::Data(command) => self.decide_data(ticket, command, patience),
             Command::Govern(wanted) => self.govern(ticket, wanted, patience),
             Command::Topology => {
@@ -475,6 +481,7 @@ impl Region {
         self.look_at_pauses();
         self.look_at_all_fans();
         self.look_at_webhooks();
+        self.tend_topics();
         self.forget_ended(self.now.wall_ms);
         self.covers.prune(self.store.seen(), self.appended);
         self.forget_ages();

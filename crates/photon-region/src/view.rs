@@ -61,6 +61,10 @@ pub struct View {
     pub webhooks_due: usize,
     /// Bytes of ended tasks that are kept.
     pub kept_bytes: usize,
+    /// Topics that are known here.
+    pub topics: usize,
+    /// Bytes of their messages.
+    pub topic_bytes: usize,
     /// Datasets known.
     pub datasets: usize,
     /// What room the records of datasets take.
@@ -150,6 +154,10 @@ pub struct Counters {
     pub lapsed: u64,
     /// Attempts that came to nothing and were followed by another one.
     pub retried: u64,
+    /// Messages that this home numbered.
+    pub posted: u64,
+    /// Of those the ones that a lost home had numbered before.
+    pub posted_again: u64,
     /// Attempts and tasks that took longer than their terms allow.
     pub timed_out: u64,
     /// Tasks of this home that ended.

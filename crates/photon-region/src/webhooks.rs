@@ -31,8 +31,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A place in the log of a task: logs of which an earlier home was lost may go on otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A place in the log of a task, or in a topic: those of which an earlier home was lost may go on
+/// otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Under which epoch the event there was written.
     pub epoch: u32,

@@ -6,6 +6,7 @@ use photon_region::TaskId;
 use crate::movers::Deed;
 use crate::records::Step;
 use crate::tellers;
+use crate::topics;
 use crate::worker::Asking;
 use crate::workload::Body;
 
@@ -27,6 +28,7 @@ pub(crate) enum Asked {
     Mover(u32, Deed),
     Operate,
     Tell(tellers::Deed),
+    Topic(topics::Deed),
 }
 
 impl Asked {
@@ -34,7 +36,7 @@ impl Asked {
     pub(crate) fn must_be_answered(&self) -> bool {
         match self {
             Self::Poll(_) | Self::Follow(_) => false,
-            Self::Tell(tellers::Deed::Take(_)) => false,
+            Self::Tell(tellers::Deed::Take(_)) | Self::Topic(topics::Deed::Read(_)) => false,
             Self::Submit(..)
             | Self::Look
             | Self::LookAround
@@ -45,6 +47,7 @@ impl Asked {
             | Self::Retire
             | Self::Operate
             | Self::Tell(_)
+            | Self::Topic(_)
             | Self::Work(_)
             | Self::Scribe(..)
             | Self::Mover(..) => true,

@@ -137,6 +137,12 @@ impl Planet<'_, '_> {
             Promise::Calm.holds(self.now < deadline, || "sessions are not answered".into())?;
         }
         let (crowd, mut stage) = self.stage();
+        crowd.topics.begin_last_reads(&mut stage);
+        while !self.crowd.topics.are_read() {
+            self.run_until(self.now + Self::LOOK_EVERY)?;
+            Promise::Calm.holds(self.now < deadline, || "topics are not answered".into())?;
+        }
+        let (crowd, mut stage) = self.stage();
         crowd.begin_audit(&mut stage);
         while !self.crowd.audit_is_over() {
             self.run_until(self.now + Self::LOOK_EVERY)?;
@@ -149,6 +155,7 @@ impl Planet<'_, '_> {
         }
         self.crowd.scribes.audit(&self.atlas, &self.sites)?;
         self.crowd.movers.audit(&self.atlas, &self.sites)?;
+        self.crowd.topics.check(&self.atlas.ids)?;
         (self.report.moved, self.report.purged) = count(&self.sites);
         self.check_tasks()
     }

@@ -137,6 +137,7 @@ impl Digest {
                 self.number(*why as u64);
                 self.bytes(message.as_ref().map_or(&[][..], |it| &it.0));
             }
+            AtHome::Topic { ask, .. } => self.words(ask),
             AtHome::Submit { task, .. } | AtHome::Cancel { task, .. } => {
                 self.bytes(&task.to_bytes());
             }
@@ -197,6 +198,7 @@ impl Digest {
                     Answer::Task(detail) => self.detail(detail),
                     Answer::Events { events, .. } => events.iter().for_each(|it| self.stamped(it)),
                     Answer::Webhooks(webhooks) => self.words(webhooks),
+                    Answer::Posted(mark, _) => self.words(mark),
                     Answer::Data(reply) => self.words(reply),
                     Answer::State(value, _) => self.words(value),
                     Answer::Rights(rights) => self.number(*rights),
@@ -259,6 +261,7 @@ impl Digest {
     fn command(&mut self, command: &Command) {
         match command {
             Command::Govern(wanted) => self.words(wanted),
+            Command::Topic(command) => self.words(command),
             Command::Register(spec) => self.bytes(spec.name.as_bytes()),
             Command::Deregister(name) | Command::Agent(name) => self.bytes(name.as_bytes()),
             Command::Agents { limit, .. }
@@ -354,6 +357,9 @@ impl Digest {
     fn reply(&mut self, reply: &Reply) {
         match reply {
             Reply::Planet(view) => self.words(view),
+            Reply::Posted { mark, .. } => self.words(mark),
+            Reply::Posts(posts) => self.words(posts),
+            Reply::Topics(all) => self.words(all),
             Reply::Done => self.number(1),
             Reply::Agent(agent) => self.agent(agent),
             Reply::Agents { agents, .. } => agents.iter().for_each(|it| self.agent(it)),

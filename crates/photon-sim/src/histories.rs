@@ -117,6 +117,7 @@ impl Histories {
             | Command::Webhooks(_)
             | Command::TakeDue { .. }
             | Command::Told { .. }
+            | Command::Topic(_)
             | Command::Govern(_)
             | Command::Topology => None,
         };

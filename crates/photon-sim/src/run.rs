@@ -93,6 +93,8 @@ pub struct Report {
     pub untrue: u64,
     /// Regions that found that their logs had gone back, and stopped.
     pub halts: u64,
+    /// Messages of topics that were acknowledged.
+    pub posted: u64,
     /// Webhooks that were told something.
     pub told: u64,
     /// Reads from the log, for peers that were far behind.

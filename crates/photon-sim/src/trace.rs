@@ -156,6 +156,7 @@ fn brief(command: &Command) -> String {
         | Command::Told { .. }
         | Command::AtHome(_)
         | Command::Data(_)
+        | Command::Topic(_)
         | Command::Govern(_)
         | Command::Topology => format!("{command:?}"),
     }

@@ -73,6 +73,7 @@ impl Crowd {
                 Tellers::again(stage, *deed, &mut self.rng);
                 Ok(())
             }
+            Asked::Topic(deed) => self.turned_away_from_topic(stage, *deed, refusal),
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
                 Ok(())
             }
@@ -124,6 +125,7 @@ impl Crowd {
             | Refusal::Data(_)
             | Refusal::Govern(_)
             | Refusal::TooLarge { .. }
+            | Refusal::PostReused { .. }
             | Refusal::NotAdmitted { .. }
             | Refusal::ClockAhead { .. }
             | Refusal::HomeUnreachable { .. } => Ok(()),
@@ -151,6 +153,7 @@ fn is_final(refusal: &Refusal) -> bool {
         | Refusal::NoteGap { .. }
         | Refusal::Data(_)
         | Refusal::Govern(_)
+        | Refusal::PostReused { .. }
         | Refusal::NotAdmitted { .. }
         | Refusal::ClockAhead { .. }
         | Refusal::HomeUnreachable { .. } => false,

@@ -233,6 +233,7 @@ impl Fleet {
             | Refusal::Ended { .. }
             | Refusal::NotAsked { .. }
             | Refusal::KeyReused { .. }
+            | Refusal::PostReused { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Data(_)
             | Refusal::Govern(_)
@@ -429,6 +430,7 @@ impl Fleet {
                 return Promise::Acknowledged.holds(may_be, || what);
             }
             Refusal::Data(_)
+            | Refusal::PostReused { .. }
             | Refusal::Govern(_)
             | Refusal::StaleToken { .. }
             | Refusal::Ended { .. }

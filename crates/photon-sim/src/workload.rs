@@ -22,6 +22,7 @@ use crate::records::Scribes;
 use crate::site::{Atlas, Site, pick};
 use crate::tellers::{self, Tellers};
 use crate::timing::{draw_spread, draw_terms, draw_wants};
+use crate::topics::{self, Topics};
 use crate::worker::Fleet;
 
 /// Somebody's turn to do something.
@@ -53,6 +54,8 @@ pub(crate) enum Turn {
     Operate(u32),
     /// A client wants to be told of a task, or somebody tells one.
     Tell(tellers::Deed),
+    /// Somebody publishes, or reads a topic.
+    Topic(topics::Deed),
 }
 
 /// Whether a submission is repeated as it was.
@@ -114,6 +117,7 @@ pub(crate) struct Crowd {
     pub(crate) scribes: Scribes,
     pub(crate) movers: Movers,
     pub(crate) tellers: Tellers,
+    pub(crate) topics: Topics,
     tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
     until: Micros,
@@ -134,10 +138,12 @@ impl Crowd {
         let scribes = Scribes::draw(stage, until, &mut rng);
         let movers = Movers::draw(stage, until, &mut rng);
         let tellers = Tellers::begin(stage);
+        let topics = Topics::draw(stage, until, &mut rng);
         let mut crowd = Self {
             scribes,
             movers,
             tellers,
+            topics,
             rng,
             submissions: Vec::new(),
             followers: Vec::new(),
@@ -216,6 +222,7 @@ impl Crowd {
             Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
             Turn::Operate(round) => operate(stage, round, &mut self.rng),
             Turn::Tell(deed) => self.tellers.act(stage, deed, &mut self.rng),
+            Turn::Topic(deed) => self.topics.act(stage, deed, &mut self.rng),
             Turn::Wander => {
                 if !stage.is_calm {
                     stage.later(self.rng.u64(100 * MS..SECOND), Turn::Wander);
@@ -308,6 +315,7 @@ impl Crowd {
                 self.answer_again(stage, (*task, *asked), *tries);
             }
             Asked::Tell(deed) => Tellers::again(stage, *deed, &mut self.rng),
+            Asked::Topic(deed) => Topics::again(stage, *deed, &mut self.rng),
             Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
             }
         }
@@ -377,6 +385,7 @@ impl Crowd {
             (Asked::Mover(index, deed), Reply::Data(reply)) => {
                 self.movers.heard(stage, here, (index, deed), &reply, &mut self.rng)
             }
+            (Asked::Topic(deed), reply) => self.heard_of_topic(stage, deed, reply),
             (Asked::Tell(deed), reply) => self.told(stage, here, deed, reply),
             (asked, reply) => {
                 Err(Promise::Contract.broken(format!("{asked:?} was answered by {reply:?}")))
@@ -427,6 +436,7 @@ impl Crowd {
             && self.fleet.is_idle()
             && self.scribes.is_idle()
             && self.movers.is_idle()
+            && self.topics.are_published()
     }
 
     /// Returns how many tasks clients were promised.

@@ -15,6 +15,7 @@ use super::look::{read_detail, read_events, write_detail, write_events};
 use super::record::{read_note, read_pause, read_spec, write_note, write_pause, write_spec};
 use super::refusal::{read_refusal, write_refusal};
 use super::spec::read_dataset;
+use super::topic::{read_posted, read_topic_ask, read_topic_name, write_posted, write_topic_ask};
 use super::webhook::{read_webhook, read_webhook_id, write_webhook};
 use super::{
     OUTCOMES, STATES, read_claim, read_duration, read_json, read_of, read_task, write_claim,
@@ -263,6 +264,10 @@ fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.tag(5);
             write_planet(writer, view);
         }
+        Answer::Posted(mark, repeated) => {
+            writer.tag(9);
+            write_posted(writer, *mark, *repeated);
+        }
     }
 }
 
@@ -281,6 +286,10 @@ fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         8 => {
             let webhooks = (0..reader.count()?).map(|_| read_webhook(reader));
             Answer::Webhooks(webhooks.collect::<Result<_, _>>()?)
+        }
+        9 => {
+            let (mark, repeated) = read_posted(reader)?;
+            Answer::Posted(mark, repeated)
         }
         _ => return Err(reader.malformed("answer")),
     })
@@ -348,6 +357,12 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             writer.fixed(&task.to_bytes());
             write_spec(writer, spec);
         }
+        AtHome::Topic { topic, name, ask } => {
+            writer.tag(12);
+            writer.fixed(&topic.to_bytes());
+            writer.text(name);
+            write_topic_ask(writer, ask);
+        }
         AtHome::Cancel { task, message } => {
             writer.tag(5);
             writer.fixed(&task.to_bytes());
@@ -397,6 +412,11 @@ fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {
             since: reader.option(Reader::uint)?,
         },
         10 => AtHome::RemoveWebhook { task: read_task(reader)?, id: read_webhook_id(reader)? },
+        12 => AtHome::Topic {
+            topic: read_task(reader)?,
+            name: read_topic_name(reader)?,
+            ask: Box::new(read_topic_ask(reader)?),
+        },
         6 => AtHome::Submit { task: read_task(reader)?, spec: Box::new(read_spec(reader)?) },
         _ => return Err(reader.malformed("question")),
     })

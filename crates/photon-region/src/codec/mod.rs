@@ -10,12 +10,14 @@ mod record;
 mod refusal;
 mod spec;
 mod terms;
+mod topic;
 mod webhook;
 
 pub use message::{decode_message, encode_message};
 pub(crate) use moved::{decode_adoption, decode_move, encode_adoption, encode_move};
 pub(crate) use record::{decode_agent, decode_event, encode_agent, encode_event};
 pub(crate) use spec::{decode_dataset, encode_dataset};
+pub(crate) use topic::{decode_entry, decode_retention, encode_entry, encode_retention};
 pub(crate) use webhook::{decode_told, decode_webhook, encode_told, encode_webhook};
 
 use std::time::Duration;

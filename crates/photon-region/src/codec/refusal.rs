@@ -13,7 +13,7 @@ use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::task::{TaskId, TaskState, Token};
 
-const QUEUES: [Queue; 10] = [
+const QUEUES: [Queue; 11] = [
     Queue::InFlight,
     Queue::OpenTasks,
     Queue::Agents,
@@ -24,8 +24,9 @@ const QUEUES: [Queue; 10] = [
     Queue::DataMemory,
     Queue::Webhooks,
     Queue::Wanted,
+    Queue::Topics,
 ];
-const LARGES: [Large; 11] = [
+const LARGES: [Large; 12] = [
     Large::Message,
     Large::Card,
     Large::Task,
@@ -37,6 +38,7 @@ const LARGES: [Large; 11] = [
     Large::Webhook,
     Large::Webhooks,
     Large::Checkpoint,
+    Large::Post,
 ];
 /// What a refusal may name; others are told in general words.
 const WORDS: [&str; 23] = [
@@ -125,12 +127,20 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.tag(22);
             writer.text(placement.as_str());
         }
+        Refusal::PostReused { position } => {
+            writer.tag(41);
+            writer.uint(*position);
+        }
+        Refusal::ClockAhead { region, ahead_ms } => {
+            writer.tag(42);
+            writer.text(region.as_str());
+            writer.uint(*ahead_ms);
+        }
         Refusal::NoSuchAgent(_)
         | Refusal::NoSuchSkill(_)
         | Refusal::Confined { .. }
         | Refusal::AttachedElsewhere { .. }
-        | Refusal::NotAdmitted { .. }
-        | Refusal::ClockAhead { .. } => {
+        | Refusal::NotAdmitted { .. } => {
             unreachable!("a home answers none of these to another region: {refusal:?}")
         }
     }
@@ -182,6 +192,8 @@ pub(super) fn read_refusal(reader: &mut Reader<'_>) -> Result<Refusal, DecodeErr
         },
         22 => Refusal::NoSuchPlacement(reader.placement()?),
         40 => Refusal::Govern(read_govern_refusal(reader)?),
+        41 => Refusal::PostReused { position: reader.uint()? },
+        42 => Refusal::ClockAhead { region: reader.region()?, ahead_ms: reader.uint()? },
         tag => Refusal::Data(read_data_refusal(reader, tag)?),
     })
 }

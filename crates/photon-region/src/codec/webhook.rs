@@ -69,11 +69,11 @@ fn read_content(reader: &mut Reader<'_>, id: Arc<str>) -> Result<Webhook, Decode
     Ok(Webhook { id, target, credentials, since })
 }
 
-fn write_mark(writer: &mut Writer, mark: Mark) {
+pub(super) fn write_mark(writer: &mut Writer, mark: Mark) {
     writer.uint(mark.epoch.into());
     writer.uint(mark.generation);
 }
 
-fn read_mark(reader: &mut Reader<'_>) -> Result<Mark, DecodeError> {
+pub(super) fn read_mark(reader: &mut Reader<'_>) -> Result<Mark, DecodeError> {
     Ok(Mark { epoch: reader.uint32()?, generation: reader.uint()? })
 }

@@ -60,6 +60,7 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         Reply::Task(detail) => Answer::Task(detail),
         Reply::Events { events, state, staleness } => Answer::Events { events, state, staleness },
         Reply::Webhooks(webhooks) => Answer::Webhooks(webhooks),
+        Reply::Posted { mark, repeated } => Answer::Posted(mark, repeated),
         Reply::Done
         | Reply::Due(_)
         | Reply::Agent(_)
@@ -69,6 +70,8 @@ pub(crate) fn into_answer(reply: Reply) -> Answer {
         | Reply::Submitted { .. }
         | Reply::Tasks { .. }
         | Reply::Leases(_)
+        | Reply::Posts(_)
+        | Reply::Topics(_)
         | Reply::Topology(_) => unreachable!("guests do not ask for it"),
     }
 }

@@ -77,6 +77,17 @@ impl Region {
         let mut seen = self.covers.beyond(&Position::Log(record.clone()));
         seen.join(self.store.seen());
         let marks = runs.iter().map(|run| (run.stream, seen.of(&run.stream))).collect();
+        self.at_majority(marks, placement, reply, until)
+    }
+
+    /// Lets a reply wait until streams are durable up to some numbers in a majority of a placement.
+    pub(crate) fn at_majority(
+        &self,
+        marks: Vec<(StreamId, u64)>,
+        placement: PlacementId,
+        reply: Reply,
+        until: Duration,
+    ) -> Verdict {
         let members = self.config.placements.get(&placement).map_or(1, BTreeSet::len);
         let region = self.config.region;
         let (records, session) = (Vec::new(), photon_state::Seen::default());

@@ -15,6 +15,7 @@ use crate::lag::millis;
 use crate::region::Region;
 use crate::registry::{AGENTS, PRESENCE, agent_of};
 use crate::tasks::{TASKS, task_of};
+use crate::topics::{MESSAGES, TOPICS, fits_segment, segment_of};
 use crate::webhooks::{TOLD, WEBHOOKS};
 
 impl Region {
@@ -79,6 +80,7 @@ impl Region {
                 }
                 Position::Log(record) => {
                     self.store.forget(&record);
+                    self.forget_segment(&record);
                     let put_down = task_of(&record.key).and_then(|id| self.tasks.remove(id));
                     if let Some(agent) = put_down {
                         self.registry.let_go(&agent);
@@ -176,6 +178,9 @@ impl Region {
     }
 
     fn put_log(&mut self, record: &Record, log: &Log, append: u64) {
+        if record.dataset == MESSAGES {
+            return self.put_segment(record, log, append);
+        }
         let id = task_of(&record.key).filter(|_| record.dataset == TASKS);
         let Some(id) = id else { return };
         let is_sound = log.all().all(|(_, entry)| decode_event(&entry.bytes).is_ok());
@@ -183,6 +188,17 @@ impl Region {
             self.counters.misplaced += 1;
         } else if self.store.merge_log(record, log) {
             self.read_again(id, record.placement, append);
+        }
+    }
+
+    fn put_segment(&mut self, record: &Record, log: &Log, append: u64) {
+        let mut all = log.all();
+        let is_sound = segment_of(&record.key).is_some()
+            && all.all(|(place, entry)| fits_segment(place.index, &entry.bytes));
+        if !is_sound {
+            self.counters.misplaced += 1;
+        } else if self.store.merge_log(record, log) {
+            self.read_segment(record, append);
         }
     }
 
@@ -234,6 +250,7 @@ impl Region {
         touched.agents.iter().for_each(|name| self.index_agent(name));
         touched.datasets.iter().for_each(|name| self.index_dataset(name));
         touched.moves.iter().for_each(|record| self.index_move(record));
+        touched.topics.iter().for_each(|record| self.index_topic(record));
         touched.webhooks.iter().for_each(|record| self.index_webhook(record, 0));
         self.webhooks.decree = None; // Who tells them is looked up with the next beat.
     }
@@ -246,6 +263,7 @@ struct Touched {
     datasets: BTreeSet<DatasetName>,
     moves: BTreeSet<Record>,
     webhooks: BTreeSet<Record>,
+    topics: BTreeSet<Record>,
 }
 
 impl Touched {
@@ -258,6 +276,7 @@ impl Touched {
             }
             MOVES => drop(self.moves.insert(record.clone())),
             WEBHOOKS | TOLD => drop(self.webhooks.insert(record.clone())),
+            TOPICS => drop(self.topics.insert(record.clone())),
             _ => {}
         }
     }

@@ -100,7 +100,10 @@ impl TaskAsk {
             AtHome::Decline(claim) => Self::Decline(claim.token),
             AtHome::Cancel { .. } => Self::Cancel,
             AtHome::Answer { message, .. } => Self::Answer(asked_under(message)),
-            AtHome::Submit { .. } | AtHome::SetWebhook { .. } | AtHome::RemoveWebhook { .. } => {
+            AtHome::Topic { .. }
+            | AtHome::Submit { .. }
+            | AtHome::SetWebhook { .. }
+            | AtHome::RemoveWebhook { .. } => {
                 return None;
             }
         })

@@ -1,0 +1,316 @@
+//! What the home of a topic does: number messages, publish those once more that a lost home had
+//! numbered, and let go of what is old.
+//! Must not number anything that has a place already.
+
+use std::time::Duration;
+
+use photon_state::{Change, EntryPlace, PlacementId, Position};
+use rustc_hash::FxHashMap;
+
+use super::{
+    Begun, Entry, MESSAGES, Post, SegmentId, TOPICS, Topic, TopicAsk, TopicName, Topics, hash,
+    is_topic_name, retention_record, segment_record, topic_id,
+};
+use crate::codec::{decode_entry, encode_entry, encode_retention};
+use crate::contract::{Disk, Reply};
+use crate::home::check_size;
+use crate::refusal::{Large, Queue, Refusal};
+use crate::region::Region;
+use crate::task::{Ack, TaskId};
+use crate::terms::ms;
+use crate::topics::Retention;
+use crate::verdict::Verdict;
+
+impl Region {
+    /// Bytes after which a segment is followed by another one: an eighth of what is kept, between
+    /// these.
+    const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(1 << 20);
+    /// How long a majority may take to have a message; the client may ask again.
+    const POSTED_WITHIN: Duration = Duration::from_secs(4);
+    /// Messages that are published once more in one go; the others with the next beat.
+    const AGAIN_MAX: usize = 1_000;
+
+    /// Decides about a topic of this home.
+    pub(crate) fn decide_topic(
+        &mut self,
+        id: TaskId,
+        name: &TopicName,
+        ask: &TopicAsk,
+    ) -> Result<Verdict, Refusal> {
+        let here = self.config.region;
+        let placement = self.charter.placement_of(id).ok_or(Refusal::NoSuchTask(id))?;
+        if !is_topic_name(name) || topic_id(placement, name) != id {
+            return Err(Refusal::NoSuchTask(id));
+        }
+        if !self.may_decide(id, placement) || !self.is_sole_writer(id, placement) {
+            return Err(Refusal::HomeUnreachable { region: here });
+        }
+        match ask {
+            TopicAsk::Publish { post, ack } => {
+                let (position, is_new) = self.publish((id, placement, name), post)?;
+                Ok(self.posted(id, position, (is_new, *ack)))
+            }
+            TopicAsk::Purge { upto } => {
+                let topic = self.topics.get(id);
+                let upto = topic.map_or(0, |it| (*upto).min(it.end()));
+                if topic.is_some_and(|it| it.start() < upto) {
+                    self.check_disk()?;
+                    self.begin_segment((id, placement, name), upto);
+                }
+                Ok(self.posted(id, upto, (true, Ack::Region)))
+            }
+        }
+    }
+
+    /// Whether nobody but this life of this region has written under the epoch that it has.
+    fn is_sole_writer(&self, id: TaskId, placement: PlacementId) -> bool {
+        let (epoch, stream) = (self.epoch_of(id, placement), self.own_stream(placement));
+        let segments = self.topics.get(id).map(|it| &it.segments);
+        let of_epoch = SegmentId { epoch, number: 0 }..;
+        segments.is_none_or(|it| it.range(of_epoch).all(|(_, segment)| segment.stream == stream))
+    }
+
+    /// Says where a message is, once it is durable where it should be.
+    fn posted(&self, id: TaskId, position: u64, (is_new, ack): (bool, Ack)) -> Verdict {
+        let topic = self.topics.get(id);
+        let mark = topic.map(|it| it.mark(position)).unwrap_or_default();
+        let reply = Reply::Posted { mark, repeated: !is_new };
+        let topic = topic.filter(|_| ack == Ack::Quorum);
+        let Some((topic, link)) = topic.and_then(|it| Some((it, *it.link_at(position)?))) else {
+            return Verdict::Reply(self.appended(), Ok(reply));
+        };
+        let record = segment_record(topic.placement, id, link.segment);
+        let mut seen = self.covers.beyond(&Position::Log(record));
+        seen.join(self.store.seen());
+        let stream = topic.segments[&link.segment].stream;
+        let marks = vec![(stream, seen.of(&stream))];
+        self.at_majority(marks, topic.placement, reply, self.now.mono + Self::POSTED_WITHIN)
+    }
+
+    /// Numbers a message, if that is not done yet; says where it is, and whether it is new.
+    fn publish(
+        &mut self,
+        of: (TaskId, PlacementId, &TopicName),
+        post: &Post,
+    ) -> Result<(u64, bool), Refusal> {
+        let id = of.0;
+        check_size(Large::Post, post.data.0.len(), Post::DATA_BYTES_MAX)?;
+        let longest = post.key.as_ref().map_or(0, |it| it.len()).max(post.id.len());
+        check_size(Large::Key, longest, Post::ID_BYTES_MAX)?;
+        if let Some((position, held)) = self.find_post(id, &post.id) {
+            return if held == *post {
+                Ok((position, false))
+            } else {
+                Err(Refusal::PostReused { position })
+            };
+        }
+        self.check_disk()?;
+        self.check_clock(of.1)?;
+        if self.topics.get(id).is_none() && Topics::MAX <= self.topics.all.len() {
+            let (max, retry_after) = (Topics::MAX as u64, Duration::from_secs(60));
+            return Err(Refusal::Overloaded { what: Queue::Topics, max, retry_after });
+        }
+        Ok((self.write_post(of, post), true))
+    }
+
+    /// Writes a message down, whatever is there.
+    fn write_post(&mut self, of: (TaskId, PlacementId, &TopicName), post: &Post) -> u64 {
+        let (id, placement, _) = of;
+        if self.is_segment_due(id, placement) {
+            let floor = self.floor_due(id);
+            self.begin_segment(of, floor);
+        }
+        let (segment, count) = {
+            let head = self.topics.get(id).and_then(Topic::head).expect("it has begun");
+            (head.0, head.1.count)
+        };
+        self.write_entry((id, placement, segment), count + 2, &Entry::Said(post.clone()));
+        self.counters.posted += 1;
+        let topic = self.topics.all.get_mut(&id).expect("it has a message");
+        let position = topic.end();
+        if let Some(ids) = &mut topic.ids {
+            ids.insert(hash(&post.id), position);
+        }
+        position
+    }
+
+    /// Whether the next message is to begin a segment.
+    fn is_segment_due(&self, id: TaskId, placement: PlacementId) -> bool {
+        let Some(topic) = self.topics.get(id) else { return true };
+        let Some((segment, head)) = topic.head() else { return true };
+        let Retention { time, bytes } = self.topics.retention(topic);
+        let bytes_max = (bytes / 8).clamp(*Self::SEGMENT_BYTES.start(), *Self::SEGMENT_BYTES.end());
+        let is_old = head.begun_ms.saturating_add(ms(time) / 8) <= self.now.wall_ms;
+        let is_large = bytes_max <= head.bytes as u64;
+        segment.epoch != self.epoch_of(id, placement) || head.count != 0 && (is_old || is_large)
+    }
+
+    /// Begins a segment, and says up to which position messages are kept no more.
+    fn begin_segment(
+        &mut self,
+        (id, placement, name): (TaskId, PlacementId, &TopicName),
+        floor: u64,
+    ) {
+        let epoch = self.epoch_of(id, placement);
+        let topic = self.topics.get(id);
+        let after = topic.and_then(Topic::head).map(|(it, _)| it);
+        // What was overruled may have been of this epoch, too.
+        let of_epoch = SegmentId { epoch, number: 0 }..;
+        let last = topic.and_then(|it| it.segments.range(of_epoch).next_back());
+        let number = last.map_or(0, |(it, _)| it.number + 1);
+        let base = topic.map_or(0, Topic::end);
+        let begun = Begun { name: name.clone(), base, after, floor };
+        self.write_entry((id, placement, SegmentId { epoch, number }), 1, &Entry::Begun(begun));
+    }
+
+    fn write_entry(
+        &mut self,
+        (id, placement, segment): (TaskId, PlacementId, SegmentId),
+        index: u64,
+        entry: &Entry,
+    ) {
+        let SegmentId { epoch, .. } = segment;
+        let place = EntryPlace { epoch, index, prev: epoch };
+        let change = Change::Append { place, entry: encode_entry(entry) };
+        self.write(placement, MESSAGES, segment_record(placement, id, segment).key, change);
+    }
+
+    /// Returns the position and the message of a name, if it is among those that count.
+    fn find_post(&mut self, id: TaskId, name: &str) -> Option<(u64, Post)> {
+        let topic = self.topics.get(id)?;
+        if topic.ids.is_none() {
+            let mut ids = FxHashMap::default();
+            for link in topic.chain() {
+                let all = self.posts_in(id, topic, link.segment, link.base);
+                let all = all.take_while(|(position, ..)| *position <= link.upto);
+                ids.extend(all.map(|(position, _, post)| (hash(&post.id), position)));
+            }
+            self.topics.all.get_mut(&id)?.ids = Some(ids);
+        }
+        let topic = self.topics.get(id)?;
+        let position = *topic.ids.as_ref()?.get(&hash(name))?;
+        let link = topic.link_at(position)?;
+        let (_, _, post) = self.posts_in(id, topic, link.segment, position - 1).next()?;
+        (*post.id == *name).then_some((position, post))
+    }
+
+    /// Goes on with the topics of this home: what a lost home had numbered is published once more,
+    /// and what is old is let go of.
+    pub(crate) fn tend_topics(&mut self) {
+        if self.disk == Disk::Full || self.topics.all.is_empty() {
+            return;
+        }
+        let is_full = self.config.limits.topic_bytes_max < self.topics.bytes();
+        let largest = self.topics.all.iter().max_by_key(|(id, it)| (it.bytes(), **id));
+        let largest = largest.map(|(id, _)| *id).filter(|_| is_full);
+        let all: Vec<TaskId> = self.topics.all.keys().copied().collect();
+        for id in all {
+            let topic = &self.topics.all[&id];
+            let (placement, name, has_lost) = (topic.placement, topic.name.clone(), topic.has_lost);
+            let may_end = self.floor_due(id).max(self.floor_of_largest(id, largest));
+            let is_due = self.topics.all[&id].start() < may_end;
+            if !(has_lost || is_due)
+                || !self.may_decide(id, placement)
+                || !self.is_sole_writer(id, placement)
+            {
+                continue;
+            }
+            if is_due {
+                self.begin_segment((id, placement, &name), may_end);
+            }
+            if has_lost {
+                self.publish_again((id, placement, &name));
+            }
+        }
+    }
+
+    /// Publishes what a lost home had numbered and what did not count any more: it was acknowledged.
+    fn publish_again(&mut self, of: (TaskId, PlacementId, &TopicName)) {
+        let id = of.0;
+        let topic = &self.topics.all[&id];
+        let mut lost: Vec<Post> = Vec::new();
+        for (segment, after) in topic.lost() {
+            lost.extend(self.posts_in(id, topic, segment, after).map(|(_, _, post)| post));
+        }
+        let mut count = 0;
+        for post in lost {
+            if self.find_post(id, &post.id).is_some() {
+                continue;
+            }
+            if count == Self::AGAIN_MAX {
+                return;
+            }
+            count += 1;
+            self.counters.posted_again += 1;
+            self.write_post(of, &post);
+        }
+        if let Some(topic) = self.topics.all.get_mut(&id) {
+            topic.has_lost = false;
+        }
+    }
+
+    /// Returns up to which position the messages of a topic are old enough, or too many.
+    fn floor_due(&self, id: TaskId) -> u64 {
+        let Some(topic) = self.topics.get(id) else { return 0 };
+        let Retention { time, bytes } = self.topics.retention(topic);
+        let mut excess = (topic.bytes() as u64).saturating_sub(bytes);
+        let mut floor = topic.start();
+        for link in topic.chain() {
+            let segment = &topic.segments[&link.segment];
+            let is_old = segment.last_ms.saturating_add(ms(time)) <= self.now.wall_ms;
+            let is_much = 0 < excess && link.upto < topic.end();
+            if !is_old && !is_much {
+                break;
+            }
+            excess = excess.saturating_sub(segment.bytes as u64);
+            floor = floor.max(link.upto);
+        }
+        floor
+    }
+
+    /// Returns the same of the topic that has the most, while all together have too much.
+    fn floor_of_largest(&self, id: TaskId, largest: Option<TaskId>) -> u64 {
+        let topic = self.topics.get(id).filter(|_| largest == Some(id));
+        topic.and_then(|it| it.chain().first()).map_or(0, |it| it.upto)
+    }
+
+    /// Says for how long messages of a topic are kept.
+    pub(crate) fn keep_topic(
+        &mut self,
+        placement: PlacementId,
+        name: &TopicName,
+        retention: Retention,
+    ) -> Result<Verdict, Refusal> {
+        self.check_placement(placement)?;
+        self.check_disk()?;
+        let key = retention_record(placement, name).key;
+        let append = self.write(placement, TOPICS, key, Change::Put(encode_retention(retention)));
+        Ok(Verdict::Reply(append, Ok(Reply::Done)))
+    }
+
+    /// Reads messages of a segment after a position, with their positions.
+    pub(super) fn posts_in<'a>(
+        &'a self,
+        id: TaskId,
+        topic: &'a Topic,
+        segment: SegmentId,
+        after: u64,
+    ) -> impl Iterator<Item = (u64, photon_state::Hlc, Post)> + 'a {
+        let base = topic.segments.get(&segment).map_or(0, |it| it.base);
+        let log = self.store.log(&segment_record(topic.placement, id, segment));
+        let from = after.max(base);
+        // The first entry is the beginning.
+        let entries = log.map_or(&[][..], |it| it.after(from - base + 1));
+        (from + 1..).zip(entries).filter_map(|(position, entry)| match decode_entry(&entry.bytes) {
+            Ok(Entry::Said(post)) => Some((position, entry.at, post)),
+            Ok(Entry::Begun(_)) | Err(_) => None,
+        })
+    }
+}
+
+impl Topic {
+    /// Returns how many bytes its messages take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chain().iter().map(|it| self.segments[&it.segment].bytes).sum()
+    }
+}
