@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use photon_node::{Handle, SubmitError};
 use photon_region::data::{DataCommand, DataReply};
-use photon_region::{Command, Refusal, Reply, View};
+use photon_region::{Command, Refusal, Reply, TopicCommand, View};
 use photon_state::{PlacementId, RegionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -263,6 +263,7 @@ impl Front {
             Command::Events { wait, .. }
             | Command::Acquire { wait, .. }
             | Command::TakeDue { wait, .. } => *wait,
+            Command::Topic(TopicCommand::Read { wait, .. }) => *wait,
             Command::Data(command) => command.wait(),
             Command::Register(_)
             | Command::Deregister(_)
@@ -276,6 +277,7 @@ impl Front {
             | Command::Webhooks(_)
             | Command::Told { .. }
             | Command::AtHome(_)
+            | Command::Topic(_)
             | Command::Govern(_)
             | Command::Topology => Duration::ZERO,
         };

@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     NoSuchAgent,
     NoSuchTask,
     NoSuchDataset,
+    NoSuchTopic,
     NoSuchRecord,
     MethodNotAllowed,
     BodyTimeout,
@@ -43,6 +44,7 @@ pub(crate) enum Kind {
     NotAsked,
     NotDead,
     KeyReused,
+    MessageReused,
     NoteGap,
     DeclaredOtherwise,
     NotEmpty,
@@ -88,7 +90,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// All kinds, for the documents.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 59] = [
+    pub(crate) const ALL: [Self; 61] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::BrokenBody,
@@ -99,6 +101,7 @@ impl Kind {
         Self::NoSuchAgent,
         Self::NoSuchTask,
         Self::NoSuchDataset,
+        Self::NoSuchTopic,
         Self::NoSuchRecord,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -108,6 +111,7 @@ impl Kind {
         Self::NotAsked,
         Self::NotDead,
         Self::KeyReused,
+        Self::MessageReused,
         Self::NoteGap,
         Self::DeclaredOtherwise,
         Self::NotEmpty,
@@ -165,6 +169,7 @@ impl Kind {
             Self::NoSuchAgent => (S::NOT_FOUND, "no-such-agent", "No such agent"),
             Self::NoSuchTask => (S::NOT_FOUND, "no-such-task", "No such task"),
             Self::NoSuchDataset => (S::NOT_FOUND, "no-such-dataset", "No such dataset"),
+            Self::NoSuchTopic => (S::NOT_FOUND, "no-such-topic", "No such topic"),
             Self::NoSuchRecord => (S::NOT_FOUND, "no-such-record", "No such record"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body-timeout", "Body timeout"),
@@ -174,6 +179,7 @@ impl Kind {
             Self::NotAsked => (S::CONFLICT, "not-asked", "Nobody asked for a message"),
             Self::NotDead => (S::CONFLICT, "not-dead", "Not a dead letter"),
             Self::KeyReused => (S::CONFLICT, "key-reused", "Idempotency key reused"),
+            Self::MessageReused => (S::CONFLICT, "message-reused", "Message id reused"),
             Self::NoteGap => (S::CONFLICT, "note-gap", "Notes have a gap"),
             Self::DeclaredOtherwise => (S::CONFLICT, "declared-otherwise", "Declared otherwise"),
             Self::NotEmpty => (S::CONFLICT, "not-empty", "Dataset is not empty"),
@@ -295,6 +301,7 @@ impl From<Refusal> for Problem {
             Refusal::Ended { task, state } => stands(Kind::Ended, task, state),
             Refusal::NotAsked { task, state } => stands(Kind::NotAsked, task, state),
             Refusal::KeyReused { task } => about(Kind::KeyReused, task),
+            Refusal::PostReused { position: _ } => field(Kind::MessageReused, "id"),
             Refusal::NoteGap { expected, first: _ } => {
                 Problem { expected: Some(expected), ..Kind::NoteGap.problem(detail) }
             }
@@ -308,6 +315,7 @@ impl From<Refusal> for Problem {
                     Large::Fields => "fields",
                     Large::Batch => "writes",
                     Large::Webhook | Large::Webhooks => "taskPushNotificationConfig",
+                    Large::Post => "data",
                 };
                 Problem { max: Some(max), ..field(Kind::TooLarge, name) }
             }

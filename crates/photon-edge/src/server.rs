@@ -210,7 +210,8 @@ impl Connection {
             request.map(axum::body::Body::new)
         });
         let service = TowerToHyperService::new(service);
-        let mut talk = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(stream);
+        let mut talk = pin!(self.builder.serve_connection_with_upgrades(stream, service));
         let mut first = pin!(tokio::time::sleep(HEAD_TIMEOUT + H2_PING));
         let mut is_waiting = true;
         let mut is_closing = false;

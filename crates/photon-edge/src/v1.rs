@@ -9,6 +9,7 @@ pub(crate) mod errors;
 mod events;
 mod leases;
 mod message;
+mod messages;
 mod moves;
 mod openapi;
 mod planet;
@@ -16,6 +17,7 @@ mod regions;
 mod replication;
 mod route;
 mod tasks;
+mod topics;
 mod topology;
 pub mod types;
 
@@ -40,13 +42,15 @@ pub(crate) fn router(front: &Front) -> (Router<Front>, Bytes) {
         .merge(dead_letters::router())
         .merge(events::router())
         .merge(leases::router())
+        .merge(topics::router())
+        .merge(messages::router())
         .merge(datasets::router())
         .merge(moves::router())
         .merge(data::router())
         .merge(health::router())
         .merge(metrics::router());
     let (router, document) = router.split_for_parts();
-    (router, openapi::finish(front, &document))
+    (router.merge(messages::socket_router()), openapi::finish(front, &document))
 }
 
 /// Returns the route of the OpenAPI document.

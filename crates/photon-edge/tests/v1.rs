@@ -479,7 +479,7 @@ async fn the_openapi_document_has_every_route_and_only_known_schemas() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name} is not described");
     }
-    assert_eq!(document["paths"].as_object().unwrap().len(), 40);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 43);
     assert_eq!(schemas["ConflictPolicy"]["enum"][0], "last-writer", "as it is in JSON");
 }
 

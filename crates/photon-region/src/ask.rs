@@ -16,7 +16,6 @@ use crate::question::{Answer, Question, Wanted};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::{Spec, TaskId, TaskState};
-use crate::topics::is_topic_name;
 use crate::verdict::{Patience, Verdict};
 
 /// The questions that are open. Their number counts as in flight.
@@ -169,14 +168,14 @@ impl Region {
         if let Err(refusal) = self.check_outside(self.config.region, ask) {
             return refusal.into();
         }
-        if let AtHome::Topic { topic, name, .. } = ask
-            && !is_topic_name(name)
-        {
-            return Refusal::NoSuchTask(*topic).into();
+        if let Err(refusal) = self.check_topic(ask) {
+            return refusal.into();
         }
         self.hear_worker(ask);
         let home = match self.home_of(ask.task()) {
             Ok(home) => home,
+            // Topics are there wherever their placement is: who does not know a home will.
+            Err(_) if matches!(ask, AtHome::Topic { .. }) => self.config.region,
             Err(refusal) => return refusal.into(),
         };
         let until = patience.until(self.now, Asks::HOME_WITHIN);
@@ -365,7 +364,9 @@ impl Region {
             Ok(Answer::Posted(mark, repeated)) => Ok(Reply::Posted { mark, repeated }),
             Ok(_) => unreachable!("nobody asks a home for it, and answers are checked"),
             // It has become its home and has not heard of it yet.
-            Err(Refusal::NoSuchTask(id)) if self.tasks.get(id).is_some() => {
+            Err(Refusal::NoSuchTask(id))
+                if self.tasks.get(id).is_some() || matches!(*asked, AtHome::Topic { .. }) =>
+            {
                 Err(Refusal::HomeUnreachable { region: from })
             }
             Err(refusal) => Err(refusal),

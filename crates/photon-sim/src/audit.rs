@@ -278,7 +278,7 @@ impl Planet<'_, '_> {
                 format!("in {by} the key {key} made task {holder} and task {task}")
             })?;
         }
-        gatherings.check()
+        gatherings.check(|task| has_moved(&self.sites, task))
     }
 }
 

@@ -369,7 +369,8 @@ impl From<Refusal> for Fault {
             | Refusal::StaleToken { .. }
             | Refusal::NoteGap { .. }
             | Refusal::Govern(_)
-            // Nor do those who ask for records.
+            // Nor do those who publish, or ask for records.
+            | Refusal::PostReused { .. }
             | Refusal::Data(_) => fault(Kind::Internal),
         }
     }

@@ -21,6 +21,7 @@ mod region;
 mod replication;
 mod route;
 mod task;
+mod topic;
 mod topology;
 
 pub use agent::{Agent, AgentCard, AgentInterface, AgentPut, AgentSkill, AgentStatus, Agents};
@@ -57,6 +58,10 @@ pub use task::{
     TaskEvent, TaskEvents, TaskPost, TaskState, Tasks, Worker,
 };
 
+pub use topic::{
+    PostMessage, Published, TOPIC_BYTES_MAX, TOPIC_BYTES_MIN, TOPIC_MS_MAX, TOPIC_MS_MIN, Topic,
+    TopicMessage, TopicMessages, TopicPut, Topics,
+};
 pub use topology::{Topology, TopologyFlow, TopologyLink, TopologySend};
 
 /// The most skills that an agent may have.

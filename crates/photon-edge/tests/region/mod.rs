@@ -129,13 +129,17 @@ pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimi
 /// Makes the front door of a handle that shows what it shows.
 pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
     let all = vec![id(HERE), id(THERE), id(FAR)];
-    let us = PlacementId::try_from("us").unwrap();
+    let [us, eu] = ["us", "eu"].map(|it| PlacementId::try_from(it).unwrap());
     let planet = PlanetInfo {
         name: "test".to_owned(),
         region: id(HERE),
         url: None,
         regions: vec![info(HERE), info(THERE), info(FAR)],
-        placements: BTreeMap::from([(PlacementId::global(), all), (us, vec![id(THERE)])]),
+        placements: BTreeMap::from([
+            (PlacementId::global(), all),
+            (us, vec![id(THERE)]),
+            (eu, vec![id(HERE)]),
+        ]),
         version: "0.1.0".to_owned(),
     };
     Front::new(FrontConfig {

@@ -1,6 +1,7 @@
 //! The classes of messages on a link, and which message is of which.
 //! Must not know how they are sent.
 
+use photon_region::AtHome;
 use photon_region::data::DataCommand;
 use photon_region::{Answer, Message, Question, Region};
 use photon_state::RegionId;
@@ -34,6 +35,11 @@ impl Class {
             Message::Ask(_, Question::Data(it)) if matches!(**it, DataCommand::Adopt { .. }) => {
                 Self::Bulk
             }
+            // What is published may be large, too.
+            Message::Ask(
+                _,
+                Question::Task(AtHome::Topic { .. }, _) | Question::Pass(AtHome::Topic { .. }, _),
+            ) => Self::Interactive,
             // What clients write and read elsewhere may be large.
             Message::Ask(
                 _,
@@ -57,7 +63,10 @@ impl Class {
             | Message::Ask(_, Question::Govern(_) | Question::Had { .. })
             | Message::Beat(_)
             | Message::Agree(_)
-            | Message::Answer(_, Ok(Answer::Standing(..) | Answer::Planet(_)) | Err(_))
+            | Message::Answer(
+                _,
+                Ok(Answer::Standing(..) | Answer::Posted(..) | Answer::Planet(_)) | Err(_),
+            )
             | Message::Ping(_)
             | Message::Pong { .. } => Self::Control,
         }

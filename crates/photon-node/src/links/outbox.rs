@@ -97,6 +97,10 @@ fn weight(message: &Message) -> usize {
                 id.len() + target.0.len() + credentials.0.len()
             }
             photon_region::AtHome::RemoveWebhook { id, .. } => id.len(),
+            photon_region::AtHome::Topic { ask, .. } => match &**ask {
+                photon_region::TopicAsk::Publish { post, .. } => post.weight(),
+                photon_region::TopicAsk::Purge { .. } => 0,
+            },
             photon_region::AtHome::Submit { spec, .. } => spec.message.0.len(),
             photon_region::AtHome::Heartbeat(_) | photon_region::AtHome::Decline(_) => 0,
         },

@@ -11,10 +11,12 @@ use super::refusal::DataRefusal;
 use super::{DataReply, WriteLevel, Written};
 use crate::contract::{Reply, Ticket};
 use crate::desk::Held;
+use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::TaskId;
 use crate::tasks::task_record;
 use crate::verdict::Verdict;
+use crate::webhooks::Mark;
 
 /// Writes that wait for their level.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Pending {
     pub(super) written: Written,
     /// What is answered instead of what was written.
     pub(super) reply: Option<Reply>,
+    /// The message of a topic that it is about: that this region still has to be the home of.
+    pub(super) post: Option<(TaskId, Mark)>,
     pub(super) until: Duration,
 }
 
@@ -77,14 +81,14 @@ impl Region {
         let mut seen = self.covers.beyond(&Position::Log(record.clone()));
         seen.join(self.store.seen());
         let marks = runs.iter().map(|run| (run.stream, seen.of(&run.stream))).collect();
-        self.at_majority(marks, placement, reply, until)
+        self.at_majority(marks, (placement, None), reply, until)
     }
 
     /// Lets a reply wait until streams are durable up to some numbers in a majority of a placement.
     pub(crate) fn at_majority(
         &self,
         marks: Vec<(StreamId, u64)>,
-        placement: PlacementId,
+        (placement, post): (PlacementId, Option<(TaskId, Mark)>),
         reply: Reply,
         until: Duration,
     ) -> Verdict {
@@ -94,7 +98,7 @@ impl Region {
         let written = Written { records, region, durable_in: 1, members, session };
         let (append, level) = (self.appended(), WriteLevel::Quorum);
         let reply = Some(reply);
-        Verdict::Level(Box::new(Pending { marks, append, level, written, reply, until }))
+        Verdict::Level(Box::new(Pending { marks, append, level, written, reply, post, until }))
     }
 
     /// Lets writes wait until they have reached their level; they may have already.
@@ -106,6 +110,11 @@ impl Region {
         if let Some(mark) = unmet {
             self.data.levels.wait(ticket, mark, pending);
             return;
+        }
+        // An heir may have begun without it, before it was durable in so many.
+        if pending.post.is_some_and(|(topic, mark)| !self.still_numbers(topic, mark)) {
+            let region = self.config.region;
+            return self.say(0, Held::Reply(ticket, Err(Refusal::HomeUnreachable { region })));
         }
         let durable_in = self.reached(&pending);
         let written = Written { durable_in, ..pending.written };

@@ -12,7 +12,7 @@ use super::{
     is_topic_name, retention_record, segment_record, topic_id,
 };
 use crate::codec::{decode_entry, encode_entry, encode_retention};
-use crate::contract::{Disk, Reply};
+use crate::contract::{AtHome, Disk, Reply};
 use crate::home::check_size;
 use crate::refusal::{Large, Queue, Refusal};
 use crate::region::Region;
@@ -20,6 +20,7 @@ use crate::task::{Ack, TaskId};
 use crate::terms::ms;
 use crate::topics::Retention;
 use crate::verdict::Verdict;
+use crate::webhooks::Mark;
 
 impl Region {
     /// Bytes after which a segment is followed by another one: an eighth of what is kept, between
@@ -30,6 +31,17 @@ impl Region {
     /// Messages that are published once more in one go; the others with the next beat.
     const AGAIN_MAX: usize = 1_000;
 
+    /// Checks that a topic has the name that it says, in a placement of this region.
+    pub(crate) fn check_topic(&self, ask: &AtHome) -> Result<(), Refusal> {
+        let AtHome::Topic { topic, name, .. } = ask else { return Ok(()) };
+        let mut placements = self.config.placements.keys();
+        let placement = placements.find(|it| topic_id(**it, name) == *topic);
+        match placement.filter(|_| is_topic_name(name)) {
+            Some(placement) => self.check_placement(*placement),
+            None => Err(Refusal::NoSuchTask(*topic)),
+        }
+    }
+
     /// Decides about a topic of this home.
     pub(crate) fn decide_topic(
         &mut self,
@@ -38,7 +50,8 @@ impl Region {
         ask: &TopicAsk,
     ) -> Result<Verdict, Refusal> {
         let here = self.config.region;
-        let placement = self.charter.placement_of(id).ok_or(Refusal::NoSuchTask(id))?;
+        let placement = self.charter.placement_of(id);
+        let placement = placement.ok_or(Refusal::HomeUnreachable { region: here })?;
         if !is_topic_name(name) || topic_id(placement, name) != id {
             return Err(Refusal::NoSuchTask(id));
         }
@@ -84,7 +97,15 @@ impl Region {
         seen.join(self.store.seen());
         let stream = topic.segments[&link.segment].stream;
         let marks = vec![(stream, seen.of(&stream))];
-        self.at_majority(marks, topic.placement, reply, self.now.mono + Self::POSTED_WITHIN)
+        let of = (topic.placement, Some((id, mark)));
+        self.at_majority(marks, of, reply, self.now.mono + Self::POSTED_WITHIN)
+    }
+
+    /// Whether a message is still where it was, and this region decides that.
+    pub(crate) fn still_numbers(&mut self, id: TaskId, mark: Mark) -> bool {
+        let topic = self.topics.get(id).filter(|it| it.mark(mark.generation) == mark);
+        let placement = topic.map(|it| it.placement);
+        placement.is_some_and(|it| self.may_decide(id, it))
     }
 
     /// Numbers a message, if that is not done yet; says where it is, and whether it is new.

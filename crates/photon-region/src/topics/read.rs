@@ -186,8 +186,14 @@ impl Region {
                 topic.begin(segment, &begun, (op.stream, at_ms));
             }
             Ok(Entry::Said(_)) => {
+                let is_own = op.stream == self.own_stream(placement);
                 let topic = self.topics.all.get_mut(&id);
-                if topic.is_none_or(|it| !it.extend(segment, op.weight(), at_ms)) {
+                // What this region publishes itself it takes note of itself.
+                let follow = |it: &mut Topic| {
+                    it.ids = it.ids.take().filter(|_| is_own);
+                    it.extend(segment, op.weight(), at_ms)
+                };
+                if !topic.is_some_and(follow) {
                     // Its beginning was forgotten.
                     return self.store.forget(&segment_record(placement, id, segment));
                 }

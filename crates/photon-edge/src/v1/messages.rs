@@ -1,0 +1,357 @@
+//! Reading a topic: page by page, as a stream of server-sent events, or over a WebSocket.
+//! Must not hold messages back, nor gather them: a reader has no buffer.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream, StreamExt};
+use photon_region::{Command, Mark, Posted, Posts, Reply, Start, TopicCommand};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::errors::{Always, Misdirected};
+use super::events::KEEP_ALIVE;
+use super::topics::{Named, cursor, read_cursor};
+use super::types::{LIMIT_MAX, PostMessage, Raw, TopicMessage, TopicMessages, WAIT_MS_MAX};
+use crate::body::{self, Params, Segment};
+use crate::front::FollowerSlot;
+use crate::names::{self, Invalid};
+use crate::problem::{Declined, Kind, Stood};
+use crate::time::rfc3339;
+use crate::{Failure, Front};
+
+/// How long one question waits before it is asked anew.
+const WAIT: Duration = Duration::from_secs(20);
+/// How long a client has to hear that its WebSocket is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// How many messages are read at once for a stream.
+const AT_ONCE: usize = 100;
+
+pub(super) fn router() -> OpenApiRouter<Front> {
+    OpenApiRouter::default().routes(routes!(read))
+}
+
+/// Returns the route of WebSockets, which OpenAPI has no words for.
+pub(super) fn socket_router() -> Router<Front> {
+    Router::new().route("/v1/topics/{topic}/socket", axum::routing::get(socket))
+}
+
+/// Where to begin, what to read, and how long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ReadParams {
+    /// The placement in which the topic lives; `global` when absent.
+    #[param(required = false, pattern = "^[a-z][a-z0-9-]{0,62}$")]
+    placement: Option<String>,
+    /// From the `first` message that is kept, or only what comes after the `last`; `first` when
+    /// absent.
+    #[param(required = false, pattern = "^(first|last)$")]
+    from: Option<String>,
+    /// After a message: its cursor, or its position. Goes before `since` and `from`.
+    #[param(required = false, pattern = "^(0|[1-9][0-9]{0,9})(-(0|[1-9][0-9]{0,14}))?$")]
+    after: Option<String>,
+    /// From a time on (RFC 3339).
+    #[param(required = false, format = DateTime)]
+    since: Option<String>,
+    /// Only messages of this key.
+    #[param(required = false, pattern = "^[!-~]{1,128}$")]
+    key: Option<String>,
+    /// Of a long poll: how many messages at most; 100 when absent.
+    #[param(value_type = u32, minimum = 1, maximum = 1_000, required = false)]
+    limit: Option<String>,
+    /// Of a long poll: how long to wait for a message, in milliseconds; 0 when absent.
+    #[param(value_type = u32, minimum = 0, maximum = 30_000, required = false)]
+    wait_ms: Option<String>,
+}
+
+/// Read a topic message by message.
+///
+/// With `accept: text/event-stream` (or none) it is a stream of server-sent events without an end:
+/// `id` is the cursor, `event` is `message`, `data` a `TopicMessage`. An event `gap` says that
+/// messages before the next one are kept no more. With `accept: application/json` it is a long
+/// poll.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/messages", tag = "topics", operation_id = "read_topic",
+    params(
+        ("topic" = String, Path, description = "The topic",
+            pattern = "^[a-z][a-z0-9._-]{0,63}$", example = "agent-coordination"),
+        ReadParams,
+        ("Last-Event-ID" = Option<String>, Header, nullable = false,
+            description = "The cursor of the last message that was heard; goes before `after`"),
+    ),
+    responses(
+        (status = 200, description = "The messages", content(
+            (TopicMessages = "application/json"),
+            (String = "text/event-stream"),
+        )),
+        Always, Misdirected,
+        (status = 422, description = "There is no such placement", body = super::types::Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+async fn read(
+    State(front): State<Front>,
+    Segment(topic): Segment,
+    Params(params): Params<ReadParams>,
+    headers: HeaderMap,
+) -> Result<Response, Declined> {
+    let named = Named::read(&front, &topic, params.placement.as_deref())?;
+    let wanted = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
+    let mut reader = Reader { front, named, start: wanted.start, key: wanted.key };
+    if body::wants_json(&headers, &["text/event-stream"]) {
+        // Whoever does not wait takes nobody's place.
+        let _slot = match wanted.wait.is_zero() {
+            true => None,
+            false => Some(reader.front.follower_slot()?),
+        };
+        let posts = reader.ask(wanted.limit, wanted.wait).await?.ok_or(Failure::Stopping)?;
+        return Ok(Json(encode_all(&posts)).into_response());
+    }
+    let (first, slot) = reader.begin().await?;
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("alive");
+    Ok(Sse::new(frames(reader, first, slot)).keep_alive(keep_alive).into_response())
+}
+
+/// What a client wants to read.
+struct Wanted {
+    start: Start,
+    key: Option<std::sync::Arc<str>>,
+    limit: usize,
+    wait: Duration,
+}
+
+fn begin(params: &ReadParams, headers: &HeaderMap) -> Result<Wanted, Invalid> {
+    let last_event_id = HeaderName::from_static("last-event-id");
+    let heard = body::header(headers, &last_event_id)?.filter(|it| !it.is_empty());
+    let heard = heard.map(|it| read_cursor(last_event_id.as_str(), it)).transpose()?;
+    let after = params.after.as_deref().map(|it| read_cursor("after", it)).transpose()?;
+    let since = params.since.as_deref().map(|it| moment("since", it)).transpose()?;
+    let from = match params.from.as_deref() {
+        None | Some("first") => Start::First,
+        Some("last") => Start::Last,
+        Some(_) => return Err(Invalid::new("from", "use `first` or `last`")),
+    };
+    let after = heard.or(after).map(Start::After);
+    let start = after.or(since.map(Start::At)).unwrap_or(from);
+    let key = params.key.as_deref().map(|it| names::label("key", it)).transpose()?;
+    let limit = params.limit.as_deref();
+    let limit = limit.map(|it| names::number("limit", it, 1..=LIMIT_MAX as u64)).transpose()?;
+    let limit = limit.and_then(|it| usize::try_from(it).ok()).unwrap_or(AT_ONCE);
+    let wait_ms = params.wait_ms.as_deref();
+    let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=WAIT_MS_MAX)).transpose()?;
+    let wait = Duration::from_millis(wait_ms.unwrap_or(0));
+    Ok(Wanted { start, key, limit, wait })
+}
+
+/// Reads a time.
+fn moment(field: &str, text: &str) -> Result<u64, Invalid> {
+    let read = chrono::DateTime::parse_from_rfc3339(text).ok();
+    let ms = read.and_then(|it| u64::try_from(it.timestamp_millis()).ok());
+    ms.ok_or_else(|| Invalid::new(field, "use a time such as `2026-11-23T12:00:00Z`"))
+}
+
+/// A client that reads a topic on and on.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    front: Front,
+    named: Named,
+    start: Start,
+    key: Option<std::sync::Arc<str>>,
+}
+
+impl Reader {
+    /// Reads what is there, and takes a place among those who follow.
+    async fn begin(&mut self) -> Result<(Posts, FollowerSlot), Failure> {
+        let first = self.ask(AT_ONCE, Duration::ZERO).await?.ok_or(Failure::Stopping)?;
+        let slot = self.front.follower_slot()?;
+        Ok((first, slot))
+    }
+
+    /// Reads the next messages within `wait`; nothing when the front door closes.
+    async fn ask(&mut self, limit: usize, wait: Duration) -> Result<Option<Posts>, Failure> {
+        let (placement, name) = (self.named.placement, self.named.name.clone());
+        let (start, key) = (self.start, self.key.clone());
+        let command = TopicCommand::Read { placement, name, start, key, limit, wait };
+        let stopping = self.front.stopping().clone();
+        let asking = self.front.submit_as_follower(Command::Topic(command));
+        let Some(reply) = stopping.run_until_cancelled(asking).await else { return Ok(None) };
+        let Reply::Posts(posts) = reply? else {
+            unreachable!("the region answers `Read` with messages")
+        };
+        self.start = Start::After(posts.next);
+        Ok(Some(*posts))
+    }
+
+    /// Reads on; nothing when the front door closes, or the region cannot be asked.
+    async fn next(&mut self) -> Option<Posts> {
+        loop {
+            match self.ask(AT_ONCE, WAIT).await {
+                Ok(Some(posts)) if posts.posts.is_empty() && !posts.is_cut => {}
+                Ok(posts) => return posts,
+                // The client resumes after the last message that it heard, and learns why then.
+                Err(err) => {
+                    tracing::debug!(%err, "a stream of messages ends early");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn frames(
+    reader: Reader,
+    first: Posts,
+    slot: FollowerSlot,
+) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
+    let rest = stream::unfold((reader, slot), |(mut reader, slot)| async move {
+        let posts = reader.next().await?;
+        Some((posts, (reader, slot)))
+    });
+    stream::once(async { first }).chain(rest).flat_map(|posts| {
+        let gap = posts.is_cut.then(|| {
+            let data = json!({ "first": posts.first }).to_string();
+            sse::Event::default().event("gap").data(data)
+        });
+        let all: Vec<sse::Event> = posts.posts.iter().map(frame).collect();
+        stream::iter(gap.into_iter().chain(all).map(Ok))
+    })
+}
+
+fn frame(posted: &Posted) -> sse::Event {
+    let data = serde_json::to_string(&encode(posted)).expect("our own types can be written");
+    sse::Event::default().id(cursor(posted.mark)).event("message").data(data)
+}
+
+fn encode_all(posts: &Posts) -> TopicMessages {
+    TopicMessages {
+        messages: posts.posts.iter().map(encode).collect(),
+        next: cursor(posts.next),
+        first: posts.first,
+        last: posts.last,
+        gap: posts.is_cut,
+    }
+}
+
+fn encode(posted: &Posted) -> TopicMessage {
+    let Mark { generation: position, .. } = posted.mark;
+    TopicMessage {
+        position,
+        cursor: cursor(posted.mark),
+        id: posted.post.id.to_string(),
+        key: posted.post.key.as_ref().map(ToString::to_string),
+        at: rfc3339(posted.at),
+        data: Raw::from_kept(&posted.post.data),
+    }
+}
+
+/// Reads a topic and publishes to it over a WebSocket: texts, each one JSON.
+async fn socket(
+    State(front): State<Front>,
+    Segment(topic): Segment,
+    Params(params): Params<ReadParams>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Declined> {
+    let named = Named::read(&front, &topic, params.placement.as_deref())?;
+    let wanted = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
+    let upgrade = upgrade.map_err(|err| {
+        Invalid::new("upgrade", format!("open a WebSocket: {err}")).problem(Stood::Outside)
+    })?;
+    let mut reader = Reader { front, named, start: wanted.start, key: wanted.key };
+    let (first, slot) = reader.begin().await?;
+    let max = reader.front.limits().body_bytes_max;
+    let tasks = reader.front.tasks().clone();
+    let upgrade = upgrade.max_message_size(max).max_frame_size(max);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        // It counts among what is awaited when the door closes.
+        let stopping = reader.front.stopping().clone();
+        let talking = talk(socket, reader, first, slot);
+        let talking = tasks.spawn(async move {
+            // Who does not listen is not waited for when the door closes.
+            let too_late = async {
+                stopping.cancelled().await;
+                tokio::time::sleep(CLOSE_WITHIN).await;
+            };
+            tokio::select! {
+                () = talking => {}
+                () = too_late => {}
+            }
+        });
+        if let Err(err) = talking.await {
+            tracing::debug!(%err, "a WebSocket broke off");
+        }
+    }))
+}
+
+async fn talk(mut socket: WebSocket, mut reader: Reader, first: Posts, slot: FollowerSlot) {
+    let (front, named) = (reader.front.clone(), reader.named.clone());
+    let mut posts = Some(first);
+    loop {
+        let Some(heard) = posts.take() else { break };
+        for text in texts(&heard) {
+            if socket.send(Message::text(text)).await.is_err() {
+                return;
+            }
+        }
+        // What comes first: a message of the topic, or one of the client.
+        let next = reader.next();
+        tokio::pin!(next);
+        posts = loop {
+            tokio::select! {
+                posts = &mut next => break posts,
+                said = socket.recv() => {
+                    let answer = match said {
+                        Some(Ok(Message::Text(text))) => publish(&front, &named, &text).await,
+                        Some(Ok(Message::Binary(bytes))) => {
+                            publish(&front, &named, &String::from_utf8_lossy(&bytes)).await
+                        }
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    };
+                    if socket.send(Message::text(answer)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+    }
+    drop(slot);
+    // The client resumes elsewhere, or later.
+    let close = axum::extract::ws::CloseFrame { code: 1012, reason: "try again".into() };
+    _ = socket.send(Message::Close(Some(close))).await;
+}
+
+fn texts(posts: &Posts) -> Vec<String> {
+    let gap = posts.is_cut.then(|| json!({ "gap": { "first": posts.first } }).to_string());
+    let message = |it: &Posted| {
+        let message = serde_json::to_string(&encode(it)).expect("our own types can be written");
+        format!("{{\"message\":{message}}}")
+    };
+    gap.into_iter().chain(posts.posts.iter().map(message)).collect()
+}
+
+/// Publishes what a client says over a WebSocket; returns the answer.
+async fn publish(front: &Front, named: &Named, text: &str) -> String {
+    let message: Result<PostMessage, _> = serde_json::from_str(text);
+    let message = match message {
+        Ok(it) => it,
+        Err(err) => {
+            let problem = Kind::InvalidBody.problem(err.to_string());
+            return json!({ "problem": problem }).to_string();
+        }
+    };
+    match named.publish(front, message).await {
+        Ok(published) => json!({ "published": published }).to_string(),
+        Err(declined) => json!({ "problem": declined.0 }).to_string(),
+    }
+}
