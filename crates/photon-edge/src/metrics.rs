@@ -98,6 +98,8 @@ fn gauges(text: &mut String, view: &View) {
     let due = "Webhooks of tasks of this home that have not been told all there is.";
     gauge("photon_webhooks_due", due, view.webhooks_due);
     gauge("photon_tasks_kept_bytes", "Bytes of ended tasks that are kept.", view.kept_bytes);
+    gauge("photon_topics", "Topics that are known here.", view.topics);
+    gauge("photon_topic_bytes", "Bytes of the messages of all topics.", view.topic_bytes);
     let full = usize::from(view.is_disk_full);
     gauge("photon_disk_full", "1 while the disk refuses writes.", full);
     let slow = usize::from(view.is_disk_slow);
@@ -121,6 +123,9 @@ fn counters(text: &mut String, view: &View) {
     counter("photon_tasks_retried_total", what, it.retried);
     let what = "Attempts and tasks that took longer than their options allow.";
     counter("photon_tasks_timed_out_total", what, it.timed_out);
+    counter("photon_messages_published_total", "Messages that this home numbered.", it.posted);
+    let what = "Of those the ones that a lost home had numbered before.";
+    counter("photon_messages_published_again_total", what, it.posted_again);
     counter("photon_tasks_ended_total", "Tasks of this home that ended.", it.ended);
     counter("photon_commands_refused_total", "Commands refused.", it.refused);
     let help = "Claims of workers that were refused as stale.";

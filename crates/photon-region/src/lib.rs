@@ -137,4 +137,6 @@ pub enum PlantedBug {
     IgnoreWants,
     /// Takes whoever has ended for one that is done, of those of whom a task is asked.
     CountFailures,
+    /// Numbers a message again that has a position.
+    PublishTwice,
 }

@@ -5,7 +5,8 @@ use photon_region::{PlantedBug, Region};
 use photon_sim::{Profile, Promise, Report, run, run_traced};
 
 /// Seeds that once broke a promise, each with what was wrong.
-const ONCE_BROKEN: [(u64, &str); 19] = [
+const ONCE_BROKEN: [(u64, &str); 20] = [
+    (2_172, "a message was acknowledged at quorum by who was its home no more"),
     (7_238, "logs were cut while states were on their way, and states followed on states"),
     (615, "an entry counted whose writer had gone on from another one than was here"),
     (311, "a home that began again gave nobody what waited, once it knew that it was the home"),
@@ -235,6 +236,12 @@ fn a_task_that_is_given_to_an_agent_that_is_not_wanted_is_caught() {
 fn results_that_are_counted_though_they_are_none_are_found() {
     let prepare = |region: &mut Region| region.plant(PlantedBug::CountFailures);
     check_planted("CountFailures", prepare, &[Promise::Gathered]);
+}
+
+#[test]
+fn a_message_that_is_numbered_twice_is_found() {
+    let prepare = |region: &mut Region| region.plant(PlantedBug::PublishTwice);
+    check_planted("PublishTwice", prepare, &[Promise::Topics]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod planet;
 mod region;
 mod route;
 mod task;
+mod topic;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub use self::region::{Region, RegionFault, RegionLeaver, RegionMember, RegionTa
 pub use self::route::{Route, RouteExplain};
 use self::task::TASK_EXAMPLES;
 pub use self::task::{AgentWants, FanOver, Send, Task, TaskTerms};
+use self::topic::TOPIC_EXAMPLES;
+pub use self::topic::{Topic, TopicKeep, TopicName, TopicPublish, TopicRead};
 use crate::client::Endpoint;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
@@ -90,6 +93,9 @@ pub enum Command {
     Planet(Planet),
     /// Break something in a planet of `photon up` under load, and report what became of the work
     Drill(Drill),
+    /// Publish to topics, and read them
+    #[command(subcommand, after_help = TOPIC_EXAMPLES)]
+    Topic(Topic),
     /// Declare, list, show and remove datasets
     #[command(subcommand, after_help = DATASET_EXAMPLES)]
     Dataset(Dataset),

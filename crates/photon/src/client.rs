@@ -7,6 +7,7 @@ mod endpoint;
 mod error;
 mod events;
 mod govern;
+mod topics;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::ClientError;
 pub(crate) use self::error::root;
 pub use self::events::Events;
+pub use self::topics::ReadQuery;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

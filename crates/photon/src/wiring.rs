@@ -82,6 +82,7 @@ fn limits(config: &Config) -> Limits {
         tasks_outside: config.outside,
         retention: tasks.retention,
         kept_bytes_max: tasks.kept_bytes_max.as_usize(),
+        topic_bytes_max: limits.topic_bytes_max.as_usize(),
         compact_after_bytes: config.log.compact_after.as_usize(),
         log_retention: config.log.retention,
         data_bytes_max: records.bytes_max.as_usize(),

@@ -118,7 +118,10 @@ impl Region {
         check_size(Large::Post, post.data.0.len(), Post::DATA_BYTES_MAX)?;
         let longest = post.key.as_ref().map_or(0, |it| it.len()).max(post.id.len());
         check_size(Large::Key, longest, Post::ID_BYTES_MAX)?;
-        if let Some((position, held)) = self.find_post(id, &post.id) {
+        let found = self.find_post(id, &post.id);
+        #[cfg(feature = "planted-bugs")]
+        let found = found.filter(|_| self.planted != Some(crate::PlantedBug::PublishTwice));
+        if let Some((position, held)) = found {
             return if held == *post {
                 Ok((position, false))
             } else {

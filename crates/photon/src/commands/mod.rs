@@ -17,6 +17,7 @@ mod serve;
 mod simulate;
 mod task;
 mod token;
+mod topic;
 mod topology;
 mod verify;
 mod version;
@@ -73,6 +74,9 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         }
         Command::Planet(command) => one_thread()?.block_on(paths::run(command, output)),
         Command::Drill(options) => many_threads()?.block_on(crate::drill::run(&options, output)),
+        Command::Topic(command) => {
+            one_thread()?.block_on(topic::run(command, &client(global), output))
+        }
         Command::Dataset(command) => {
             one_thread()?.block_on(dataset::run(command, &client(global), output))
         }

@@ -138,6 +138,9 @@ bounded_section! {
         /// Bytes of changes that clients who watch have not read; beyond it streams end.
         watches_bytes_max: ByteSize =
             ByteSize::mib(256), ByteSize::mib(64) => ByteSize::mib(65_536);
+        /// Bytes of the messages of all topics; beyond it the largest topic forgets its oldest.
+        topic_bytes_max: ByteSize =
+            ByteSize::mib(256), ByteSize::mib(16) => ByteSize::mib(65_536);
         /// How long a request may take, long polls and streams aside; after it comes 503.
         request_timeout: Duration = secs(60), secs(1) => hours(1);
         /// Commands that await their reply; more get 429.

@@ -30,6 +30,13 @@ impl ByteSize {
     }
 }
 
+impl std::str::FromStr for ByteSize {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        read_units(text, SIZES).map(Self).ok_or("write it as 512B, 64KiB, 16MiB or 1GiB")
+    }
+}
+
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&show_units(self.0, SIZES))
