@@ -138,6 +138,9 @@ impl Region {
             TaskState::Submitted => {
                 if self.now.wall_ms < task.not_before_ms {
                     self.line_up(id); // The clock went back.
+                    if self.home.fans_due.remove(&id) {
+                        return Went::Nowhere;
+                    }
                 } else if !self.adopt_end(id) && !self.gives_way(id) {
                     self.spread(id);
                 }
