@@ -207,7 +207,7 @@ impl Region {
         let is_soon =
             if is_here { !self.is_ready(ask.task()) } else { self.charter.index < decree };
         // What is to be durable elsewhere is waited for here.
-        let waits = is_soon || matches!(ask, AtHome::Topic { .. });
+        let waits = is_soon || is_here && matches!(ask, AtHome::Topic { .. });
         if waits && self.may_ask(from, &ask) {
             return self.welcome(from, number, Command::AtHome(ask));
         }

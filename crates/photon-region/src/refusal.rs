@@ -186,6 +186,8 @@ pub enum Queue {
     Wanted,
     /// Topics.
     Topics,
+    /// Bytes of the messages of topics.
+    TopicBytes,
 }
 
 impl std::fmt::Display for Queue {
@@ -200,6 +202,7 @@ impl std::fmt::Display for Queue {
             Self::Datasets => "the list of datasets",
             Self::Webhooks => "the room for webhooks, in bytes,",
             Self::Topics => "the list of topics",
+            Self::TopicBytes => "the room for messages of topics, in bytes,",
             Self::Wanted => {
                 "the list of what is wanted of agents (`required_skills`, `regions`, `max_cost`), \
                  of tasks that wait for the same,"

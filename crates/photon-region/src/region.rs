@@ -322,6 +322,7 @@ impl Region {
                 self.say(append, Held::Reply(ticket, reply));
             }
             Verdict::Wait(bell, until) => self.desk.park(ticket, command, bell, until),
+            Verdict::WaitAs(command, bell, until) => self.desk.park(ticket, *command, bell, until),
             Verdict::Asked => {}
             Verdict::Level(pending) => {
                 self.asks.forget(ticket);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use photon_state::Now;
 
-use crate::contract::Reply;
+use crate::contract::{Command, Reply};
 use crate::data::Pending;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
@@ -16,6 +16,8 @@ pub(crate) enum Verdict {
     Reply(u64, Result<Reply, Refusal>),
     /// Let it wait for a bell until a time, then look again.
     Wait(Bell, Duration),
+    /// The same, but look again at this command instead.
+    WaitAs(Box<Command>, Bell, Duration),
     /// Another region decides; its answer is the reply.
     Asked,
     /// Answer it once the writes have reached their level.

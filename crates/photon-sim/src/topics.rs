@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photon_region::{
-    Ack, AtHome, Command, Json, Mark, Post, Posts, Refusal, Reply, Start, TopicAsk, TopicCommand,
-    TopicName, topic_id,
+    Ack, AtHome, Command, Json, Mark, Post, Posts, Refusal, Reply, Retention, Start, TopicAsk,
+    TopicCommand, TopicName, topic_id,
 };
 use photon_state::PlacementId;
 
@@ -23,6 +23,8 @@ struct Paper {
     placement: PlacementId,
     members: u32,
     name: TopicName,
+    /// Whether messages are kept for a few seconds alone, or forgotten by order: they may be missed.
+    is_short: bool,
     /// What was shown at each mark.
     shown: BTreeMap<(u32, u64), Arc<str>>,
     /// What was acknowledged.
@@ -61,6 +63,8 @@ pub(crate) enum Deed {
     Publish(usize),
     /// One of those reads.
     Read(usize),
+    /// Somebody says how long messages of one topic are kept, or orders some to be forgotten.
+    Keep(usize),
 }
 
 /// All topics, and all who publish and read.
@@ -85,7 +89,11 @@ impl Topics {
             let (placement, members) = all[rng.usize(0..all.len())];
             let name = format!("topic-{index}").into();
             let (shown, acked, at_last) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-            topics.papers.push(Paper { placement, members, name, shown, acked, at_last });
+            let is_short = rng.u32(0..3) == 0;
+            topics.papers.push(Paper { placement, members, name, is_short, shown, acked, at_last });
+            if is_short {
+                stage.later(rng.u64(0..3 * SECOND), Turn::Topic(Deed::Keep(index)));
+            }
             for _ in 0..rng.usize(1..4) {
                 let ack = if rng.bool() { Ack::Region } else { Ack::Quorum };
                 let site = pick(members, rng).expect("a placement has members");
@@ -138,9 +146,10 @@ impl Topics {
         let (site, members) = match deed {
             Deed::Publish(it) => (self.publishers[it].site, self.publishers[it].paper),
             Deed::Read(it) => (self.readers[it].site, self.readers[it].paper),
+            Deed::Keep(it) => (it, it),
         };
         let members = self.papers[members].members;
-        let site = if stage.alive >> site & 1 == 1 && rng.u32(0..12) != 0 {
+        let site = if (stage.alive & members) >> site & 1 == 1 && rng.u32(0..12) != 0 {
             Some(site)
         } else {
             pick(stage.alive & members, rng)
@@ -156,6 +165,7 @@ impl Topics {
                 self.publishers[it].site = site;
                 self.publish(it)?
             }
+            Deed::Keep(it) => self.papers[it].keep(rng),
             Deed::Read(it) => {
                 let reader = &mut self.readers[it];
                 reader.site = site;
@@ -223,6 +233,9 @@ impl Topics {
     ) -> Result<(), Broken> {
         let reader = &mut self.readers[index];
         let paper = &mut self.papers[reader.paper];
+        Promise::Topics.holds(paper.is_short || !posts.is_cut, || {
+            format!("{} lacks messages before {}", paper.name, posts.first)
+        })?;
         let mut due = posts.posts.first().map_or(0, |it| it.mark.generation);
         if let Start::After(mark) = reader.start {
             Promise::Topics.holds(due <= mark.generation + 1 || posts.is_cut, || {
@@ -258,7 +271,7 @@ impl Topics {
     /// All regions show the same, nothing is lost, nothing is there twice, and who waits for each
     /// acknowledgement finds what it published in that order.
     pub(crate) fn check(&self, atlas: &[photon_state::RegionId]) -> Result<(), Broken> {
-        for (index, paper) in self.papers.iter().enumerate() {
+        for (index, paper) in self.papers.iter().enumerate().filter(|(_, it)| !it.is_short) {
             let first = paper.at_last.values().next().cloned().unwrap_or_default();
             for (site, all) in &paper.at_last {
                 Promise::Topics.holds(*all == first, || {
@@ -312,12 +325,29 @@ impl Topics {
 impl Deed {
     fn index(self) -> usize {
         match self {
-            Self::Publish(it) | Self::Read(it) => it,
+            Self::Publish(it) | Self::Read(it) | Self::Keep(it) => it,
         }
     }
 }
 
 impl Paper {
+    /// Makes what is said of how long messages are kept.
+    fn keep(&self, rng: &mut fastrand::Rng) -> Command {
+        let (placement, name) = (self.placement, self.name.clone());
+        if rng.bool() {
+            let upto = self.acked.len() as u64;
+            let topic = topic_id(placement, &name);
+            return Command::AtHome(AtHome::Topic {
+                topic,
+                name,
+                ask: Box::new(TopicAsk::Purge { upto }),
+            });
+        }
+        let time = Duration::from_millis(rng.u64(500..5_000));
+        let retention = Retention { time, bytes: 1 << 20 };
+        Command::Topic(TopicCommand::Keep { placement, name, retention })
+    }
+
     /// Takes in what was shown at a mark: it is never anything else.
     fn show(&mut self, mark: Mark, id: &Arc<str>) -> Result<(), Broken> {
         let before = self.shown.entry((mark.epoch, mark.generation)).or_insert_with(|| id.clone());
@@ -342,6 +372,12 @@ impl Crowd {
         match (deed, reply) {
             (Deed::Publish(index), Reply::Posted { mark, .. }) => {
                 topics.published(stage, index, mark, rng)
+            }
+            (Deed::Keep(_), Reply::Done | Reply::Posted { .. }) => {
+                if !stage.is_calm {
+                    stage.later(rng.u64(SECOND..5 * SECOND), Turn::Topic(deed));
+                }
+                Ok(())
             }
             (Deed::Read(index), Reply::Posts(posts)) => topics.was_read(stage, index, &posts, rng),
             (deed, reply) => {

@@ -31,6 +31,8 @@ use crate::{Failure, Front};
 
 /// How long one question waits before it is asked anew.
 const WAIT: Duration = Duration::from_secs(20);
+/// How long a client of a WebSocket may take to take what it is sent.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client has to hear that its WebSocket is closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How many messages are read at once for a stream.
@@ -58,7 +60,10 @@ struct ReadParams {
     #[param(required = false, pattern = "^(first|last)$")]
     from: Option<String>,
     /// After a message: its cursor, or its position. Goes before `since` and `from`.
-    #[param(required = false, pattern = "^(0|[1-9][0-9]{0,9})(-(0|[1-9][0-9]{0,14}))?$")]
+    #[param(
+        required = false,
+        pattern = "^(0|[1-9][0-9]{0,14}|(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,14}))$"
+    )]
     after: Option<String>,
     /// From a time on (RFC 3339).
     #[param(required = false, format = DateTime)]
@@ -87,6 +92,7 @@ struct ReadParams {
             pattern = "^[a-z][a-z0-9._-]{0,63}$", example = "agent-coordination"),
         ReadParams,
         ("Last-Event-ID" = Option<String>, Header, nullable = false,
+            pattern = "^(0|[1-9][0-9]{0,14}|(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,14}))$",
             description = "The cursor of the last message that was heard; goes before `after`"),
     ),
     responses(
@@ -188,7 +194,10 @@ impl Reader {
         let Reply::Posts(posts) = reply? else {
             unreachable!("the region answers `Read` with messages")
         };
-        self.start = Start::After(posts.next);
+        // What is wanted from a time on that is to come is not there yet.
+        if !matches!(self.start, Start::At(_)) || !posts.posts.is_empty() {
+            self.start = Start::After(posts.next);
+        }
         Ok(Some(*posts))
     }
 
@@ -296,39 +305,52 @@ async fn socket(
 async fn talk(mut socket: WebSocket, mut reader: Reader, first: Posts, slot: FollowerSlot) {
     let (front, named) = (reader.front.clone(), reader.named.clone());
     let mut posts = Some(first);
-    loop {
-        let Some(heard) = posts.take() else { break };
+    // Whether anything was heard since the client was asked whether it lives.
+    let mut is_heard = true;
+    let mut asks = tokio::time::interval(KEEP_ALIVE);
+    while let Some(heard) = posts.take() {
         for text in texts(&heard) {
-            if socket.send(Message::text(text)).await.is_err() {
+            if !send(&mut socket, Message::text(text)).await {
                 return;
             }
         }
-        // What comes first: a message of the topic, or one of the client.
+        // What comes first: a message of the topic, one of the client, or the time to ask.
         let next = reader.next();
         tokio::pin!(next);
         posts = loop {
-            tokio::select! {
+            let answer = tokio::select! {
                 posts = &mut next => break posts,
+                _ = asks.tick() => {
+                    if !std::mem::take(&mut is_heard) {
+                        return;
+                    }
+                    Message::Ping(bytes::Bytes::new())
+                }
                 said = socket.recv() => {
-                    let answer = match said {
-                        Some(Ok(Message::Text(text))) => publish(&front, &named, &text).await,
-                        Some(Ok(Message::Binary(bytes))) => {
-                            publish(&front, &named, &String::from_utf8_lossy(&bytes)).await
-                        }
+                    is_heard = true;
+                    let text = match said {
+                        Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
+                        Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                     };
-                    if socket.send(Message::text(answer)).await.is_err() {
-                        return;
-                    }
+                    Message::text(publish(&front, &named, &String::from_utf8_lossy(&text)).await)
                 }
+            };
+            if !send(&mut socket, answer).await {
+                return;
             }
         };
     }
     drop(slot);
     // The client resumes elsewhere, or later.
     let close = axum::extract::ws::CloseFrame { code: 1012, reason: "try again".into() };
-    _ = socket.send(Message::Close(Some(close))).await;
+    send(&mut socket, Message::Close(Some(close))).await;
+}
+
+/// Sends something; says whether the client took it in time.
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    tokio::time::timeout(SEND_WITHIN, socket.send(message)).await.is_ok_and(|it| it.is_ok())
 }
 
 fn texts(posts: &Posts) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::data::{DataRefusal, Kind, ReadGap, ReadLevel, WriteLevel};
 use crate::refusal::{Large, Queue, Refusal};
 use crate::task::{TaskId, TaskState, Token};
 
-const QUEUES: [Queue; 11] = [
+const QUEUES: [Queue; 12] = [
     Queue::InFlight,
     Queue::OpenTasks,
     Queue::Agents,
@@ -25,6 +25,7 @@ const QUEUES: [Queue; 11] = [
     Queue::Webhooks,
     Queue::Wanted,
     Queue::Topics,
+    Queue::TopicBytes,
 ];
 const LARGES: [Large; 12] = [
     Large::Message,

@@ -114,7 +114,8 @@ impl Topic {
         self.segments.insert(id, segment);
         let follows =
             self.chain.last().is_some_and(|it| Some(it.segment) == after && it.upto == base);
-        if !follows || self.chain.last().is_some_and(|it| id <= it.segment) {
+        // What is later may have waited for it.
+        if !follows || self.segments.range(id..).nth(1).is_some() {
             return self.settle();
         }
         // Mostly a segment follows on the last.
@@ -127,6 +128,13 @@ impl Topic {
         if let Some(ids) = self.ids.as_mut().filter(|it| 2 * count + 1_024 < it.len() as u64) {
             ids.retain(|_, position| start < *position);
         }
+    }
+
+    /// Takes in a segment with all that is here of it.
+    pub(crate) fn put(&mut self, id: SegmentId, segment: Segment) -> Option<Segment> {
+        let before = self.segments.insert(id, segment);
+        self.settle();
+        before
     }
 
     /// Takes in the next message of a segment; says whether that is known.
@@ -201,8 +209,12 @@ impl Topic {
 
     /// Returns the mark of a position.
     pub(crate) fn mark(&self, position: u64) -> Mark {
-        let epoch = self.link_at(position).map_or(0, |it| it.segment.epoch);
-        Mark { epoch, generation: position }
+        let before = || {
+            let first = self.chain.first().filter(|it| it.base == position)?;
+            self.segments[&first.segment].after
+        };
+        let segment = self.link_at(position).map(|it| it.segment).or_else(before);
+        Mark { epoch: segment.map_or(0, |it| it.epoch), generation: position }
     }
 
     /// Returns up to which position somebody has read what counts here, who has read up to a mark.
@@ -345,10 +357,8 @@ mod tests {
                 let from = from.checked_rem(views.len());
                 let mut view = from.map_or(vec![], |it| views[it].clone());
                 let end = view.last().map_or(0, |it| it.upto).saturating_sub(cut);
-                view.retain(|it| it.base < end);
-                if let Some(last) = view.last_mut() {
-                    last.upto = end;
-                }
+                view.retain(|it| it.base <= end);
+                view.iter_mut().for_each(|it| it.upto = it.upto.min(end));
                 let mut steps = Vec::new();
                 for number in 0..count {
                     let (base, after) = (view.last().map_or(0, |it| it.upto), view.last());

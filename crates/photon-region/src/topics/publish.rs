@@ -2,9 +2,10 @@
 //! numbered, and let go of what is old.
 //! Must not number anything that has a place already.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use photon_state::{Change, EntryPlace, PlacementId, Position};
+use photon_state::{Change, EntryPlace, PlacementId, Position, StreamId};
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -60,6 +61,14 @@ impl Region {
         }
         match ask {
             TopicAsk::Publish { post, ack } => {
+                // What was acknowledged before comes before.
+                if self.topics.get(id).is_some_and(|it| it.has_lost) {
+                    self.check_disk()?;
+                    self.publish_again((id, placement, name));
+                }
+                if self.topics.get(id).is_some_and(|it| it.has_lost) {
+                    return Err(Refusal::HomeUnreachable { region: here });
+                }
                 let (position, is_new) = self.publish((id, placement, name), post)?;
                 Ok(self.posted(id, position, (is_new, *ack)))
             }
@@ -92,11 +101,17 @@ impl Region {
         let Some((topic, link)) = topic.and_then(|it| Some((it, *it.link_at(position)?))) else {
             return Verdict::Reply(self.appended(), Ok(reply));
         };
-        let record = segment_record(topic.placement, id, link.segment);
-        let mut seen = self.covers.beyond(&Position::Log(record));
-        seen.join(self.store.seen());
-        let stream = topic.segments[&link.segment].stream;
-        let marks = vec![(stream, seen.of(&stream))];
+        // It counts only with all that it follows on.
+        let chain = topic.chain().iter().take_while(|it| it.segment <= link.segment);
+        let mut marks: BTreeMap<StreamId, u64> = BTreeMap::new();
+        for it in chain {
+            let record = segment_record(topic.placement, id, it.segment);
+            let mut seen = self.covers.beyond(&Position::Log(record));
+            seen.join(self.store.seen());
+            let stream = topic.segments[&it.segment].stream;
+            marks.insert(stream, seen.of(&stream));
+        }
+        let marks = marks.into_iter().collect();
         let of = (topic.placement, Some((id, mark)));
         self.at_majority(marks, of, reply, self.now.mono + Self::POSTED_WITHIN)
     }
@@ -133,6 +148,11 @@ impl Region {
         if self.topics.get(id).is_none() && Topics::MAX <= self.topics.all.len() {
             let (max, retry_after) = (Topics::MAX as u64, Duration::from_secs(60));
             return Err(Refusal::Overloaded { what: Queue::Topics, max, retry_after });
+        }
+        let max = self.config.limits.topic_bytes_max;
+        if max + max / 8 <= self.topics.bytes() {
+            let (max, retry_after) = (max as u64, Duration::from_secs(1));
+            return Err(Refusal::Overloaded { what: Queue::TopicBytes, max, retry_after });
         }
         Ok((self.write_post(of, post), true))
     }
@@ -224,27 +244,49 @@ impl Region {
         if self.disk == Disk::Full || self.topics.all.is_empty() {
             return;
         }
-        let is_full = self.config.limits.topic_bytes_max < self.topics.bytes();
-        let largest = self.topics.all.iter().max_by_key(|(id, it)| (it.bytes(), **id));
-        let largest = largest.map(|(id, _)| *id).filter(|_| is_full);
         let all: Vec<TaskId> = self.topics.all.keys().copied().collect();
         for id in all {
             let topic = &self.topics.all[&id];
-            let (placement, name, has_lost) = (topic.placement, topic.name.clone(), topic.has_lost);
-            let may_end = self.floor_due(id).max(self.floor_of_largest(id, largest));
-            let is_due = self.topics.all[&id].start() < may_end;
-            if !(has_lost || is_due)
-                || !self.may_decide(id, placement)
-                || !self.is_sole_writer(id, placement)
-            {
-                continue;
+            let (has_lost, floor) = (topic.has_lost, self.floor_due(id));
+            let is_due = topic.start() < floor;
+            if (has_lost || is_due) && self.may_number(id) {
+                let (placement, name) = self.topics.all[&id].names();
+                if is_due {
+                    self.begin_segment((id, placement, &name), floor);
+                }
+                if has_lost {
+                    self.publish_again((id, placement, &name));
+                }
             }
-            if is_due {
-                self.begin_segment((id, placement, &name), may_end);
-            }
-            if has_lost {
-                self.publish_again((id, placement, &name));
-            }
+        }
+        self.bound_topics();
+    }
+
+    /// Whether this region decides about a topic.
+    fn may_number(&mut self, id: TaskId) -> bool {
+        let placement = self.topics.get(id).map(|it| it.placement);
+        placement.is_some_and(|it| self.may_decide(id, it) && self.is_sole_writer(id, it))
+    }
+
+    /// Lets the topics of this home that have the most forget their oldest, while all together have
+    /// too much.
+    fn bound_topics(&mut self) {
+        let max = self.config.limits.topic_bytes_max;
+        if self.topics.bytes() <= max {
+            return;
+        }
+        let ids: Vec<TaskId> = self.topics.all.keys().copied().collect();
+        let own: Vec<TaskId> = ids.into_iter().filter(|it| self.may_number(*it)).collect();
+        while max < self.topics.bytes() {
+            let topics = &self.topics.all;
+            let bytes = |it: &TaskId| topics[it].bytes();
+            // What was not full yet is forgotten whole, too.
+            let largest = own.iter().copied().filter(|it| 0 < bytes(it)).max_by_key(bytes);
+            let Some(id) = largest else { return };
+            let topic = &self.topics.all[&id];
+            let (placement, name) = topic.names();
+            let floor = topic.chain().iter().map(|it| it.upto).find(|it| topic.start() < *it);
+            self.begin_segment((id, placement, &name), floor.unwrap_or(topic.end()));
         }
     }
 
@@ -292,12 +334,6 @@ impl Region {
         floor
     }
 
-    /// Returns the same of the topic that has the most, while all together have too much.
-    fn floor_of_largest(&self, id: TaskId, largest: Option<TaskId>) -> u64 {
-        let topic = self.topics.get(id).filter(|_| largest == Some(id));
-        topic.and_then(|it| it.chain().first()).map_or(0, |it| it.upto)
-    }
-
     /// Says for how long messages of a topic are kept.
     pub(crate) fn keep_topic(
         &mut self,
@@ -307,6 +343,11 @@ impl Region {
     ) -> Result<Verdict, Refusal> {
         self.check_placement(placement)?;
         self.check_disk()?;
+        let is_known = self.topics.retentions.contains_key(&(placement, name.clone()));
+        if !is_known && Topics::MAX <= self.topics.retentions.len() {
+            let (max, retry_after) = (Topics::MAX as u64, Duration::from_secs(60));
+            return Err(Refusal::Overloaded { what: Queue::Topics, max, retry_after });
+        }
         let key = retention_record(placement, name).key;
         let append = self.write(placement, TOPICS, key, Change::Put(encode_retention(retention)));
         Ok(Verdict::Reply(append, Ok(Reply::Done)))
@@ -333,6 +374,10 @@ impl Region {
 }
 
 impl Topic {
+    fn names(&self) -> (PlacementId, TopicName) {
+        (self.placement, self.name.clone())
+    }
+
     /// Returns how many bytes its messages take.
     pub(crate) fn bytes(&self) -> usize {
         self.chain().iter().map(|it| self.segments[&it.segment].bytes).sum()

@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_state::{Change, Op, PlacementId, Record};
 
+use super::chain::Segment;
 use super::{
     Begun, Entry, Posted, Posts, Retention, SegmentId, Start, TOPICS, Topic, TopicCommand,
     TopicName, TopicView, retention_record, segment_of, segment_record, topic_id,
 };
 use crate::codec::{decode_entry, decode_retention};
-use crate::contract::Reply;
+use crate::contract::{Command, Reply};
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -28,6 +29,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) limit: usize,
     pub(crate) wait: Duration,
+}
+
+impl Wanted<'_> {
+    /// Returns the command that wants the same from elsewhere on.
+    fn from(&self, start: Start) -> Command {
+        let (placement, name, key) = (self.placement, self.name.clone(), self.key.map(Into::into));
+        let (limit, wait) = (self.limit, self.wait);
+        Command::Topic(TopicCommand::Read { placement, name, start, key, limit, wait })
+    }
 }
 
 impl Region {
@@ -68,10 +78,14 @@ impl Region {
         let Some(topic) = self.topics.get(id) else {
             let (next, posts) = (Mark::default(), Vec::new());
             let next = if let Start::After(mark) = wanted.start { mark } else { next };
-            // Whoever wants what comes from now on waits for the first.
-            return Ok(match waits && !matches!(wanted.start, Start::Last) {
-                true => Verdict::Wait(Bell::Topic(id), until),
-                false => {
+            // Whoever wants what comes from now on wants the first, too.
+            return Ok(match (waits, wanted.start) {
+                (true, Start::Last) => {
+                    let command = Box::new(wanted.from(Start::First));
+                    Verdict::WaitAs(command, Bell::Topic(id), until)
+                }
+                (true, _) => Verdict::Wait(Bell::Topic(id), until),
+                (false, _) => {
                     let posts = Posts { posts, next, first: 1, last: 0, is_cut: false };
                     Verdict::Reply(0, Ok(Reply::Posts(Box::new(posts))))
                 }
@@ -84,16 +98,23 @@ impl Region {
             Start::At(wall_ms) => self.position_at(id, topic, wall_ms),
         };
         let is_cut = asked < topic.start() && !matches!(wanted.start, Start::First);
-        let (posts, upto) = self.posts_after(id, topic, asked.max(topic.start()), wanted);
-        if posts.is_empty() && waits && !matches!(wanted.start, Start::Last) && !is_cut {
-            return Ok(Verdict::Wait(Bell::Topic(id), until));
+        let (mut posts, upto) = self.posts_after(id, topic, asked.max(topic.start()), wanted);
+        if let Start::At(wall_ms) = wanted.start {
+            posts.retain(|it| wall_ms <= it.at.wall_ms);
         }
-        let mark = topic.mark(upto);
-        // Who has read more than is here yet reads on there.
         let next = match wanted.start {
-            Start::After(it) if topic.end() < asked => it,
-            Start::First | Start::Last | Start::After(_) | Start::At(_) => mark,
+            // Whoever has read as much, or more than is here yet, reads on there.
+            Start::After(it) if upto <= it.generation && !is_cut => it,
+            Start::First | Start::Last | Start::After(_) | Start::At(_) => topic.mark(upto),
         };
+        if posts.is_empty() && waits && !is_cut && topic.end() <= upto {
+            // What was looked at is not looked at again.
+            let start = match wanted.start {
+                Start::At(wall_ms) => Start::At(wall_ms),
+                Start::First | Start::Last | Start::After(_) => Start::After(next),
+            };
+            return Ok(Verdict::WaitAs(Box::new(wanted.from(start)), Bell::Topic(id), until));
+        }
         let (first, last) = (topic.start() + 1, topic.end());
         let posts = Posts { posts, next, first, last, is_cut };
         Ok(Verdict::Reply(topic.append, Ok(Reply::Posts(Box::new(posts)))))
@@ -209,21 +230,30 @@ impl Region {
         let Some((id, segment)) = segment_of(&record.key) else { return };
         let Some(log) = self.store.log(record) else { return };
         let first = log.after(0).first().and_then(|it| decode_entry(&it.bytes).ok());
-        let (Some(Entry::Begun(begun)), Some(run)) = (first, log.runs().first()) else { return };
-        let stream = run.stream;
-        let entries: Vec<(usize, u64)> =
-            log.after(1).iter().map(|it| (entry_weight(it), it.at.wall_ms)).collect();
-        let at_ms = log.after(0).first().map_or(0, |it| it.at.wall_ms);
+        let (Some(Entry::Begun(begun)), Some(run)) = (first, log.runs().first()) else {
+            let is_known = self.topics.get(id).is_some_and(|it| it.segments.contains_key(&segment));
+            if !is_known {
+                self.store.forget(record); // Its beginning was forgotten, and never comes again.
+            }
+            return;
+        };
+        let begun_ms = log.after(0).first().map_or(0, |it| it.at.wall_ms);
+        let said = log.after(1);
+        let found = Segment {
+            stream: run.stream,
+            base: begun.base,
+            after: begun.after,
+            floor: begun.floor,
+            count: said.len() as u64,
+            bytes: said.iter().map(entry_weight).sum(),
+            begun_ms,
+            last_ms: said.last().map_or(begun_ms, |it| it.at.wall_ms),
+        };
+        let bytes = found.bytes;
         let new = || Topic::new(begun.name.clone(), record.placement);
         let topic = self.topics.all.entry(id).or_insert_with(new);
-        let before = topic.segments.remove(&segment).map_or(0, |it| it.bytes);
-        topic.begin(segment, &begun, (stream, at_ms));
-        self.topics.bytes -= before;
-        for (bytes, at_ms) in entries {
-            topic.extend(segment, bytes, at_ms);
-            self.topics.bytes += bytes;
-        }
-        topic.settle();
+        let before = topic.put(segment, found).map_or(0, |it| it.bytes);
+        self.topics.bytes = self.topics.bytes - before + bytes;
         self.topic_changed(id, append);
     }
 

@@ -117,10 +117,10 @@ pub struct TopicKeep {
     /// Which topic
     #[command(flatten)]
     pub of: TopicName,
-    /// How long each is kept, such as 24h [default: 24h]
+    /// How long each is kept, such as 24h [default: as it is, or 24h]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub time: Option<Duration>,
-    /// Bytes of all together, such as 64MiB [default: 16MiB]
+    /// Bytes of all together, such as 64MiB [default: as it is, or 16MiB]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<ByteSize>,
 }

@@ -88,6 +88,15 @@ impl ClientError {
         }
     }
 
+    /// Whether there is no such thing.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status == 404,
+            Self::Unreachable { .. } | Self::Unsendable { .. } | Self::Garbled { .. } => false,
+        }
+    }
+
     /// Whether the region itself is not there: it does not answer, or says that it does not serve.
     #[must_use]
     pub fn is_silence(&self) -> bool {

@@ -34,9 +34,16 @@ pub(super) async fn run(command: cli::Topic, client: &Client, output: Output) ->
         cli::Topic::Keep(options) => {
             let TopicKeep { of, time, size } = &options;
             let ms = |it: &Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
+            // What is not said stays as it is.
+            let held = match client.show_topic(&of.name, placement(of)).await {
+                Ok(topic) => Some((topic.retention_ms, topic.retention_bytes)),
+                Err(error) if error.is_absent() => None,
+                Err(error) => return Err(error.into()),
+            };
+            let size = size.map(|it| it.as_usize() as u64);
             let put = TopicPut {
-                retention_ms: time.as_ref().map(ms),
-                retention_bytes: size.map(|it| it.as_usize() as u64),
+                retention_ms: time.as_ref().map(ms).or(held.map(|it| it.0)),
+                retention_bytes: size.or(held.map(|it| it.1)),
             };
             let topic = client.keep_topic(&of.name, placement(of), &put).await?;
             show(output, &topic, |it| output.table(&table(std::slice::from_ref(it))))
@@ -140,11 +147,16 @@ async fn read(options: &TopicRead, until: Until, client: &Client, output: Output
             tell(message, output)?;
         }
         left = left.saturating_sub(page.messages.len() as u64);
-        let is_all = page.messages.is_empty();
+        let position = page.next.rsplit('-').next().and_then(|it| it.parse::<u64>().ok());
+        let is_all = page.messages.is_empty() && position.is_none_or(|it| page.last <= it);
+        let is_none = page.messages.is_empty();
         if is_all && until == Until::Now {
             break;
         }
-        query = ReadQuery { after: Some(page.next), from: None, since: None, ..query };
+        // From a time on that is to come nothing is there yet.
+        if query.since.is_none() || !is_none {
+            query = ReadQuery { after: Some(page.next), from: None, since: None, ..query };
+        }
         query.waits = until == Until::Interrupted && is_all;
     }
     Ok(Exit::Ok)
