@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use photon_region::{
-    Ack, AtHome, Command, Json, Large, Mark, Post, Posts, Refusal, Region, Reply, Retention, Start,
-    TopicAsk, TopicCommand, TopicView, topic_id,
+    Ack, AtHome, Command, Json, Large, Mark, Post, Posts, Queue, Refusal, Region, Reply, Retention,
+    Start, TopicAsk, TopicCommand, TopicView, topic_id,
 };
 use photon_state::{PlacementId, RegionId};
 use planet::{Planet, eu_only, id};
@@ -264,11 +264,20 @@ fn all_topics_together_are_bounded_and_names_are_checked() {
         config.limits.topic_bytes_max = 100_000;
         Region::new(config)
     });
-    for at in 0..300 {
-        planet.publish("ap", "large", post(&format!("m{at}"), &"x".repeat(1_000)));
-    }
     planet.publish("ap", "small", post("a", "x"));
-    planet.pass(Duration::from_secs(60));
+    let mut refused = 0;
+    for at in 0..300 {
+        let message = post(&format!("m{at}"), &"x".repeat(1_000));
+        let asked = publishing(global(), "large", message, Ack::Region);
+        while let Err(refusal) = planet.get("ap", asked.clone()) {
+            let is_full = matches!(refusal, Refusal::Overloaded { what: Queue::TopicBytes, .. });
+            assert!(is_full, "{refusal}");
+            refused += 1;
+            planet.pass(Duration::from_secs(1));
+        }
+    }
+    assert!((1..20).contains(&refused), "{refused}");
+    planet.pass(Duration::from_secs(2));
     assert!(view(&mut planet, "us", "large").bytes <= 100_000);
     assert_eq!(view(&mut planet, "us", "small").first, 1);
     for name in ["", "Large", "1", "a b"] {

@@ -264,7 +264,7 @@ mod tests {
     }
 
     impl Topic {
-        fn put(&mut self, it: SegmentId, (base, after): (u64, Option<SegmentId>), floor: u64) {
+        fn open(&mut self, it: SegmentId, (base, after): (u64, Option<SegmentId>), floor: u64) {
             let begun = Begun { name: "t".into(), base, after, floor };
             self.begin(it, &begun, (stream(it.epoch), 0));
         }
@@ -282,13 +282,13 @@ mod tests {
     #[test]
     fn an_heir_overrules_what_it_did_not_know_and_waits_for_what_it_did() {
         let mut topic = topic();
-        topic.put(id(1, 0), (0, None), 0);
+        topic.open(id(1, 0), (0, None), 0);
         topic.fill(id(1, 0), 5);
-        topic.put(id(2, 0), (3, Some(id(1, 0))), 0);
+        topic.open(id(2, 0), (3, Some(id(1, 0))), 0);
         topic.fill(id(2, 0), 2);
         assert_eq!(topic.shown(), [(1, 0, 0, 3), (2, 0, 3, 5)]);
         assert_eq!(topic.lost().collect::<Vec<_>>(), [(id(1, 0), 3)]);
-        topic.put(id(3, 0), (7, Some(id(2, 0))), 0);
+        topic.open(id(3, 0), (7, Some(id(2, 0))), 0);
         assert_eq!(topic.end(), 5, "two of the second are missing");
         topic.fill(id(2, 0), 2);
         assert_eq!(topic.shown(), [(1, 0, 0, 3), (2, 0, 3, 7), (3, 0, 7, 7)]);
@@ -299,12 +299,12 @@ mod tests {
     #[test]
     fn whoever_has_read_what_does_not_count_reads_on_where_that_begins() {
         let mut topic = topic();
-        topic.put(id(1, 0), (0, None), 0);
+        topic.open(id(1, 0), (0, None), 0);
         topic.fill(id(1, 0), 5);
         let mark = |epoch, generation| Mark { epoch, generation };
         assert_eq!(topic.mark(4), mark(1, 4));
         assert_eq!(topic.read_upto(mark(1, 9)), 9, "it has read more than is here yet");
-        topic.put(id(2, 0), (3, Some(id(1, 0))), 0);
+        topic.open(id(2, 0), (3, Some(id(1, 0))), 0);
         topic.fill(id(2, 0), 4);
         for (read, upto) in
             [(mark(1, 2), 2), (mark(1, 5), 3), (mark(2, 5), 5), (mark(2, 9), 9), (mark(3, 9), 9)]
@@ -313,7 +313,7 @@ mod tests {
         }
         assert_eq!((topic.mark(3), topic.mark(4)), (mark(1, 3), mark(2, 4)));
         // The third heir knew nothing of the second.
-        topic.put(id(3, 0), (5, Some(id(1, 0))), 0);
+        topic.open(id(3, 0), (5, Some(id(1, 0))), 0);
         topic.fill(id(3, 0), 1);
         assert_eq!(topic.shown(), [(1, 0, 0, 5), (3, 0, 5, 6)]);
         assert_eq!(topic.read_upto(mark(2, 6)), 3);
@@ -322,14 +322,14 @@ mod tests {
     #[test]
     fn what_is_kept_no_more_is_taken_out_whole() {
         let mut topic = topic();
-        topic.put(id(1, 0), (0, None), 0);
+        topic.open(id(1, 0), (0, None), 0);
         topic.fill(id(1, 0), 5);
-        topic.put(id(1, 1), (5, Some(id(1, 0))), 0);
+        topic.open(id(1, 1), (5, Some(id(1, 0))), 0);
         topic.fill(id(1, 1), 2);
-        topic.put(id(1, 2), (7, Some(id(1, 1))), 5);
+        topic.open(id(1, 2), (7, Some(id(1, 1))), 5);
         let gone: Vec<SegmentId> = topic.take_forgotten().into_iter().map(|(it, _)| it).collect();
         assert_eq!((gone, topic.start(), topic.end()), (vec![id(1, 0)], 5, 7));
-        topic.put(id(1, 3), (7, Some(id(1, 2))), 7);
+        topic.open(id(1, 3), (7, Some(id(1, 2))), 7);
         assert_eq!(
             topic.take_forgotten().len(),
             1,
@@ -377,7 +377,7 @@ mod tests {
                 let open: Vec<usize> = (0..streams.len()).filter(|it| !streams[*it].is_empty()).collect();
                 let Some(at) = open.get(*key as usize % open.len().max(1)) else { break };
                 match streams[*at].remove(0) {
-                    (it, Some(begins)) => topic.put(it, begins, 0),
+                    (it, Some(begins)) => topic.open(it, begins, 0),
                     (it, None) => topic.fill(it, 1),
                 }
             }
