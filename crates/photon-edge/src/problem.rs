@@ -158,6 +158,7 @@ impl Kind {
     pub(crate) fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         let (away, odd) = (S::SERVICE_UNAVAILABLE, S::UNPROCESSABLE_ENTITY);
+        let (media, wrong) = (S::UNSUPPORTED_MEDIA_TYPE, S::MISDIRECTED_REQUEST);
         match self {
             Self::MalformedJson => (S::BAD_REQUEST, "malformed-json", "Malformed JSON"),
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "Invalid parameter"),
@@ -188,13 +189,9 @@ impl Kind {
             Self::PositionTooOld => (S::GONE, "position-too-old", "Position too old"),
             Self::Unexpected => (S::PRECONDITION_FAILED, "unexpected", "Precondition failed"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
-            Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type")
-            }
-            Self::OutsidePlacement => {
-                (S::MISDIRECTED_REQUEST, "outside-placement", "Outside the placement")
-            }
-            Self::NotMaster => (S::MISDIRECTED_REQUEST, "not-master", "Not the master"),
+            Self::UnsupportedMediaType => (media, "unsupported-media-type", "Unsupported type"),
+            Self::OutsidePlacement => (wrong, "outside-placement", "Outside the placement"),
+            Self::NotMaster => (wrong, "not-master", "Not the master"),
             Self::InvalidBody => (odd, "invalid-body", "Invalid body"),
             Self::NoSuchSkill => (odd, "no-such-skill", "No such skill"),
             Self::NoSuchPlacement => (odd, "no-such-placement", "No such placement"),

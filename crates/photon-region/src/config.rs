@@ -142,7 +142,7 @@ pub struct Limits {
     pub retention: Duration,
     /// Bytes of ended tasks that are kept in memory; the oldest go first.
     pub kept_bytes_max: usize,
-    /// Bytes of the messages of all topics; beyond it the topic that has the most forgets the oldest.
+    /// Bytes of the messages of all topics; beyond it those that have the most forget the oldest.
     pub topic_bytes_max: usize,
     /// Bytes of ops of each stream that are kept in memory for peers; older ones are read back.
     pub recent_bytes_max: usize,

@@ -23,7 +23,7 @@ struct Paper {
     placement: PlacementId,
     members: u32,
     name: TopicName,
-    /// Whether messages are kept for a few seconds alone, or forgotten by order: they may be missed.
+    /// Whether messages are kept for a few seconds, or forgotten by order: they may be missed.
     is_short: bool,
     /// What was shown at each mark.
     shown: BTreeMap<(u32, u64), Arc<str>>,

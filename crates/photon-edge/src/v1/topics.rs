@@ -1,4 +1,4 @@
-//! `/v1/topics`: what topics there are, how long their messages are kept, and how they are published.
+//! `/v1/topics`: what topics there are, how long they keep messages, and how one publishes.
 //! Must not number messages.
 
 use std::time::Duration;

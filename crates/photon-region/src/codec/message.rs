@@ -24,6 +24,7 @@ use super::{
 use crate::agree::{read_beat, write_beat};
 use crate::contract::{AtHome, Message};
 use crate::question::{Answer, Question};
+use crate::task::Claim;
 use crate::webhooks::Secret;
 
 /// Encodes a message for a link.
@@ -309,16 +310,12 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             notes.iter().for_each(|note| write_note(writer, note));
         }
         AtHome::Finish { claim, notes, outcome, message } => {
-            writer.tag(3);
-            write_claim(writer, *claim);
-            writer.option(*notes, Writer::uint);
+            write_last(writer, 3, *claim, *notes);
             write_of(writer, &OUTCOMES, outcome);
             writer.option(message.as_ref(), write_json);
         }
         AtHome::Fail { claim, notes, message } => {
-            writer.tag(11);
-            write_claim(writer, *claim);
-            writer.option(*notes, Writer::uint);
+            write_last(writer, 11, *claim, *notes);
             writer.option(message.as_ref(), write_json);
         }
         AtHome::Decline(claim) => {
@@ -326,9 +323,7 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             write_claim(writer, *claim);
         }
         AtHome::Pause { claim, notes, why, message } => {
-            writer.tag(7);
-            write_claim(writer, *claim);
-            writer.option(*notes, Writer::uint);
+            write_last(writer, 7, *claim, *notes);
             write_pause(writer, *why);
             writer.option(message.as_ref(), write_json);
         }
@@ -369,6 +364,13 @@ fn write_ask(writer: &mut Writer, ask: &AtHome) {
             writer.option(message.as_ref(), write_json);
         }
     }
+}
+
+/// Writes with what right a worker ends its attempt, and how many notes it told.
+fn write_last(writer: &mut Writer, tag: u8, claim: Claim, notes: Option<u64>) {
+    writer.tag(tag);
+    write_claim(writer, claim);
+    writer.option(notes, Writer::uint);
 }
 
 fn read_ask(reader: &mut Reader<'_>) -> Result<AtHome, DecodeError> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use photon_state::RegionId;
 use photon_state::codec::{DecodeError, Reader, Writer};
 
 use super::govern::{read_govern_refusal, write_govern_refusal};
@@ -77,10 +78,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.uint(*max);
             write_duration(writer, *retry_after);
         }
-        Refusal::DiskFull { region } => {
-            writer.tag(2);
-            writer.text(region.as_str());
-        }
+        Refusal::DiskFull { region } => write_region(writer, 2, *region),
         Refusal::NoSuchTask(task) => {
             writer.tag(3);
             writer.fixed(&task.to_bytes());
@@ -103,10 +101,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.uint(*bytes);
             writer.uint(*max);
         }
-        Refusal::HomeUnreachable { region } => {
-            writer.tag(8);
-            writer.text(region.as_str());
-        }
+        Refusal::HomeUnreachable { region } => write_region(writer, 8, *region),
         Refusal::KeyReused { task } => {
             writer.tag(33);
             writer.fixed(&task.to_bytes());
@@ -133,8 +128,7 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             writer.uint(*position);
         }
         Refusal::ClockAhead { region, ahead_ms } => {
-            writer.tag(42);
-            writer.text(region.as_str());
+            write_region(writer, 42, *region);
             writer.uint(*ahead_ms);
         }
         Refusal::NoSuchAgent(_)
@@ -145,6 +139,11 @@ pub(super) fn write_refusal(writer: &mut Writer, refusal: &Refusal) {
             unreachable!("a home answers none of these to another region: {refusal:?}")
         }
     }
+}
+
+fn write_region(writer: &mut Writer, tag: u8, region: RegionId) {
+    writer.tag(tag);
+    writer.text(region.as_str());
 }
 
 fn write_standing(writer: &mut Writer, tag: u8, task: TaskId, state: TaskState) {

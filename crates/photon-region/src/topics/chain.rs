@@ -374,7 +374,8 @@ mod tests {
             whole.retain(|it| it.base < it.upto);
             let mut topic = topic();
             for key in keys.iter().cycle().take(2_000) {
-                let open: Vec<usize> = (0..streams.len()).filter(|it| !streams[*it].is_empty()).collect();
+                let all = 0..streams.len();
+                let open: Vec<usize> = all.filter(|it| !streams[*it].is_empty()).collect();
                 let Some(at) = open.get(*key as usize % open.len().max(1)) else { break };
                 match streams[*at].remove(0) {
                     (it, Some(begins)) => topic.open(it, begins, 0),

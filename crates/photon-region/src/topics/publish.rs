@@ -278,10 +278,12 @@ impl Region {
         let ids: Vec<TaskId> = self.topics.all.keys().copied().collect();
         let own: Vec<TaskId> = ids.into_iter().filter(|it| self.may_number(*it)).collect();
         while max < self.topics.bytes() {
-            let topics = &self.topics.all;
+            let (topics, all_bytes) = (&self.topics.all, self.topics.bytes());
             let bytes = |it: &TaskId| topics[it].bytes();
-            // What was not full yet is forgotten whole, too.
-            let largest = own.iter().copied().filter(|it| 0 < bytes(it)).max_by_key(bytes);
+            let count = topics.values().filter(|it| 0 < it.bytes()).count();
+            // Those that have less than others are not made to pay for them.
+            let has_much = |it: &TaskId| all_bytes <= bytes(it).saturating_mul(count);
+            let largest = own.iter().copied().filter(has_much).max_by_key(bytes);
             let Some(id) = largest else { return };
             let topic = &self.topics.all[&id];
             let (placement, name) = topic.names();
@@ -290,7 +292,7 @@ impl Region {
         }
     }
 
-    /// Publishes what a lost home had numbered and what did not count any more: it was acknowledged.
+    /// Publishes what a lost home had numbered and what counts no more: it was acknowledged.
     fn publish_again(&mut self, of: (TaskId, PlacementId, &TopicName)) {
         let id = of.0;
         let topic = &self.topics.all[&id];
