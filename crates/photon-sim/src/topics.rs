@@ -236,17 +236,16 @@ impl Topics {
         Promise::Topics.holds(paper.is_short || !posts.is_cut, || {
             format!("{} lacks messages before {}", paper.name, posts.first)
         })?;
-        let mut due = posts.posts.first().map_or(0, |it| it.mark.generation);
+        let due = posts.posts.first().map_or(0, |it| it.mark.generation);
         if let Start::After(mark) = reader.start {
             Promise::Topics.holds(due <= mark.generation + 1 || posts.is_cut, || {
                 format!("{} goes on at {due} for who has read up to {mark:?}", paper.name)
             })?;
         }
-        for it in &posts.posts {
+        for (due, it) in (due..).zip(&posts.posts) {
             Promise::Topics.holds(it.mark.generation == due, || {
                 format!("{} shows {:?} where {due} should be", paper.name, it.mark)
             })?;
-            due += 1;
             paper.show(it.mark, &it.post.id)?;
             reader.seen.insert(it.post.id.clone());
             if reader.is_last {

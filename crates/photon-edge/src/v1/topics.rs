@@ -137,7 +137,7 @@ fn decode(message: &PostMessage) -> Result<Post, Invalid> {
     responses((status = 200, description = "The topics", body = Topics), Always),
 )]
 async fn list(State(front): State<Front>, _: Params<NoParams>) -> Result<Json<Topics>, Declined> {
-    let topics = views(&front, TopicCommand::Show(None)).await?.into_iter().map(encode).collect();
+    let topics = views(&front, TopicCommand::Show(None)).await?.iter().map(encode).collect();
     Ok(Json(Topics { topics }))
 }
 
@@ -155,10 +155,10 @@ async fn show_one(front: &Front, named: Named) -> Result<Json<Topic>, Declined> 
         let detail = format!("nothing was published to `{}` of `{}`", named.name, named.placement);
         return Err(Kind::NoSuchTopic.problem(detail).into());
     };
-    Ok(Json(encode(view)))
+    Ok(Json(encode(&view)))
 }
 
-fn encode(view: TopicView) -> Topic {
+fn encode(view: &TopicView) -> Topic {
     Topic {
         name: view.name.to_string(),
         placement: view.placement.to_string(),
