@@ -123,9 +123,12 @@ async fn many_can_be_asked_at_once(planet: &Planet) {
     let votes = voted["artifacts"].as_array().expect("a list").iter();
     let yes = votes.filter(|it| it["parts"][0]["text"] == "yes").count();
     assert_eq!(yes, 2, "{voted:#}");
-    let told = ["send", "--skill", "text.vote", "yes", "--fan-out", "agents", "--until", "quorum"];
-    let told = planet.photon(&[&told[..], &["--region", CLIENT_REGION]].concat()).await.ok();
-    assert_eq!(told.matches(" (completed): yes\n").count(), 2, "{told}");
+    for how in ["--wait", "--follow"] {
+        let told = ["send", "--skill", "text.vote", "yes", "--fan-out", "agents", how];
+        let until = ["--until", "quorum", "--region", CLIENT_REGION];
+        let told = planet.photon(&[&told[..], &until].concat()).await.ok();
+        assert_eq!(told.matches(" (completed): yes\n").count(), 2, "{how}: {told}");
+    }
     let all = planet.photon(&ask("regions", "all")).await.with_code(6);
     let all: Value = serde_json::from_str(&all.stdout).expect("JSON");
     assert_eq!(
