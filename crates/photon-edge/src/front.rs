@@ -263,7 +263,7 @@ impl Front {
             Command::Events { wait, .. }
             | Command::Acquire { wait, .. }
             | Command::TakeDue { wait, .. } => *wait,
-            Command::Topic(TopicCommand::Read { wait, .. }) => *wait,
+            Command::Topic(TopicCommand::Read(it)) => it.wait,
             Command::Data(command) => command.wait(),
             Command::Register(_)
             | Command::Deregister(_)

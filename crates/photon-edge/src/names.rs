@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use photon_region::data::DatasetName;
-use photon_region::{AgentName, Skill, TaskId};
+use photon_region::{AgentName, Skill, TaskId, TopicName, is_topic_name};
 use photon_state::{PlacementId, RegionId};
 
 /// A value that is not as it should be.
@@ -92,6 +92,23 @@ pub(crate) fn dataset(field: &str, text: &str) -> Result<DatasetName, Invalid> {
 pub(crate) fn task_id(field: &str, text: &str) -> Result<TaskId, Invalid> {
     TaskId::from_str(text).map_err(|err| Invalid::new(field, err.to_string()))
 }
+
+/// Parses the name of a topic.
+pub(crate) fn topic(field: &str, text: &str) -> Result<TopicName, Invalid> {
+    let rule = "the name of a topic is 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a \
+        letter";
+    is_topic_name(text).then(|| text.into()).ok_or_else(|| Invalid::new(field, rule))
+}
+
+/// Parses a time; returns it by the wall clock, in milliseconds.
+pub(crate) fn moment(field: &str, text: &str) -> Result<u64, Invalid> {
+    let read = chrono::DateTime::parse_from_rfc3339(text).ok();
+    let ms = read.and_then(|it| u64::try_from(it.timestamp_millis()).ok());
+    ms.ok_or_else(|| Invalid::new(field, "use a time such as `2026-11-23T12:00:00Z`"))
+}
+
+/// The greatest number that every reader of JSON keeps exactly.
+pub(crate) const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// Parses a whole number: digits only, without a sign or leading zeros.
 pub(crate) fn number(field: &str, text: &str, within: RangeInclusive<u64>) -> Result<u64, Invalid> {

@@ -371,12 +371,13 @@ impl Region {
         if let Some(agent) = &former {
             self.registry.let_go(agent);
         }
-        let log = self.store.log(&task_record(placement, id));
+        let record = task_record(placement, id);
+        let log = self.store.log(&record);
         let entries: Vec<Entry> = log.map_or(&[][..], |log| log.after(0)).to_vec();
         let mut effects = Effects::default();
         for entry in &entries {
             let event = decode_event(&entry.bytes).expect("it was decoded when it was taken in");
-            let bytes = entry_weight(entry);
+            let bytes = entry_weight(&record.key, entry);
             let from = Origin { placement, at: entry.at, append, bytes };
             match self.tasks.apply(id, event, from) {
                 Some(it) if it.taken.is_some() || it.put_down.is_some() => effects = it,

@@ -78,7 +78,7 @@ pub use task_id::{made_by, redriven};
 pub use terms::{Fan, Need, Over, Priority, Retry, Terms, Weight};
 pub use topics::{
     Post, Posted, Posts, Retention, Start, TOPIC_NAME_BYTES_MAX, TopicAsk, TopicCommand, TopicName,
-    TopicView, is_topic_name, topic_id,
+    TopicRead, TopicView, is_topic_name, topic_id,
 };
 pub use view::{ConflictView, Counters, PeerVerdict, PeerView, PlacementLag, RoomView, View};
 pub use webhooks::{Due, Mark, Secret, Webhook, Went};

@@ -483,8 +483,8 @@ fn holds(state: TaskState) -> bool {
 }
 
 /// Returns about how many bytes an entry of a log takes as an op.
-pub(crate) fn entry_weight(entry: &Entry) -> usize {
-    128 + 16 + entry.bytes.len()
+pub(crate) fn entry_weight(key: &Key, entry: &Entry) -> usize {
+    128 + key.as_bytes().len() + entry.bytes.len()
 }
 
 pub(crate) fn task_record(placement: PlacementId, id: TaskId) -> Record {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::matching::Wants;
-use crate::task::{Skill, TaskId};
+use crate::task::{Outcome, Skill, TaskId};
 
 /// How urgent a task is: 1 is the most urgent, 5 the least, 3 what is meant when nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +174,25 @@ pub enum Need {
     First(u32),
 }
 
+impl Need {
+    /// Returns how a task ends of which so many have completed and ended, of all that were asked.
+    pub(crate) fn outcome(self, completed: usize, ended: usize, asked: usize) -> Option<Outcome> {
+        let enough = match self {
+            Self::All => {
+                let is_good = completed == asked;
+                let outcome = if is_good { Outcome::Completed } else { Outcome::Failed };
+                return (ended == asked).then_some(outcome);
+            }
+            Self::Quorum => asked / 2 + 1,
+            Self::First(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        };
+        if enough <= completed {
+            return Some(Outcome::Completed);
+        }
+        (completed + (asked - ended) < enough).then_some(Outcome::Failed)
+    }
+}
+
 /// What takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timeout {
@@ -211,6 +230,25 @@ mod tests {
         assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
         let steady = Retry { backoff_thousandths: 1_000, ..retry };
         assert_eq!(steady.pause_ms(u32::MAX), 1_000);
+    }
+
+    #[test]
+    fn a_fan_ends_as_soon_as_it_is_known_how() {
+        let check = |need: Need, counts: (usize, usize, usize), expected: Option<Outcome>| {
+            assert_eq!(need.outcome(counts.0, counts.1, counts.2), expected, "{need:?} {counts:?}");
+        };
+        check(Need::All, (2, 2, 3), None);
+        check(Need::All, (0, 1, 3), None);
+        check(Need::All, (3, 3, 3), Some(Outcome::Completed));
+        check(Need::All, (2, 3, 3), Some(Outcome::Failed));
+        check(Need::Quorum, (1, 1, 3), None);
+        check(Need::Quorum, (2, 2, 3), Some(Outcome::Completed));
+        check(Need::Quorum, (0, 1, 3), None);
+        check(Need::Quorum, (0, 2, 3), Some(Outcome::Failed));
+        check(Need::Quorum, (2, 2, 4), None);
+        check(Need::First(1), (0, 2, 3), None);
+        check(Need::First(1), (1, 2, 3), Some(Outcome::Completed));
+        check(Need::First(4), (0, 0, 3), Some(Outcome::Failed));
     }
 
     proptest! {

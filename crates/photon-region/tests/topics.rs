@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use photon_region::{
     Ack, AtHome, Command, Json, Large, Mark, Post, Posts, Queue, Refusal, Region, Reply, Retention,
-    Start, TopicAsk, TopicCommand, TopicView, topic_id,
+    Start, TopicAsk, TopicCommand, TopicRead, TopicView, topic_id,
 };
 use photon_state::{PlacementId, RegionId};
 use planet::{Planet, eu_only, id};
@@ -55,7 +55,7 @@ fn view(planet: &mut Planet, at: &'static str, name: &str) -> TopicView {
 
 fn reading(name: &str, start: Start, wait: Duration) -> Command {
     let (placement, name, key) = (global(), name.into(), None);
-    Command::Topic(TopicCommand::Read { placement, name, start, key, limit: 100, wait })
+    Command::Topic(TopicCommand::Read(TopicRead { placement, name, start, key, limit: 100, wait }))
 }
 
 impl Planet {
@@ -146,7 +146,8 @@ fn whoever_waits_hears_of_the_next_message_and_reads_on_from_where_it_was() {
     planet.publish("eu", "t", post("c", "3"));
     let (placement, name, key) = (global(), "t".into(), Some("k".into()));
     let (start, limit, wait) = (Start::First, 9, Duration::ZERO);
-    let of_key = Command::Topic(TopicCommand::Read { placement, name, start, key, limit, wait });
+    let of_key =
+        Command::Topic(TopicCommand::Read(TopicRead { placement, name, start, key, limit, wait }));
     let Ok(Reply::Posts(posts)) = planet.get("ap", of_key) else { panic!("it is read") };
     assert_eq!((posts.posts.len(), posts.next.generation), (1, 3), "the others are passed over");
 }
@@ -246,7 +247,8 @@ fn a_topic_stays_where_it_may_live() {
     assert!(matches!(refused, Err(Refusal::OutsidePlacement { .. })), "{refused:?}");
     let (placement, name, key) = (eu_only(), "t".into(), None);
     let (start, limit, wait) = (Start::First, 9, Duration::ZERO);
-    let read = Command::Topic(TopicCommand::Read { placement, name, start, key, limit, wait });
+    let read =
+        Command::Topic(TopicCommand::Read(TopicRead { placement, name, start, key, limit, wait }));
     let refused = planet.get("us", read.clone());
     assert!(matches!(refused, Err(Refusal::OutsidePlacement { .. })), "{refused:?}");
     let Ok(Reply::Posts(posts)) = planet.get("eu", read) else { panic!("it is read") };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use photon_region::{
     Ack, AtHome, Command, Json, Mark, Post, Posts, Refusal, Reply, Retention, Start, TopicAsk,
-    TopicCommand, TopicName, topic_id,
+    TopicCommand, TopicName, TopicRead, topic_id,
 };
 use photon_state::PlacementId;
 
@@ -174,7 +174,8 @@ impl Topics {
                 let limit = if is_last { Self::READ_MAX } else { rng.usize(1..Self::READ_MAX) };
                 let wait = if is_last { 0 } else { rng.u64(0..2_000) };
                 let (key, wait) = (None, Duration::from_millis(wait));
-                let read = TopicCommand::Read { placement, name, start, key, limit, wait };
+                let read =
+                    TopicCommand::Read(TopicRead { placement, name, start, key, limit, wait });
                 Command::Topic(read)
             }
         };

@@ -101,14 +101,13 @@ async fn events(
 
 /// Returns after which generation to begin, and how long to wait.
 fn begin(params: &EventsParams, headers: &HeaderMap) -> Result<(u64, Duration), Invalid> {
-    const SAFE_MAX: u64 = (1 << 53) - 1;
     let last_event_id = HeaderName::from_static("last-event-id");
     let optional = |field: &str, text: Option<&str>, max: u64| {
         text.map(|text| names::number(field, text, 0..=max)).transpose()
     };
     let heard = body::header(headers, &last_event_id)?;
-    let heard = optional(last_event_id.as_str(), heard, SAFE_MAX)?;
-    let after = optional("after", params.after.as_deref(), SAFE_MAX)?;
+    let heard = optional(last_event_id.as_str(), heard, names::SAFE_MAX)?;
+    let after = optional("after", params.after.as_deref(), names::SAFE_MAX)?;
     let wait_ms = optional("wait_ms", params.wait_ms.as_deref(), WAIT_MS_MAX)?;
     let wait = Duration::from_millis(wait_ms.unwrap_or(0));
     Ok((heard.or(after).unwrap_or(0), wait))

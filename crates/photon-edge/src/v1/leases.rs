@@ -20,13 +20,10 @@ use super::types::{
     Standing, StatusNote, WAIT_MS_MAX,
 };
 use crate::body::{self, Params, Segment};
-use crate::names::{self, Invalid};
+use crate::names::{self, Invalid, SAFE_MAX};
 use crate::problem::{Declined, Stood};
 use crate::time::rfc3339;
 use crate::{Failure, Front};
-
-/// The greatest number that every reader of JSON keeps exactly.
-const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// The greatest token: 19 digits, which is more than any home hands out.
 const TOKEN_MAX: u64 = 9_999_999_999_999_999_999;

@@ -11,7 +11,7 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream, StreamExt};
-use photon_region::{Command, Mark, Posted, Posts, Reply, Start, TopicCommand};
+use photon_region::{Command, Mark, Posted, Posts, Reply, Start, TopicCommand, TopicRead};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -141,7 +141,7 @@ fn begin(params: &ReadParams, headers: &HeaderMap) -> Result<Wanted, Invalid> {
     let heard = body::header(headers, &last_event_id)?.filter(|it| !it.is_empty());
     let heard = heard.map(|it| read_cursor(last_event_id.as_str(), it)).transpose()?;
     let after = params.after.as_deref().map(|it| read_cursor("after", it)).transpose()?;
-    let since = params.since.as_deref().map(|it| moment("since", it)).transpose()?;
+    let since = params.since.as_deref().map(|it| names::moment("since", it)).transpose()?;
     let from = match params.from.as_deref() {
         None | Some("first") => Start::First,
         Some("last") => Start::Last,
@@ -157,13 +157,6 @@ fn begin(params: &ReadParams, headers: &HeaderMap) -> Result<Wanted, Invalid> {
     let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=WAIT_MS_MAX)).transpose()?;
     let wait = Duration::from_millis(wait_ms.unwrap_or(0));
     Ok(Wanted { start, key, limit, wait })
-}
-
-/// Reads a time.
-fn moment(field: &str, text: &str) -> Result<u64, Invalid> {
-    let read = chrono::DateTime::parse_from_rfc3339(text).ok();
-    let ms = read.and_then(|it| u64::try_from(it.timestamp_millis()).ok());
-    ms.ok_or_else(|| Invalid::new(field, "use a time such as `2026-11-23T12:00:00Z`"))
 }
 
 /// A client that reads a topic on and on.
@@ -187,7 +180,7 @@ impl Reader {
     async fn ask(&mut self, limit: usize, wait: Duration) -> Result<Option<Posts>, Failure> {
         let (placement, name) = (self.named.placement, self.named.name.clone());
         let (start, key) = (self.start, self.key.clone());
-        let command = TopicCommand::Read { placement, name, start, key, limit, wait };
+        let command = TopicCommand::Read(TopicRead { placement, name, start, key, limit, wait });
         let stopping = self.front.stopping().clone();
         let asking = self.front.submit_as_follower(Command::Topic(command));
         let Some(reply) = stopping.run_until_cancelled(asking).await else { return Ok(None) };

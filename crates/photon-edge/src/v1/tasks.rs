@@ -117,13 +117,18 @@ fn decode(key: Option<std::sync::Arc<str>>, post: TaskPost) -> Result<Spec, Inva
     };
     message.context_id = Some(context.to_string());
     message.task_id = None;
-    let ack = match post.ack {
-        None | Some(TaskAck::Region) => Ack::Region,
-        Some(TaskAck::Quorum) => Ack::Quorum,
-    };
+    let ack = ack(post.ack);
     let terms = post.options.map(|it| options::terms("options", &it)).transpose()?;
     let (message, terms) = (keep(&message), terms.flatten());
     Ok(Spec { target, placement, message, context, idempotency, ack, terms })
+}
+
+/// Returns when something is acknowledged.
+pub(super) fn ack(asked: Option<TaskAck>) -> Ack {
+    match asked {
+        None | Some(TaskAck::Region) => Ack::Region,
+        Some(TaskAck::Quorum) => Ack::Quorum,
+    }
 }
 
 fn digest(post: &TaskPost) -> [u8; 16] {

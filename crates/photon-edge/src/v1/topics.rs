@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use photon_region::{
-    Ack, AtHome, Command, Json as Kept, Mark, Post, Reply, Retention, TopicAsk, TopicCommand,
-    TopicName, TopicView, is_topic_name, topic_id,
+    AtHome, Command, Json as Kept, Mark, Post, Reply, Retention, TopicAsk, TopicCommand, TopicName,
+    TopicView, topic_id,
 };
 use photon_state::PlacementId;
 use serde::Deserialize;
@@ -19,9 +19,10 @@ use utoipa_axum::routes;
 
 use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::regions::NoParams;
+use super::tasks::ack;
 use super::types::{
-    PostMessage, Published, TOPIC_BYTES_MAX, TOPIC_BYTES_MIN, TOPIC_MS_MAX, TOPIC_MS_MIN, TaskAck,
-    Topic, TopicPut, Topics,
+    PostMessage, Published, TOPIC_BYTES_MAX, TOPIC_BYTES_MIN, TOPIC_MS_MAX, TOPIC_MS_MIN, Topic,
+    TopicPut, Topics,
 };
 use crate::body::{self, Params, Segment};
 use crate::names::{self, Invalid};
@@ -59,15 +60,11 @@ impl Named {
         name: &str,
         placement: Option<&str>,
     ) -> Result<Self, Declined> {
-        let read = || {
-            if !is_topic_name(name) {
-                let rule = "the name of a topic is 1 to 64 of a-z, 0-9, `.`, `_` and `-`, \
-                    beginning with a letter";
-                return Err(Invalid::new("topic", rule));
-            }
+        let read = || -> Result<Self, Invalid> {
+            let name = names::topic("topic", name)?;
             let placement = placement.map(|it| names::placement("placement", it)).transpose()?;
             let placement = placement.unwrap_or_else(PlacementId::global);
-            Ok(Self { placement, name: name.into() })
+            Ok(Self { placement, name })
         };
         let named = read().map_err(|err| err.problem(Stood::Outside))?;
         if !front.planet().placements.contains_key(&named.placement) {
@@ -110,15 +107,8 @@ pub(super) fn read_cursor(field: &str, text: &str) -> Result<Mark, Invalid> {
         || Invalid::new(field, "use a cursor as it was told, such as `1-42`, or a position");
     let epoch = names::number(field, epoch, 0..=u32::MAX.into()).map_err(|_| wrong())?;
     let epoch = u32::try_from(epoch).map_err(|_| wrong())?;
-    let generation = names::number(field, position, 0..=(1 << 53) - 1).map_err(|_| wrong())?;
+    let generation = names::number(field, position, 0..=names::SAFE_MAX).map_err(|_| wrong())?;
     Ok(Mark { epoch, generation })
-}
-
-fn ack(asked: Option<TaskAck>) -> Ack {
-    match asked {
-        None | Some(TaskAck::Region) => Ack::Region,
-        Some(TaskAck::Quorum) => Ack::Quorum,
-    }
 }
 
 fn decode(message: &PostMessage) -> Result<Post, Invalid> {
@@ -294,7 +284,7 @@ async fn purge(
 ) -> Result<StatusCode, Declined> {
     let named = Named::read(&front, &topic, params.placement.as_deref())?;
     let upto = params.upto.as_deref();
-    let upto = upto.map(|it| names::number("upto", it, 1..=(1 << 53) - 1)).transpose();
+    let upto = upto.map(|it| names::number("upto", it, 1..=names::SAFE_MAX)).transpose();
     let upto = upto.map_err(|err| err.problem(Stood::Outside))?;
     let Json(topic) = show_one(&front, named.clone()).await?;
     let upto = upto.unwrap_or(topic.last);

@@ -28,10 +28,16 @@ pub(crate) struct Pending {
     pub(super) level: WriteLevel,
     pub(super) written: Written,
     /// What is answered instead of what was written.
-    pub(super) reply: Option<Reply>,
-    /// The message of a topic that it is about: that this region still has to be the home of.
-    pub(super) post: Option<(TaskId, Mark)>,
+    pub(super) reply: Option<Promised>,
     pub(super) until: Duration,
+}
+
+/// What is answered once a majority has something.
+#[derive(Debug)]
+pub(super) struct Promised {
+    reply: Reply,
+    /// The message of a topic that it is about: of that this region still has to be the home.
+    post: Option<(TaskId, Mark)>,
 }
 
 /// All writes that wait.
@@ -97,8 +103,8 @@ impl Region {
         let (records, session) = (Vec::new(), photon_state::Seen::default());
         let written = Written { records, region, durable_in: 1, members, session };
         let (append, level) = (self.appended(), WriteLevel::Quorum);
-        let reply = Some(reply);
-        Verdict::Level(Box::new(Pending { marks, append, level, written, reply, post, until }))
+        let reply = Some(Promised { reply, post });
+        Verdict::Level(Box::new(Pending { marks, append, level, written, reply, until }))
     }
 
     /// Lets writes wait until they have reached their level; they may have already.
@@ -112,14 +118,15 @@ impl Region {
             return;
         }
         // An heir may have begun without it, before it was durable in so many.
-        if pending.post.is_some_and(|(topic, mark)| !self.still_numbers(topic, mark)) {
+        let post = pending.reply.as_ref().and_then(|it| it.post);
+        if post.is_some_and(|(topic, mark)| !self.still_numbers(topic, mark)) {
             let region = self.config.region;
             return self.say(0, Held::Reply(ticket, Err(Refusal::HomeUnreachable { region })));
         }
         let durable_in = self.reached(&pending);
         let written = Written { durable_in, ..pending.written };
         let written = || Reply::Data(Box::new(DataReply::Written(written)));
-        let reply = pending.reply.unwrap_or_else(written);
+        let reply = pending.reply.map_or_else(written, |it| it.reply);
         self.say(0, Held::Reply(ticket, Ok(reply)));
     }
 

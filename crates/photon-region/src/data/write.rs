@@ -319,15 +319,7 @@ impl Region {
             return reply(self.appended(), DataReply::Written(written));
         }
         let append = self.appended();
-        Verdict::Level(Box::new(Pending {
-            marks,
-            append,
-            level,
-            written,
-            reply: None,
-            post: None,
-            until,
-        }))
+        Verdict::Level(Box::new(Pending { marks, append, level, written, reply: None, until }))
     }
 
     /// Returns what a write of a stream depends on, as far as every reader of the stream may know

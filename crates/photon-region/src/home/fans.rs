@@ -22,7 +22,7 @@ use crate::task::{
 };
 use crate::task_id::made_by;
 use crate::tasks::Task;
-use crate::terms::{Need, Over, Terms};
+use crate::terms::{Over, Terms};
 
 /// Who works on a task that is many: no agent can have that name.
 pub(crate) const SPREADER: &str = "*";
@@ -400,8 +400,16 @@ impl Region {
         if of.state.is_terminal() {
             return true;
         }
-        let asked = self.read_fan(whole).asked;
-        asked.is_some_and(|it| it.iter().all(|label| made_by(whole, label) != id))
+        self.asked_of(whole).is_some_and(|it| it.iter().all(|label| made_by(whole, label) != id))
+    }
+
+    /// Returns whom a task asks, if that is written down: among the first entries of its log.
+    fn asked_of(&self, id: TaskId) -> Option<Vec<Label>> {
+        let mut events = self.events(id, self.tasks.get(id)?, 0);
+        events.find_map(|it| {
+            let Event::Noted { note: Note::Checkpoint(it), .. } = it.event else { return None };
+            (&*it.key == ASKED_KEY).then(|| labels(&it.value))
+        })
     }
 
     /// Ends a task that nobody waits for.
@@ -413,9 +421,7 @@ impl Region {
 
     /// Calls off what has not ended of a task that has.
     fn call_off_rest(&mut self, id: TaskId) {
-        let task = self.tasks.get(id).expect("it was looked at");
-        let asked = self.checkpoints(id, task).into_iter().find(|it| &*it.key == ASKED_KEY);
-        for label in asked.iter().flat_map(|it| labels(&it.value)) {
+        for label in self.asked_of(id).into_iter().flatten() {
             let part = made_by(id, &label);
             if self.tasks.get(part).is_some_and(|it| !it.state.is_terminal()) {
                 self.call_off_part(part);
@@ -445,47 +451,9 @@ fn labels(list: &Json) -> Vec<Label> {
     list.split("\",\"").filter(|it| !it.is_empty()).map(Arc::from).collect()
 }
 
-impl Need {
-    /// Returns how a task ends of which so many have completed and ended, of all that were asked.
-    fn outcome(self, completed: usize, ended: usize, asked: usize) -> Option<Outcome> {
-        let enough = match self {
-            Self::All => {
-                let is_good = completed == asked;
-                let outcome = if is_good { Outcome::Completed } else { Outcome::Failed };
-                return (ended == asked).then_some(outcome);
-            }
-            Self::Quorum => asked / 2 + 1,
-            Self::First(count) => usize::try_from(count).unwrap_or(usize::MAX),
-        };
-        if enough <= completed {
-            return Some(Outcome::Completed);
-        }
-        (completed + (asked - ended) < enough).then_some(Outcome::Failed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fan_ends_as_soon_as_it_is_known_how() {
-        let check = |need: Need, counts: (usize, usize, usize), expected: Option<Outcome>| {
-            assert_eq!(need.outcome(counts.0, counts.1, counts.2), expected, "{need:?} {counts:?}");
-        };
-        check(Need::All, (2, 2, 3), None);
-        check(Need::All, (0, 1, 3), None);
-        check(Need::All, (3, 3, 3), Some(Outcome::Completed));
-        check(Need::All, (2, 3, 3), Some(Outcome::Failed));
-        check(Need::Quorum, (1, 1, 3), None);
-        check(Need::Quorum, (2, 2, 3), Some(Outcome::Completed));
-        check(Need::Quorum, (0, 1, 3), None);
-        check(Need::Quorum, (0, 2, 3), Some(Outcome::Failed));
-        check(Need::Quorum, (2, 2, 4), None);
-        check(Need::First(1), (0, 2, 3), None);
-        check(Need::First(1), (1, 2, 3), Some(Outcome::Completed));
-        check(Need::First(4), (0, 0, 3), Some(Outcome::Failed));
-    }
 
     #[test]
     fn names_are_read_as_they_were_written() {

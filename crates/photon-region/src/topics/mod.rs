@@ -8,6 +8,7 @@
 //! Must not know what a message says.
 
 mod chain;
+mod index;
 mod publish;
 mod read;
 
@@ -18,8 +19,9 @@ use std::time::Duration;
 use photon_state::{Dataset, Hlc, Key, PlacementId, Record, RegionId, StableHash};
 
 pub(crate) use chain::{SegmentId, Topic};
-pub(crate) use read::fits_segment;
+pub(crate) use index::fits_segment;
 
+use crate::contract::Command;
 use crate::task::{Ack, Json, Shard, TaskId};
 use crate::webhooks::Mark;
 
@@ -105,20 +107,7 @@ pub enum TopicAsk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicCommand {
     /// Read messages, in order.
-    Read {
-        /// Where the topic lives.
-        placement: PlacementId,
-        /// Its name.
-        name: TopicName,
-        /// From where on.
-        start: Start,
-        /// Only those of this key.
-        key: Option<Arc<str>>,
-        /// How many at most; none to learn where it stands.
-        limit: usize,
-        /// How long to wait for one at most.
-        wait: Duration,
-    },
+    Read(TopicRead),
     /// Show a topic, or all that are known here.
     Show(Option<(PlacementId, TopicName)>),
     /// Say for how long messages are kept.
@@ -130,6 +119,30 @@ pub enum TopicCommand {
         /// For how long.
         retention: Retention,
     },
+}
+
+/// What of a topic is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRead {
+    /// Where the topic lives.
+    pub placement: PlacementId,
+    /// Its name.
+    pub name: TopicName,
+    /// From where on.
+    pub start: Start,
+    /// Only those of this key.
+    pub key: Option<Arc<str>>,
+    /// How many at most; none to learn where it stands.
+    pub limit: usize,
+    /// How long to wait for one at most.
+    pub wait: Duration,
+}
+
+impl TopicRead {
+    /// Returns the command that wants the same from elsewhere on.
+    fn from(&self, start: Start) -> Box<Command> {
+        Box::new(Command::Topic(TopicCommand::Read(Self { start, ..self.clone() })))
+    }
 }
 
 /// From where messages are read.

@@ -1,44 +1,18 @@
-//! What only looks at topics, and the index of them.
-//! Must not number anything.
+//! What only looks at topics.
+//! Must not change anything but how long messages are kept.
 
-use std::time::Duration;
+use photon_state::PlacementId;
 
-use bytes::Bytes;
-use photon_state::{Change, Op, PlacementId, Record};
-
-use super::chain::Segment;
 use super::{
-    Begun, Entry, Posted, Posts, Retention, SegmentId, Start, TOPICS, Topic, TopicCommand,
-    TopicName, TopicView, retention_record, segment_of, segment_record, topic_id,
+    Posted, Posts, SegmentId, Start, Topic, TopicCommand, TopicName, TopicRead, TopicView, topic_id,
 };
-use crate::codec::{decode_entry, decode_retention};
-use crate::contract::{Command, Reply};
+use crate::contract::Reply;
 use crate::desk::Bell;
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::task::TaskId;
 use crate::verdict::{Patience, Verdict};
 use crate::webhooks::Mark;
-
-/// What somebody wants to read.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) placement: PlacementId,
-    pub(crate) name: &'a TopicName,
-    pub(crate) start: Start,
-    pub(crate) key: Option<&'a str>,
-    pub(crate) limit: usize,
-    pub(crate) wait: Duration,
-}
-
-impl Wanted<'_> {
-    /// Returns the command that wants the same from elsewhere on.
-    fn from(&self, start: Start) -> Command {
-        let (placement, name, key) = (self.placement, self.name.clone(), self.key.map(Into::into));
-        let (limit, wait) = (self.limit, self.wait);
-        Command::Topic(TopicCommand::Read { placement, name, start, key, limit, wait })
-    }
-}
 
 impl Region {
     pub(crate) fn decide_about_topics(
@@ -47,11 +21,7 @@ impl Region {
         patience: Patience,
     ) -> Verdict {
         let decided = match command {
-            TopicCommand::Read { placement, name, start, key, limit, wait } => {
-                let (placement, start, limit, wait) = (*placement, *start, *limit, *wait);
-                let key = key.as_deref();
-                self.read_topic(&Wanted { placement, name, start, key, limit, wait }, patience)
-            }
+            TopicCommand::Read(wanted) => self.read_topic(wanted, patience),
             TopicCommand::Show(of) => self.show_topics(of.as_ref().map(|(it, name)| (*it, name))),
             TopicCommand::Keep { placement, name, retention } => {
                 self.keep_topic(*placement, name, *retention)
@@ -68,11 +38,11 @@ impl Region {
     /// Reads messages, or waits for one.
     pub(crate) fn read_topic(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &TopicRead,
         patience: Patience,
     ) -> Result<Verdict, Refusal> {
         self.check_placement(wanted.placement)?;
-        let id = topic_id(wanted.placement, wanted.name);
+        let id = topic_id(wanted.placement, &wanted.name);
         let until = patience.until(self.now, wanted.wait);
         let waits = self.now.mono < until && wanted.limit != 0;
         let Some(topic) = self.topics.get(id) else {
@@ -81,7 +51,7 @@ impl Region {
             // Whoever wants what comes from now on wants the first, too.
             return Ok(match (waits, wanted.start) {
                 (true, Start::Last) => {
-                    let command = Box::new(wanted.from(Start::First));
+                    let command = wanted.from(Start::First);
                     Verdict::WaitAs(command, Bell::Topic(id), until)
                 }
                 (true, _) => Verdict::Wait(Bell::Topic(id), until),
@@ -113,7 +83,7 @@ impl Region {
                 Start::At(wall_ms) => Start::At(wall_ms),
                 Start::First | Start::Last | Start::After(_) => Start::After(next),
             };
-            return Ok(Verdict::WaitAs(Box::new(wanted.from(start)), Bell::Topic(id), until));
+            return Ok(Verdict::WaitAs(wanted.from(start), Bell::Topic(id), until));
         }
         let (first, last) = (topic.start() + 1, topic.end());
         let posts = Posts { posts, next, first, last, is_cut };
@@ -126,7 +96,7 @@ impl Region {
         id: TaskId,
         topic: &Topic,
         after: u64,
-        wanted: &Wanted<'_>,
+        wanted: &TopicRead,
     ) -> (Vec<Posted>, u64) {
         let (mut posts, mut upto, mut bytes, mut looked) = (Vec::new(), after, 0, 0);
         for link in topic.chain().iter().filter(|it| after < it.upto) {
@@ -140,7 +110,7 @@ impl Region {
                     return (posts, upto);
                 }
                 (upto, looked) = (position, looked + 1);
-                if wanted.key.is_none_or(|it| post.key.as_deref() == Some(it)) {
+                if wanted.key.is_none() || wanted.key == post.key {
                     bytes += post.weight();
                     let mark = Mark { epoch, generation: position };
                     posts.push(Posted { mark, at, post });
@@ -193,116 +163,5 @@ impl Region {
         let retention = self.topics.retention(topic);
         let (first, last, bytes) = (topic.start() + 1, topic.end(), topic.bytes() as u64);
         TopicView { name, placement, home, retention, first, last, bytes }
-    }
-
-    /// Follows an op that adds to a segment, or changes it otherwise.
-    pub(crate) fn index_segment(&mut self, op: &Op, append: u64) {
-        let Some((id, segment)) = segment_of(&op.key) else { return };
-        let Change::Append { entry, .. } = &op.change else { return };
-        let (placement, at_ms) = (op.stream.placement, op.at.wall_ms);
-        match decode_entry(entry) {
-            Ok(Entry::Begun(begun)) => {
-                let new = || Topic::new(begun.name.clone(), placement);
-                let topic = self.topics.all.entry(id).or_insert_with(new);
-                topic.begin(segment, &begun, (op.stream, at_ms));
-            }
-            Ok(Entry::Said(_)) => {
-                let is_own = op.stream == self.own_stream(placement);
-                let topic = self.topics.all.get_mut(&id);
-                // What this region publishes itself it takes note of itself.
-                let follow = |it: &mut Topic| {
-                    it.ids = it.ids.take().filter(|_| is_own);
-                    it.extend(segment, op.weight(), at_ms)
-                };
-                if !topic.is_some_and(follow) {
-                    // Its beginning was forgotten.
-                    return self.store.forget(&segment_record(placement, id, segment));
-                }
-                self.topics.bytes += op.weight();
-            }
-            Err(_) => unreachable!("it was decoded when it was taken in"),
-        }
-        self.topic_changed(id, append);
-    }
-
-    /// Makes a segment anew from its log.
-    pub(crate) fn read_segment(&mut self, record: &Record, append: u64) {
-        let Some((id, segment)) = segment_of(&record.key) else { return };
-        let Some(log) = self.store.log(record) else { return };
-        let first = log.after(0).first().and_then(|it| decode_entry(&it.bytes).ok());
-        let (Some(Entry::Begun(begun)), Some(run)) = (first, log.runs().first()) else {
-            let is_known = self.topics.get(id).is_some_and(|it| it.segments.contains_key(&segment));
-            if !is_known {
-                self.store.forget(record); // Its beginning was forgotten, and never comes again.
-            }
-            return;
-        };
-        let begun_ms = log.after(0).first().map_or(0, |it| it.at.wall_ms);
-        let said = log.after(1);
-        let found = Segment {
-            stream: run.stream,
-            base: begun.base,
-            after: begun.after,
-            floor: begun.floor,
-            count: said.len() as u64,
-            bytes: said.iter().map(entry_weight).sum(),
-            begun_ms,
-            last_ms: said.last().map_or(begun_ms, |it| it.at.wall_ms),
-        };
-        let bytes = found.bytes;
-        let new = || Topic::new(begun.name.clone(), record.placement);
-        let topic = self.topics.all.entry(id).or_insert_with(new);
-        let before = topic.put(segment, found).map_or(0, |it| it.bytes);
-        self.topics.bytes = self.topics.bytes - before + bytes;
-        self.topic_changed(id, append);
-    }
-
-    /// Lets go of a segment whose record is gone.
-    pub(crate) fn forget_segment(&mut self, record: &Record) {
-        let Some((id, segment)) = segment_of(&record.key) else { return };
-        let Some(topic) = self.topics.all.get_mut(&id) else { return };
-        if let Some(gone) = topic.segments.remove(&segment) {
-            self.topics.bytes -= gone.bytes;
-            topic.settle();
-        }
-    }
-
-    fn topic_changed(&mut self, id: TaskId, append: u64) {
-        let Some(topic) = self.topics.all.get_mut(&id) else { return };
-        let placement = topic.placement;
-        for (segment, gone) in topic.take_forgotten() {
-            self.topics.bytes -= gone.bytes;
-            self.store.forget(&segment_record(placement, id, segment));
-        }
-        if append != 0 {
-            topic.append = append;
-            self.ring(&Bell::Topic(id));
-        }
-    }
-
-    /// Follows an op that says for how long messages are kept.
-    pub(crate) fn index_topic(&mut self, record: &Record) {
-        let Some(name) = super::topic_of(record) else { return };
-        let held = self.store.value(&retention_record(record.placement, &name));
-        debug_assert_eq!(record.dataset, TOPICS);
-        let said: Option<Retention> = held.and_then(|it| decode_retention(it).ok());
-        match said {
-            Some(it) => self.topics.retentions.insert((record.placement, name), it),
-            None => self.topics.retentions.remove(&(record.placement, name)),
-        };
-    }
-}
-
-/// Returns about how many bytes an entry of a segment takes as an op.
-fn entry_weight(entry: &photon_state::Entry) -> usize {
-    128 + 24 + entry.bytes.len()
-}
-
-/// Whether an entry may begin or go on with a segment: each has a beginning, and one alone.
-pub(crate) fn fits_segment(index: u64, entry: &Bytes) -> bool {
-    match decode_entry(entry) {
-        Ok(Entry::Begun(Begun { .. })) => index == 1,
-        Ok(Entry::Said(_)) => 1 < index,
-        Err(_) => false,
     }
 }

@@ -72,15 +72,7 @@ impl Region {
         let (records, region) = (Vec::new(), self.config.region);
         let written = Written { records, region, durable_in: 1, members, session };
         let (append, level) = (self.appended(), WriteLevel::Strong);
-        Ok(Verdict::Level(Box::new(Pending {
-            marks,
-            append,
-            level,
-            written,
-            reply: None,
-            post: None,
-            until,
-        })))
+        Ok(Verdict::Level(Box::new(Pending { marks, append, level, written, reply: None, until })))
     }
 
     /// Lets go of what was noted of a move: nobody asks for a copy of it any more.
