@@ -136,7 +136,9 @@ async function cardsNameAddressesOfTheirRegion() {
     assert.equal(card.name, "shout");
     assert.deepEqual(card.skills.map((it) => it.id), ["text.upper"]);
     assert.ok(card.capabilities.streaming && card.capabilities.pushNotifications);
-    const interfaces = card.supportedInterfaces;
+    const [old, ...others] = [...card.supportedInterfaces].reverse();
+    assert.deepEqual([old.protocolBinding, old.protocolVersion], ["JSONRPC", "0.3"]);
+    const interfaces = others.reverse();
     assert.deepEqual(interfaces.map((it) => it.protocolBinding).sort(), BINDINGS);
     for (const it of interfaces) {
       const base = it.protocolBinding === "GRPC" ? region.replace("http://", "") : region;

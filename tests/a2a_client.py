@@ -34,9 +34,11 @@ from a2a.types.a2a_pb2 import (
 )
 from a2a.utils.constants import TransportProtocol
 from a2a.utils.errors import InvalidParamsError, TaskNotCancelableError, TaskNotFoundError
+from a2a.utils.signing import InvalidSignaturesError, create_signature_verifier
 from google.protobuf.json_format import Parse
 import grpc
 import httpx
+from jwt import PyJWK
 
 BINDINGS = {
     "jsonrpc": TransportProtocol.JSONRPC,
@@ -137,13 +139,32 @@ class Story:
             assert name is None or card.name == name, card
             assert any(it.id == "text.upper" for it in card.skills), card
             assert card.capabilities.streaming, card
-            bindings = {it.protocol_binding for it in card.supported_interfaces}
-            assert bindings == {"JSONRPC", "HTTP+JSON", "GRPC"}, card
-            for interface in card.supported_interfaces:
+            *interfaces, old = card.supported_interfaces
+            bindings = [it.protocol_binding for it in interfaces]
+            assert bindings == ["JSONRPC", "HTTP+JSON", "GRPC"], card
+            assert (old.protocol_binding, old.protocol_version) == ("JSONRPC", "0.3"), card
+            for interface in interfaces:
                 host = interface.protocol_binding == "GRPC"
                 base = self.base.removeprefix("http://") if host else self.base
                 assert interface.url.startswith(base), card
                 assert interface.protocol_version == "1.0", card
+
+    async def cards_are_signed(self):
+        keys = {}
+        async with httpx.AsyncClient(trust_env=False) as http:
+            found = await http.get(self.base + "/.well-known/jwks.json")
+            keys = {it["kid"]: PyJWK(it) for it in found.json()["keys"]}
+
+        def key(kid, jku):
+            assert jku == self.base + "/.well-known/jwks.json", jku
+            return keys[kid]
+
+        verify = create_signature_verifier(key, ["ES256"])
+        for address in ["/agents/shout", "/agents/slow", ""]:
+            card = await A2ACardResolver(self.http, self.base + address).get_agent_card()
+            verify(card)
+            card.description += "!"
+            await raises(InvalidSignaturesError, asyncio.to_thread(verify, card))
 
     async def a_message_is_answered_with_the_finished_task(self):
         client = await self.client("/agents/shout", streaming=False)
@@ -283,6 +304,7 @@ class Story:
 
     async def tell(self):
         await self.cards_name_addresses_of_this_region()
+        await self.cards_are_signed()
         await self.a_message_is_answered_with_the_finished_task()
         made = await self.a_stream_tells_of_each_step()
         await self.the_task_can_be_read_and_listed(made)

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::a2a::CardKey;
 use crate::ard::{ArdConfig, Registry};
 use crate::hold::Budget;
 use crate::hooks::PushTargets;
@@ -43,6 +44,8 @@ pub struct FrontConfig {
     pub push_targets: PushTargets,
     /// How the planet's agents are published and found.
     pub ard: ArdConfig,
+    /// What Agent Cards are signed with; they are not signed if there is none.
+    pub card_key: Option<CardKey>,
 }
 
 /// What clients may know of the planet.
@@ -359,6 +362,11 @@ impl Front {
             // When time is over the client loses its answer, and its connection.
             let _ = tokio::time::timeout(patience, stopping.run_until_cancelled(swallowing)).await;
         });
+    }
+
+    /// Returns what Agent Cards are signed with, if there is something.
+    pub(crate) fn card_key(&self) -> Option<&CardKey> {
+        self.0.config.card_key.as_ref()
     }
 
     /// Returns the registry of the planet's agents.

@@ -10,6 +10,7 @@ mod body;
 mod follow;
 mod front;
 mod gate;
+mod grpc;
 mod health;
 mod hold;
 mod hooks;
@@ -33,6 +34,7 @@ mod trust;
 pub mod v1;
 mod warnings;
 
+pub use a2a::{CardKey, CardKeyError};
 pub use ard::{ArdConfig, ArdRegistry, is_publisher};
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use hooks::PushTargets;

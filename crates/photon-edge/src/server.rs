@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::problem::{Kind, PROBLEM_JSON};
-use crate::{Front, a2a, ard, gate, mcp, v1};
+use crate::{Front, a2a, ard, gate, grpc, mcp, v1};
 
 /// How long a client may take over a request's head, and a kept connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,13 +42,14 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait after a failure that the next connection may meet as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns all routes: `/v1`, A2A, MCP, ARD, health and metrics.
+/// Returns all routes: `/v1`, A2A, MCP, ARD, gRPC, health and metrics.
 pub fn router(front: Front) -> Router {
     let (v1, document) = v1::router(&front);
     let mcp = mcp::router(&front, v1.clone(), &document);
     v1.merge(v1::document_router(&document))
         .merge(a2a::router())
         .merge(ard::router())
+        .merge(grpc::router())
         .merge(mcp)
         .fallback(gate::not_found)
         .method_not_allowed_fallback(gate::method_not_allowed)
@@ -267,6 +268,7 @@ mod tests {
             limits,
             push_targets: crate::PushTargets::Any,
             ard: crate::ArdConfig::alone("dev.localhost"),
+            card_key: None,
         }))
     }
 

@@ -1,15 +1,15 @@
 //! The JSON API of Photon itself, under `/v1`.
 //! Must not decide anything: each handler decodes, submits a command, and encodes the reply.
 
-mod agents;
+pub(crate) mod agents;
 mod data;
 mod datasets;
 mod dead_letters;
 pub(crate) mod errors;
 mod events;
-mod leases;
+pub(crate) mod leases;
 mod message;
-mod messages;
+pub(crate) mod messages;
 mod moves;
 mod openapi;
 mod planet;
@@ -17,7 +17,7 @@ mod regions;
 mod replication;
 mod route;
 mod tasks;
-mod topics;
+pub(crate) mod topics;
 mod topology;
 pub mod types;
 

@@ -206,7 +206,7 @@ async fn a_card_needs_no_more_than_a_name() {
     let path = "/agents/b/.well-known/agent-card.json";
     let (status, card) = call(&front, "GET", path, Value::Null).await;
     assert_eq!((status, &card["version"]), (200, &json!("1.0.0")), "{card}");
-    assert_eq!(card["supportedInterfaces"].as_array().unwrap().len(), 3, "{card}");
+    assert_eq!(card["supportedInterfaces"].as_array().unwrap().len(), 4, "{card}");
 }
 
 #[tokio::test]

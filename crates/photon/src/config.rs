@@ -74,6 +74,8 @@ pub struct Config {
     pub outside: Outside,
     /// Where push notifications may be sent.
     pub push_targets: PushTargets,
+    /// The file of the private key that Agent Cards are signed with, as PEM (PKCS #8, P-256).
+    pub card_key: Option<PathBuf>,
     /// The regions of each placement; `global` is all of them.
     pub placements: BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// The datasets that are declared here, by name.
@@ -239,6 +241,7 @@ impl Config {
             voters: BTreeSet::new(),
             outside: Outside::Forward,
             push_targets: PushTargets::default(),
+            card_key: None,
             placements,
             datasets: Vec::new(),
             data: None,
@@ -254,7 +257,7 @@ impl Config {
         }
     }
 
-    /// Reads and checks a file. The paths of `links` are relative to its folder.
+    /// Reads and checks a file. Its paths of certificates and keys are relative to its folder.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         if FILE_BYTES_MAX < std::fs::metadata(path).map_err(read)?.len() {
@@ -265,6 +268,7 @@ impl Config {
         // The folder of `photon.toml` is the empty path, which changes nothing.
         let folder = path.parent().unwrap_or(Path::new(""));
         config.links.tls = config.links.tls.map(|it| it.within(folder));
+        config.card_key = config.card_key.map(|it| folder.join(it));
         Ok(config)
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use photon_edge::{ArdConfig, ArdRegistry, FrontLimits, PlanetInfo, RegionInfo};
+use anyhow::{Context as _, Result};
+use photon_edge::{ArdConfig, ArdRegistry, CardKey, FrontLimits, PlanetInfo, RegionInfo};
 use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
 use photon_region::{Limits, Weights};
 use photon_state::RegionId;
@@ -107,6 +108,14 @@ pub(crate) fn front_limits(config: &Config) -> FrontLimits {
         watches_bytes_max: config.limits.watches_bytes_max.as_usize(),
         request_timeout: config.limits.request_timeout,
     }
+}
+
+/// Returns what Agent Cards are signed with, if the configuration says.
+pub(crate) fn card_key(config: &Config) -> Result<Option<CardKey>> {
+    let Some(path) = &config.card_key else { return Ok(None) };
+    let failed = || format!("failed to read `{}` (key `card_key`)", path.display());
+    let key = CardKey::from_pem(&std::fs::read(path).with_context(failed)?);
+    key.with_context(failed).map(Some)
 }
 
 /// Returns how the planet's agents are published and found.

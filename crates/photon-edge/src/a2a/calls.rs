@@ -12,8 +12,9 @@ use photon_region::{
 use serde_json::Value;
 
 use super::card;
+use super::extensions;
 use super::fault::{Fault, Kind};
-use super::incoming::{Call, Door};
+use super::incoming::{Call, Door, params};
 use super::message::{Answer, Sending, What, kept};
 use super::push::Wanted;
 use super::task::{self, HistoryLength};
@@ -25,6 +26,9 @@ use crate::ids::answer_name;
 /// How long `SendMessage` waits for the end of a task; then it answers with the task as it stands.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How long `GetTask` waits for a generation that the client does not know.
+const POLL_WAIT_MAX: Duration = Duration::from_secs(20);
+
 /// The generation of a new task, which the answer to its message shows.
 const BORN: u64 = 1;
 
@@ -35,6 +39,10 @@ impl Call {
     /// `SendMessage`: makes a task, or answers its agent, and, unless the client is in a hurry,
     /// waits until the task has ended or its agent asks something.
     pub(super) async fn send(&self, params: Value) -> Result<SendMessageResponse, Fault> {
+        self.keyed(&params)?.send_keyed(params).await
+    }
+
+    async fn send_keyed(&self, params: Value) -> Result<SendMessageResponse, Fault> {
         let Sending { what, answer, history, push } = Sending::from_params(self, params)?;
         let (task, state, generation) = match what {
             What::Task(spec) => {
@@ -42,9 +50,9 @@ impl Call {
                 self.push_to(summary.id, push, repeated).await?;
                 (summary.id, summary.state, summary.generation)
             }
-            What::Answer { task, context, message } => {
+            What::Answer { task, context, message, at } => {
                 self.push_before(&task, push).await?;
-                self.answer(&task, context, *message).await?
+                self.answer(&task, context, *message, at).await?
             }
         };
         match answer {
@@ -62,14 +70,18 @@ impl Call {
 
     /// `SendStreamingMessage`: makes a task, or answers its agent, and follows it.
     pub(super) async fn stream(&self, params: Value) -> Result<Updates, Fault> {
+        self.keyed(&params)?.stream_keyed(params).await
+    }
+
+    async fn stream_keyed(&self, params: Value) -> Result<Updates, Fault> {
         let Sending { what, answer: _, history, push } = Sending::from_params(self, params)?;
         // Whoever cannot follow is told so before the task is there, not after.
         let slot = self.front.follower_slot()?;
         let spec = match what {
             What::Task(spec) => spec,
-            What::Answer { task, context, message } => {
+            What::Answer { task, context, message, at } => {
                 self.push_before(&task, push).await?;
-                let (task, state, generation) = self.answer(&task, context, *message).await?;
+                let (task, state, generation) = self.answer(&task, context, *message, at).await?;
                 let detail = self.detail_as(task, state, generation).await?;
                 let updates = self.updates(slot, &detail, history, AtPause::Ends);
                 return Ok(updates.answered(generation));
@@ -113,10 +125,25 @@ impl Call {
         Ok(self.updates(slot, &detail, HistoryLength::ALL, AtPause::Waits))
     }
 
-    /// `GetTask`.
-    pub(super) async fn task(&self, request: GetTaskRequest) -> Result<Task, Fault> {
+    /// `GetTask`; one who knows a generation waits a while for a later one.
+    pub(super) async fn task(
+        &self,
+        request: GetTaskRequest,
+        after: Option<u64>,
+    ) -> Result<Task, Fault> {
         let history = HistoryLength::new(request.history_length, "historyLength")?;
-        let detail = self.detail(task_id(&request.id)?).await?;
+        let task = task_id(&request.id)?;
+        let mut detail = self.detail(task).await?;
+        let summary = &detail.summary;
+        let is_known = |after: &u64| summary.generation <= *after && !summary.state.is_terminal();
+        if let Some(after) = after.filter(is_known) {
+            // Without a slot the client gets the task as it stands.
+            if let Ok(slot) = self.front.follower_slot() {
+                let mut follower = self.follower(slot, task, after);
+                let _ = tokio::time::timeout(POLL_WAIT_MAX, follower.next()).await;
+            }
+            detail = self.detail(task).await?;
+        }
         Ok(task::whole(&detail, history))
     }
 
@@ -167,12 +194,14 @@ impl Call {
         self.set_push(task, wanted, None).await
     }
 
-    /// Answers the agent of a task; returns where that stands then.
+    /// Answers the agent of a task, which must still stand `at` a generation if the client says;
+    /// returns where it stands then.
     async fn answer(
         &self,
         task: &str,
         context: Option<String>,
         mut message: Message,
+        at: Option<u64>,
     ) -> Result<(TaskId, photon_region::TaskState, u64), Fault> {
         let task = task_id(task)?;
         let summary = self.detail(task).await?.summary;
@@ -183,13 +212,17 @@ impl Call {
         message.context_id = Some(summary.spec.context.to_string());
         let message = kept(&message);
         let name = answer_name(self.idempotency_key.as_deref(), &message);
-        let answer = AtHome::Answer { task, name, message, asked: None };
+        // While a task waits for its client nothing else happens to it.
+        let answer = AtHome::Answer { task, name, message, asked: at };
         match self.front.submit(Command::AtHome(answer)).await {
             Ok(Reply::Standing { state, generation }) => Ok((task, state, generation)),
             Ok(other) => unreachable!("the region answers `Answer` with {other:?}"),
             Err(Failure::Refused(
                 Refusal::Ended { state, .. } | Refusal::NotAsked { state, .. },
             )) => {
+                if let Some(at) = at {
+                    self.check_generation(task, state, at).await?;
+                }
                 let message = format!(
                     "task `{task}` is {}, and nobody waits for a message; leave `message.taskId` \
                      out, keep `message.contextId`, and name it in `message.referenceTaskIds`",
@@ -199,6 +232,20 @@ impl Call {
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// Tells a client whose message was refused if that is because the task has moved on.
+    async fn check_generation(
+        &self,
+        task: TaskId,
+        state: photon_region::TaskState,
+        at: u64,
+    ) -> Result<(), Fault> {
+        let summary = self.detail(task).await?.summary;
+        if summary.generation == at && summary.state == state {
+            return Ok(());
+        }
+        Err(Fault::generation(&task.to_string(), at, summary.generation))
     }
 
     async fn submit(&self, spec: Spec) -> Result<(TaskSummary, Repeated), Fault> {
@@ -320,6 +367,12 @@ fn turns(detail: &TaskDetail) -> Turns {
 
 fn is_pause(event: &Event) -> bool {
     matches!(event, Event::Paused { .. })
+}
+
+/// Reads the parameters of `GetTask`, and the generation that the client knows.
+pub(super) fn long_poll(given: Value) -> Result<(GetTaskRequest, Option<u64>), Fault> {
+    let after = extensions::generation(given.as_object(), "", "currentGeneration")?;
+    Ok((params(given)?, after))
 }
 
 /// Reads the name of a task; what is none cannot be one that is known.

@@ -19,8 +19,10 @@ use photon_state::Hlc;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
+use super::extensions;
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
+use super::signed::{self, CardKey};
 use crate::time::http_date;
 use crate::{Front, gate, kept, names};
 
@@ -99,8 +101,8 @@ async fn agent_card(front: &Front, name: &str, base: &str) -> Result<Dated, Faul
         return Err(Fault::new(Kind::Internal, "the agent's card is not a JSON object"));
     };
     complete(&mut card, &agent);
-    readdress(&mut card, front, base, &Door::Agent(agent.spec.name.clone()));
-    Ok((Value::Object(card), Some(agent.at)))
+    let card = readdress(card, front, base, &Door::Agent(agent.spec.name.clone()));
+    Ok((card, Some(agent.at)))
 }
 
 /// Fills in what a card must have and an operator may have left out.
@@ -109,20 +111,33 @@ fn complete(card: &mut Map<String, Value>, agent: &Agent) {
     let skills = spec.skills.iter().map(|skill| json!(plain_skill(skill)));
     let mut fill = |key: &str, value: Value| {
         let slot = card.entry(key).or_insert(Value::Null);
-        if slot.is_null() || slot.as_array().is_some_and(Vec::is_empty) {
+        let is_empty = slot.is_null() || *slot == json!("") || *slot == json!([]);
+        if is_empty {
             *slot = value;
         }
     };
     fill("name", json!(&*spec.name));
-    fill("description", json!(""));
+    fill("description", json!(format!("The agent `{}`.", spec.name)));
     fill("version", json!("1.0.0"));
     fill("defaultInputModes", json!(["text/plain"]));
     fill("defaultOutputModes", json!(["text/plain"]));
     fill("skills", skills.collect());
+    for skill in card.get_mut("skills").and_then(Value::as_array_mut).into_iter().flatten() {
+        let has_tags = skill["tags"].as_array().is_some_and(|it| !it.is_empty());
+        if let (Some(id), false) = (skill["id"].as_str(), has_tags) {
+            skill["tags"] = json!(tags(id));
+        }
+    }
 }
 
-/// Puts this region's addresses on a card, and what is true of them rather than of the agent.
-fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Door) {
+/// Returns the words of a skill's name.
+fn tags(skill: &str) -> Vec<String> {
+    skill.split(['.', '/']).map(str::to_owned).collect()
+}
+
+/// Puts this region's addresses on a card, and what is true of them rather than of the agent;
+/// signs it, if the region has a key for that.
+fn readdress(mut card: Map<String, Value>, front: &Front, base: &str, door: &Door) -> Value {
     card.insert("supportedInterfaces".to_owned(), json!(interfaces(front, base, door)));
     let capabilities = card.entry("capabilities").or_insert_with(|| json!({}));
     if !capabilities.is_object() {
@@ -131,6 +146,7 @@ fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Do
     capabilities["streaming"] = json!(true);
     capabilities["pushNotifications"] = json!(true);
     capabilities["extendedAgentCard"] = json!(true);
+    extensions::declare(capabilities);
     // A signature covers what was changed, and the rest speaks of addresses that are not these;
     // the last four are how older versions of A2A gave them.
     for key in [
@@ -150,6 +166,31 @@ fn readdress(card: &mut Map<String, Value>, front: &Front, base: &str, door: &Do
         let requirement = json!([{ "schemes": { "bearer": { "list": [] } } }]);
         card.insert("securityRequirements".to_owned(), requirement);
     }
+    let mut card = signed(Value::Object(card), front, base);
+    // Clients of 0.3 look here; those of 1.0 pass over it, and signatures do not cover it.
+    card["url"] = json!(format!("{base}{}", door.path()));
+    card["preferredTransport"] = json!(TRANSPORT_PROTOCOL_JSONRPC);
+    card["protocolVersion"] = json!("0.3.0");
+    card
+}
+
+/// Signs a card as clients will read it: a signature covers what the protocol defines, and so the
+/// card has that alone.
+fn signed(card: Value, front: &Front, base: &str) -> Value {
+    let Some(key) = front.card_key() else { return card };
+    let Ok(card) = AgentCard::deserialize(&card) else {
+        return card; // It is not one of A2A; whoever can read it may do without.
+    };
+    let mut card = serde_json::to_value(card).expect("a card is JSON");
+    key.sign(&mut card, &format!("{base}{}", signed::KEYS));
+    card
+}
+
+/// Serves the keys that cards are signed with.
+pub(super) async fn keys(State(front): State<Front>, request: Request) -> Response {
+    let none = || json!({ "keys": [] });
+    let keys = front.card_key().map_or_else(none, CardKey::set);
+    kept::answer(&front, request.headers(), keys.to_string())
 }
 
 fn interfaces(front: &Front, base: &str, door: &Door) -> Vec<AgentInterface> {
@@ -158,6 +199,9 @@ fn interfaces(front: &Front, base: &str, door: &Door) -> Vec<AgentInterface> {
         .map(|binding| AgentInterface::new(url.clone(), binding))
         .to_vec();
     interfaces.extend(grpc_interface(front, base, door));
+    let mut old = AgentInterface::new(url, TRANSPORT_PROTOCOL_JSONRPC);
+    old.protocol_version = "0.3".to_owned();
+    interfaces.push(old);
     interfaces
 }
 
@@ -208,11 +252,10 @@ async fn photon_card(front: &Front, base: &str, tells_skills: bool) -> Result<Va
         security_requirements: None,
         signatures: None,
     };
-    let Ok(Value::Object(mut card)) = serde_json::to_value(card) else {
+    let Ok(Value::Object(card)) = serde_json::to_value(card) else {
         unreachable!("a card is a JSON object")
     };
-    readdress(&mut card, front, base, &Door::Router);
-    Ok(Value::Object(card))
+    Ok(readdress(card, front, base, &Door::Router))
 }
 
 /// Returns the skills of all agents, each once and by name.
@@ -254,7 +297,7 @@ fn plain_skill(skill: &Skill) -> AgentSkill {
         id: skill.to_string(),
         name: skill.to_string(),
         description: format!("The skill `{skill}`."),
-        tags: skill.split(['.', '/']).map(str::to_owned).collect(),
+        tags: tags(skill),
         examples: None,
         input_modes: None,
         output_modes: None,

@@ -25,6 +25,9 @@ const RETRY_INFO_TYPE: &str = "type.googleapis.com/google.rpc.RetryInfo";
 /// The media type of the HTTP+JSON binding.
 pub(super) const MEDIA_TYPE: &str = "application/a2a+json";
 
+/// `TaskGenerationMismatchError` (draft of A2A 1.1, section 5.4).
+const GENERATION_MISMATCH: i32 = -32010;
+
 /// Why a call came to nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
@@ -61,6 +64,8 @@ pub(super) enum Kind {
     Version,
     /// No agent lives at this address.
     NoAgent,
+    /// The task has moved on since the client looked (draft of A2A 1.1, section 3.2.2).
+    Generation,
     /// The idempotency key was used for something else.
     Conflict,
     /// Too large.
@@ -111,6 +116,7 @@ impl Kind {
             ),
             Self::Version => (error_code::VERSION_NOT_SUPPORTED, bad, Code::FailedPrecondition),
             Self::NoAgent => (error_code::INVALID_PARAMS, absent, Code::NotFound),
+            Self::Generation => (GENERATION_MISMATCH, StatusCode::CONFLICT, Code::Aborted),
             Self::Conflict => (error_code::INVALID_PARAMS, StatusCode::CONFLICT, Code::Aborted),
             Self::TooLarge => {
                 (error_code::INVALID_PARAMS, StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument)
@@ -167,6 +173,7 @@ impl Kind {
             | Self::Version
             | Self::NoAgent
             | Self::Misdirected
+            | Self::Generation
             | Self::Conflict => StatusCode::OK,
         }
     }
@@ -206,6 +213,27 @@ impl Fault {
         let id: String = id.chars().take(64).collect();
         let message = format!("task `{task}` has no push notification config `{id}`");
         Self::new(Kind::TaskNotFound, message).with_info("taskId", task)
+    }
+
+    /// Makes the fault of a message to a task that has moved on since its client looked.
+    pub(super) fn generation(task: &str, expected: u64, current: u64) -> Self {
+        let message = format!(
+            "task `{task}` is not at generation {expected} any more, but at {current}; get it, and \
+             send the message again if it still fits"
+        );
+        let text = |(key, value): (&str, String)| (key.to_owned(), value);
+        let metadata = HashMap::from(
+            [
+                ("taskId", task.to_owned()),
+                ("expectedGeneration", expected.to_string()),
+                ("currentGeneration", current.to_string()),
+            ]
+            .map(text),
+        );
+        let mut fault = Self::new(Kind::Generation, message);
+        let reason = error_reason(GENERATION_MISMATCH);
+        fault.details.push(TypedDetail::error_info(reason, PROTOCOL_DOMAIN, Some(metadata)));
+        fault
     }
 
     /// Makes the fault of whoever asks for push notifications in the words of 0.3.
@@ -252,7 +280,13 @@ impl Fault {
 
     fn error(&self) -> JsonRpcError {
         let error = A2AError::new(self.kind.row().0, self.message.clone());
-        error.with_details(self.details.clone()).to_jsonrpc_error()
+        let mut error = error.with_details(self.details.clone()).to_jsonrpc_error();
+        // The library knows the reasons of 1.0 alone.
+        if self.kind == Kind::Generation {
+            let info = error.data.as_mut().and_then(|it| it.as_array_mut()?.last_mut());
+            info.into_iter().for_each(|it| it["reason"] = "TASK_GENERATION_MISMATCH".into());
+        }
+        error
     }
 
     /// Returns the JSON-RPC response that says so.

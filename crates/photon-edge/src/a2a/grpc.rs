@@ -15,8 +15,7 @@ use a2a_pb::{self as pb, pbconv};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{StatusCode, Version};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::{Stream, stream};
 use http_body_util::Full;
 use serde_json::Value;
@@ -27,6 +26,7 @@ use super::card::host;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, params};
 use super::updates::Updates;
+use crate::grpc::not_grpc;
 use crate::{Front, body};
 
 /// Where the service lies, as the protocol's definition names it.
@@ -37,12 +37,8 @@ pub(super) const PREFIX: &str = "/lf.a2a.v1.A2AService/";
 /// Serves a call.
 pub(super) async fn serve(State(front): State<Front>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    // A web page may send other types to any host without asking first.
-    let is_grpc =
-        body::essence(&parts.headers).is_some_and(|it| it.starts_with("application/grpc"));
-    if !is_grpc || parts.version != Version::HTTP_2 {
-        let help = "send `application/grpc` over HTTP/2";
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, help).into_response();
+    if let Some(refusal) = not_grpc(&parts) {
+        return refusal;
     }
     let host = host(&parts.headers, &parts.uri);
     // What a client sends is one message, and counts like the bodies of all others.
@@ -196,7 +192,7 @@ impl A2aService for Service {
         let get = async {
             let call = self.call(&request, &request.get_ref().tenant)?;
             let wanted = pbconv::from_proto_get_task_request(request.get_ref());
-            Ok(pbconv::to_proto_task(&call.task(wanted).await?))
+            Ok(pbconv::to_proto_task(&call.task(wanted, None).await?))
         };
         answer(get.await)
     }

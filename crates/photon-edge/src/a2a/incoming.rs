@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::card::host;
+use super::extensions::Generations;
 use super::fault::{Fault, Kind};
 use super::proto_names;
 use crate::body::Held;
@@ -98,6 +99,7 @@ pub(super) struct Incoming {
     tenant: String,
     query: Result<Vec<(String, String)>, Fault>,
     headers: HeaderMap,
+    generations: Generations,
     host: Option<Authority>,
     /// Until it is parsed; then its memory is others' to use.
     body: Option<Result<Held, Fault>>,
@@ -129,8 +131,9 @@ impl FromRequest<Front> for Incoming {
         let body = body::read(front, &parts.headers, body).await.map_err(Fault::from);
         let body = Some(body);
         let host = host(&parts.headers, &parts.uri);
-        let headers = parts.headers;
-        Ok(Self { task, config, front: front.clone(), name, tenant, query, headers, host, body })
+        let generations = Generations::of(&parts.headers, &parts.uri);
+        let (front, headers) = (front.clone(), parts.headers);
+        Ok(Self { task, config, front, name, tenant, query, headers, generations, host, body })
     }
 }
 
@@ -151,7 +154,8 @@ impl Incoming {
         let in_query = self.query.iter().flatten().find(|(key, _)| key == TENANT);
         let door = door.of_tenant(&self.tenant)?;
         let door = door.of_tenant(in_query.map_or("", |(_, tenant)| tenant))?;
-        Call::new(&self.front, door, self.host.clone(), &self.headers)
+        let call = Call::new(&self.front, door, self.host.clone(), &self.headers)?;
+        Ok(Call { generations: self.generations, ..call })
     }
 
     /// Takes the body and parses it as JSON; an empty one is an empty object.
@@ -199,7 +203,9 @@ impl Incoming {
         let typed = |(key, text): &(String, String)| {
             let as_text = Value::from(text.as_str());
             let value = match key.as_str() {
-                "pageSize" | "historyLength" => text.parse::<i64>().map_or(as_text, Value::from),
+                "pageSize" | "historyLength" | "currentGeneration" => {
+                    text.parse::<i64>().map_or(as_text, Value::from)
+                }
                 "includeArtifacts" => text.parse::<bool>().map_or(as_text, Value::from),
                 _ => as_text,
             };
@@ -265,6 +271,8 @@ pub(super) struct Call {
     pub(super) idempotency_key: Option<Arc<str>>,
     /// The last event that the client has.
     pub(super) resume_after: Option<u64>,
+    /// Whether it wants generations where A2A 1.1 has them.
+    pub(super) generations: Generations,
 }
 
 impl Call {
@@ -280,7 +288,8 @@ impl Call {
         let after = body::header(headers, &LAST_EVENT_ID)?;
         let after = after.map(|it| names::number(LAST_EVENT_ID.as_str(), it, 0..=u64::MAX));
         let (idempotency_key, resume_after) = (key, after.transpose()?);
-        Ok(Self { front: front.clone(), door, host, idempotency_key, resume_after })
+        let (front, generations) = (front.clone(), Generations::Untold);
+        Ok(Self { front, door, host, idempotency_key, resume_after, generations })
     }
 
     /// Takes what the host and the metadata of a gRPC call say.

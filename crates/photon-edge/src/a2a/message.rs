@@ -9,6 +9,7 @@ use photon_state::PlacementId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::extensions::{self, GENERATION, IDEMPOTENCY, ROUTING};
 use super::fault::Fault;
 use super::incoming::{Call, Door, params};
 use super::push::Wanted;
@@ -46,6 +47,8 @@ pub(super) enum What {
         context: Option<String>,
         /// The answer.
         message: Box<Message>,
+        /// The generation that the task must be at, if the client says.
+        at: Option<u64>,
     },
 }
 
@@ -63,6 +66,7 @@ impl Sending {
     pub(super) fn from_params(call: &Call, value: Value) -> Result<Self, Fault> {
         // The digest is taken of what the client wrote, before anything is filled in.
         let written = value.get("message").cloned().unwrap_or_default();
+        let at = generation(&value)?;
         let mut request: SendMessageRequest = params(value)?;
         check(&request.message)?;
         let configuration = request.configuration.take();
@@ -80,16 +84,36 @@ impl Sending {
             Some(true) => Answer::AtOnce,
             Some(false) | None => Answer::AtTheEnd,
         };
-        let what = what(call, request, written)?;
+        let what = what(call, request, written, at)?;
         Ok(Self { what, answer, history, push })
     }
 }
 
-fn what(call: &Call, request: SendMessageRequest, written: Value) -> Result<What, Fault> {
+/// Returns the generation that the task of a message must be at: as A2A 1.1 has it, or, where no
+/// such field can be said, in the metadata.
+fn generation(params: &Value) -> Result<Option<u64>, Fault> {
+    let metadata = format!("metadata.{GENERATION}.");
+    let inner = params.get("metadata").and_then(|it| it.get(GENERATION));
+    let places = [("configuration.", params.get("configuration")), (&metadata, inner)];
+    for (place, fields) in places {
+        let fields = fields.and_then(Value::as_object);
+        if let Some(at) = extensions::generation(fields, place, "ifGenerationMatch")? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+fn what(
+    call: &Call,
+    request: SendMessageRequest,
+    written: Value,
+    at: Option<u64>,
+) -> Result<What, Fault> {
     if let Some(task) = request.message.task_id.clone().filter(|id| !id.is_empty()) {
         let mut message = request.message;
         let context = message.context_id.take().filter(|id| !id.is_empty());
-        return Ok(What::Answer { task, context, message: Box::new(message) });
+        return Ok(What::Answer { task, context, message: Box::new(message), at });
     }
     let target = target(call, &request)?;
     let placement = placement(&request)?;
@@ -168,43 +192,87 @@ type Options = (Value, Option<Arc<Terms>>);
 /// Finds how the task is to be queued, timed and tried again.
 fn options(request: &SendMessageRequest) -> Result<Option<Options>, Fault> {
     // Others may mean something else by a name without ours in front.
-    let Some((field, value)) = found(request, &["photon/options"]) else { return Ok(None) };
+    let Some((field, value)) = found(request, "options", &["photon/options"])? else {
+        return Ok(None);
+    };
     if !value.is_object() {
         return Err(Fault::field(&field, "use an object"));
     }
-    let options: TaskOptions = serde_path_to_error::deserialize(value).map_err(|err| {
+    let value = extensions::snake(value);
+    let options: TaskOptions = serde_path_to_error::deserialize(&value).map_err(|err| {
         let at = format!("{field}.{}", err.path());
         Fault::field(&at, err.inner().to_string())
     })?;
-    Ok(Some((value.clone(), crate::options::terms(&field, &options)?)))
+    let terms = crate::options::terms(&field, &options)?;
+    Ok(Some((value, terms)))
 }
 
-/// Looks up a text in the metadata, under `photon/{key}` or `{key}`.
+/// What the extension for routing has in the metadata.
+const ROUTING_KEYS: [&str; 4] = ["skill", "agent", "placement", "options"];
+
+/// Looks up a text in the metadata: in the extension for routing, or as `photon/{key}` or `{key}`.
 fn metadata<'a>(
     request: &'a SendMessageRequest,
     key: &str,
 ) -> Result<Option<(String, &'a str)>, Fault> {
-    match found(request, &[&format!("photon/{key}"), key]) {
+    match found(request, key, &[&format!("photon/{key}"), key])? {
         Some((field, Value::String(text))) => Ok(Some((field, text))),
         Some((field, _)) => Err(Fault::field(&field, "use a string")),
         None => Ok(None),
     }
 }
 
-/// Looks up keys, the first one first, in the metadata of the message, then of the request.
-fn found<'a>(request: &'a SendMessageRequest, keys: &[&str]) -> Option<(String, &'a Value)> {
+/// Looks up a key of the extension, then others, in the metadata of the message, then of the
+/// request.
+fn found<'a>(
+    request: &'a SendMessageRequest,
+    key: &str,
+    others: &[&str],
+) -> Result<Option<(String, &'a Value)>, Fault> {
     let places = [
         ("message.metadata", request.message.metadata.as_ref()),
         ("metadata", request.metadata.as_ref()),
     ];
     for (place, metadata) in places {
-        for key in keys {
-            if let Some(value) = metadata.and_then(|it| it.get(*key)) {
-                return Some((format!("{place}.{key}"), value));
+        let Some(metadata) = metadata else { continue };
+        let place_of = |key: &str| format!("{place}.{key}");
+        if let Some(ours) = metadata.get(ROUTING) {
+            let help = || format!("use an object with: {}", ROUTING_KEYS.join(", "));
+            let wrong = || Fault::field(&place_of(ROUTING), help());
+            let fields = ours.as_object().ok_or_else(wrong)?;
+            if fields.keys().any(|it| !ROUTING_KEYS.contains(&it.as_str())) {
+                return Err(wrong());
+            }
+            if let Some(value) = fields.get(key) {
+                return Ok(Some((place_of(&format!("{ROUTING}.{key}")), value)));
             }
         }
+        if let Some((key, value)) = others.iter().find_map(|it| metadata.get_key_value(*it)) {
+            return Ok(Some((place_of(key), value)));
+        }
     }
-    None
+    Ok(None)
+}
+
+impl Call {
+    /// Heeds the key that makes a message harmless to repeat, if the message has it.
+    pub(super) fn keyed(&self, params: &Value) -> Result<Self, Fault> {
+        let mut call = self.clone();
+        let message = params.get("message").and_then(|it| it.get("metadata"));
+        for (place, metadata) in [("message.", message), ("", params.get("metadata"))] {
+            let Some(ours) = metadata.and_then(|it| it.get(IDEMPOTENCY)) else { continue };
+            let field = format!("{place}metadata.{IDEMPOTENCY}.key");
+            let Some(Value::String(key)) = ours.get("key") else {
+                return Err(Fault::field(&field, "give the key as a string"));
+            };
+            let key = names::idempotency_key(&field, key)?;
+            if call.idempotency_key.as_ref().is_some_and(|it| *it != key) {
+                return Err(Fault::field(&field, "another key was given in another place"));
+            }
+            call.idempotency_key = Some(key);
+        }
+        Ok(call)
+    }
 }
 
 /// Digests what was asked, the same whatever the order of the fields.

@@ -8,6 +8,7 @@
 
 mod calls;
 pub(crate) mod card;
+mod extensions;
 mod fault;
 mod grpc;
 mod incoming;
@@ -18,6 +19,7 @@ mod proto_names;
 mod push;
 mod rest;
 mod rpc;
+mod signed;
 mod sse;
 mod task;
 #[cfg(test)]
@@ -27,8 +29,10 @@ mod updates;
 mod v03;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
+pub use signed::{CardKey, CardKeyError};
 pub(crate) use turned::Form;
 
 use crate::Front;
@@ -39,12 +43,14 @@ pub(crate) fn router() -> Router<Front> {
     let of_agent = door().route(CARD, get(card::of_agent));
     Router::new()
         .route(CARD, get(card::of_host))
+        .route(signed::KEYS, get(card::keys))
         .nest("/a2a", of_photon)
         .nest("/agents/{name}", of_agent)
         // Some clients put a slash at the end of the address that the card gives.
         .route("/a2a/", post(rpc::serve))
         .route("/agents/{name}/", post(rpc::serve))
         .route(grpc::ROUTE, post(grpc::serve))
+        .layer(from_fn(extensions::echo))
 }
 
 /// Where a card lies below the address of whom it describes.

@@ -8,9 +8,10 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::calls::long_poll;
 use super::fault::{Fault, Kind, MEDIA_TYPE};
 use super::incoming::{Call, Incoming, params};
-use super::sse::{self, Binding};
+use super::sse::Binding;
 use crate::Front;
 
 /// Returns the routes below the address of an agent or of the router.
@@ -36,7 +37,7 @@ const LIST_FIELDS: [&str; 7] = [
     "includeArtifacts",
 ];
 /// What the query of a task may hold.
-const TASK_FIELDS: [&str; 1] = ["historyLength"];
+const TASK_FIELDS: [&str; 2] = ["historyLength", "currentGeneration"];
 /// What the query of a list of push configurations may hold.
 const PUSH_FIELDS: [&str; 2] = ["pageSize", "pageToken"];
 
@@ -57,16 +58,17 @@ impl IntoResponse for RestFault {
 
 async fn send(mut incoming: Incoming) -> Result<Response, RestFault> {
     let (call, given) = understood(&mut incoming)?;
-    Ok(answer(call.send(given).await?))
+    Ok(call.told(call.send(given).await?))
 }
 
 async fn stream(mut incoming: Incoming) -> Result<Response, RestFault> {
     let (call, given) = understood(&mut incoming)?;
-    Ok(sse::response(call.stream(given).await?, Binding::Rest))
+    Ok(call.streamed(call.stream(given).await?, Binding::Rest))
 }
 
 async fn list(incoming: Incoming) -> Result<Response, RestFault> {
-    Ok(answer(incoming.call(&LIST_FIELDS)?.list(params(incoming.query_json())?).await?))
+    let call = incoming.call(&LIST_FIELDS)?;
+    Ok(call.told(call.list(params(incoming.query_json())?).await?))
 }
 
 /// Serves `GET /tasks/{id}` and `GET /tasks/{id}:subscribe`: routes cannot end in a verb.
@@ -75,12 +77,13 @@ async fn read_task(incoming: Incoming) -> Result<Response, RestFault> {
         None => {
             let call = incoming.call(&TASK_FIELDS)?;
             let given = with_id(incoming.query_json(), &incoming.task);
-            Ok(answer(call.task(params(given)?).await?))
+            let (given, after) = long_poll(given)?;
+            Ok(call.told(call.task(given, after).await?))
         }
         Some((id, "subscribe")) => {
             let call = incoming.call(&[])?;
             let given = with_id(incoming.query_json(), id);
-            Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
+            Ok(call.streamed(call.subscribe(params(given)?).await?, Binding::Rest))
         }
         Some((_, verb)) => Err(no_verb(verb)),
     }
@@ -93,12 +96,12 @@ async fn change_task(mut incoming: Incoming) -> Result<Response, RestFault> {
         Some((id, "cancel")) => {
             let (call, given) = understood?;
             let given = with_id(given, id);
-            Ok(answer(call.cancel(params(given)?).await?))
+            Ok(call.told(call.cancel(params(given)?).await?))
         }
         Some((id, "subscribe")) => {
             let (call, given) = understood?;
             let given = with_id(given, id);
-            Ok(sse::response(call.subscribe(params(given)?).await?, Binding::Rest))
+            Ok(call.streamed(call.subscribe(params(given)?).await?, Binding::Rest))
         }
         Some((_, verb)) => Err(no_verb(verb)),
         None => Err(no_verb("")),
@@ -166,6 +169,13 @@ fn with(field: &str, mut given: Value, name: &str) -> Value {
         fields.insert(field.to_owned(), Value::from(name));
     }
     given
+}
+
+impl Call {
+    /// Answers with what is said of tasks.
+    fn told(&self, said: impl Serialize) -> Response {
+        answer(self.generations.tell(said))
+    }
 }
 
 fn answer(body: impl Serialize) -> Response {

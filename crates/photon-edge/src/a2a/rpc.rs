@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::calls::long_poll;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Dialect, Incoming, params};
-use super::sse::{self, Binding};
+use super::sse::Binding;
 use super::v03;
 
 /// A JSON-RPC response that carries a result.
@@ -80,23 +81,25 @@ fn no_method(method: &str) -> Fault {
 async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault> {
     let Understood { id, method, params: given, dialect } = understood;
     let binding = Binding::Rpc(id.clone(), dialect);
+    let told = |said| answer(&id, dialect, said);
     match method.as_str() {
-        methods::SEND_MESSAGE => Ok(answer(&id, dialect, call.send(given).await?)),
-        methods::SEND_STREAMING_MESSAGE => Ok(sse::response(call.stream(given).await?, binding)),
-        methods::GET_TASK => Ok(answer(&id, dialect, call.task(params(given)?).await?)),
-        methods::LIST_TASKS => Ok(answer(&id, dialect, call.list(params(given)?).await?)),
-        methods::CANCEL_TASK => Ok(answer(&id, dialect, call.cancel(params(given)?).await?)),
+        methods::SEND_MESSAGE => Ok(told(call.generations.tell(call.send(given).await?))),
+        methods::SEND_STREAMING_MESSAGE => Ok(call.streamed(call.stream(given).await?, binding)),
+        methods::GET_TASK => {
+            let (given, after) = long_poll(given)?;
+            Ok(told(call.generations.tell(call.task(given, after).await?)))
+        }
+        methods::LIST_TASKS => Ok(told(call.generations.tell(call.list(params(given)?).await?))),
+        methods::CANCEL_TASK => Ok(told(call.generations.tell(call.cancel(params(given)?).await?))),
         methods::SUBSCRIBE_TO_TASK => {
-            Ok(sse::response(call.subscribe(params(given)?).await?, binding))
+            Ok(call.streamed(call.subscribe(params(given)?).await?, binding))
         }
-        methods::CREATE_PUSH_CONFIG => {
-            Ok(answer(&id, dialect, call.create_push(params(given)?).await?))
-        }
-        methods::GET_PUSH_CONFIG => Ok(answer(&id, dialect, call.push(params(given)?).await?)),
-        methods::LIST_PUSH_CONFIGS => Ok(answer(&id, dialect, call.pushes(params(given)?).await?)),
+        methods::CREATE_PUSH_CONFIG => Ok(told(written(call.create_push(params(given)?).await?))),
+        methods::GET_PUSH_CONFIG => Ok(told(written(call.push(params(given)?).await?))),
+        methods::LIST_PUSH_CONFIGS => Ok(told(written(call.pushes(params(given)?).await?))),
         methods::DELETE_PUSH_CONFIG => {
             call.delete_push(params(given)?).await?;
-            Ok(answer(&id, dialect, Value::Null))
+            Ok(told(Value::Null))
         }
         // A card is the same in both versions, and may have any field besides.
         methods::GET_EXTENDED_AGENT_CARD => {
@@ -106,16 +109,22 @@ async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault>
     }
 }
 
-fn answer(id: &JsonRpcId, dialect: Dialect, result: impl Serialize) -> Response {
-    match dialect {
-        Dialect::V10 => Json(Success::new(id, result)).into_response(),
-        Dialect::V03 => Json(Success::new(id, in_v03(result))).into_response(),
-    }
+fn answer(id: &JsonRpcId, dialect: Dialect, result: Value) -> Response {
+    Json(Success::new(id, dialect.say(result))).into_response()
 }
 
-/// Returns a result in the words of 0.3.
-pub(super) fn in_v03(result: impl Serialize) -> Value {
-    v03::answer(serde_json::to_value(result).expect("what A2A says is JSON"))
+fn written(result: impl Serialize) -> Value {
+    serde_json::to_value(result).expect("what A2A says is JSON")
+}
+
+impl Dialect {
+    /// Returns what 1.0 answers in the words of this version.
+    pub(super) fn say(self, answer: Value) -> Value {
+        match self {
+            Self::V10 => answer,
+            Self::V03 => v03::answer(answer),
+        }
+    }
 }
 
 /// A JSON-RPC request whose method and parameters are still to be understood.

@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 
+use super::extensions::Generations;
 use super::fault::Fault;
-use super::incoming::Dialect;
-use super::rpc::{Success, in_v03};
+use super::incoming::{Call, Dialect};
+use super::rpc::Success;
 use super::updates::{Update, Updates};
 
 /// A comment is sent when nothing else was for this long, so that nobody between us hangs up.
@@ -27,12 +28,21 @@ pub(super) enum Binding {
     Rest,
 }
 
-/// Answers with the updates as they come.
-pub(super) fn response(updates: Updates, binding: Binding) -> Response {
-    let events = stream::unfold(Some((updates, binding)), |state| async {
+impl Call {
+    /// Answers with the updates as they come.
+    pub(super) fn streamed(&self, updates: Updates, binding: Binding) -> Response {
+        response(updates, binding, self.generations)
+    }
+}
+
+fn response(updates: Updates, binding: Binding, generations: Generations) -> Response {
+    let events = stream::unfold(Some((updates, binding)), move |state| async move {
         let (mut updates, binding) = state?;
         match updates.next().await {
-            Ok(Some(update)) => Some((written(&binding, &update), Some((updates, binding)))),
+            Ok(Some(update)) => {
+                let event = event(&binding, generations, &update);
+                Some((event, Some((updates, binding))))
+            }
             Ok(None) => None,
             Err(fault) => Some((broken(&binding, &fault), None)),
         }
@@ -44,15 +54,19 @@ pub(super) fn response(updates: Updates, binding: Binding) -> Response {
     response
 }
 
-fn written(binding: &Binding, update: &Update) -> Result<Event, Infallible> {
+fn event(
+    binding: &Binding,
+    generations: Generations,
+    update: &Update,
+) -> Result<Event, Infallible> {
     let event = match update.generation {
         Some(generation) => Event::default().id(generation.to_string()),
         None => Event::default(),
     };
+    let said = generations.tell(&update.response);
     Ok(match binding {
-        Binding::Rpc(id, Dialect::V10) => data(event, Success::new(id, &update.response)),
-        Binding::Rpc(id, Dialect::V03) => data(event, Success::new(id, in_v03(&update.response))),
-        Binding::Rest => data(event, &update.response),
+        Binding::Rpc(id, dialect) => data(event, Success::new(id, dialect.say(said))),
+        Binding::Rest => data(event, said),
     })
 }
 

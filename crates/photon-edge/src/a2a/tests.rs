@@ -2,6 +2,7 @@
 //! script: it takes its next step whenever everybody else waits.
 
 mod cards;
+mod extensions;
 mod grpc;
 mod pauses;
 mod push;
@@ -24,7 +25,7 @@ use photon_state::{Now, PlacementId, RegionId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{Front, FrontConfig, FrontLimits, PlanetInfo, PushTargets, TokenHash};
+use crate::{CardKey, Front, FrontConfig, FrontLimits, PlanetInfo, PushTargets, TokenHash};
 
 /// What the worker does next.
 #[derive(Clone, Copy, Debug)]
@@ -256,6 +257,7 @@ fn front_at(
         version: "0.0.0".to_owned(),
     };
     Front::new(FrontConfig {
+        card_key: Some(CardKey::from_pem(CardKey::make().as_bytes()).unwrap()),
         handle,
         planet,
         tokens,

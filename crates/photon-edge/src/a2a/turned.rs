@@ -22,12 +22,12 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns the form of a path; `None` if it is no address of A2A.
+    /// Returns the form of a path; `None` if it is no address of A2A, nor of gRPC.
     pub(crate) fn of(path: &str) -> Option<Self> {
         if path == CARD {
             return Some(Self::Rest);
         }
-        if path.starts_with(grpc::PREFIX) {
+        if path.starts_with(grpc::PREFIX) || path.starts_with(crate::grpc::PREFIX) {
             return Some(Self::Grpc);
         }
         let below = path.strip_prefix("/a2a").or_else(|| {
@@ -95,6 +95,7 @@ mod tests {
             ("/agents/shout/message:send", Some(Form::Rest)),
             (CARD, Some(Form::Rest)),
             ("/lf.a2a.v1.A2AService/GetTask", Some(Form::Grpc)),
+            ("/photon.v1.Workers/Attach", Some(Form::Grpc)),
             ("/a2aa", None),
             ("/agents", None),
             ("/v1/agents/shout", None),

@@ -113,8 +113,17 @@ async fn put(
     _: Params<NoParams>,
     body::Json(asked): body::Json<AgentPut>,
 ) -> Result<Json<Agent>, Declined> {
-    let name = parse_name(&name)?;
-    let spec = decode(&front, name, asked).map_err(|err| err.problem(Stood::Inside))?;
+    register(&front, &name, asked).await
+}
+
+/// Announces an agent, or changes it.
+pub(crate) async fn register(
+    front: &Front,
+    name: &str,
+    asked: AgentPut,
+) -> Result<Json<Agent>, Declined> {
+    let name = parse_name(name)?;
+    let spec = decode(front, name, asked).map_err(|err| err.problem(Stood::Inside))?;
     agent_reply(front.submit(Command::Register(spec)).await?)
 }
 

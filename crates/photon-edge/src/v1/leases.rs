@@ -52,13 +52,18 @@ async fn acquire(
     _: Params<NoParams>,
     body::Json(post): body::Json<LeasePost>,
 ) -> Result<Json<Leases>, Declined> {
-    let command = decode_acquire(&post).map_err(|err| err.problem(Stood::Inside))?;
+    acquire_of(&front, &post).await.map(Json)
+}
+
+/// Waits for work for an agent.
+pub(crate) async fn acquire_of(front: &Front, post: &LeasePost) -> Result<Leases, Declined> {
+    let command = decode_acquire(post).map_err(|err| err.problem(Stood::Inside))?;
     let stopping = front.stopping();
     let reply = stopping.run_until_cancelled(front.submit(command)).await;
     let Reply::Leases(leases) = reply.ok_or(Failure::Stopping)?? else {
         unreachable!("the region answers `Acquire` with leases")
     };
-    Ok(Json(Leases { leases: leases.iter().map(encode).collect() }))
+    Ok(Leases { leases: leases.iter().map(encode).collect() })
 }
 
 fn decode_acquire(post: &LeasePost) -> Result<Command, Invalid> {
@@ -116,7 +121,16 @@ async fn heartbeat(
     _: Params<NoParams>,
     body::Json(post): body::Json<HeartbeatPost>,
 ) -> Result<Json<Standing>, Declined> {
-    at_home(&front, AtHome::Heartbeat(claim(&task, &post.token)?)).await
+    heartbeat_of(&front, &task, &post).await.map(Json)
+}
+
+/// Extends a lease.
+pub(crate) async fn heartbeat_of(
+    front: &Front,
+    task: &str,
+    post: &HeartbeatPost,
+) -> Result<Standing, Declined> {
+    at_home(front, AtHome::Heartbeat(claim(task, &post.token)?)).await
 }
 
 /// Tell something about a task: remarks, and artifacts piece by piece.
@@ -136,10 +150,19 @@ async fn notes(
     _: Params<NoParams>,
     body::Json(post): body::Json<NotesPost>,
 ) -> Result<Json<Standing>, Declined> {
-    let claim = claim(&task, &post.token)?;
+    notes_of(&front, &task, post).await.map(Json)
+}
+
+/// Tells something about a task.
+pub(crate) async fn notes_of(
+    front: &Front,
+    task: &str,
+    post: NotesPost,
+) -> Result<Standing, Declined> {
+    let claim = claim(task, &post.token)?;
     let first = post.first;
     let notes = decode_notes(post).map_err(|err| err.problem(Stood::Inside))?;
-    at_home(&front, AtHome::Note { claim, first, notes }).await
+    at_home(front, AtHome::Note { claim, first, notes }).await
 }
 
 fn decode_notes(post: NotesPost) -> Result<Vec<Note>, Invalid> {
@@ -210,11 +233,20 @@ async fn complete(
     _: Params<NoParams>,
     body::Json(post): body::Json<CompletePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
+    complete_of(&front, &task, post).await.map(Json)
+}
+
+/// Finishes a task: done.
+pub(crate) async fn complete_of(
+    front: &Front,
+    task: &str,
+    post: CompletePost,
+) -> Result<Standing, Declined> {
+    let (claim, notes) = (claim(task, &post.token)?, told(post.notes)?);
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
-    at_home(&front, AtHome::Finish { claim, notes, outcome: Outcome::Completed, message }).await
+    at_home(front, AtHome::Finish { claim, notes, outcome: Outcome::Completed, message }).await
 }
 
 /// Ask something of the client: the task waits for an answer, and this attempt is over.
@@ -237,7 +269,16 @@ async fn pause(
     _: Params<NoParams>,
     body::Json(post): body::Json<PausePost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
+    pause_of(&front, &task, post).await.map(Json)
+}
+
+/// Asks something of the client.
+pub(crate) async fn pause_of(
+    front: &Front,
+    task: &str,
+    post: PausePost,
+) -> Result<Standing, Declined> {
+    let (claim, notes) = (claim(task, &post.token)?, told(post.notes)?);
     let why = match post.what_for {
         PauseFor::Input => Pause::Input,
         PauseFor::Auth => Pause::Auth,
@@ -245,7 +286,7 @@ async fn pause(
     let given = Given { text: post.text, message: post.message, parts: None };
     let message = given.check(Role::Agent).map_err(|err| err.problem(Stood::Inside))?;
     let message = message.map(|it| keep(&it));
-    at_home(&front, AtHome::Pause { claim, notes, why, message }).await
+    at_home(front, AtHome::Pause { claim, notes, why, message }).await
 }
 
 /// Finish an attempt: it failed, or the task is refused.
@@ -267,14 +308,23 @@ async fn fail(
     _: Params<NoParams>,
     body::Json(post): body::Json<FailPost>,
 ) -> Result<Json<Standing>, Declined> {
-    let (claim, notes) = (claim(&task, &post.token)?, told(post.notes)?);
+    fail_of(&front, &task, post).await.map(Json)
+}
+
+/// Finishes an attempt that failed.
+pub(crate) async fn fail_of(
+    front: &Front,
+    task: &str,
+    post: FailPost,
+) -> Result<Standing, Declined> {
+    let (claim, notes) = (claim(task, &post.token)?, told(post.notes)?);
     let message = Some(keep(&Message::new(Role::Agent, vec![Part::text(post.reason)])));
     let asked = match (post.rejected, post.non_retryable) {
         (true, _) => AtHome::Finish { claim, notes, outcome: Outcome::Rejected, message },
         (false, true) => AtHome::Finish { claim, notes, outcome: Outcome::Failed, message },
         (false, false) => AtHome::Fail { claim, notes, message },
     };
-    at_home(&front, asked).await
+    at_home(front, asked).await
 }
 
 fn claim(task: &str, token: &str) -> Result<Claim, Declined> {
@@ -293,7 +343,8 @@ fn told(notes: Option<u64>) -> Result<Option<u64>, Declined> {
     Ok(notes)
 }
 
-async fn at_home(front: &Front, asked: AtHome) -> Result<Json<Standing>, Declined> {
+async fn at_home(front: &Front, asked: AtHome) -> Result<Standing, Declined> {
     let reply = front.submit(Command::AtHome(asked)).await?;
-    Ok(standing(&reply))
+    let Json(standing) = standing(&reply);
+    Ok(standing)
 }

@@ -2,6 +2,7 @@
 //! Must not hold messages back, nor gather them: a reader has no buffer.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -113,7 +114,7 @@ async fn read(
 ) -> Result<Response, Declined> {
     let named = Named::read(&front, &topic, params.placement.as_deref())?;
     let wanted = begin(&params, &headers).map_err(|err| err.problem(Stood::Outside))?;
-    let mut reader = Reader { front, named, start: wanted.start, key: wanted.key };
+    let mut reader = Reader::new(front, named, wanted.from);
     if body::wants_json(&headers, &["text/event-stream"]) {
         // Whoever does not wait takes nobody's place.
         let _slot = match wanted.wait.is_zero() {
@@ -130,8 +131,7 @@ async fn read(
 
 /// What a client wants to read.
 struct Wanted {
-    start: Start,
-    key: Option<std::sync::Arc<str>>,
+    from: Begin,
     limit: usize,
     wait: Duration,
 }
@@ -140,23 +140,54 @@ fn begin(params: &ReadParams, headers: &HeaderMap) -> Result<Wanted, Invalid> {
     let last_event_id = HeaderName::from_static("last-event-id");
     let heard = body::header(headers, &last_event_id)?.filter(|it| !it.is_empty());
     let heard = heard.map(|it| read_cursor(last_event_id.as_str(), it)).transpose()?;
-    let after = params.after.as_deref().map(|it| read_cursor("after", it)).transpose()?;
-    let since = params.since.as_deref().map(|it| names::moment("since", it)).transpose()?;
-    let from = match params.from.as_deref() {
-        None | Some("first") => Start::First,
-        Some("last") => Start::Last,
-        Some(_) => return Err(Invalid::new("from", "use `first` or `last`")),
-    };
-    let after = heard.or(after).map(Start::After);
-    let start = after.or(since.map(Start::At)).unwrap_or(from);
-    let key = params.key.as_deref().map(|it| names::label("key", it)).transpose()?;
+    let ReadParams { from, after, since, key, .. } = params;
+    let (from, after) = (from.as_deref(), after.as_deref());
+    let wish = Wish { from, after, since: since.as_deref(), key: key.as_deref() };
+    let mut from = wish.read()?;
+    from.start = heard.map_or(from.start, Start::After);
     let limit = params.limit.as_deref();
     let limit = limit.map(|it| names::number("limit", it, 1..=LIMIT_MAX as u64)).transpose()?;
     let limit = limit.and_then(|it| usize::try_from(it).ok()).unwrap_or(AT_ONCE);
     let wait_ms = params.wait_ms.as_deref();
     let wait_ms = wait_ms.map(|it| names::number("wait_ms", it, 0..=WAIT_MS_MAX)).transpose()?;
     let wait = Duration::from_millis(wait_ms.unwrap_or(0));
-    Ok(Wanted { start, key, limit, wait })
+    Ok(Wanted { from, limit, wait })
+}
+
+/// Where a client wants to begin, in its own words, and what to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// From the `first` message that is kept, or only what comes after the `last`.
+    pub(crate) from: Option<&'a str>,
+    /// After a message: its cursor, or its position. Goes before `since` and `from`.
+    pub(crate) after: Option<&'a str>,
+    /// From a time on. Goes before `from`.
+    pub(crate) since: Option<&'a str>,
+    /// Only messages of this key.
+    pub(crate) key: Option<&'a str>,
+}
+
+/// Where to begin, and what to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Begin {
+    start: Start,
+    key: Option<Arc<str>>,
+}
+
+impl Wish<'_> {
+    /// Checks it.
+    pub(crate) fn read(self) -> Result<Begin, Invalid> {
+        let after = self.after.map(|it| read_cursor("after", it)).transpose()?;
+        let since = self.since.map(|it| names::moment("since", it)).transpose()?;
+        let from = match self.from {
+            None | Some("first") => Start::First,
+            Some("last") => Start::Last,
+            Some(_) => return Err(Invalid::new("from", "use `first` or `last`")),
+        };
+        let start = after.map(Start::After).or(since.map(Start::At)).unwrap_or(from);
+        let key = self.key.map(|it| names::label("key", it)).transpose()?;
+        Ok(Begin { start, key })
+    }
 }
 
 /// A client that reads a topic on and on.
@@ -165,12 +196,18 @@ pub(crate) struct Reader {
     front: Front,
     named: Named,
     start: Start,
-    key: Option<std::sync::Arc<str>>,
+    key: Option<Arc<str>>,
 }
 
 impl Reader {
+    /// Makes a reader that has read nothing.
+    pub(crate) fn new(front: Front, named: Named, from: Begin) -> Self {
+        let Begin { start, key } = from;
+        Self { front, named, start, key }
+    }
+
     /// Reads what is there, and takes a place among those who follow.
-    async fn begin(&mut self) -> Result<(Posts, FollowerSlot), Failure> {
+    pub(crate) async fn begin(&mut self) -> Result<(Posts, FollowerSlot), Failure> {
         let first = self.ask(AT_ONCE, Duration::ZERO).await?.ok_or(Failure::Stopping)?;
         let slot = self.front.follower_slot()?;
         Ok((first, slot))
@@ -195,7 +232,7 @@ impl Reader {
     }
 
     /// Reads on; nothing when the front door closes, or the region cannot be asked.
-    async fn next(&mut self) -> Option<Posts> {
+    pub(crate) async fn next(&mut self) -> Option<Posts> {
         loop {
             match self.ask(AT_ONCE, WAIT).await {
                 Ok(Some(posts)) if posts.posts.is_empty() && !posts.is_cut => {}
@@ -244,7 +281,8 @@ fn encode_all(posts: &Posts) -> TopicMessages {
     }
 }
 
-fn encode(posted: &Posted) -> TopicMessage {
+/// Returns a message as clients read it.
+pub(crate) fn encode(posted: &Posted) -> TopicMessage {
     let Mark { generation: position, .. } = posted.mark;
     TopicMessage {
         position,
@@ -269,7 +307,7 @@ async fn socket(
     let upgrade = upgrade.map_err(|err| {
         Invalid::new("upgrade", format!("open a WebSocket: {err}")).problem(Stood::Outside)
     })?;
-    let mut reader = Reader { front, named, start: wanted.start, key: wanted.key };
+    let mut reader = Reader::new(front, named, wanted.from);
     let (first, slot) = reader.begin().await?;
     let max = reader.front.limits().body_bytes_max;
     let tasks = reader.front.tasks().clone();

@@ -48,14 +48,14 @@ struct TopicParams {
 
 /// A topic that a request is about.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(crate) struct Named {
     pub(super) placement: PlacementId,
     pub(super) name: TopicName,
 }
 
 impl Named {
     /// Reads which topic a request is about.
-    pub(super) fn read(
+    pub(crate) fn read(
         front: &Front,
         name: &str,
         placement: Option<&str>,
@@ -80,7 +80,7 @@ impl Named {
     }
 
     /// Publishes a message.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         front: &Front,
         message: PostMessage,

@@ -149,5 +149,6 @@ pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: Fron
         limits,
         push_targets: PushTargets::Any,
         ard: photon_edge::ArdConfig::alone("dev.localhost"),
+        card_key: None,
     })
 }

@@ -30,6 +30,7 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
     let config = Config::load(&options.config)?;
     check_region(&config, region, &options.config)?;
     let data = config.data_folder(region)?;
+    let card_key = wiring::card_key(&config)?;
 
     let address = config.regions[&region].api;
     let listener = TcpListener::bind(address).await.with_context(|| {
@@ -54,6 +55,7 @@ pub(super) async fn run(options: &Serve) -> Result<Exit> {
         limits: wiring::front_limits(&config),
         push_targets: config.push_targets,
         ard: wiring::ard(&config),
+        card_key,
     });
     let link = node.link_addr();
     info!(%region, api = %format_args!("http://{address}"), %link, "region is ready");

@@ -20,11 +20,12 @@ use super::{
 use crate::catalog;
 
 /// Every section and key at the top of the file.
-const ROOT: [&str; 17] = [
+const ROOT: [&str; 18] = [
     "planet",
     "voters",
     "outside",
     "push_targets",
+    "card_key",
     "regions",
     "placements",
     "datasets",
@@ -60,6 +61,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, ConfigError> {
     if let Some(value) = root.find("push_targets") {
         config.push_targets = super::push::targets(&value)?;
     }
+    config.card_key = card_key(root)?;
     let global = PlacementId::global();
     let mut tags = BTreeMap::from([(placement_tag(global), global)]);
     for (name, value) in root.section("placements")?.entries(PLACEMENTS_MAX)? {
@@ -279,18 +281,24 @@ fn links(links: &Section<'_>, regions: &BTreeMap<RegionId, Site>) -> Result<Link
     })
 }
 
+/// Reads where the key lies that Agent Cards are signed with.
+fn card_key(root: &Section<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    root.find("card_key").map(|value| file(&value)).transpose()
+}
+
+fn file(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
+    match value.text()? {
+        "" => Err(value.wrong("the path of a file")),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
 /// Reads the paths of the certificates: all three, or none.
 fn tls_paths(links: &Section<'_>) -> Result<Option<TlsPaths>, ConfigError> {
     if ["certificate", "key", "authority"].iter().all(|key| links.find(key).is_none()) {
         return Ok(None);
     }
-    let path = |key, expected| {
-        let value = links.require(key, expected)?;
-        match value.text()? {
-            "" => Err(value.wrong("the path of a file")),
-            path => Ok(PathBuf::from(path)),
-        }
-    };
+    let path = |key, expected| file(&links.require(key, expected)?);
     Ok(Some(TlsPaths {
         certificate: path("certificate", "the file of this region's certificate, as PEM")?,
         key: path("key", "the file of the private key of `links.certificate`, as PEM")?,

@@ -24,6 +24,9 @@ impl Config {
         }
         text += &super::dataset::render_outside(self.outside);
         text += &super::push::render(self.push_targets);
+        if let Some(path) = &self.card_key {
+            text += &format!("card_key = {}\n", quoted(as_text("card_key", path)?));
+        }
         for (name, site) in &self.regions {
             text += &format!("\n[regions.{name}]\n{}", render_site(site));
         }

@@ -16,6 +16,7 @@ planet = "prod-2"
 voters = ["moon"]
 outside = "refuse"
 push_targets = "public"
+card_key = "keys/cards.pem"
 [regions.eu-west-1]
 api = "0.0.0.0:7400"
 url = "https://eu.photon.example"

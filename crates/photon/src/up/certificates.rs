@@ -1,5 +1,5 @@
-//! The certificates of a planet on one machine: made anew at each start, by an authority whose key
-//! is never written. Must not know who uses them.
+//! The certificates of a planet on one machine, made anew at each start by an authority whose key
+//! is never written, and the key that it signs Agent Cards with. Must not know who uses them.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use photon_edge::CardKey;
 use photon_node::{Authority, Validity};
 use photon_state::RegionId;
 
@@ -43,6 +44,16 @@ pub(super) fn make(folder: &Path, planet: &str, regions: &[RegionId]) -> Result<
         written.with_context(|| format!("failed to write `{}`", path.display()))?;
     }
     Ok(())
+}
+
+/// Makes the key that Agent Cards are signed with, unless there is one: who trusts it shall know
+/// the planet again.
+pub(super) fn make_card_key(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let written = write_private(path, &CardKey::make());
+    written.with_context(|| format!("failed to write `{}`", path.display()))
 }
 
 #[cfg(test)]

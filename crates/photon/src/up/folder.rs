@@ -59,6 +59,11 @@ impl Folder {
         self.path.join("tls")
     }
 
+    /// Returns where the key lies that all regions sign Agent Cards with.
+    pub(super) fn card_key(&self) -> PathBuf {
+        self.path.join("card.key")
+    }
+
     /// Takes the folder into use, and makes it if there is none: for its owner's eyes only.
     pub(super) fn open(&self) -> Result<Lock> {
         let shown = self.path.display();

@@ -75,6 +75,7 @@ pub(crate) async fn run(options: &cli::Up, output: Output) -> Result<Exit> {
     }
 
     certificates::make(&folder.certificates(), &plan.planet().to_string(), &plan.order)?;
+    certificates::make_card_key(&folder.card_key())?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (sender, mut happenings) = mpsc::channel(HAPPENINGS_MAX);

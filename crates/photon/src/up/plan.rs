@@ -137,6 +137,7 @@ impl Plan {
         config.data = Some(folder.region(region));
         config.links.via = via;
         config.links.tls = Some(certificates::paths(&folder.certificates(), region));
+        config.card_key = Some(folder.card_key());
         config
     }
 }

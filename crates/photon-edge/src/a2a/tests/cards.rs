@@ -17,8 +17,12 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
         "http://x.test:1/agents/shout",
         &json!({ "url": "x.test:1", "tenant": "shout" }),
     );
-    assert_eq!((&body["version"], &body["vendor"]["kept"]), (&json!("2.1.0"), &json!(true)));
-    assert_eq!((body.get("signatures"), body.get("url")), (None, None), "{body}");
+    assert_eq!((&body["version"], body.get("vendor")), (&json!("2.1.0"), None));
+    assert_eq!(body["url"], "http://x.test:1/agents/shout", "{body}");
+    let signature = &body["signatures"];
+    assert!(signature.as_array().unwrap().len() == 1 && signature[0]["signature"] != "s");
+    let keys = client.get("/.well-known/jwks.json").await.json();
+    assert_eq!(keys["keys"][0]["alg"], "ES256", "{keys}");
     let path = "/agents/shout/.well-known/agent-card.json";
     let known = client.call("GET", path, &[("if-none-match", &tag)], Value::Null).await;
     assert_eq!((known.status, known.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
@@ -122,7 +126,9 @@ fn check_addresses(card: &Value, url: &str, grpc: &Value) {
         |name: &str| json!({ "url": url, "protocolBinding": name, "protocolVersion": "1.0" });
     let mut third = binding("GRPC");
     third.as_object_mut().unwrap().extend(grpc.as_object().unwrap().clone());
-    let expected = json!([binding("JSONRPC"), binding("HTTP+JSON"), third]);
+    let mut old = binding("JSONRPC");
+    old["protocolVersion"] = json!("0.3");
+    let expected = json!([binding("JSONRPC"), binding("HTTP+JSON"), third, old]);
     assert_eq!(card["supportedInterfaces"], expected, "{card}");
     assert_eq!(card["capabilities"]["streaming"], true, "{card}");
     assert_eq!(card["capabilities"]["pushNotifications"], true, "{card}");

@@ -123,7 +123,7 @@ async fn the_card_of_an_agent_can_be_asked_for() {
     let client = Client::new(&[]);
     let wanted = pb::GetExtendedAgentCardRequest { tenant: "shout".into() };
     let card = client.grpc().get_extended_agent_card(wanted).await.unwrap().into_inner();
-    assert_eq!((&*card.name, card.supported_interfaces.len()), ("Shout", 3));
+    assert_eq!((&*card.name, card.supported_interfaces.len()), ("Shout", 4));
     assert_eq!(card.supported_interfaces[2].tenant, "shout");
 }
 
