@@ -35,7 +35,7 @@ pub mod v1;
 mod warnings;
 
 pub use a2a::{CardKey, CardKeyError};
-pub use ard::{ArdConfig, ArdRegistry, is_publisher};
+pub use ard::{ArdConfig, ArdEmbedder, ArdRegistry, is_publisher};
 pub use front::{Failure, Front, FrontConfig, FrontLimits, PlanetInfo, RegionInfo};
 pub use hooks::PushTargets;
 pub use server::{router, serve};

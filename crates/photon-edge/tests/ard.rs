@@ -5,13 +5,19 @@
 mod client;
 mod region;
 
+use axum::http::StatusCode;
 use client::{Answer, Client};
-use photon_edge::{FrontLimits, TokenHash};
+use photon_edge::{ArdEmbedder, FrontLimits, TokenHash};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 /// Registers agents: of weather, of flights, and one that says nothing of itself.
 async fn client() -> Client {
-    let client = Client::new();
+    client_of(Client::new()).await
+}
+
+async fn client_of(client: Client) -> Client {
     let card = |name: &str, description: &str, skill: &str, examples: &[&str]| {
         json!({"skills": [skill], "capacity": 2, "card": {
             "name": name, "description": description, "version": "2.1.0",
@@ -74,6 +80,49 @@ async fn agents_are_found_by_what_one_would_ask_them() {
     );
     assert!((1..=100).contains(&entry["score"].as_u64().unwrap()), "{entry}");
     assert!(entry["source"].as_str().unwrap().ends_with("/ard"), "{entry}");
+}
+
+/// An embedder in this process that knows two directions, and is out of order for some words.
+async fn embedder() -> ArdEmbedder {
+    async fn embed(body: axum::Json<Value>) -> Result<axum::Json<Value>, StatusCode> {
+        assert_eq!(body["model"], "two");
+        let direction = |text: &Value| {
+            let text = text.as_str().unwrap().to_lowercase();
+            if text.contains("broken") {
+                return None;
+            }
+            let is_weather = ["weather", "umbrella", "rain"].iter().any(|it| text.contains(it));
+            Some(if is_weather { [0.9, 0.1] } else { [0.1, 0.9] })
+        };
+        let all = body["input"].as_array().unwrap().iter().enumerate();
+        let all = all.map(|(at, it)| Some(json!({"index": at, "embedding": direction(it)?})));
+        let all = all.collect::<Option<Vec<_>>>().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+        Ok(axum::Json(json!({"data": all})))
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/", listener.local_addr().unwrap());
+    let routes = axum::Router::new().route("/v1/embeddings", axum::routing::post(embed));
+    TaskTracker::new().spawn(async move { axum::serve(listener, routes).await });
+    let (url, model) = (url.parse().unwrap(), "two".to_owned());
+    ArdEmbedder { url, model, authorization: None, floor: 0.3 }
+}
+
+#[tokio::test]
+async fn agents_are_found_by_what_is_meant() {
+    let client = client_of(Client(region::front_with_embedder(embedder().await))).await;
+    let body = json!({"query": {"text": "do I have to take my umbrella"}});
+    let found = loop {
+        // Vectors of texts come beside the searches.
+        let answer = search(&client, body.clone()).await.ok();
+        let names = names(&answer, "results");
+        if !names.is_empty() {
+            break names;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(found, ["urn:air:dev.localhost:agent:weather"]);
+    check(&client, "broken: book a flight", &["air"]).await;
+    check(&client, "umbrella", &[]).await;
 }
 
 #[tokio::test]

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use photon_edge::{ArdConfig, ArdRegistry, CardKey, FrontLimits, PlanetInfo, RegionInfo};
+use photon_edge::{
+    ArdConfig, ArdEmbedder, ArdRegistry, CardKey, FrontLimits, PlanetInfo, RegionInfo,
+};
 use photon_node::{LinkConfig, LinkRates, NodeConfig, Secret, TlsFiles};
 use photon_region::{Limits, Weights};
 use photon_state::RegionId;
+use reqwest::header::HeaderValue;
 
 use crate::catalog;
-use crate::config::{Config, Matching, Site, TlsPaths};
+use crate::config::{Config, Embedder, Matching, Site, TlsPaths};
 
 /// Returns what the node of a region is told. Its state is kept in `data`.
 pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
@@ -128,7 +131,22 @@ pub(crate) fn ard(config: &Config) -> ArdConfig {
     ArdConfig {
         publisher: config.ard.publisher.clone().unwrap_or_else(usual),
         registries: config.ard.registries.iter().filter_map(registry).collect(),
+        embedder: config.ard.embedder.as_ref().and_then(embedder),
     }
+}
+
+fn embedder(embedder: &Embedder) -> Option<ArdEmbedder> {
+    let bearer = |it: &crate::config::Secret| {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", it.expose())).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    };
+    Some(ArdEmbedder {
+        url: embedder.url.as_str().parse().ok()?,
+        model: embedder.model.clone(),
+        authorization: embedder.key.as_ref().and_then(bearer),
+        floor: embedder.floor,
+    })
 }
 
 /// Returns what clients may know of the planet.

@@ -122,23 +122,27 @@ fn complete(card: &mut Map<String, Value>, agent: &Agent) {
     fill("defaultInputModes", json!(["text/plain"]));
     fill("defaultOutputModes", json!(["text/plain"]));
     fill("skills", skills.collect());
-    for skill in card.get_mut("skills").and_then(Value::as_array_mut).into_iter().flatten() {
-        let has_tags = skill["tags"].as_array().is_some_and(|it| !it.is_empty());
-        if let (Some(id), false) = (skill["id"].as_str(), has_tags) {
-            skill["tags"] = json!(tags(id));
-        }
-    }
 }
 
-/// Returns the words of a skill's name.
-fn tags(skill: &str) -> Vec<String> {
-    skill.split(['.', '/']).map(str::to_owned).collect()
+/// Fills in what a skill must have: whoever reads the card with the types of the protocol takes
+/// what is empty for absent.
+fn complete_skill(skill: &mut Value) {
+    let Some(id) = skill["id"].as_str() else { return };
+    let plain = json!(plain_skill(&id.into()));
+    for key in ["name", "description", "tags"] {
+        let is_empty = [json!(null), json!(""), json!([])].contains(&skill[key]);
+        if is_empty {
+            skill[key] = plain[key].clone();
+        }
+    }
 }
 
 /// Puts this region's addresses on a card, and what is true of them rather than of the agent;
 /// signs it, if the region has a key for that.
 fn readdress(mut card: Map<String, Value>, front: &Front, base: &str, door: &Door) -> Value {
     card.insert("supportedInterfaces".to_owned(), json!(interfaces(front, base, door)));
+    let skills = card.get_mut("skills").and_then(Value::as_array_mut);
+    skills.into_iter().flatten().for_each(complete_skill);
     let capabilities = card.entry("capabilities").or_insert_with(|| json!({}));
     if !capabilities.is_object() {
         *capabilities = json!({});
@@ -297,7 +301,7 @@ fn plain_skill(skill: &Skill) -> AgentSkill {
         id: skill.to_string(),
         name: skill.to_string(),
         description: format!("The skill `{skill}`."),
-        tags: tags(skill),
+        tags: skill.split(['.', '/']).map(str::to_owned).collect(),
         examples: None,
         input_modes: None,
         output_modes: None,

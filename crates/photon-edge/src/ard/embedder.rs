@@ -99,7 +99,8 @@ impl Embedder {
 
     async fn ask(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let ArdEmbedder { url, model, authorization, floor: _ } = &self.config;
-        let texts: Vec<String> = texts.iter().map(|it| it.chars().take(LETTERS_MAX).collect()).collect();
+        let texts: Vec<String> =
+            texts.iter().map(|it| it.chars().take(LETTERS_MAX).collect()).collect();
         let body = json!({"model": model, "input": texts, "encoding_format": "float"});
         let url = url.to_string();
         let mut request = Request::post(format!("{}/embeddings", url.trim_end_matches('/')))
@@ -143,7 +144,8 @@ mod tests {
 
     #[test]
     fn vectors_come_in_the_order_of_their_texts() {
-        let body = r#"{"data": [{"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]}]}"#;
+        let body =
+            r#"{"data": [{"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]}]}"#;
         assert_eq!(read(body.as_bytes(), 2).unwrap(), [vec![1.0, 2.0], vec![3.0, 4.0]]);
         for (odd, count) in [
             ("", 1),

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::vectors::{Sense, Vectors};
 use super::words::words;
 
 /// The place of a text in the index.
@@ -11,6 +12,11 @@ use super::words::words;
 pub(super) struct TextId(u32);
 
 impl TextId {
+    /// Names the text of a number.
+    pub(super) fn new(number: usize) -> Self {
+        Self(u32::try_from(number).expect("memory ends before"))
+    }
+
     /// Returns its number: below [`Index::capacity`].
     pub(super) fn get(self) -> usize {
         self.0 as usize
@@ -41,6 +47,14 @@ pub(super) struct Index {
     by_text: HashMap<Box<str>, u32>,
     /// Words of all texts.
     len: u64,
+    vectors: Vectors,
+}
+
+/// What is asked: words, and what they mean, if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query<'a> {
+    pub(super) text: &'a str,
+    pub(super) sense: Option<&'a Sense>,
 }
 
 impl Index {
@@ -74,6 +88,7 @@ impl Index {
         let len = u32::try_from(all.len()).expect("words of a text are bounded");
         self.len += u64::from(len);
         self.by_text.insert(text.into(), number);
+        self.vectors.add(TextId(number), text);
         self.lens[number as usize] = len;
         self.texts[number as usize] = Some(Text { text: text.into(), words, uses: 1 });
         TextId(number)
@@ -113,6 +128,7 @@ impl Index {
             }
         }
         self.by_text.remove(&gone.text);
+        self.vectors.remove(id);
         self.len -= u64::from(self.lens[id.get()]);
         self.vacant.push(id.0);
     }
@@ -122,9 +138,46 @@ impl Index {
         self.texts.len()
     }
 
-    /// Returns the texts that have a word of a query, with how well each fits: 1 is about what a
-    /// text has that has each of its words once, and is as long as most.
-    pub(super) fn search(&self, query: &str) -> Vec<(TextId, f32)> {
+    /// Forgets all texts, but not the vectors of those that may come back.
+    pub(super) fn clear(&mut self) {
+        let mut vectors = std::mem::take(&mut self.vectors);
+        vectors.clear();
+        *self = Self { vectors, ..Self::default() };
+    }
+
+    /// Returns some of the texts that have no vector yet.
+    pub(super) fn without_vectors(&self, limit: usize) -> Vec<String> {
+        let texts = (0..).zip(&self.texts).filter_map(|(at, it)| Some((at, it.as_ref()?)));
+        let without = texts.filter(|(at, _)| !self.vectors.has(TextId::new(*at)));
+        without.map(|(_, it)| it.text.to_string()).take(limit).collect()
+    }
+
+    /// Takes the vectors of texts.
+    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Vec<f32>]) {
+        for (text, vector) in texts.iter().zip(vectors) {
+            self.vectors.set(text, vector);
+        }
+        self.vectors.sweep();
+    }
+
+    /// Returns the texts that fit a query, by their words or by what they mean, with how well: 1 is
+    /// about what a text has that has each of its words once, and is as long as most, or that means
+    /// the same.
+    pub(super) fn search(&self, query: Query<'_>) -> Vec<(TextId, f32)> {
+        let mut found = self.having_words(query.text);
+        let Some(sense) = query.sense else { return found };
+        let mut places: HashMap<TextId, usize> = HashMap::new();
+        places.extend(found.iter().enumerate().map(|(at, (id, _))| (*id, at)));
+        for (id, near) in self.vectors.near(sense) {
+            match places.get(&id) {
+                Some(at) => found[*at].1 += near,
+                None => found.push((id, near)),
+            }
+        }
+        found
+    }
+
+    fn having_words(&self, query: &str) -> Vec<(TextId, f32)> {
         let mut asked = words(query);
         asked.sort_unstable();
         asked.dedup();
@@ -168,7 +221,7 @@ mod tests {
     use super::*;
 
     fn best(index: &Index, query: &str) -> Option<TextId> {
-        let found = index.search(query).into_iter();
+        let found = index.search(Query { text: query, sense: None }).into_iter();
         found.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id)
     }
 
@@ -187,6 +240,25 @@ mod tests {
         ] {
             assert_eq!(best(&index, query), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn a_text_is_found_by_what_it_means() {
+        let mut index = Index::default();
+        let [letters, sums] = ["translates letters", "adds numbers"].map(|it| index.add(it));
+        let texts = index.without_vectors(9);
+        assert_eq!(texts, ["translates letters", "adds numbers"]);
+        index.set_vectors(&texts, &[vec![1.0, 0.1], vec![0.0, 1.0]]);
+        assert!(index.without_vectors(9).is_empty());
+        let sense = Sense::new(&[1.0, 0.0], 0.3).unwrap();
+        let search = |text| index.search(Query { text, sense: Some(&sense) });
+        assert_eq!(search("uebersetzen")[0].0, letters);
+        assert_eq!(search("uebersetzen").len(), 1);
+        let both = search("adding");
+        assert!(both.iter().any(|it| it.0 == sums) && both.iter().any(|it| it.0 == letters));
+        index.clear();
+        assert_eq!(index.add("adds numbers"), letters, "its place is used again");
+        assert!(index.without_vectors(9).is_empty(), "its vector is known");
     }
 
     #[test]
@@ -218,7 +290,8 @@ mod tests {
                 }
             }
             let shown = |index: &Index| {
-                let found = index.search(&query).into_iter();
+                let query = Query { text: &query, sense: None };
+                let found = index.search(query).into_iter();
                 let text = |id: TextId| index.texts[id.get()].as_ref().unwrap().text.to_string();
                 let mut found: Vec<_> =
                     found.map(|(id, score)| (text(id), (score * 1e4).round() as u32)).collect();

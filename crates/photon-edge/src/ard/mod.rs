@@ -6,12 +6,14 @@
 
 mod asked;
 mod catalog;
+mod embedder;
 mod entry;
 mod fault;
 mod filter;
 mod index;
 mod peers;
 mod shelf;
+mod vectors;
 mod words;
 
 use std::collections::HashSet;
@@ -28,13 +30,17 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use self::asked::{Explore, Federation, List, Search, page_token};
+pub use self::embedder::ArdEmbedder;
+use self::embedder::Embedder;
 pub use self::entry::is_publisher;
 use self::entry::{Field, Imprint};
 use self::fault::Fault;
 use self::filter::Filter;
+use self::index::Query;
 pub use self::peers::ArdRegistry;
 use self::peers::Peers;
 use self::shelf::{Direction, Order, Shelf};
+use self::vectors::Sense;
 use crate::front::Failure;
 use crate::{Front, body};
 
@@ -42,7 +48,7 @@ impl ArdConfig {
     /// Publishes under a domain, and asks nobody along.
     #[must_use]
     pub fn alone(publisher: &str) -> Self {
-        Self { publisher: publisher.to_owned(), registries: Vec::new() }
+        Self { publisher: publisher.to_owned(), registries: Vec::new(), embedder: None }
     }
 }
 
@@ -53,6 +59,8 @@ pub struct ArdConfig {
     pub publisher: String,
     /// Other registries that are asked along.
     pub registries: Vec<ArdRegistry>,
+    /// Who says what texts mean; they are compared by their words alone if there is none.
+    pub embedder: Option<ArdEmbedder>,
 }
 
 /// The registry of a region: its agents as they are searched, and the other registries.
@@ -64,11 +72,16 @@ pub(crate) struct Registry {
     /// One at a time asks the region what has changed.
     refreshing: Arc<Mutex<()>>,
     places: Arc<Semaphore>,
+    embedder: Option<Arc<Embedder>>,
+    /// One at a time asks for the vectors of texts.
+    embedding: Arc<Mutex<()>>,
 }
 
 impl Registry {
     /// Searches at the same time; more are refused.
     const SEARCHES_MAX: usize = 64;
+    /// Texts whose vectors are asked for at once.
+    const TEXTS_MAX: usize = 64;
     /// Agents that the region is asked for at once.
     const CHANGES_MAX: usize = 1_000;
 
@@ -79,6 +92,8 @@ impl Registry {
             shelf: Arc::default(),
             refreshing: Arc::default(),
             places: Arc::new(Semaphore::new(Self::SEARCHES_MAX)),
+            embedder: config.embedder.clone().map(|it| Arc::new(Embedder::new(it))),
+            embedding: Arc::default(),
         }
     }
 
@@ -91,6 +106,7 @@ impl Registry {
         work: impl FnOnce(&Shelf) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         self.refresh(front).await?;
+        self.embed(front);
         let shelf = Arc::clone(&self.shelf);
         let work = move || {
             let _place = place; // Whoever asked may be gone; the work is not.
@@ -98,6 +114,35 @@ impl Registry {
         };
         let done = front.tasks().spawn_blocking(work).await;
         done.map_err(|_| Fault::from(Failure::Stopping))
+    }
+
+    /// Returns what a query means, if there is somebody who knows.
+    async fn sense(&self, query: &str) -> Option<Sense> {
+        self.embedder.as_ref()?.sense(query).await
+    }
+
+    /// Asks for the vectors of texts that have none, beside everything else: until they are there
+    /// texts are found by their words.
+    fn embed(&self, front: &Front) {
+        let Some(embedder) = self.embedder.clone() else { return };
+        let Ok(turn) = Arc::clone(&self.embedding).try_lock_owned() else { return };
+        let (shelf, stopping) = (Arc::clone(&self.shelf), front.stopping().clone());
+        let embedding = async move {
+            let _turn = turn;
+            loop {
+                let without = |shelf: &Shelf| shelf.without_vectors(Self::TEXTS_MAX);
+                let texts = without(&shelf.read().unwrap_or_else(PoisonError::into_inner));
+                let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
+                if asked.is_empty() {
+                    return;
+                }
+                // The next search tries again.
+                let Some(vectors) = embedder.vectors(&asked).await else { return };
+                let set = |shelf: &mut Shelf| shelf.set_vectors(&texts, &vectors);
+                set(&mut shelf.write().unwrap_or_else(PoisonError::into_inner));
+            }
+        };
+        front.tasks().spawn(async move { stopping.run_until_cancelled(embedding).await });
     }
 
     /// Takes a place among those who search.
@@ -146,8 +191,11 @@ pub(crate) async fn fitting(
 ) -> Result<Vec<AgentName>, Fault> {
     let wanted = [(Field::Capabilities, skill), (Field::Region, region)];
     let filter = Filter::only(wanted.into_iter().filter_map(|(field, it)| Some((field, it?))));
-    let found = front.ard().with(front, front.ard().place()?, move |shelf| {
-        let found = shelf.search((&text, &filter, ""), 0, limit);
+    let place = front.ard().place()?;
+    let sense = front.ard().sense(&text).await;
+    let found = front.ard().with(front, place, move |shelf| {
+        let query = Query { text: &text, sense: sense.as_ref() };
+        let found = shelf.search((query, &filter, ""), 0, limit);
         found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
     });
     found.await
@@ -189,29 +237,16 @@ async fn preflight() -> StatusCode {
 async fn search(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
     let base = catalog::base_of(&front, &request);
     let (query, asked) = Search::read(&read(&front, request).await?)?;
-    let Search { text, filter, federation, page } = asked;
-    let publisher = front.ard().publisher.clone();
+    let (federation, page_size) = (asked.federation, asked.page.size);
+    let asks_along = federation == Federation::Auto && asked.page.skip == 0;
     let place = front.ard().place()?; // Others are asked along only with one.
-    let here = front.ard().with(&front, place, move |shelf| {
-        let found = shelf.search((&text, &filter, &publisher), page.skip, page.size);
-        let imprint = Imprint { publisher: &publisher, base: &base };
-        let entry = |it: &shelf::Hit<'_>| {
-            let mut entry = imprint.entry(&it.doc.agent);
-            entry["score"] = it.score.into();
-            entry["source"] = imprint.registry().into();
-            entry
-        };
-        let next = page_token(page.skip + found.items.len(), found.total);
-        (found.items.iter().map(entry).collect::<Vec<Value>>(), next)
-    });
-    let asks_along = federation == Federation::Auto && page.skip == 0;
     let others = async {
         match asks_along {
-            true => front.ard().peers.search(&query, page.size).await,
+            true => front.ard().peers.search(&query, page_size).await,
             false => Vec::new(),
         }
     };
-    let (here, others) = tokio::join!(here, others);
+    let (here, others) = tokio::join!(search_here(&front, place, asked, base), others);
     let (results, next) = here?;
     let mut answer = json!({"results": merge(results, others)});
     if federation == Federation::Referrals {
@@ -221,6 +256,32 @@ async fn search(State(front): State<Front>, request: Request) -> Result<Response
         answer["pageToken"] = next.into();
     }
     Ok(axum::Json(answer).into_response())
+}
+
+/// Returns a page of what is found here, and the token of the next one.
+async fn search_here(
+    front: &Front,
+    place: Place,
+    asked: Search,
+    base: String,
+) -> Result<(Vec<Value>, Option<String>), Fault> {
+    let Search { text, filter, federation: _, page } = asked;
+    let publisher = front.ard().publisher.clone();
+    let sense = front.ard().sense(&text).await;
+    let found = front.ard().with(front, place, move |shelf| {
+        let query = Query { text: &text, sense: sense.as_ref() };
+        let found = shelf.search((query, &filter, &publisher), page.skip, page.size);
+        let imprint = Imprint { publisher: &publisher, base: &base };
+        let entry = |it: &shelf::Hit<'_>| {
+            let mut entry = imprint.entry(&it.doc.agent);
+            entry["score"] = it.score.into();
+            entry["source"] = imprint.registry().into();
+            entry
+        };
+        let next = page_token(page.skip + found.items.len(), found.total);
+        (found.items.iter().map(entry).collect(), next)
+    });
+    found.await
 }
 
 /// Puts what others found among what was found here, the best first; of what has one name, what
@@ -252,9 +313,14 @@ async fn first_entries(front: &Front, base: &str, limit: usize) -> Result<Vec<Va
 async fn explore(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
     let asked = Explore::read(&read(&front, request).await?)?;
     let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
+    let sense = match &asked.text {
+        Some(text) => front.ard().sense(text).await,
+        None => None,
+    };
     let facets = front.ard().with(&front, place, move |shelf| {
         let fields: Vec<_> = asked.facets.iter().map(|it| it.field).collect();
-        let counts = shelf.count((asked.text.as_deref(), &asked.filter, &publisher), &fields);
+        let query = asked.text.as_deref().map(|text| Query { text, sense: sense.as_ref() });
+        let counts = shelf.count((query, &asked.filter, &publisher), &fields);
         let facets = asked.facets.iter().zip(counts);
         let facets = facets.map(|(facet, counts)| (facet.path.clone(), facet.show(counts)));
         facets.collect::<serde_json::Map<String, Value>>()

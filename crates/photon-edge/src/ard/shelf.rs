@@ -9,7 +9,7 @@ use photon_region::{Agent, AgentChange, AgentName};
 
 use super::entry::{Card, Doc, Field};
 use super::filter::Filter;
-use super::index::{Index, TextId};
+use super::index::{Index, Query, TextId};
 
 /// Agents by their texts.
 #[derive(Debug, Default)]
@@ -104,9 +104,22 @@ pub(super) struct Part<T> {
     pub(super) total: usize,
 }
 
+/// What is looked for, among which agents, and who publishes them.
+type Asked<'a> = (Query<'a>, &'a Filter, &'a str);
+
 impl Shelf {
     /// How much what is said of an agent counts beside what is said of the skill that fits best.
     const HEAD_SHARE: f32 = 0.5;
+
+    /// Returns some of the texts that have no vector yet.
+    pub(super) fn without_vectors(&self, limit: usize) -> Vec<String> {
+        self.index.without_vectors(limit)
+    }
+
+    /// Takes the vectors of texts.
+    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Vec<f32>]) {
+        self.index.set_vectors(texts, vectors);
+    }
 
     /// Returns the last change that is in it.
     pub(super) fn upto(&self) -> u64 {
@@ -116,7 +129,9 @@ impl Shelf {
     /// Takes in changes; `is_anew` says that all are told again, and what is not is gone.
     pub(super) fn take_in(&mut self, changes: Vec<AgentChange>, upto: u64, is_anew: bool) {
         if is_anew {
-            *self = Self::default();
+            let mut index = std::mem::take(&mut self.index);
+            index.clear();
+            *self = Self { index, ..Self::default() };
         }
         for AgentChange { name, agent } in changes {
             if self.is_the_same(&name, agent.as_ref()) {
@@ -186,10 +201,10 @@ impl Shelf {
 
     /// Returns the agents that fit a text and pass a filter, in no order, each with how well it
     /// fits. Of most no more is read than what it uses which texts for.
-    fn scored(&self, (text, filter, publisher): (&str, &Filter, &str)) -> Vec<(u32, u8)> {
+    fn scored(&self, (query, filter, publisher): Asked<'_>) -> Vec<(u32, u8)> {
         let mut best = vec![[0.0_f32; 2]; self.docs.len()];
         let mut found = Vec::new();
-        for (text, score) in self.index.search(text) {
+        for (text, score) in self.index.search(query) {
             for user in &self.users[text.get()] {
                 let slot = &mut best[user.number() as usize];
                 if *slot == [0.0; 2] {
@@ -211,12 +226,7 @@ impl Shelf {
     }
 
     /// Returns the agents that fit a text best: those after the first `skip`, `limit` at the most.
-    pub(super) fn search(
-        &self,
-        asked: (&str, &Filter, &str),
-        skip: usize,
-        limit: usize,
-    ) -> Part<Hit<'_>> {
+    pub(super) fn search(&self, asked: Asked<'_>, skip: usize, limit: usize) -> Part<Hit<'_>> {
         let scored = self.scored(asked);
         let total = scored.len();
         let end = skip.saturating_add(limit).min(total);
@@ -236,13 +246,13 @@ impl Shelf {
     /// Counts the values of fields, of those that fit a text, if there is one, and pass a filter.
     pub(super) fn count(
         &self,
-        (text, filter, publisher): (Option<&str>, &Filter, &str),
+        (query, filter, publisher): (Option<Query<'_>>, &Filter, &str),
         fields: &[Field],
     ) -> Vec<BTreeMap<String, u64>> {
         let takes = |doc: &Doc| filter.takes(doc, publisher);
-        let docs: Vec<&Doc> = match text {
-            Some(text) => {
-                let scored = self.scored((text, filter, publisher)).into_iter();
+        let docs: Vec<&Doc> = match query {
+            Some(query) => {
+                let scored = self.scored((query, filter, publisher)).into_iter();
                 scored.map(|(number, _)| &self.shelved(number).doc).collect()
             }
             None => self.all().filter(|it| takes(it)).collect(),

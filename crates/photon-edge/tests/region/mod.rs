@@ -116,9 +116,22 @@ fn info(name: &str) -> RegionInfo {
 
 /// Makes the front door of a real region.
 pub(crate) fn front(tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
-    let imagined = std::sync::Mutex::new(Imagined::new());
-    let handle = Handle::from_fn(move |command| imagined.lock().unwrap().answer(command));
+    let handle = imagined();
     front_of(handle, tokens, limits)
+}
+
+fn imagined() -> Handle {
+    let imagined = std::sync::Mutex::new(Imagined::new());
+    Handle::from_fn(move |command| imagined.lock().unwrap().answer(command))
+}
+
+/// Makes a region with a front door whose registry asks an embedder.
+#[allow(dead_code, reason = "one test uses it")]
+pub(crate) fn front_with_embedder(embedder: photon_edge::ArdEmbedder) -> Front {
+    let handle = imagined();
+    let alone = photon_edge::ArdConfig::alone("dev.localhost");
+    let ard = photon_edge::ArdConfig { embedder: Some(embedder), ..alone };
+    front_of_ard(handle.with_view(View::default()), (Vec::new(), FrontLimits::default()), ard)
 }
 
 /// Makes the front door of whatever answers behind a handle.
@@ -128,6 +141,14 @@ pub(crate) fn front_of(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimi
 
 /// Makes the front door of a handle that shows what it shows.
 pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: FrontLimits) -> Front {
+    front_of_ard(handle, (tokens, limits), photon_edge::ArdConfig::alone("dev.localhost"))
+}
+
+fn front_of_ard(
+    handle: Handle,
+    (tokens, limits): (Vec<TokenHash>, FrontLimits),
+    ard: photon_edge::ArdConfig,
+) -> Front {
     let all = vec![id(HERE), id(THERE), id(FAR)];
     let [us, eu] = ["us", "eu"].map(|it| PlacementId::try_from(it).unwrap());
     let planet = PlanetInfo {
@@ -148,7 +169,7 @@ pub(crate) fn front_of_view(handle: Handle, tokens: Vec<TokenHash>, limits: Fron
         tokens,
         limits,
         push_targets: PushTargets::Any,
-        ard: photon_edge::ArdConfig::alone("dev.localhost"),
+        ard,
         card_key: None,
     })
 }

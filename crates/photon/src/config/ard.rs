@@ -6,24 +6,43 @@ use std::collections::BTreeMap;
 use photon_edge::is_publisher;
 use reqwest::Url;
 
-use super::ConfigError;
+use super::render::quoted;
 use super::section::{Section, Value};
+use super::{ConfigError, Secret};
 
 /// Other registries; more are refused.
 const REGISTRIES_MAX: usize = 16;
 
 /// How the planet's agents are published and found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ard {
     /// The domain in the names of all agents, if it is not that of a planet of one machine.
     pub publisher: Option<String>,
     /// Other registries that are asked along, by what people call them.
     pub registries: BTreeMap<String, Url>,
+    /// Who says what texts mean, if there is somebody.
+    pub embedder: Option<Embedder>,
 }
+
+/// An embedder that speaks as that of OpenAI does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedder {
+    /// The address below which it has `/embeddings`.
+    pub url: Url,
+    /// The model.
+    pub model: String,
+    /// The key that it asks for.
+    pub key: Option<Secret>,
+    /// The cosine up to which a text counts as having nothing to do with a query.
+    pub floor: f32,
+}
+
+/// What most models say of texts that have nothing to do with each other.
+const FLOOR: f32 = 0.3;
 
 /// Reads it.
 pub(super) fn read(section: &Section<'_>) -> Result<Ard, ConfigError> {
-    section.refuse_unknown(&["publisher", "registries"])?;
+    section.refuse_unknown(&["publisher", "registries", "embedder"])?;
     let publisher = match section.find("publisher") {
         Some(value) if !is_publisher(value.text()?) => {
             return Err(value.wrong("a domain that is yours, such as \"agents.example.com\""));
@@ -35,7 +54,34 @@ pub(super) fn read(section: &Section<'_>) -> Result<Ard, ConfigError> {
     for (name, value) in section.section("registries")?.entries(REGISTRIES_MAX)? {
         registries.insert(name.to_owned(), registry(name, &value)?);
     }
-    Ok(Ard { publisher, registries })
+    let embedder = match section.find("embedder") {
+        Some(value) => Some(embedder(&value.section()?)?),
+        None => None,
+    };
+    Ok(Ard { publisher, registries, embedder })
+}
+
+fn embedder(section: &Section<'_>) -> Result<Embedder, ConfigError> {
+    section.refuse_unknown(&["url", "model", "key", "floor"])?;
+    let expected = "an address below which there is `/embeddings`, as http://127.0.0.1:11434/v1";
+    let url = web_address(&section.require("url", expected)?, expected)?;
+    let model = section.require("model", "the model that makes the vectors")?;
+    let model = match model.text()? {
+        "" => return Err(model.wrong("the name of a model")),
+        name => name.to_owned(),
+    };
+    let key = match section.find("key").map(Value::hidden) {
+        Some(value) => {
+            let key = Secret::new(value.text()?).filter(|it| it.expose().is_ascii());
+            Some(key.ok_or_else(|| value.wrong("a key of 16 to 256 ASCII characters"))?)
+        }
+        None => None,
+    };
+    let floor = match section.find("floor") {
+        Some(value) => value.decimal((-1.0, 0.99), "a number such as 0.3")? as f32,
+        None => FLOOR,
+    };
+    Ok(Embedder { url, model, key, floor })
 }
 
 fn registry(name: &str, value: &Value<'_>) -> Result<Url, ConfigError> {
@@ -44,6 +90,10 @@ fn registry(name: &str, value: &Value<'_>) -> Result<Url, ConfigError> {
         return Err(value.wrong("under a name of 1 to 63 letters, digits, `.`, `_` and `-`"));
     }
     let expected = "the address below which a registry has `/search`, as https://example.com/ard";
+    web_address(value, expected)
+}
+
+fn web_address(value: &Value<'_>, expected: &'static str) -> Result<Url, ConfigError> {
     let url = Url::parse(value.text()?).map_err(|_| value.wrong(expected))?;
     let is_plain = url.query().is_none() && url.fragment().is_none() && url.has_host();
     let is_web = ["http", "https"].contains(&url.scheme());
@@ -60,5 +110,12 @@ pub(super) fn render(ard: &Ard) -> String {
     let registries = ard.registries.iter();
     let registries = registries.map(|(name, url)| format!("\"{name}\" = \"{url}\""));
     text += &format!("registries = {{ {} }}\n", registries.collect::<Vec<_>>().join(", "));
+    if let Some(Embedder { url, model, key, floor }) = &ard.embedder {
+        text += &format!("\n[ard.embedder]\nurl = \"{url}\"\nmodel = {}\n", quoted(model));
+        if let Some(key) = key {
+            text += &format!("key = {}\n", quoted(key.expose()));
+        }
+        text += &format!("floor = {floor:?}\n");
+    }
     text
 }

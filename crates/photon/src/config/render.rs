@@ -93,7 +93,7 @@ fn render_site(site: &Site) -> String {
 }
 
 /// Quotes a text as TOML does.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 

@@ -178,15 +178,24 @@ impl<'a> Value<'a> {
 
     /// Reads degrees of latitude or longitude, from `-max` to `max`.
     pub(super) fn degrees(&self, max: f64) -> Result<f64, ConfigError> {
+        self.decimal((-max, max), "a number of degrees such as 53.35")
+    }
+
+    /// Reads a number that need not be whole.
+    pub(super) fn decimal(
+        &self,
+        (min, max): (f64, f64),
+        expected: &'static str,
+    ) -> Result<f64, ConfigError> {
         let integer = self.value.as_integer().map(toml::de::DeInteger::as_str);
         let digits = integer.or(self.value.as_float().map(toml::de::DeFloat::as_str));
-        let degrees = digits.and_then(|it| it.parse::<f64>().ok());
-        let degrees = degrees.ok_or_else(|| self.wrong("a number of degrees such as 53.35"))?;
-        if (-max..=max).contains(&degrees) {
-            return Ok(degrees);
+        let number = digits.and_then(|it| it.parse::<f64>().ok());
+        let number = number.ok_or_else(|| self.wrong(expected))?;
+        if (min..=max).contains(&number) {
+            return Ok(number);
         }
-        let (key, value) = (self.path.clone(), degrees.to_string());
-        let (min, max) = ((-max).to_string(), max.to_string());
+        let (key, value) = (self.path.clone(), number.to_string());
+        let (min, max) = (min.to_string(), max.to_string());
         Err(self.error(ConfigProblem::OutOfBounds { key, value, min, max }))
     }
 

@@ -59,6 +59,11 @@ kept_bytes_max = "1GiB"
 [ard]
 publisher = "agents.example.com"
 registries = { public = "https://finder.example/ard", "near.by" = "http://127.0.0.1:9/x/" }
+[ard.embedder]
+url = "http://127.0.0.1:11434/v1"
+model = "nomic-\"embed\""
+key = "sk-0123456789abcdef"
+floor = 0.5
 [agents]
 silent_after = "1m"
 registered_max = 50
