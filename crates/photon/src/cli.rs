@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use photon_state::{PlacementId, RegionId};
 
 use self::agent::AGENT_EXAMPLES;
-pub use self::agent::{Agent, AgentImport, AgentRun, Asked, HeaderLine};
+pub use self::agent::{AcpPermissions, Agent, AgentImport, AgentRun, Asked, HeaderLine};
 use self::data::{DATA_EXAMPLES, DATASET_EXAMPLES, REPLICATION_EXAMPLES, STATE_EXAMPLES};
 pub use self::data::{
     Data, Dataset, DatasetDeclare, ReadOptions, RecordName, Replication, State, WriteOptions,

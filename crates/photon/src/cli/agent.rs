@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use photon_state::{PlacementId, RegionId};
 use reqwest::header::{HeaderName, HeaderValue};
 
@@ -15,6 +16,7 @@ use super::{cost, duration};
 pub(super) const AGENT_EXAMPLES: &str = "\
 Examples:
   photon agent run --name shout --skill text.upper -- tr a-z A-Z
+  photon agent run --name gemini --skill code --acp -- gemini --acp
   photon agent import https://agents.example.com/currency
   photon agent ls --skill text.upper
   photon agent get shout
@@ -75,14 +77,20 @@ becomes the artifact `output`, while it runs. Exit status 0 completes the task; 
 it, with the last lines of standard error. PHOTON_TASK_ID, PHOTON_ATTEMPT and PHOTON_CONTEXT_ID
 are set.
 
+With --acp it is one that editors talk to, by the Agent Client Protocol. Each task is a turn of it,
+and what it answers becomes the artifact `output`. It keeps running, one for each task that is
+worked on at once; tasks of one conversation are turns of one session.
+
 Examples:
   photon agent run --name shout --skill text.upper -- tr a-z A-Z
   photon agent run --name sum --skill text.sum --region eu-west-1 --concurrency 8 -- ./sum.py
-  photon agent run --name slow --skill sh.slow --timeout 30s -- sh -c 'sleep 5; cat'")]
+  photon agent run --name slow --skill sh.slow --timeout 30s -- sh -c 'sleep 5; cat'
+  photon agent run --name gemini --skill code --acp -- gemini --acp
+  photon agent run --skill code --acp --acp-permissions ask --cwd src -- npx some-agent")]
 pub struct AgentRun {
-    /// The agent's name
-    #[arg(long)]
-    pub name: String,
+    /// The agent's name; with --acp that of the program, in small letters, if absent
+    #[arg(long, required_unless_present = "acp")]
+    pub name: Option<String>,
     /// What it can do; may be given several times
     #[arg(long = "skill", required = true, value_name = "SKILL")]
     pub skills: Vec<String>,
@@ -104,12 +112,32 @@ pub struct AgentRun {
     /// How long the program may take for a task, such as 30s or 5m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
+    /// The program speaks the Agent Client Protocol
+    #[arg(long)]
+    pub acp: bool,
+    /// What the program hears when it asks whether it may do something
+    #[arg(long, value_enum, default_value_t = AcpPermissions::Reject, requires = "acp")]
+    pub acp_permissions: AcpPermissions,
+    /// The folder of the program's sessions; the current one if absent
+    #[arg(long, value_name = "FOLDER", requires = "acp")]
+    pub cwd: Option<PathBuf>,
     /// Say nothing about single tasks
     #[arg(long, short)]
     pub quiet: bool,
     /// The program, and what to give it
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
+}
+
+/// What a program hears that asks whether it may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AcpPermissions {
+    /// No
+    Reject,
+    /// Yes, each time: it may do all that its user may
+    Allow,
+    /// What the client of the task answers, which waits for it meanwhile
+    Ask,
 }
 
 /// An A2A server, and how it is asked.

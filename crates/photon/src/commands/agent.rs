@@ -5,17 +5,18 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use photon_edge::v1::types::{Agent, AgentPut, AgentStatus};
 use photon_state::RegionId;
 use tokio_util::task::TaskTracker;
 
 use super::show;
-use crate::cli::{self, AgentImport, AgentRun};
+use crate::cli::{self, AcpPermissions, AgentImport, AgentRun};
 use crate::client::{AgentQuery, Client};
 use crate::exit::{Exit, NotFoundError, RefusedError, UnreachableError, UsageError};
 use crate::output::{Cell, Format, Output, Table, Tone, printable};
 use crate::signals::Signals;
+use crate::worker::acp::{AcpJob, AcpOptions, Introduction, Launch, Permissions};
 use crate::worker::remote::{
     self, Grade, ImportError, Outcome, Peer, PeerError, RemoteJob, Report,
 };
@@ -55,18 +56,63 @@ pub(super) async fn run(command: cli::Agent, client: &Client, output: Output) ->
 
 async fn run_program(options: AgentRun, client: &Client, output: Output) -> Result<Exit> {
     find_program(&options.program[0])?;
+    let client = attached(client, options.region).await?;
+    let (job, said) = if options.acp {
+        Box::pin(start_acp(&options, output)).await?
+    } else {
+        let AgentRun { program, timeout, .. } = options.clone();
+        (Job::Program(ProgramJob { program, timeout }), None)
+    };
+    let name = match (options.name, &said) {
+        (Some(name), _) => name,
+        (None, said) => {
+            let said = said.as_ref().and_then(|it| remote::name_of(&it.name).ok());
+            let nameless = "the program does not say what it is called: give a name with --name";
+            said.ok_or_else(|| UsageError(nameless.to_owned()))?
+        }
+    };
     let agent = AgentPut {
         skills: options.skills,
         capacity: options.concurrency,
         cost: options.cost,
         card: None,
-        description: options.description,
+        description: options.description.or(said.map(|it| it.title)),
         placement: options.placement.map(|it| it.to_string()),
     };
-    let job = Job::Program(ProgramJob { program: options.program, timeout: options.timeout });
     let chatter = if options.quiet { Chatter::Quiet } else { Chatter::Tasks };
-    let client = attached(client, options.region).await?;
-    work(Worker { client, name: options.name, agent, job, output, chatter }).await
+    work(Worker { client, name, agent, job, output, chatter }).await
+}
+
+/// Starts a program that speaks the Agent Client Protocol, before anybody counts on it.
+async fn start_acp(options: &AgentRun, output: Output) -> Result<(Job, Option<Introduction>)> {
+    let cwd = options.cwd.as_deref().unwrap_or(Path::new("."));
+    let shown = cwd.display();
+    let cwd = cwd.canonicalize().ok().filter(|it| it.is_dir());
+    let cwd = cwd.ok_or_else(|| NotFoundError(format!("there is no folder `{shown}`")))?;
+    let permissions = match options.acp_permissions {
+        AcpPermissions::Reject => Permissions::Reject,
+        AcpPermissions::Allow => Permissions::Allow,
+        AcpPermissions::Ask => Permissions::Ask,
+    };
+    let started = AcpJob::start(AcpOptions {
+        launch: Launch { program: options.program.clone(), cwd },
+        timeout: options.timeout,
+        permissions,
+        concurrency: options.concurrency,
+    });
+    // The program has a group of its own, so that what ends us does not end it by itself.
+    let mut signals = Signals::listen().context("failed to listen for signals")?;
+    let started = tokio::select! {
+        started = started => started,
+        () = signals.next() => bail!("it was stopped before the program was there"),
+    };
+    let (job, said) = started.map_err(|error| {
+        let text = format!("`{}` is no agent: {error}", options.program[0].display());
+        RefusedError(text.lines().map(printable).collect::<Vec<_>>().join("\n"))
+    })?;
+    let title = said.as_ref().map_or("a program without a name", |it| it.title.as_str());
+    output.remark_as(Tone::Good, "found", &printable(title));
+    Ok((Job::Acp(job), said))
 }
 
 async fn import(options: AgentImport, client: &Client, output: Output) -> Result<Exit> {

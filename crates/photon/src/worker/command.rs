@@ -17,7 +17,7 @@ use super::stream::part_bytes;
 /// The name of the artifact that is made of standard output.
 const ARTIFACT: &str = "output";
 /// Pieces of output that wait to be sent; at it the program waits to write more.
-const UNSENT_MAX: usize = 64;
+pub(super) const UNSENT_MAX: usize = 64;
 /// Pieces of output that are sent in one request.
 const NOTES_MAX: usize = 16;
 
@@ -48,7 +48,7 @@ impl ProgramJob {
         };
         let (pieces, unsent) = mpsc::channel(UNSENT_MAX);
         let watching = self.watch(attempt, program, pieces);
-        let (verdict, ()) = tokio::join!(watching, deliver(attempt, unsent));
+        let (verdict, ()) = tokio::join!(watching, deliver(attempt, unsent, Begun::Not));
         verdict
     }
 
@@ -111,8 +111,12 @@ fn input(attempt: &Attempt<'_>) -> Vec<u8> {
 }
 
 /// Sends pieces of output until there are no more, or the region takes none.
-async fn deliver(attempt: &Attempt<'_>, mut unsent: mpsc::Receiver<Piece>) {
-    let (mut begun, mut pieces) = (Begun::Not, Vec::new());
+pub(super) async fn deliver(
+    attempt: &Attempt<'_>,
+    mut unsent: mpsc::Receiver<Piece>,
+    mut begun: Begun,
+) {
+    let mut pieces = Vec::new();
     while 0 < unsent.recv_many(&mut pieces, NOTES_MAX).await {
         let notes =
             pieces.drain(..).map(|piece| note(std::mem::replace(&mut begun, Begun::Has), piece));
@@ -124,8 +128,10 @@ async fn deliver(attempt: &Attempt<'_>, mut unsent: mpsc::Receiver<Piece>) {
 
 /// Whether something of the artifact was told before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begun {
+pub(super) enum Begun {
+    /// Nothing: it begins anew.
     Not,
+    /// Something, that is appended to.
     Has,
 }
 
@@ -148,7 +154,8 @@ fn reason(status: ExitStatus, errors: &str) -> String {
     }
 }
 
-async fn until(due: Option<Instant>) {
+/// Waits until a time, or for ever.
+pub(super) async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,

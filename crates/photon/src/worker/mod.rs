@@ -1,6 +1,7 @@
 //! An agent: waits for tasks, and does what it does for each, in whatever region answers.
 //! Must not decide who gets a task, nor when a lease ends: regions do.
 
+pub mod acp;
 mod attachment;
 mod attempt;
 mod command;
@@ -17,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::acp::AcpJob;
 use self::attachment::{Attached, Attachment};
 use self::attempt::{Attempt, Verdict};
 pub use self::command::ProgramJob;
@@ -46,6 +48,8 @@ const CONTEST_WITHIN: Duration = Duration::from_secs(60);
 pub enum Job {
     /// Runs a program.
     Program(ProgramJob),
+    /// Asks a program that speaks the Agent Client Protocol.
+    Acp(AcpJob),
     /// Asks an A2A server.
     Remote(RemoteJob),
 }
@@ -54,14 +58,31 @@ impl Job {
     /// Waits until there is somebody to do the work.
     async fn is_ready(&self) {
         match self {
-            Self::Program(_) => {}
+            Self::Program(_) | Self::Acp(_) => {}
             Self::Remote(job) => job.is_ready().await,
+        }
+    }
+
+    /// Looks after what goes on between attempts, for ever.
+    async fn tend(&self, attachment: &Attachment) {
+        match self {
+            Self::Program(_) | Self::Remote(_) => std::future::pending().await,
+            Self::Acp(job) => Box::pin(job.tend(attachment)).await,
+        }
+    }
+
+    /// Ends what is left over between attempts.
+    async fn close(&self) {
+        match self {
+            Self::Program(_) | Self::Remote(_) => {}
+            Self::Acp(job) => Box::pin(job.close()).await,
         }
     }
 
     async fn work(&self, attempt: &Attempt<'_>) -> Verdict {
         match self {
             Self::Program(job) => job.work(attempt).await,
+            Self::Acp(job) => job.work(attempt).await,
             Self::Remote(job) => job.work(attempt).await,
         }
     }
@@ -126,7 +147,10 @@ impl Worker {
             ended.cancel();
             taken.unwrap_or(Ok(()))
         };
-        let (taken, _) = tokio::join!(taking, ended.run_until_cancelled(crew.stay_attached()));
+        let job = &crew.worker.job;
+        let meanwhile = async { tokio::join!(crew.stay_attached(), job.tend(&crew.attachment)) };
+        let (taken, _) = tokio::join!(taking, ended.run_until_cancelled(meanwhile));
+        job.close().await;
         taken
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::stream::{Chunker, Rest};
 
 /// How long output may wait to be sent together with what follows.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
+pub(super) const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// How long a program that must end has until it is killed.
 const TERM_PATIENCE: Duration = Duration::from_secs(2);
 /// How long output is read after the program has ended, if something keeps it open.
@@ -70,6 +70,11 @@ impl Program {
         let status = self.child.wait().await;
         self.signal_last();
         status
+    }
+
+    /// Whether the program has ended, without waiting for it.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|it| it.is_some())
     }
 
     /// Ends the program with all that it started.
@@ -162,16 +167,46 @@ pub(super) async fn pump(
 
 /// Reads standard error, and returns the last whole lines of it.
 pub(super) async fn last_lines(mut stderr: ChildStderr, ended: CancellationToken) -> String {
-    let mut kept = Vec::new();
+    let mut kept = LastLines::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut over = None;
     while let count @ 1.. = read(&mut stderr, &ended, &mut over, &mut buffer).await {
-        kept.extend_from_slice(&buffer[..count]);
-        if 2 * STDERR_BYTES_MAX < kept.len() {
-            kept.drain(..kept.len() - STDERR_BYTES_MAX - 1);
+        kept.push(&buffer[..count]);
+    }
+    kept.text()
+}
+
+/// The end of what a program writes to standard error.
+#[derive(Debug, Default)]
+pub(super) struct LastLines {
+    bytes: Vec<u8>,
+}
+
+impl LastLines {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.shorten();
+    }
+
+    fn shorten(&mut self) {
+        if 2 * STDERR_BYTES_MAX < self.bytes.len() {
+            self.bytes.drain(..self.bytes.len() - STDERR_BYTES_MAX - 1);
         }
     }
-    tail(&kept)
+
+    /// Reads some more; false when there is no more. May be dropped: nothing is lost.
+    pub(super) async fn read(&mut self, stderr: &mut Option<ChildStderr>) -> bool {
+        let Some(stderr) = stderr else { return false };
+        self.bytes.reserve(STDERR_BYTES_MAX);
+        let count = stderr.read_buf(&mut self.bytes).await.unwrap_or(0);
+        self.shorten();
+        0 < count
+    }
+
+    /// Returns the last whole lines.
+    pub(super) fn text(&self) -> String {
+        tail(&self.bytes)
+    }
 }
 
 /// Returns the end of the text, from the beginning of a line where there is one.
