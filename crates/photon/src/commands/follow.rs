@@ -178,10 +178,18 @@ impl Away {
 
 /// Tells people what the agent asks, and how to answer.
 fn show_question(event: &TaskEvent, task: &str, output: Output) {
-    let text = event.message.as_ref().map(said).unwrap_or_default();
-    output.remark_as(Tone::Odd, "asked", &printable(&text));
+    let text = event.message.as_ref().map(question).unwrap_or_default();
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    output.remark_as(Tone::Odd, "asked", &lines.join("\n  "));
     let help = format!("photon task answer {task} TEXT --generation {}", event.generation);
     output.remark_as(Tone::Faint, "answer", &help);
+}
+
+/// Returns what an agent asks, in words if it has any: programs may find the same as data.
+fn question(message: &Raw<Message>) -> String {
+    let parts = message.parse().map(|it| it.parts).unwrap_or_default();
+    let texts: Vec<_> = parts.into_iter().filter_map(|it| it.text).collect();
+    if texts.is_empty() { said(message) } else { texts.join("\n") }
 }
 
 /// Tells people of an event: results to standard output, the rest to standard error.
@@ -372,6 +380,17 @@ mod tests {
         assert_eq!(echo.take(b"one "), Step::More(b""));
         assert_eq!(echo.take(b"zwei"), Step::Anew(b"one zwei"));
         assert_eq!(echo.take(b"!"), Step::More(b"!"));
+    }
+
+    #[test]
+    fn a_question_is_told_in_words_if_it_has_any() {
+        let check = |parts: &str, expected: &str| {
+            let head = r#"{"messageId":"m","role":"ROLE_AGENT","parts":"#;
+            let message = serde_json::from_str(&format!("{head}{parts}}}")).unwrap();
+            assert_eq!(question(&message), expected);
+        };
+        check(r#"[{"text":"may I?"},{"data":{"a":1}}]"#, "may I?");
+        check(r#"[{"data":{"a":1}}]"#, r#"{"a":1}"#);
     }
 
     #[test]
