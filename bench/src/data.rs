@@ -5,7 +5,6 @@ mod nats;
 mod photon;
 mod redis;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +15,9 @@ use self::photon::PhotonSide;
 use self::redis::RedisSide;
 use crate::Places;
 use crate::load::Round;
-use crate::report::{Report, Target, median};
+use crate::nats::Nats;
+use crate::report::{Report, Target};
+use crate::versus::{Named, Rounds};
 use crate::{disk, process};
 
 /// Bytes of each value, which do not compress.
@@ -72,7 +73,7 @@ enum Name {
     Nats,
 }
 
-impl Name {
+impl Named for Name {
     fn show(self) -> &'static str {
         match self {
             Self::Photon => "Photon",
@@ -98,21 +99,23 @@ enum Work {
 impl Work {
     const ALL: [Self; 4] = [Self::Put, Self::Batch, Self::Read, Self::Nothing];
 
-    fn show(self) -> &'static str {
-        match self {
-            Self::Put => "write one",
-            Self::Batch => "write 100 at once",
-            Self::Read => "read, pipelined",
-            Self::Nothing => "read nothing, pipelined",
-        }
-    }
-
     /// Returns how many records each act is about.
     fn each(self) -> usize {
         match self {
             Self::Put => 1,
             Self::Batch => BATCH,
             Self::Read | Self::Nothing => PIPELINE,
+        }
+    }
+}
+
+impl Named for Work {
+    fn show(self) -> &'static str {
+        match self {
+            Self::Put => "write one",
+            Self::Batch => "write 100 at once",
+            Self::Read => "read, pipelined",
+            Self::Nothing => "read nothing, pipelined",
         }
     }
 }
@@ -125,29 +128,29 @@ struct Sides {
     nats: Option<NatsSide>,
 }
 
-/// All rounds by what was done, and who did it.
-type Rounds = BTreeMap<(Work, Name), Vec<Round>>;
-
 /// Measures those who take part, turn by turn.
 pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Result<Report> {
     let mut report = Report::begin("data");
     let warmed_gib = process::warm_memory(options.warm_memory_gib);
     disk::measure(&places.folder, &mut report)?;
     let mut sides = Sides::start(options, places, &mut report).await?;
-    sides.round(Duration::from_secs_f64(options.warm_up), &mut Rounds::new()).await?;
-    let mut rounds = Rounds::new();
+    let mut rounds = Rounds::new(Work::each);
+    sides.round(Duration::from_secs_f64(options.warm_up), &mut Rounds::new(Work::each)).await?;
     for _ in 0..options.rounds {
         sides.round(Duration::from_secs_f64(options.seconds), &mut rounds).await?;
     }
-    ratios(&mut report, &rounds);
-    for (key, rounds) in &rounds {
-        describe(&mut report, *key, rounds);
+    for work in Work::ALL {
+        for (peer, least) in [(Name::Redis, 2.0), (Name::Nats, 10.0)] {
+            let target = if work == Work::Put { Target::AtLeast(least) } else { Target::None };
+            rounds.ratio(&mut report, work, (Name::Photon, peer), target);
+        }
     }
+    rounds.describe(&mut report, promised);
     if let Some(photon) = &sides.photon {
         let memory = process::memory(photon.process())?;
         report.row("Photon, memory at the end", (memory.resident, "MiB"), Target::None);
     }
-    note_rounds(&mut report, &rounds);
+    rounds.note(&mut report);
     note_method(&mut report, options, warmed_gib, &sides);
     Ok(report)
 }
@@ -170,23 +173,23 @@ impl Sides {
                 report.note("Redis is left out: no `redis-server` on this machine.");
             }
         }
-        if takes_part(Name::Nats) {
-            match crate::nats::Nats::find(options.nats.as_ref()) {
-                Some(program) => {
-                    sides.nats = Some(NatsSide::start(places, options, &program).await?);
-                }
-                None => report.note("NATS is left out: no `nats-server`; give it with --nats."),
-            }
+        let nats = takes_part(Name::Nats).then(|| Nats::find(options.nats.as_ref(), report));
+        if let Some(program) = nats.flatten() {
+            sides.nats = Some(NatsSide::start(places, options, &program).await?);
         }
         Ok(sides)
     }
 
     /// Does every work once, by each who can.
-    async fn round(&mut self, time: Duration, rounds: &mut Rounds) -> anyhow::Result<()> {
+    async fn round(
+        &mut self,
+        time: Duration,
+        rounds: &mut Rounds<Work, Name>,
+    ) -> anyhow::Result<()> {
         for work in Work::ALL {
             let mut keep = |name, round: Option<Round>| {
                 if let Some(round) = round {
-                    rounds.entry((work, name)).or_default().push(round);
+                    rounds.keep(work, name, round);
                 }
             };
             if let Some(photon) = &mut self.photon {
@@ -212,45 +215,6 @@ fn promised(work: Work, name: Name) -> Target {
     }
 }
 
-/// Adds how many times as fast Photon is: the median over the rounds.
-fn ratios(report: &mut Report, rounds: &Rounds) {
-    for work in Work::ALL {
-        let Some(ours) = rounds.get(&(work, Name::Photon)) else { continue };
-        for (peer, least) in [(Name::Redis, 2.0), (Name::Nats, 10.0)] {
-            let Some(theirs) = rounds.get(&(work, peer)) else { continue };
-            let each = ours.iter().zip(theirs);
-            let ratio = median(each.map(|(a, b)| a.per_second() / b.per_second()));
-            let target = if work == Work::Put { Target::AtLeast(least) } else { Target::None };
-            let what = format!("{}: ratio to {}", work.show(), peer.show());
-            report.row(what, (ratio, "x"), target);
-        }
-    }
-}
-
-/// Adds the medians over all rounds.
-fn describe(report: &mut Report, (work, name): (Work, Name), rounds: &[Round]) {
-    let each = work.each() as f64;
-    let over = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure));
-    let mut row = |what: &str, figure: f64, unit, target| {
-        report.row(format!("{}: {}, {what}", work.show(), name.show()), (figure, unit), target);
-    };
-    row("rate", over(&|it| it.per_second() * each), "/s", promised(work, name));
-    row("p50", over(&|it| it.percentile_ms(0.5)), "ms", Target::None);
-    row("p99", over(&|it| it.percentile_ms(0.99)), "ms", Target::None);
-    row("server's time each", over(&|it| it.us_each(it.server) / each), "us", Target::None);
-    row("clients' time each", over(&|it| it.us_each(it.clients) / each), "us", Target::None);
-}
-
-fn note_rounds(report: &mut Report, rounds: &Rounds) {
-    let mut text = "Each round, in records per second:".to_owned();
-    for ((work, name), rounds) in rounds {
-        let rates = rounds.iter().map(|it| format!("{:.0}", it.per_second() * work.each() as f64));
-        let rates: Vec<String> = rates.collect();
-        text += &format!("\n  {}, {}: {}", work.show(), name.show(), rates.join(", "));
-    }
-    report.note(text);
-}
-
 fn note_method(report: &mut Report, options: &Options, warmed_gib: u64, sides: &Sides) {
     let Options { clients, batchers, readers, rounds, seconds, .. } = options;
     let mut text = format!(
@@ -274,7 +238,7 @@ fn note_method(report: &mut Report, options: &Options, warmed_gib: u64, sides: &
         text += &format!(
             " NATS {}: {}; it appends to one subject, without an index by record.",
             nats.version(),
-            crate::nats::Nats::SETTINGS
+            Nats::SETTINGS
         );
     }
     report.note(text);

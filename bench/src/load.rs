@@ -29,7 +29,7 @@ pub(crate) struct Round {
     pub(crate) took: Duration,
     /// How long each took, sorted.
     pub(crate) times: Vec<Duration>,
-    /// Processor time of the server.
+    /// Processor time of the server, or of all servers together.
     pub(crate) server: Duration,
     /// Processor time of the clients.
     pub(crate) clients: Duration,
@@ -40,13 +40,14 @@ impl Round {
     const OVERTIME_MAX: Duration = Duration::from_secs(60);
 
     /// Lets all clients act until the time is over or there is nothing left to do.
-    /// `server` is the root of the server's processes. The clients come back with the round.
+    /// `servers` are the roots of the servers' processes. The clients come back with the round.
     pub(crate) async fn run<C: Client>(
         clients: Vec<C>,
         time: Duration,
-        server: u32,
+        servers: &[u32],
     ) -> anyhow::Result<(Self, Vec<C>)> {
-        let (server_before, clients_before) = (process::cpu(server), process::own_cpu());
+        let server_cpu = || servers.iter().map(|root| process::cpu(*root)).sum::<Duration>();
+        let (server_before, clients_before) = (server_cpu(), process::own_cpu());
         let began = Instant::now();
         let mut working = JoinSet::new();
         for client in clients {
@@ -67,7 +68,7 @@ impl Round {
         }
         let took = began.elapsed();
         times.sort_unstable();
-        let server = process::cpu(server).saturating_sub(server_before);
+        let server = server_cpu().saturating_sub(server_before);
         let clients = process::own_cpu().saturating_sub(clients_before);
         Ok((Self { took, times, server, clients }, back))
     }
@@ -76,9 +77,9 @@ impl Round {
     pub(crate) async fn run_again<C: Client>(
         clients: &mut Vec<C>,
         time: Duration,
-        server: u32,
+        servers: &[u32],
     ) -> anyhow::Result<Self> {
-        let (round, back) = Self::run(std::mem::take(clients), time, server).await?;
+        let (round, back) = Self::run(std::mem::take(clients), time, servers).await?;
         *clients = back;
         Ok(round)
     }

@@ -3,14 +3,17 @@
 
 mod agents;
 mod apply;
+mod arrivals;
 mod converge;
 mod data;
 mod disk;
 mod http;
 mod links;
+mod live;
 mod load;
 mod machine;
 mod nats;
+mod noisy;
 mod partition;
 mod pickup;
 mod planet;
@@ -26,7 +29,10 @@ mod simulate;
 mod talk;
 mod tasks;
 mod tls;
+mod topics;
 mod up;
+mod versus;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -75,10 +81,15 @@ enum Format {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Durable tasks side by side with PostgreSQL: submit, claim and complete
+    /// Durable tasks side by side with PostgreSQL and NATS: submit, claim and complete
     Tasks(tasks::Options),
-    /// How long a submitted task takes to reach a worker that waits for it
+    /// How long a submitted task takes to reach a worker that waits for it, at a rate or at a share
+    /// of the most that gets through
     Pickup(pickup::Options),
+    /// What a tenant feels of another one that floods the same agent
+    Noisy(noisy::Options),
+    /// What many agents cost that wait for work, and that work: processor time of their region
+    Live(live::Options),
     /// A region's memory with many registered agents
     Agents(agents::Options),
     /// How long it takes to find agents by what one would ask them, among many
@@ -87,6 +98,8 @@ enum Command {
     Up(up::Options),
     /// What a link between regions carries, and how long a ping takes while it is full
     Links(links::Options),
+    /// Topics side by side with NATS: durable messages, and how long until a follower has them
+    Topics(topics::Options),
     /// Records of data side by side with Redis and NATS: durable writes, batches, reads
     Data(data::Options),
     /// A region's memory with many records, and how long it takes to start again
@@ -149,10 +162,13 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
     match command {
         Command::Tasks(options) => tasks::measure(&options, places).await,
         Command::Pickup(options) => pickup::measure(&options, places).await,
+        Command::Noisy(options) => noisy::measure(&options, places).await,
+        Command::Live(options) => live::measure(&options, places).await,
         Command::Agents(options) => agents::measure(&options, places).await,
         Command::Search(options) => search::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
         Command::Links(options) => Box::pin(links::measure(&options, places)).await,
+        Command::Topics(options) => Box::pin(topics::measure(&options, places)).await,
         Command::Data(options) => data::measure(&options, places).await,
         Command::Records(options) => Box::pin(records::measure(&options, places)).await,
         Command::Converge(options) => converge::measure(&options, places).await,

@@ -1,5 +1,7 @@
-//! A NATS server of our own with JetStream, in a folder of its own, that syncs before it answers.
+//! NATS servers of our own with JetStream, in a folder of their own, that sync before they answer.
 //! Must not touch any other that may run on this machine.
+
+mod line;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -12,171 +14,251 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use self::line::Line;
 use crate::Places;
+use crate::load::{Client, Tried};
 use crate::process::Kept;
 use crate::region::free_address;
-use crate::talk::Talk;
+use crate::report::Report;
 
 /// The program, as systems name it.
 const PROGRAM: &str = "nats-server";
-/// How often a connection is tried.
+/// The stream.
+const STREAM: &str = "BENCH";
+/// How often a connection, and a stream of several servers, is tried.
 const READY_EVERY: Duration = Duration::from_millis(50);
 const READY_TRIES_MAX: u32 = 600;
-/// What every client says first.
-const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\
-                       \"lang\":\"rust\",\"version\":\"1\",\"protocol\":1}\r\nPING\r\n";
 
-/// A server that is ready, with a stream. Dropping it stops it, and removes its data.
-#[derive(Debug)]
-pub(crate) struct Nats {
-    // Dropped in this order: the server ends before its folder goes.
-    process: Kept,
-    folder: TempDir,
-    address: SocketAddr,
-    version: String,
+/// How a stream keeps messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retention {
+    /// All of them, as a topic.
+    Limits,
+    /// Until somebody has acknowledged them, as a queue of work.
+    WorkQueue,
 }
 
-/// A connection that hears what is sent to a subject of its own.
+impl Retention {
+    fn show(self) -> &'static str {
+        match self {
+            Self::Limits => "limits",
+            Self::WorkQueue => "workqueue",
+        }
+    }
+}
+
+/// Servers that are ready, with a stream that all of them keep. Dropping it stops them, and removes
+/// their data.
 #[derive(Debug)]
-pub(crate) struct Line {
-    talk: Talk,
-    inbox: String,
+pub(crate) struct Nats {
+    // Dropped in this order: the servers end before their folder goes.
+    servers: Vec<Server>,
+    folder: TempDir,
+    version: String,
+    /// The server that leads the stream, to which clients connect.
+    leader: usize,
+}
+
+#[derive(Debug)]
+struct Server {
+    process: Kept,
+    address: SocketAddr,
+}
+
+/// One who publishes the same message again and again.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    line: Line,
+    message: Vec<u8>,
+}
+
+impl Publisher {
+    /// Connects one, with a number as every connection has.
+    pub(crate) async fn connect(nats: &Nats, number: usize, body: &str) -> anyhow::Result<Self> {
+        let line = nats.connect(number).await?;
+        let message = line.publish(Nats::SUBJECT, body);
+        Ok(Self { line, message })
+    }
+
+    /// Publishes another message.
+    pub(crate) async fn publish(&mut self, body: &str) -> anyhow::Result<()> {
+        let message = self.line.publish(Nats::SUBJECT, body);
+        self.line.ask(&message).await?.is_kept()
+    }
+}
+
+impl Client for Publisher {
+    async fn act(&mut self) -> anyhow::Result<Tried> {
+        self.line.ask(&self.message).await?.is_kept()?;
+        Ok(Tried::Done)
+    }
 }
 
 impl Nats {
     /// The subject of which the stream keeps every message.
     pub(crate) const SUBJECT: &str = "bench";
     /// What was set, for those who read the figures.
-    pub(crate) const SETTINGS: &str = "a stream in files, one replica, sync_interval always";
+    pub(crate) const SETTINGS: &str = "a stream in files, sync_interval always";
 
     /// Returns the program, if there is one: what was given, or what is installed.
-    pub(crate) fn find(given: Option<&PathBuf>) -> Option<PathBuf> {
+    pub(crate) fn find(given: Option<&PathBuf>, report: &mut Report) -> Option<PathBuf> {
         let runs = |it: &PathBuf| {
             Command::new(it).arg("--version").output().is_ok_and(|it| it.status.success())
         };
-        Some(given.cloned().unwrap_or_else(|| PROGRAM.into())).filter(runs)
+        let found = Some(given.cloned().unwrap_or_else(|| PROGRAM.into())).filter(runs);
+        if found.is_none() {
+            report.note("NATS is left out: no `nats-server`; give it with --nats.");
+        }
+        found
     }
 
-    /// Starts a server, and makes the stream.
-    pub(crate) async fn start(places: &Places, program: &Path) -> anyhow::Result<Self> {
+    /// Starts servers, and makes the stream with a replica on each.
+    pub(crate) async fn start(
+        places: &Places,
+        program: &Path,
+        (count, retention): (usize, Retention),
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(&places.folder)?;
-        let address = free_address()?;
-        let config = folder.path().join("nats.conf");
-        let (port, store) = (address.port(), folder.path().join("store"));
-        let text = format!(
-            "host: \"127.0.0.1\"\nport: {port}\n\
-             jetstream {{ store_dir: {store:?}, sync_interval: always, max_file: 20G }}\n"
-        );
-        std::fs::write(&config, text)?;
-        let log = File::create(folder.path().join("log.txt"))?;
-        let mut server = Command::new(program);
-        server.arg("-c").arg(&config);
-        server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = Kept::start(&mut server, Signal::TERM)?;
-        let mut nats = Self { process, folder, address, version: String::new() };
-        let mut line = nats.wait().await?;
+        let mut addresses = Vec::with_capacity(count);
+        for _ in 0..count {
+            addresses.push((free_address()?, free_address()?));
+        }
+        let mut servers = Vec::with_capacity(count);
+        for (number, (address, _)) in addresses.iter().enumerate() {
+            let home = folder.path().join(number.to_string());
+            std::fs::create_dir(&home)?;
+            std::fs::write(home.join("nats.conf"), configuration(&home, &addresses, number))?;
+            let log = File::create(home.join("log.txt"))?;
+            let mut server = Command::new(program);
+            server.arg("-c").arg(home.join("nats.conf"));
+            server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            let process = Kept::start(&mut server, Signal::TERM)?;
+            servers.push(Server { process, address: *address });
+        }
+        let mut nats = Self { servers, folder, version: String::new(), leader: 0 };
+        nats.wait().await?;
         let stream = json!({
-            "name": "BENCH", "subjects": [Self::SUBJECT], "storage": "file", "num_replicas": 1,
-            "retention": "limits", "discard": "old", "max_consumers": -1, "max_msgs": -1,
-            "max_bytes": -1, "max_msg_size": -1, "max_age": 0,
+            "name": STREAM, "subjects": [Self::SUBJECT], "storage": "file",
+            "num_replicas": count, "retention": retention.show(), "discard": "old",
+            "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_msg_size": -1, "max_age": 0,
         });
-        let ask = line.publish("$JS.API.STREAM.CREATE.BENCH", &stream.to_string());
-        let made = line.ask(&ask).await?;
-        ensure!(made.get("error").is_none(), "NATS makes no stream: {made}");
+        // Several servers have to agree on who leads them before one of them answers.
+        let subject = format!("$JS.API.STREAM.CREATE.{STREAM}");
+        let is_made = |it: &Value| it["config"].is_object();
+        nats.try_until(&subject, &stream.to_string(), is_made).await?;
+        nats.leader = nats.led_by().await?;
         Ok(nats)
     }
 
-    /// Waits until the server answers, and takes its version.
-    async fn wait(&mut self) -> anyhow::Result<Line> {
-        for _ in 0..READY_TRIES_MAX {
+    /// Waits until all servers answer, and takes their version.
+    async fn wait(&mut self) -> anyhow::Result<()> {
+        'tries: for _ in 0..READY_TRIES_MAX {
             let said = self.said();
-            self.process.check().context(said)?;
-            if let Ok((line, version)) = Line::open(self.address, 0).await {
+            for server in &mut self.servers {
+                server.process.check().with_context(|| said.clone())?;
+                let Ok((_, version)) = Line::open(server.address, 0).await else {
+                    tokio::time::sleep(READY_EVERY).await;
+                    continue 'tries;
+                };
                 self.version = version;
-                return Ok(line);
             }
-            tokio::time::sleep(READY_EVERY).await;
+            return Ok(());
         }
         bail!("NATS did not start: {}", self.said())
     }
 
-    pub(crate) fn process(&self) -> u32 {
-        self.process.id()
+    /// Asks again and again, for a while, until the answer is good.
+    async fn try_until(
+        &self,
+        subject: &str,
+        body: &str,
+        is_good: fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let mut said = Value::Null;
+        for _ in 0..READY_TRIES_MAX {
+            // While nobody leads there may be no answer, or one that comes too late: for nobody.
+            let mut line = self.connect(0).await?;
+            let ask = line.publish(subject, body);
+            if let Ok(heard) = tokio::time::timeout(20 * READY_EVERY, line.ask(&ask)).await {
+                said = heard?.json().unwrap_or_default();
+            }
+            if is_good(&said) {
+                return Ok(said);
+            }
+            tokio::time::sleep(READY_EVERY).await;
+        }
+        bail!("NATS says {said}: {}", self.said())
+    }
+
+    /// Returns the place of the server that leads the stream.
+    async fn led_by(&self) -> anyhow::Result<usize> {
+        if self.servers.len() == 1 {
+            return Ok(0);
+        }
+        let subject = format!("$JS.API.STREAM.INFO.{STREAM}");
+        let has_leader = |it: &Value| it["cluster"]["leader"].is_string();
+        let about = self.try_until(&subject, "", has_leader).await?;
+        let leader = about["cluster"]["leader"].as_str().context("nobody leads the stream")?;
+        Ok(leader.parse()?)
+    }
+
+    /// Returns the roots of the servers' processes.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.servers.iter().map(|it| it.process.id()).collect()
     }
 
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    /// Connects. Every connection has a number of its own, from 1.
+    /// Connects to the server that leads the stream. Every connection has a number of its own,
+    /// from 1.
     pub(crate) async fn connect(&self, number: usize) -> anyhow::Result<Line> {
-        Ok(Line::open(self.address, number).await?.0)
+        Ok(Line::open(self.servers[self.leader].address, number).await?.0)
+    }
+
+    /// Connects to a server that does not lead the stream, if there is one.
+    pub(crate) async fn connect_elsewhere(&self, number: usize) -> anyhow::Result<Line> {
+        let place = (self.leader + 1) % self.servers.len();
+        Ok(Line::open(self.servers[place].address, number).await?.0)
+    }
+
+    /// Makes a consumer of the stream, as `config` says.
+    pub(crate) async fn consume(&self, line: &mut Line, config: &Value) -> anyhow::Result<()> {
+        let body = json!({ "stream_name": STREAM, "config": config }).to_string();
+        let subject = match config["durable_name"].as_str() {
+            Some(name) => format!("$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.{name}"),
+            None => format!("$JS.API.CONSUMER.CREATE.{STREAM}"),
+        };
+        let made = line.ask(&line.publish(&subject, &body)).await?.json()?;
+        ensure!(made.get("error").is_none(), "NATS makes no consumer: {made}");
+        Ok(())
+    }
+
+    /// Returns the subject that asks for the next messages of a consumer.
+    pub(crate) fn next_of(consumer: &str) -> String {
+        format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}")
     }
 
     fn said(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log.txt")).unwrap_or_default()
+        let log = |number: usize| self.folder.path().join(number.to_string()).join("log.txt");
+        let logs = (0..self.servers.len()).map(log);
+        logs.map(|it| std::fs::read_to_string(it).unwrap_or_default()).collect()
     }
 }
 
-impl Line {
-    /// Connects; returns the version of the server, too.
-    async fn open(to: SocketAddr, number: usize) -> anyhow::Result<(Self, String)> {
-        let inbox = format!("_INBOX.bench.{number}");
-        let mut line = Self { talk: Talk::open(to).await?, inbox };
-        line.talk.send(CONNECT.as_bytes()).await?;
-        let info = line.line().await?;
-        let info = info.strip_prefix("INFO ").context("NATS does not introduce itself")?;
-        let info: Value = serde_json::from_str(info)?;
-        let version = info["version"].as_str().context("NATS does not say its version")?;
-        let pong = line.said().await?;
-        ensure!(pong == "PONG", "NATS says `{pong}`");
-        let subscribe = format!("SUB {} 1\r\n", line.inbox);
-        line.talk.send(subscribe.as_bytes()).await?;
-        Ok((line, version.to_owned()))
+/// Returns the configuration of a server, which finds the others if there are any.
+fn configuration(home: &Path, all: &[(SocketAddr, SocketAddr)], number: usize) -> String {
+    let (port, store) = (all[number].0.port(), home.join("store"));
+    let mut text = format!(
+        "server_name: \"{number}\"\nhost: \"127.0.0.1\"\nport: {port}\n\
+         jetstream {{ store_dir: {store:?}, sync_interval: always, max_file: 20G }}\n"
+    );
+    if 1 < all.len() {
+        let routes: Vec<String> = all.iter().map(|(_, it)| format!("\"nats://{it}\"")).collect();
+        let (listen, routes) = (all[number].1, routes.join(", "));
+        text +=
+            &format!("cluster {{ name: \"bench\", listen: \"{listen}\", routes: [{routes}] }}\n");
     }
-
-    /// Returns a message whose receipt is sent to this connection.
-    pub(crate) fn publish(&self, subject: &str, payload: &str) -> Vec<u8> {
-        let (inbox, len) = (&self.inbox, payload.len());
-        format!("PUB {subject} {inbox} {len}\r\n{payload}\r\n").into_bytes()
-    }
-
-    /// Sends a message, and returns what comes back.
-    pub(crate) async fn ask(&mut self, message: &[u8]) -> anyhow::Result<Value> {
-        self.talk.send(message).await?;
-        let line = self.said().await?;
-        let is_message = line.starts_with("MSG ");
-        let len = line.rsplit(' ').next().filter(|_| is_message).and_then(|it| it.parse().ok());
-        let len: usize = len.with_context(|| format!("NATS says `{line}`"))?;
-        while self.talk.unused().len() < len + 2 {
-            self.talk.read_more().await?;
-        }
-        let value = serde_json::from_slice(&self.talk.unused()[..len])?;
-        self.talk.used(len + 2);
-        Ok(value)
-    }
-
-    /// Returns what the server says of its clients' doing, and answers what is said to all.
-    async fn said(&mut self) -> anyhow::Result<String> {
-        loop {
-            let line = self.line().await?;
-            if line == "PING" {
-                self.talk.send(b"PONG\r\n").await?;
-            } else if !line.starts_with("INFO ") {
-                return Ok(line);
-            }
-        }
-    }
-
-    async fn line(&mut self) -> anyhow::Result<String> {
-        loop {
-            let found = self.talk.unused().windows(2).position(|it| it == b"\r\n");
-            if let Some(end) = found {
-                let line = String::from_utf8(self.talk.unused()[..end].to_vec())?;
-                self.talk.used(end + 2);
-                return Ok(line.trim_end().to_owned());
-            }
-            self.talk.read_more().await?;
-        }
-    }
+    text
 }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Places;
 use crate::http::Connection;
 use crate::process::Kept;
+use crate::worker;
 
 /// The region's name.
 const NAME: &str = "eu-west-1";
@@ -96,6 +96,11 @@ impl Region {
         self.process.id()
     }
 
+    /// Returns the front door.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
     /// Connects to the front door.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(self.api).await
@@ -117,11 +122,7 @@ impl Region {
         skill: &str,
         capacity: usize,
     ) -> anyhow::Result<()> {
-        let body = json!({ "skills": [skill], "capacity": capacity }).to_string();
-        let mut connection = self.connect().await?;
-        let path = format!("/v1/agents/{agent}");
-        connection.request("PUT", &path, body.as_bytes()).await?.good()?;
-        Ok(())
+        worker::register(&mut self.connect().await?, (agent, skill), capacity).await
     }
 }
 

@@ -54,6 +54,8 @@ struct Row {
     what: String,
     unit: &'static str,
     measured: f64,
+    /// The least and the most of what it is the middle of.
+    spread: Option<[f64; 2]>,
     target: Target,
 }
 
@@ -79,7 +81,22 @@ impl Report {
         (measured, unit): (f64, &'static str),
         target: Target,
     ) {
-        self.rows.push(Row { what: what.into(), unit, measured, target });
+        self.rows.push(Row { what: what.into(), unit, measured, spread: None, target });
+    }
+
+    /// Adds a figure that was measured several times: the median, and how far they lie apart.
+    pub(crate) fn spread(
+        &mut self,
+        what: impl Into<String>,
+        (figures, unit): (impl IntoIterator<Item = f64>, &'static str),
+        target: Target,
+    ) {
+        let figures: Vec<f64> = figures.into_iter().collect();
+        let least = figures.iter().copied().reduce(f64::min);
+        let most = figures.iter().copied().reduce(f64::max);
+        let spread = least.zip(most).map(|(least, most)| [least, most]);
+        let measured = median(figures);
+        self.rows.push(Row { what: what.into(), unit, measured, spread, target });
     }
 
     /// Adds a sentence about how it was measured.
@@ -89,20 +106,23 @@ impl Report {
 
     pub(crate) fn write_table(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "photon-bench {}, {}\n", self.command, self.machine)?;
-        let head = ["what", "measured", "target", "verdict"].map(str::to_owned);
+        let head = ["what", "measured", "least .. most", "target", "verdict"].map(str::to_owned);
         let line = |row: &Row| {
             let measured = format!("{} {}", number(row.measured), row.unit);
-            [row.what.clone(), measured, row.target.show(), row.target.verdict(row.measured)]
+            let show = |it: [f64; 2]| it.map(number).join(" .. ");
+            let spread = row.spread.map_or_else(|| "-".to_owned(), show);
+            let verdict = row.target.verdict(row.measured);
+            [row.what.clone(), measured, spread, row.target.show(), verdict]
         };
-        let lines: Vec<[String; 4]> =
+        let lines: Vec<[String; 5]> =
             [head].into_iter().chain(self.rows.iter().map(line)).collect();
         let width = |column: usize| {
             let widths = lines.iter().map(|line| line[column].chars().count());
             widths.max().unwrap_or(0)
         };
-        let (what, measured, target) = (width(0), width(1), width(2));
-        for [a, b, c, d] in &lines {
-            writeln!(out, "{a:what$}  {b:>measured$}  {c:>target$}  {d}")?;
+        let (what, measured, spread, target) = (width(0), width(1), width(2), width(3));
+        for [a, b, c, d, e] in &lines {
+            writeln!(out, "{a:what$}  {b:>measured$}  {c:>spread$}  {d:>target$}  {e}")?;
         }
         for note in &self.notes {
             writeln!(out, "\n{note}")?;
@@ -114,7 +134,8 @@ impl Report {
         let row = |row: &Row| {
             json!({
                 "what": row.what, "unit": row.unit, "measured": row.measured,
-                "target": row.target.json(), "verdict": row.target.verdict(row.measured),
+                "spread": row.spread, "target": row.target.json(),
+                "verdict": row.target.verdict(row.measured),
             })
         };
         let rows: Vec<Value> = self.rows.iter().map(row).collect();

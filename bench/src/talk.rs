@@ -48,4 +48,16 @@ impl Talk {
         }
         Ok(())
     }
+
+    /// Reads a line, without its end.
+    pub(crate) async fn line(&mut self) -> anyhow::Result<String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|it| *it == b'\n') {
+                let line = String::from_utf8(self.read[..end].to_vec())?;
+                self.used(end + 1);
+                return Ok(line.trim_end().to_owned());
+            }
+            self.read_more().await?;
+        }
+    }
 }

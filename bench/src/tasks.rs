@@ -1,30 +1,35 @@
-//! Durable tasks, side by side with PostgreSQL: submit; then claim and complete.
-//! Must not favour Photon: where there is a choice, it is what suits PostgreSQL.
+//! Durable tasks, side by side with PostgreSQL and NATS: submit; then claim and complete.
+//! Must not favour Photon: where there is a choice, it is what suits the other side.
 
+mod nats;
 mod photon;
 mod postgres;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::photon::Photon;
-use self::postgres::Peer;
 use crate::Places;
-use crate::load::Round;
-use crate::report::{Report, Target, median};
+use crate::nats::Nats;
+use crate::report::{Report, Target};
+use crate::versus::{Named, Rounds};
 use crate::{disk, process};
 
 /// How many bytes each task carries.
 const PAYLOAD_BYTES: usize = 1024;
+/// How many tasks NATS is given before each round of claims at the most, beside those that were
+/// published: it syncs each of them, which takes its time.
+const FILL_MAX: usize = 20_000;
 
 /// How tasks are measured.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// How many clients there are, each with its connection
+    /// How many clients there are, each with its connection and one request under way
     #[arg(long, default_value_t = 16)]
     clients: usize,
-    /// How many rounds are measured, each of all four works
+    /// How many rounds are measured, each of all works by all sides
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How many seconds each work of a round takes
@@ -37,111 +42,172 @@ pub(crate) struct Options {
     /// most: a hypervisor that backs memory only once it is used would else be measured too
     #[arg(long, default_value_t = 6)]
     warm_memory_gib: u64,
+    /// The NATS server, 2.10 or later [default: `nats-server` in PATH]
+    #[arg(long, value_name = "FILE")]
+    nats: Option<PathBuf>,
+    /// Whom to leave out
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<Peer>,
 }
 
-/// The four works of one round.
-#[derive(Clone, Debug)]
-struct Four {
-    submit: Pair,
-    claim: Pair,
+/// Whom Photon is measured beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// PostgreSQL.
+    Postgres,
+    /// NATS with JetStream.
+    Nats,
 }
 
-/// One work, done by both.
-#[derive(Clone, Debug)]
-struct Pair {
-    photon: Round,
-    postgres: Round,
+/// Whoever is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Photon,
+    Postgres,
+    Nats,
 }
 
-impl Pair {
-    fn ratio(&self) -> f64 {
-        self.photon.per_second() / self.postgres.per_second()
+impl Named for Name {
+    fn show(self) -> &'static str {
+        match self {
+            Self::Photon => "Photon",
+            Self::Postgres => "PostgreSQL",
+            Self::Nats => "NATS JetStream",
+        }
     }
 }
 
-/// Measures both, turn by turn.
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// Submit a task, durably.
+    Submit,
+    /// Take a task, and end it, both durably.
+    Claim,
+}
+
+impl Named for Work {
+    fn show(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Claim => "claim + complete",
+        }
+    }
+}
+
+/// Those who take part.
+#[derive(Debug)]
+struct Sides {
+    photon: Photon,
+    postgres: Option<postgres::Peer>,
+    nats: Option<nats::Peer>,
+}
+
+/// Measures all sides, turn by turn.
 pub(crate) async fn measure(options: &Options, places: &Places) -> anyhow::Result<Report> {
     let mut report = Report::begin("tasks");
     let warmed_gib = process::warm_memory(options.warm_memory_gib);
     disk::measure(&places.folder, &mut report)?;
-    let mut photon = Photon::start(places, options.clients).await?;
-    let mut peer = Peer::start(places, options.clients).await?;
-    round(&mut photon, &mut peer, Duration::from_secs_f64(options.warm_up)).await?;
-    let mut rounds = Vec::with_capacity(options.rounds);
+    let mut sides = Sides::start(options, places, &mut report).await?;
+    let mut rounds = Rounds::new(|_| 1);
+    sides.round(Duration::from_secs_f64(options.warm_up), &mut Rounds::new(|_| 1)).await?;
     for _ in 0..options.rounds {
-        let time = Duration::from_secs_f64(options.seconds);
-        rounds.push(round(&mut photon, &mut peer, time).await?);
+        sides.round(Duration::from_secs_f64(options.seconds), &mut rounds).await?;
     }
-    let submits: Vec<&Pair> = rounds.iter().map(|it| &it.submit).collect();
-    let claims: Vec<&Pair> = rounds.iter().map(|it| &it.claim).collect();
-    describe(&mut report, "submit", &submits);
-    describe(&mut report, "claim + complete", &claims);
-    let memory = process::memory(photon.process())?;
+    for (work, peer, least) in [
+        (Work::Submit, Name::Postgres, 2.0),
+        (Work::Submit, Name::Nats, 10.0),
+        (Work::Claim, Name::Postgres, 2.0),
+        (Work::Claim, Name::Nats, 5.0),
+    ] {
+        rounds.ratio(&mut report, work, (Name::Photon, peer), Target::AtLeast(least));
+    }
+    rounds.describe(&mut report, |_, _| Target::None);
+    let memory = process::memory(sides.photon.process())?;
     report.row("Photon, memory at the end", (memory.resident, "MiB"), Target::None);
-    note_rounds(&mut report, &rounds);
-    note_method(&mut report, options, warmed_gib, &peer).await?;
+    rounds.note(&mut report);
+    note_method(&mut report, options, warmed_gib, &sides).await?;
     Ok(report)
 }
 
-async fn round(photon: &mut Photon, peer: &mut Peer, time: Duration) -> anyhow::Result<Four> {
-    let ours = photon.submit(time).await?;
-    let theirs = peer.insert(time).await?;
-    // Both then have the same number of tasks to work on.
-    peer.fill(ours.count()).await?;
-    let submit = Pair { photon: ours, postgres: theirs };
-    let claim = Pair { photon: photon.claim(time).await?, postgres: peer.claim(time).await? };
-    Ok(Four { submit, claim })
-}
-
-/// Adds the medians over all rounds.
-fn describe(report: &mut Report, work: &str, pairs: &[&Pair]) {
-    let ratio = median(pairs.iter().map(|it| it.ratio()));
-    report.row(format!("{work}: ratio"), (ratio, "x"), Target::AtLeast(2.0));
-    type Side = fn(&Pair) -> &Round;
-    let sides: [(&str, Side); 2] = [("Photon", |it| &it.photon), ("PostgreSQL", |it| &it.postgres)];
-    for (name, side) in sides {
-        let rounds: Vec<&Round> = pairs.iter().map(|it| side(it)).collect();
-        let over = |figure: fn(&Round) -> f64| median(rounds.iter().map(|it| figure(it)));
-        let mut row = |what: &str, figure: f64, unit| {
-            report.row(format!("{work}: {name}, {what}"), (figure, unit), Target::None);
-        };
-        row("rate", over(Round::per_second), "/s");
-        row("p50", over(|it| it.percentile_ms(0.5)), "ms");
-        row("p99", over(|it| it.percentile_ms(0.99)), "ms");
-        row("server's time each", over(|it| it.us_each(it.server)), "us");
-        row("clients' time each", over(|it| it.us_each(it.clients)), "us");
+impl Sides {
+    async fn start(
+        options: &Options,
+        places: &Places,
+        report: &mut Report,
+    ) -> anyhow::Result<Self> {
+        let takes_part = |peer| !options.without.contains(&peer);
+        let photon = Photon::start(places, options.clients).await?;
+        let mut sides = Self { photon, postgres: None, nats: None };
+        if takes_part(Peer::Postgres) {
+            sides.postgres = Some(postgres::Peer::start(places, options.clients).await?);
+        }
+        let nats = takes_part(Peer::Nats).then(|| Nats::find(options.nats.as_ref(), report));
+        if let Some(program) = nats.flatten() {
+            sides.nats = Some(nats::Peer::start(places, options.clients, &program).await?);
+        }
+        Ok(sides)
     }
-}
 
-fn note_rounds(report: &mut Report, rounds: &[Four]) {
-    let mut text = "Each round, in operations per second:".to_owned();
-    for (number, Four { submit, claim }) in (1..).zip(rounds) {
-        let show = |pair: &Pair| {
-            let (ours, theirs) = (pair.photon.per_second(), pair.postgres.per_second());
-            format!("Photon {ours:.0}, PostgreSQL {theirs:.0}, ratio {:.2}", pair.ratio())
-        };
-        text += &format!("\n  {number}: submit: {}", show(submit));
-        text += &format!("\n     claim + complete: {}", show(claim));
+    /// Does both works once, by each side.
+    async fn round(
+        &mut self,
+        time: Duration,
+        rounds: &mut Rounds<Work, Name>,
+    ) -> anyhow::Result<()> {
+        let ours = self.photon.submit(time).await?;
+        let count = ours.count();
+        rounds.keep(Work::Submit, Name::Photon, ours);
+        // All then have tasks to work on.
+        if let Some(postgres) = &mut self.postgres {
+            rounds.keep(Work::Submit, Name::Postgres, postgres.insert(time).await?);
+            postgres.fill(count).await?;
+        }
+        if let Some(nats) = &mut self.nats {
+            rounds.keep(Work::Submit, Name::Nats, nats.publish(time).await?);
+            nats.fill(count.min(FILL_MAX)).await?;
+        }
+        rounds.keep(Work::Claim, Name::Photon, self.photon.claim(time).await?);
+        if let Some(postgres) = &mut self.postgres {
+            rounds.keep(Work::Claim, Name::Postgres, postgres.claim(time).await?);
+        }
+        if let Some(nats) = &mut self.nats {
+            rounds.keep(Work::Claim, Name::Nats, nats.claim(time).await?);
+        }
+        Ok(())
     }
-    report.note(text);
 }
 
 async fn note_method(
     report: &mut Report,
     options: &Options,
     warmed_gib: u64,
-    peer: &Peer,
+    sides: &Sides,
 ) -> anyhow::Result<()> {
-    let settings = peer.settings().await?;
     let Options { clients, rounds, seconds, .. } = options;
-    report.note(format!(
-        "{clients} clients in one thread, {PAYLOAD_BYTES} bytes a task; medians of {rounds} rounds \
-         of {seconds} s for each work, turn by turn, after {warmed_gib} GiB of memory were used \
-         and given back. Photon: one region, HTTP/1.1 over loopback, replies without a body \
-         (`prefer: return=minimal`), as PostgreSQL returns the id alone. {settings}, TCP over \
-         loopback, prepared statements, no index but the primary key where tasks are only \
-         inserted, and a partial index on those that wait where they are claimed."
-    ));
+    let mut text = format!(
+        "{clients} clients in one thread, each with one request under way, {PAYLOAD_BYTES} bytes a \
+         task; medians of {rounds} rounds of {seconds} s for each work, turn by turn, after \
+         {warmed_gib} GiB of memory were used and given back; TCP over loopback. Photon: one \
+         region, HTTP/1.1, replies without a body (`prefer: return=minimal`)."
+    );
+    if let Some(postgres) = &sides.postgres {
+        text += &format!(
+            " {}: prepared statements, no index but the primary key where tasks are only inserted, \
+             and a partial index on those that wait where they are claimed; a claim and an end are \
+             a transaction each.",
+            postgres.settings().await?
+        );
+    }
+    if let Some(nats) = &sides.nats {
+        text += &format!(
+            " NATS {}: one server, {}, retention workqueue; a claim is a pull of one message, an \
+             end is an acknowledgement that the server acknowledges.",
+            nats.version(),
+            Nats::SETTINGS
+        );
+    }
+    report.note(text);
     Ok(())
 }
 

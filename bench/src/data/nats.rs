@@ -4,12 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::ensure;
-
 use super::{Options, Work, value};
 use crate::Places;
-use crate::load::{Client, Round, Tried};
-use crate::nats::{Line, Nats};
+use crate::load::Round;
+use crate::nats::{Nats, Publisher, Retention};
 
 /// A server with a stream.
 #[derive(Debug)]
@@ -18,24 +16,16 @@ pub(super) struct NatsSide {
     publishers: Vec<Publisher>,
 }
 
-#[derive(Debug)]
-struct Publisher {
-    line: Line,
-    message: Vec<u8>,
-}
-
 impl NatsSide {
     pub(super) async fn start(
         places: &Places,
         options: &Options,
         program: &Path,
     ) -> anyhow::Result<Self> {
-        let server = Nats::start(places, program).await?;
+        let server = Nats::start(places, program, (1, Retention::Limits)).await?;
         let mut publishers = Vec::new();
         for number in 1..=options.clients {
-            let line = server.connect(number).await?;
-            let message = line.publish(Nats::SUBJECT, &value());
-            publishers.push(Publisher { line, message });
+            publishers.push(Publisher::connect(&server, number, &value()).await?);
         }
         Ok(Self { server, publishers })
     }
@@ -52,18 +42,10 @@ impl NatsSide {
     ) -> anyhow::Result<Option<Round>> {
         match work {
             Work::Put => {
-                let server = self.server.process();
-                Round::run_again(&mut self.publishers, time, server).await.map(Some)
+                let servers = self.server.processes();
+                Round::run_again(&mut self.publishers, time, &servers).await.map(Some)
             }
             Work::Batch | Work::Read | Work::Nothing => Ok(None),
         }
-    }
-}
-
-impl Client for Publisher {
-    async fn act(&mut self) -> anyhow::Result<Tried> {
-        let receipt = self.line.ask(&self.message).await?;
-        ensure!(receipt["seq"].is_u64(), "NATS says {receipt}");
-        Ok(Tried::Done)
     }
 }

@@ -69,9 +69,11 @@ impl PhotonSide {
         let server = self.process();
         self.readers.iter_mut().for_each(|it| it.work = work);
         match work {
-            Work::Put => Round::run_again(&mut self.putters, time, server).await,
-            Work::Batch => Round::run_again(&mut self.batchers, time, server).await,
-            Work::Read | Work::Nothing => Round::run_again(&mut self.readers, time, server).await,
+            Work::Put => Round::run_again(&mut self.putters, time, &[server]).await,
+            Work::Batch => Round::run_again(&mut self.batchers, time, &[server]).await,
+            Work::Read | Work::Nothing => {
+                Round::run_again(&mut self.readers, time, &[server]).await
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ impl RedisSide {
             Work::Batch => &mut self.batchers,
             Work::Read | Work::Nothing => &mut self.readers,
         };
-        Round::run_again(clients, time, server).await.map(Some)
+        Round::run_again(clients, time, &[server]).await.map(Some)
     }
 }
 

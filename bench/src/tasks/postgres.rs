@@ -86,10 +86,7 @@ impl Peer {
 
     /// Inserts tasks, each in its own transaction.
     pub(super) async fn insert(&mut self, time: Duration) -> anyhow::Result<Round> {
-        let clients = std::mem::take(&mut self.inserters);
-        let (round, clients) = Round::run(clients, time, self.server.process()).await?;
-        self.inserters = clients;
-        Ok(round)
+        Round::run_again(&mut self.inserters, time, &[self.server.process()]).await
     }
 
     /// Puts tasks into the queue at once, which is not measured, and tidies up after it.
@@ -103,10 +100,7 @@ impl Peer {
 
     /// Works on the tasks that wait.
     pub(super) async fn claim(&mut self, time: Duration) -> anyhow::Result<Round> {
-        let clients = std::mem::take(&mut self.workers);
-        let (round, clients) = Round::run(clients, time, self.server.process()).await?;
-        self.workers = clients;
-        Ok(round)
+        Round::run_again(&mut self.workers, time, &[self.server.process()]).await
     }
 }
 
