@@ -55,13 +55,14 @@ impl Line {
         let pong = line.said().await?;
         ensure!(pong == "PONG", "NATS says `{pong}`");
         let inbox = line.inbox.clone();
-        line.subscribe(&inbox).await?;
+        line.subscribe(&inbox, 1).await?;
         Ok((line, version.to_owned()))
     }
 
-    /// Hears what is sent to a subject, too.
-    pub(crate) async fn subscribe(&mut self, subject: &str) -> anyhow::Result<()> {
-        self.talk.send(format!("SUB {subject} 1\r\n").as_bytes()).await
+    /// Hears what is sent to a subject, too. The subscriptions of a connection are numbered; that
+    /// to its own subject is the first.
+    pub(crate) async fn subscribe(&mut self, subject: &str, number: usize) -> anyhow::Result<()> {
+        self.talk.send(format!("SUB {subject} {number}\r\n").as_bytes()).await
     }
 
     /// Returns the subject that it hears.

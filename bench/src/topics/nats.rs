@@ -55,7 +55,7 @@ impl Side {
             "deliver_subject": subject, "ack_policy": "none", "deliver_policy": "new",
             "replay_policy": "instant",
         });
-        follower.subscribe(&subject).await?;
+        follower.subscribe(&subject, 2).await?;
         self.server.consume(&mut follower, &consumer).await?;
         let schedule = Schedule::begin(rate, time);
         let publish = schedule.run(std::mem::take(&mut self.publishers));
