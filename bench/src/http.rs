@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,11 +11,16 @@ use tokio::net::TcpStream;
 
 /// Bytes of one reply; a larger one is an error.
 const REPLY_BYTES_MAX: usize = 16 << 20;
+/// How long a connection may rest; after that it is opened anew, before Photon closes it.
+const REST_MAX: Duration = Duration::from_secs(10);
 
 /// One connection that is kept alive.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    to: SocketAddr,
     stream: TcpStream,
+    /// When the last reply was there.
+    used: Instant,
     sent: Vec<u8>,
     read: Vec<u8>,
 }
@@ -38,10 +44,17 @@ impl<'a> Reply<'a> {
 impl Connection {
     /// Connects.
     pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(to).await;
-        let stream = stream.with_context(|| format!("failed to connect to {to}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, sent: Vec::new(), read: Vec::with_capacity(64 << 10) })
+        let stream = dial(to).await?;
+        let (sent, read) = (Vec::new(), Vec::with_capacity(64 << 10));
+        Ok(Self { to, stream, used: Instant::now(), sent, read })
+    }
+
+    /// Opens the connection anew if it has rested for long, as it does while others are measured.
+    async fn wake(&mut self) -> anyhow::Result<()> {
+        if REST_MAX < self.used.elapsed() {
+            self.stream = dial(self.to).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Reply<'_>> {
@@ -68,6 +81,7 @@ impl Connection {
 
     /// Sends what is written, and reads the reply.
     async fn reply(&mut self) -> anyhow::Result<Reply<'_>> {
+        self.wake().await?;
         self.stream.write_all(&self.sent).await?;
         self.read.clear();
         let (head, status) = self.read_head().await?;
@@ -77,6 +91,7 @@ impl Connection {
             self.read_more().await?;
         }
         ensure!(self.read.len() == end, "more than one reply");
+        self.used = Instant::now();
         Ok(Reply { status, body: &self.read[head.len()..] })
     }
 
@@ -113,6 +128,7 @@ impl Connection {
     /// Sends requests that are written already, and reads as many replies, all of which must say
     /// yes.
     pub(crate) async fn pipeline(&mut self, requests: &[u8], count: usize) -> anyhow::Result<()> {
+        self.wake().await?;
         self.stream.write_all(requests).await?;
         self.read.clear();
         let (mut at, mut replies) = (0, 0);
@@ -129,6 +145,7 @@ impl Connection {
             }
         }
         ensure!(self.read.len() == at, "more than {count} replies");
+        self.used = Instant::now();
         Ok(())
     }
 
@@ -149,6 +166,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Opens a connection of TCP that does not wait to send.
+pub(crate) async fn dial(to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await;
+    let stream = stream.with_context(|| format!("failed to connect to {to}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// How long the two parts of a reply are.

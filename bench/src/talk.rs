@@ -3,9 +3,11 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::http::dial;
 
 /// Bytes that are read before something is used of them; more are an error.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -20,10 +22,7 @@ pub(crate) struct Talk {
 impl Talk {
     /// Connects.
     pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(to).await;
-        let stream = stream.with_context(|| format!("failed to connect to {to}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::with_capacity(64 << 10) })
+        Ok(Self { stream: dial(to).await?, read: Vec::with_capacity(64 << 10) })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {

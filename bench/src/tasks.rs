@@ -19,9 +19,6 @@ use crate::{disk, process};
 
 /// How many bytes each task carries.
 const PAYLOAD_BYTES: usize = 1024;
-/// How many tasks NATS is given before each round of claims at the most, beside those that were
-/// published: it syncs each of them, which takes its time.
-const FILL_MAX: usize = 20_000;
 
 /// How tasks are measured.
 #[derive(Clone, Debug, Args)]
@@ -165,7 +162,7 @@ impl Sides {
         }
         if let Some(nats) = &mut self.nats {
             rounds.keep(Work::Submit, Name::Nats, nats.publish(time).await?);
-            nats.fill(count.min(FILL_MAX)).await?;
+            nats.fill(count, time).await?;
         }
         rounds.keep(Work::Claim, Name::Photon, self.photon.claim(time).await?);
         if let Some(postgres) = &mut self.postgres {
@@ -202,7 +199,8 @@ async fn note_method(
     if let Some(nats) = &sides.nats {
         text += &format!(
             " NATS {}: one server, {}, retention workqueue; a claim is a pull of one message, an \
-             end is an acknowledgement that the server acknowledges.",
+             end is an acknowledgement that the server acknowledges. A round of claims ends early \
+             where no task is left.",
             nats.version(),
             Nats::SETTINGS
         );

@@ -2,7 +2,7 @@
 //! Must not know of the other sides.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::json;
@@ -67,12 +67,14 @@ impl Peer {
         Round::run_again(&mut self.publishers, time, &self.server.processes()).await
     }
 
-    /// Puts tasks into the queue, many at once, which is not measured.
-    pub(super) async fn fill(&mut self, count: usize) -> anyhow::Result<()> {
+    /// Puts tasks into the queue, many at once, for so long at the most, which is not measured.
+    pub(super) async fn fill(&mut self, count: usize, time: Duration) -> anyhow::Result<()> {
         let message = self.filler.publish(Nats::SUBJECT, &payload());
-        for first in (0..count).step_by(FILL_AT_ONCE) {
-            let some = FILL_AT_ONCE.min(count - first);
+        let (until, mut left) = (Instant::now() + time, count);
+        while 0 < left && Instant::now() < until {
+            let some = FILL_AT_ONCE.min(left);
             self.filler.ask_all(&message.repeat(some), some).await?;
+            left -= some;
         }
         Ok(())
     }
