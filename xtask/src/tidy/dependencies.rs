@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("photon-detect", &["photon-state", "photon-region"]),
     ("photon-fuzz", &["photon-state", "photon-region", "photon-node", "photon-edge"]),
+    ("photon-test-clients", &[]),
     ("xtask", &[]),
 ];
 

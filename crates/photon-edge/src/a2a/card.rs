@@ -23,6 +23,7 @@ use super::extensions;
 use super::fault::{Fault, Kind};
 use super::incoming::Door;
 use super::signed::{self, CardKey};
+use super::v03;
 use crate::time::http_date;
 use crate::{Front, gate, kept, names};
 
@@ -69,11 +70,37 @@ pub(super) async fn of_agent(
     request: Request,
 ) -> Response {
     let base = base_url(&front, host(request.headers(), request.uri()).as_ref());
-    let card = match name {
-        Ok(Path(name)) => agent_card(&front, &name, &base).await,
-        Err(err) => Err(Fault::field("path", err.body_text())),
-    };
+    let card = named(&front, name, &base).await;
     answer(&front, request.headers(), card)
+}
+
+/// Serves the card of an agent in the words of 0.3.
+pub(super) async fn of_agent_in_v03(
+    State(front): State<Front>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let base = base_url(&front, host(request.headers(), request.uri()).as_ref());
+    let card = named(&front, name, &base).await;
+    answer(&front, request.headers(), card.map(|(card, at)| (v03::card(card), at)))
+}
+
+/// Serves the card of Photon itself in the words of 0.3, to those who may ask.
+pub(super) async fn of_photon_in_v03(State(front): State<Front>, request: Request) -> Response {
+    let base = base_url(&front, host(request.headers(), request.uri()).as_ref());
+    let card = photon_card(&front, &base, true).await;
+    answer(&front, request.headers(), card.map(|card| (v03::card(card), None)))
+}
+
+async fn named(
+    front: &Front,
+    name: Result<Path<String>, PathRejection>,
+    base: &str,
+) -> Result<Dated, Fault> {
+    match name {
+        Ok(Path(name)) => agent_card(front, &name, base).await,
+        Err(err) => Err(Fault::field("path", err.body_text())),
+    }
 }
 
 /// Returns the card for those who may ask: what strangers are not told is on it, too.
@@ -170,12 +197,7 @@ fn readdress(mut card: Map<String, Value>, front: &Front, base: &str, door: &Doo
         let requirement = json!([{ "schemes": { "bearer": { "list": [] } } }]);
         card.insert("securityRequirements".to_owned(), requirement);
     }
-    let mut card = signed(Value::Object(card), front, base);
-    // Clients of 0.3 look here; those of 1.0 pass over it, and signatures do not cover it.
-    card["url"] = json!(format!("{base}{}", door.path()));
-    card["preferredTransport"] = json!(TRANSPORT_PROTOCOL_JSONRPC);
-    card["protocolVersion"] = json!("0.3.0");
-    card
+    signed(Value::Object(card), front, base)
 }
 
 /// Signs a card as clients will read it: a signature covers what the protocol defines, and so the

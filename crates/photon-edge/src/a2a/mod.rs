@@ -39,8 +39,10 @@ use crate::Front;
 
 /// Returns the routes of A2A: those of Photon itself, and those of each agent.
 pub(crate) fn router() -> Router<Front> {
-    let of_photon = door().route(CARD, get(card::of_photon));
-    let of_agent = door().route(CARD, get(card::of_agent));
+    let of_photon =
+        door().route(CARD, get(card::of_photon)).route(CARD_OF_V03, get(card::of_photon_in_v03));
+    let of_agent =
+        door().route(CARD, get(card::of_agent)).route(CARD_OF_V03, get(card::of_agent_in_v03));
     Router::new()
         .route(CARD, get(card::of_host))
         .route(signed::KEYS, get(card::keys))
@@ -55,6 +57,9 @@ pub(crate) fn router() -> Router<Front> {
 
 /// Where a card lies below the address of whom it describes.
 const CARD: &str = "/.well-known/agent-card.json";
+
+/// The same for clients of 0.3, who look for it below the address that they are given.
+const CARD_OF_V03: &str = "/v0.3/.well-known/agent-card.json";
 
 /// Returns the routes of one address: JSON-RPC at the address itself, HTTP+JSON below it, and
 /// once more below a tenant.

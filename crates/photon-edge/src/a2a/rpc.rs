@@ -101,9 +101,14 @@ async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault>
             call.delete_push(params(given)?).await?;
             Ok(told(Value::Null))
         }
-        // A card is the same in both versions, and may have any field besides.
         methods::GET_EXTENDED_AGENT_CARD => {
-            Ok(answer(&id, Dialect::V10, call.extended_card().await?))
+            let card = call.extended_card().await?;
+            // It may have any field besides, which is not to be taken for one of a task.
+            let card = match dialect {
+                Dialect::V10 => card,
+                Dialect::V03 => v03::card(card),
+            };
+            Ok(answer(&id, Dialect::V10, card))
         }
         _ => Err(no_method(&method)),
     }

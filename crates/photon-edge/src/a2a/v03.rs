@@ -100,6 +100,25 @@ fn part_from(mut part: Value, at: usize) -> Result<Value, Fault> {
     }
 }
 
+/// Returns the card of 1.0 as 0.3 has it: one address, over JSON-RPC, and no push notifications.
+pub(super) fn card(mut card: Value) -> Value {
+    let url = card["supportedInterfaces"][0]["url"].take();
+    let needs_token = card.get("securityRequirements").is_some();
+    let Value::Object(fields) = &mut card else { return card };
+    let of_v10 = ["supportedInterfaces", "signatures", "securitySchemes", "securityRequirements"];
+    of_v10.into_iter().for_each(|it| drop(fields.remove(it)));
+    card["url"] = url;
+    card["preferredTransport"] = json!(::a2a::TRANSPORT_PROTOCOL_JSONRPC);
+    card["protocolVersion"] = json!("0.3.0");
+    card["supportsAuthenticatedExtendedCard"] = json!(true);
+    card["capabilities"] = json!({ "streaming": true, "pushNotifications": false });
+    if needs_token {
+        card["securitySchemes"] = json!({ "bearer": { "type": "http", "scheme": "bearer" } });
+        card["security"] = json!([{ "bearer": [] }]);
+    }
+    card
+}
+
 /// Returns what 1.0 answers, or one update of a stream, as 0.3 has it.
 pub(super) fn answer(answer: Value) -> Value {
     let Value::Object(mut fields) = answer else { return answer };

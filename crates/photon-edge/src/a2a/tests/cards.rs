@@ -18,7 +18,10 @@ async fn a_card_has_the_addresses_of_the_region_that_was_asked() {
         &json!({ "url": "x.test:1", "tenant": "shout" }),
     );
     assert_eq!((&body["version"], body.get("vendor")), (&json!("2.1.0"), None));
-    assert_eq!(body["url"], "http://x.test:1/agents/shout", "{body}");
+    let path = "/agents/shout/v0.3/.well-known/agent-card.json";
+    let old = client.get(path).await.json();
+    assert_eq!(old["url"], "http://x.test:1/agents/shout", "{old}");
+    assert_eq!((&old["protocolVersion"], old.get("signatures")), (&json!("0.3.0"), None));
     let signature = &body["signatures"];
     assert!(signature.as_array().unwrap().len() == 1 && signature[0]["signature"] != "s");
     let keys = client.get("/.well-known/jwks.json").await.json();
