@@ -20,7 +20,8 @@ import threading
 import grpc
 from grpc_tools import protoc
 
-BEAT_EVERY = 0.5
+BEAT_EVERY = 5
+UNKNOWN_TASK = "0" * 26
 PATIENCE = 30
 
 
@@ -81,16 +82,18 @@ class Call:
 class Worker:
     def __init__(self, addresses):
         self.addresses, self.leases, self.told = addresses, {}, {}
+        self.beat_soon = threading.Event()
 
     def work(self):
         """Works until it is ended, in one region after the other."""
         for address in self.addresses * 10:
-            call = Call(address)
+            call = self.call = Call(address)
             holds = [pb.Held(task=it.task, token=it.token) for it in self.leases.values()]
             answer = call.attach(capacity=4, holds=holds)
             if answer is None or answer.WhichOneof("said") != "attached":
                 continue
             print(f"attached to {answer.attached.region}", flush=True)
+            self.beat_soon.set()
             stop = threading.Event()
             threading.Thread(target=self._beat, args=(call, stop), daemon=True).start()
             for lease in list(self.leases.values()):
@@ -99,6 +102,7 @@ class Worker:
                 kind = said.WhichOneof("said")
                 if kind == "lease":
                     self.leases[said.lease.task] = said.lease
+                    self.beat_soon.set()
                     self._do(call, said.lease, again=False)
                 elif kind == "lost":
                     print(f"lost {said.lost.problem.kind}", flush=True)
@@ -111,8 +115,15 @@ class Worker:
             print("left", flush=True)
 
     def _beat(self, call, stop):
-        while call.say(beat=pb.Beat()) is not None and not stop.wait(BEAT_EVERY):
-            pass
+        """Beats at once for each lease, and then each third of the least time of all."""
+        while not stop.is_set():
+            times = [it.ttl_ms / 3_000 for it in list(self.leases.values())]
+            self.beat_soon.wait(min(times, default=BEAT_EVERY))
+            self.beat_soon.clear()
+            answer = call.say(beat=pb.Beat())
+            if answer is None:
+                return
+            assert answer.WhichOneof("said") == "beaten", answer
 
     def _do(self, call, lease, again):
         message = json.loads((list(lease.turns) or [lease.message])[-1])
@@ -123,24 +134,25 @@ class Worker:
             return
         if text == "hold":
             self._tell(call, lease, [self._piece("LD")])
-            return self._end(call, lease, complete=pb.Complete(task=lease.task, notes=2))
+            return self._end(call, lease, complete=pb.Complete(task=lease.task, token=lease.token, notes=2))
         if text == "ask":
-            question = pb.Pause(task=lease.task, text="which colour?")
+            question = pb.Pause(task=lease.task, token=lease.token, text="which colour?")
             return self._end(call, lease, pause=question)
         if text == "lazy" and not lease.checkpoints:
             done = pb.Checkpoint(key="half", value='{"at": 1}')
             self._tell(call, lease, [pb.Note(checkpoint=done), pb.Note(text="half done")])
-            return self._end(call, lease, fail=pb.Fail(task=lease.task, reason="too lazy"))
+            return self._end(call, lease, fail=pb.Fail(task=lease.task, token=lease.token, reason="too lazy"))
         if text == "lazy":
             text += " " + lease.checkpoints[0].key + lease.checkpoints[0].value
         if text == "fail":
-            wrong = pb.Fail(task=lease.task, reason="I can not", non_retryable=True)
+            wrong = pb.Fail(task=lease.task, token=lease.token, reason="I can not", non_retryable=True)
             return self._end(call, lease, fail=wrong)
         parts = json.dumps([{"text": text.upper()}])
         whole = pb.Artifact(id="out", name="Shouted", parts=parts, last=True)
         self._tell(call, lease, [pb.Note(artifact=whole)])
         said = {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"text": "done"}]}
-        self._end(call, lease, complete=pb.Complete(task=lease.task, message=json.dumps(said)))
+        done = pb.Complete(task=lease.task, token=lease.token, message=json.dumps(said))
+        self._end(call, lease, complete=done)
 
     def _piece(self, text, append=True):
         return pb.Note(artifact=pb.Artifact(id="out", text=text, append=append))
@@ -148,7 +160,8 @@ class Worker:
     def _tell(self, call, lease, notes):
         first = self.told.get(lease.task, 0) + 1
         self.told[lease.task] = first + len(notes) - 1
-        self._say(call, notes=pb.Notes(task=lease.task, first=first, notes=notes))
+        told = pb.Notes(task=lease.task, token=lease.token, first=first, notes=notes)
+        self._say(call, notes=told)
 
     def _end(self, call, lease, **said):
         if self._say(call, **said):
@@ -188,16 +201,33 @@ def bad(address):
     is_problem(call.say(beat=pb.Beat()), "invalid-body", "said")
     is_problem(call.say(), "invalid-body", "said")
     is_problem(call.say(attach=pb.Attach(agent="bad")), "invalid-body", "skills")
-    is_problem(call.say(attach=pb.Attach(agent="NO", skills=["a"])), "invalid-parameter", "name")
+    is_problem(call.say(attach=pb.Attach(agent="NO", skills=["a"])), "invalid-parameter", "agent")
     wrong = pb.Attach(agent="bad", skills=["a"], card="{")
     is_problem(call.say(attach=wrong), "invalid-body", "card")
-    right = pb.Attach(agent="bad", skills=["bad.skill"], holds=[pb.Held(task="x", token=1)])
+    none = [pb.Held(task="x", token=1)]
+    wrong = pb.Attach(agent="bad", skills=["a"], holds=none)
+    is_problem(call.say(attach=wrong), "invalid-body", "holds[0].task")
+    unknown = pb.Held(task=UNKNOWN_TASK, token=1)
+    right = pb.Attach(agent="bad", skills=["bad.skill"], holds=[unknown])
     assert call.say(attach=right).attached.region
-    is_problem(call.say(notes=pb.Notes(task="y", first=1)), "invalid-body", "task")
-    of_x = call.say(complete=pb.Complete(task="x"))
-    assert of_x.problem.kind in ("invalid-parameter", "no-such-task"), of_x
+    is_problem(call.say(attach=right), "invalid-body", "said")
+    notes = pb.Notes(task=UNKNOWN_TASK, token=1, first=0)
+    is_problem(call.say(notes=notes), "invalid-body", "first")
+    huge = pb.Notes(task=UNKNOWN_TASK, token=1, first=1, notes=[pb.Note(text="x" * (3 << 20))])
+    is_problem(call.say(notes=huge), "too-large", "")
+    beaten = call.say(beat=pb.Beat())
+    assert beaten.WhichOneof("said") == "beaten" and beaten.beaten.leases == 0, beaten
+    lost = call.told.get(timeout=PATIENCE).lost
+    assert (lost.task, lost.token, lost.problem.kind) == (UNKNOWN_TASK, 1, "no-such-task"), lost
+    of_unknown = call.say(complete=pb.Complete(task=UNKNOWN_TASK, token=1))
+    is_problem(of_unknown, "no-such-task", "")
     drained = call.say(drain=pb.Drain())
     assert drained.WhichOneof("said") == "beaten", drained
+    again = Call(address)
+    assert again.say(attach=right).attached.region
+    assert call.told.get(timeout=PATIENCE) is None, "one call attaches an agent"
+    assert call.error.code() == grpc.StatusCode.ABORTED, call.error
+    call = again
     call.outgoing.put(pb.WorkerSaid(beat=pb.Beat()))
     assert call.told.get(timeout=PATIENCE) is None
     assert call.error.code() == grpc.StatusCode.INVALID_ARGUMENT, call.error
@@ -231,7 +261,7 @@ def topics(here, there):
     rest = stub.Follow(pb.FollowRequest(topic="news", after=one.cursor))
     assert next(rest).message.position == 2
     rest.cancel()
-    keyed = stub.Follow(pb.FollowRequest(topic="news", key="k", since="2020-01-01T00:00:00Z"))
+    keyed = stub.Follow(pb.FollowRequest(topic="news", start=pb.FollowRequest.LAST, key="k", since="2020-01-01T00:00:00Z"))
     assert next(keyed).message.id == "m1"
     keyed.cancel()
     print("ok")

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::a2a::CardKey;
 use crate::ard::{ArdConfig, Registry};
+use crate::grpc::Attachments;
 use crate::hold::Budget;
 use crate::hooks::PushTargets;
 use crate::kinds::Kinds;
@@ -176,6 +177,7 @@ struct Inner {
     watches: Budget,
     kinds: Kinds,
     ard: Registry,
+    attached: Attachments,
     meter: Meter,
     sessions: Sessions,
     stopping: CancellationToken,
@@ -211,6 +213,7 @@ impl Front {
             watches,
             kinds: Kinds::default(),
             ard,
+            attached: Attachments::default(),
             meter: Meter::default(),
             sessions,
             stopping: CancellationToken::new(),
@@ -362,6 +365,11 @@ impl Front {
             // When time is over the client loses its answer, and its connection.
             let _ = tokio::time::timeout(patience, stopping.run_until_cancelled(swallowing)).await;
         });
+    }
+
+    /// Returns which agents are attached by a call.
+    pub(crate) fn attached(&self) -> &Attachments {
+        &self.0.attached
     }
 
     /// Returns what Agent Cards are signed with, if there is something.

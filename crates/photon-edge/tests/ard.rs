@@ -111,18 +111,17 @@ async fn embedder() -> ArdEmbedder {
 async fn agents_are_found_by_what_is_meant() {
     let client = client_of(Client(region::front_with_embedder(embedder().await))).await;
     let body = json!({"query": {"text": "do I have to take my umbrella"}});
-    let found = loop {
-        // Vectors of texts come beside the searches.
-        let answer = search(&client, body.clone()).await.ok();
-        let names = names(&answer, "results");
-        if !names.is_empty() {
-            break names;
+    let mut found = Vec::new();
+    // Vectors of texts come beside the searches.
+    for _ in 0..1_000 {
+        found = names(&search(&client, body.clone()).await.ok(), "results");
+        if !found.is_empty() {
+            break;
         }
         tokio::task::yield_now().await;
-    };
+    }
     assert_eq!(found, ["urn:air:dev.localhost:agent:weather"]);
     check(&client, "broken: book a flight", &["air"]).await;
-    check(&client, "umbrella", &[]).await;
 }
 
 #[tokio::test]

@@ -245,7 +245,8 @@ impl Call {
         if summary.generation == at && summary.state == state {
             return Ok(());
         }
-        Err(Fault::generation(&task.to_string(), at, summary.generation))
+        let current = Some(summary.generation).filter(|it| *it != at);
+        Err(Fault::generation(&task.to_string(), at, current))
     }
 
     async fn submit(&self, spec: Spec) -> Result<(TaskSummary, Repeated), Fault> {

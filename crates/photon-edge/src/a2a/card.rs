@@ -203,13 +203,21 @@ fn readdress(mut card: Map<String, Value>, front: &Front, base: &str, door: &Doo
 /// Signs a card as clients will read it: a signature covers what the protocol defines, and so the
 /// card has that alone.
 fn signed(card: Value, front: &Front, base: &str) -> Value {
-    let Some(key) = front.card_key() else { return card };
+    let Some(key) = front.card_key().filter(|_| is_ours(front, base)) else { return card };
     let Ok(card) = AgentCard::deserialize(&card) else {
         return card; // It is not one of A2A; whoever can read it may do without.
     };
     let mut card = serde_json::to_value(card).expect("a card is JSON");
     key.sign(&mut card, &format!("{base}{}", signed::KEYS));
     card
+}
+
+/// Whether an address is this region's, and not only one that whoever asked has put there: with
+/// tokens strangers may ask under any name, and without them only this machine may.
+fn is_ours(front: &Front, base: &str) -> bool {
+    let told = front.planet().url.as_deref();
+    let own = front.region_info(front.region()).map(|it| it.api.trim_end_matches('/'));
+    front.tokens().is_empty() || [told, own].contains(&Some(base))
 }
 
 /// Serves the keys that cards are signed with.

@@ -1,7 +1,7 @@
 //! The extensions of A2A that Photon has: their names, who has asked for them, and what they add.
 //! Must not know which operation is asked for. `docs/a2a.md` is the page for users.
 
-use axum::extract::Request;
+use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -59,9 +59,10 @@ pub(super) async fn echo(request: Request, next: Next) -> Response {
 /// Returns those that a client wants, of ours; others are none of this server's.
 fn wanted(headers: &HeaderMap, uri: &Uri) -> Vec<&'static str> {
     let in_headers = headers.get_all(HEADER).iter().filter_map(|it| it.to_str().ok());
-    let query = uri.query().unwrap_or_default().split('&').filter_map(|it| it.split_once('='));
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(it)| it);
+    let query = query.unwrap_or_default().into_iter();
     let in_query = query.filter(|(key, _)| key.eq_ignore_ascii_case(HEADER.as_str()));
-    let in_query = in_query.map(|(_, names)| names.replace("%3A", ":").replace("%2C", ","));
+    let in_query = in_query.map(|(_, names)| names);
     let named: Vec<String> = in_headers.map(str::to_owned).chain(in_query).collect();
     let is_named = |uri: &str| named.iter().any(|it| it.split(',').any(|it| it.trim() == uri));
     ALL.iter().map(|(uri, _)| *uri).filter(|uri| is_named(uri)).collect()

@@ -216,20 +216,16 @@ impl Fault {
     }
 
     /// Makes the fault of a message to a task that has moved on since its client looked.
-    pub(super) fn generation(task: &str, expected: u64, current: u64) -> Self {
+    pub(super) fn generation(task: &str, expected: u64, current: Option<u64>) -> Self {
         let message = format!(
-            "task `{task}` is not at generation {expected} any more, but at {current}; get it, and \
-             send the message again if it still fits"
+            "task `{task}` is not at generation {expected} any more; get it, and send the message \
+             again if it still fits"
         );
-        let text = |(key, value): (&str, String)| (key.to_owned(), value);
-        let metadata = HashMap::from(
-            [
-                ("taskId", task.to_owned()),
-                ("expectedGeneration", expected.to_string()),
-                ("currentGeneration", current.to_string()),
-            ]
-            .map(text),
-        );
+        let known = [("taskId", task.to_owned()), ("expectedGeneration", expected.to_string())];
+        // A region that is behind the home does not know.
+        let current = current.map(|it| ("currentGeneration", it.to_string()));
+        let metadata = known.into_iter().chain(current);
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).collect();
         let mut fault = Self::new(Kind::Generation, message);
         let reason = error_reason(GENERATION_MISMATCH);
         fault.details.push(TypedDetail::error_info(reason, PROTOCOL_DOMAIN, Some(metadata)));

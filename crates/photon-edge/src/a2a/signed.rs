@@ -20,7 +20,7 @@ pub(super) const KEYS: &str = "/.well-known/jwks.json";
 /// Signatures that are kept: the same card has the same one, so that caches know it again.
 const KEPT_MAX: usize = 4_096;
 
-/// What a card must have, and keeps when it is empty; the rest is left out then.
+/// What a card must have, and keeps when it is empty; other fields are left out then.
 const REQUIRED: [&str; 15] = [
     "name",
     "description",
@@ -38,6 +38,10 @@ const REQUIRED: [&str; 15] = [
     "organization",
     "schemes",
 ];
+/// Fields whose keys are names: each is there, whatever it holds.
+const NAMED: [&str; 3] = ["schemes", "securitySchemes", "scopes"];
+/// Fields that hold whatever an agent likes.
+const FREE: &str = "params";
 
 /// The key that a region signs Agent Cards with: ECDSA over P-256 with SHA-256 (`ES256`).
 #[derive(Clone)]
@@ -106,55 +110,81 @@ impl CardKey {
 
     /// Signs a card; whoever checks that finds the key at `keys`.
     pub(super) fn sign(&self, card: &mut Value, keys: &str) {
-        let Inner { pair, id, made, public: _ } = &*self.0;
-        prune(card);
-        let header = json!({ "alg": "ES256", "jku": keys, "kid": id, "typ": "JOSE" }).to_string();
-        let header = URL_SAFE_NO_PAD.encode(header);
-        let payload = URL_SAFE_NO_PAD.encode(canonical(card));
-        let input = format!("{header}.{payload}");
+        let header = json!({ "alg": "ES256", "jku": keys, "kid": self.0.id, "typ": "JOSE" });
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        let (plain, cleaned) = (canonical(card, Form::Plain), canonical(card, Form::Cleaned));
+        let mut signatures = vec![self.signature(&header, &plain)];
+        // One that is right is enough for whoever checks.
+        if plain != cleaned {
+            signatures.push(self.signature(&header, &cleaned));
+        }
+        card["signatures"] = signatures.into();
+    }
+
+    fn signature(&self, header: &str, payload: &[u8]) -> Value {
+        let Inner { pair, made, .. } = &*self.0;
+        let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
         let of = Sha256::digest(&input).into();
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(&of) {
+            return known.clone();
+        }
+        let signed = pair.sign(&SystemRandom::new(), input.as_bytes());
+        let signed = URL_SAFE_NO_PAD.encode(signed.expect("the system has random numbers"));
+        let mut made = known();
         if KEPT_MAX <= made.len() {
             made.clear();
         }
-        let signature = made.entry(of).or_insert_with(|| {
-            let signed = pair.sign(&SystemRandom::new(), input.as_bytes());
-            let signed = signed.expect("the operating system has random numbers");
-            json!([{ "protected": header, "signature": URL_SAFE_NO_PAD.encode(signed) }])
-        });
-        card["signatures"] = signature.clone();
+        let signature = json!({ "protected": header, "signature": signed });
+        made.entry(of).or_insert(signature).clone()
     }
 }
 
-/// Leaves out what Protocol Buffers do not tell from nothing: whoever has read the card into its
-/// own types and writes it again to check the signature has lost it.
-fn prune(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(prune);
-            fields.retain(|key, value| !is_nothing(key, value));
+/// What whoever checks a signature takes the card for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Without fields that have their default value, but for those that must be there (A2A 1.0.1,
+    /// section 8.4.1).
+    Plain,
+    /// Without anything that is empty, as the SDKs for Python and JavaScript have it.
+    Cleaned,
+}
+
+impl Form {
+    /// Returns a value in this form; `key` is that of the field which holds it.
+    fn of(self, key: &str, value: &Value) -> Value {
+        match value {
+            Value::Object(fields) if key == FREE && self == Self::Plain => fields.clone().into(),
+            Value::Object(fields) => {
+                let is_named = NAMED.contains(&key) && self == Self::Plain;
+                let kept = fields.iter().map(|(at, it)| (at.clone(), self.of(at, it)));
+                kept.filter(|(at, it)| is_named || !self.leaves_out(at, it)).collect()
+            }
+            Value::Array(values) => {
+                let kept = values.iter().map(|it| self.of(key, it));
+                kept.filter(|it| self == Self::Plain || !self.leaves_out("", it)).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
-        Value::Array(values) => values.iter_mut().for_each(prune),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
 
-fn is_nothing(key: &str, value: &Value) -> bool {
-    let is_empty = match value {
-        Value::Null => return true,
-        // Of an extension, where silence means the same.
-        Value::Bool(value) => !value && key == "required",
-        Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Number(_) => false,
-    };
-    is_empty && !REQUIRED.contains(&key)
+    fn leaves_out(self, key: &str, value: &Value) -> bool {
+        let is_empty = match value {
+            Value::Null => return true,
+            // Of an extension, where silence means the same.
+            Value::Bool(value) => !value && key == "required",
+            Value::String(text) => text.is_empty(),
+            Value::Array(values) => values.is_empty(),
+            Value::Object(fields) => fields.is_empty() && self == Self::Cleaned,
+            Value::Number(_) => false,
+        };
+        is_empty && (self == Self::Cleaned || !REQUIRED.contains(&key))
+    }
 }
 
 /// Writes a card as whoever checks its signature does.
-fn canonical(card: &Value) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(card).expect("a card is JSON")
+fn canonical(card: &Value, form: Form) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(&form.of("", card)).expect("a card is JSON")
 }
 
 #[cfg(test)]
@@ -163,38 +193,54 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_signature_covers_the_card_as_clients_write_it() {
-        let key = CardKey::from_pem(CardKey::make().as_bytes()).unwrap();
-        let mut card = json!({
-            "name": "b", "description": "", "documentationUrl": "", "skills": [],
-            "provider": null, "capabilities": {
-                "streaming": false,
-                "extensions": [{ "uri": "u", "required": false, "params": {} }],
-            },
-        });
-        key.sign(&mut card, "http://a/keys");
-        let capabilities = r#""capabilities":{"extensions":[{"uri":"u"}],"streaming":false}"#;
-        let written = format!(r#"{{{capabilities},"description":"","name":"b","skills":[]}}"#);
-        let signed = card["signatures"][0].clone();
-        let text = |key: &str| signed[key].as_str().unwrap();
-        let header = URL_SAFE_NO_PAD.decode(text("protected")).unwrap();
-        let header: Value = serde_json::from_slice(&header).unwrap();
+    /// Checks that one of a card's signatures covers a text.
+    fn is_signed(key: &CardKey, card: &Value, written: &str) -> bool {
         let set = key.set();
         let public = &set["keys"][0];
-        assert_eq!((&header["kid"], &header["jku"]), (&public["kid"], &json!("http://a/keys")));
         let point = [&public["x"], &public["y"]].map(|it| it.as_str().unwrap());
         let point = point.map(|it| URL_SAFE_NO_PAD.decode(it).unwrap());
         let point = [&[4], &*point[0], &*point[1]].concat();
-        let input = format!("{}.{}", text("protected"), URL_SAFE_NO_PAD.encode(written));
-        let signature = URL_SAFE_NO_PAD.decode(text("signature")).unwrap();
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-        public.verify(input.as_bytes(), &signature).unwrap();
-        let mut again = json!({ "name": "b", "description": "", "skills": [], "capabilities": {
-            "streaming": false, "extensions": [{ "uri": "u" }],
-        } });
+        card["signatures"].as_array().unwrap().iter().any(|it| {
+            let (header, made) = (it["protected"].as_str().unwrap(), it["signature"].as_str());
+            let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(written));
+            let made = URL_SAFE_NO_PAD.decode(made.unwrap()).unwrap();
+            public.verify(input.as_bytes(), &made).is_ok()
+        })
+    }
+
+    #[test]
+    fn signatures_cover_the_card_as_each_kind_of_client_writes_it() {
+        let key = CardKey::from_pem(CardKey::make().as_bytes()).unwrap();
+        let bare = json!({
+            "name": "b", "description": "", "documentationUrl": "", "skills": [],
+            "provider": null, "capabilities": { "streaming": false, "extensions": [
+                { "uri": "u", "required": false, "params": { "a": null, "b": "" } },
+            ] },
+            "securityRequirements": [{ "schemes": { "bearer": { "list": [] } } }],
+        });
+        let mut card = bare.clone();
+        key.sign(&mut card, "http://a/keys");
+        let plain = [
+            r#"{"capabilities":{"extensions":[{"params":{"a":null,"b":""},"uri":"u"}],"#,
+            r#""streaming":false},"description":"","name":"b","#,
+            r#""securityRequirements":[{"schemes":{"bearer":{}}}],"skills":[]}"#,
+        ];
+        let cleaned =
+            r#"{"capabilities":{"extensions":[{"uri":"u"}],"streaming":false},"name":"b"}"#;
+        assert!(is_signed(&key, &card, &plain.concat()), "{card}");
+        assert!(is_signed(&key, &card, cleaned), "{card}");
+        assert!(!is_signed(&key, &card, "{}"));
+        let header = card["signatures"][0]["protected"].as_str().unwrap();
+        let header = URL_SAFE_NO_PAD.decode(header).unwrap();
+        let header: Value = serde_json::from_slice(&header).unwrap();
+        let known = &key.set()["keys"][0]["kid"];
+        assert_eq!((&header["kid"], &header["jku"]), (known, &json!("http://a/keys")));
+        let mut again = bare.clone();
         key.sign(&mut again, "http://a/keys");
         assert_eq!(again, card, "caches know it again");
+        again.as_object_mut().unwrap().remove("signatures");
+        assert_eq!(again, bare, "what is served is whole");
     }
 
     #[test]

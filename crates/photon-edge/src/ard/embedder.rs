@@ -4,12 +4,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderValue, Request, Uri, header};
+use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::Deserialize;
 use serde_json::json;
-use tracing::warn;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::vectors::Sense;
 use crate::hooks::{HttpClient, PushTargets, http_client};
@@ -45,8 +46,33 @@ pub struct ArdEmbedder {
 pub(super) struct Embedder {
     config: ArdEmbedder,
     client: HttpClient,
-    /// When it failed last.
-    failed_at: Mutex<Option<Instant>>,
+    /// When it failed last: at queries, and at texts, which may take longer.
+    failed_at: [Mutex<Option<Instant>>; 2],
+}
+
+/// What vectors are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Query = 0,
+    Texts = 1,
+}
+
+impl What {
+    fn within(self) -> Duration {
+        match self {
+            Self::Query => QUERY_WITHIN,
+            Self::Texts => TEXTS_WITHIN,
+        }
+    }
+}
+
+/// Why there are no vectors.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// It takes these texts for wrong; fewer of them may do.
+    Refused(String),
+    /// It cannot answer at the moment.
+    Failed(String),
 }
 
 #[derive(Deserialize)]
@@ -64,40 +90,59 @@ impl Embedder {
     pub(super) fn new(config: ArdEmbedder) -> Self {
         // The operator has named it: it may be anywhere.
         let client = http_client(PushTargets::Any);
-        Self { config, client, failed_at: Mutex::default() }
+        Self { config, client, failed_at: Default::default() }
     }
 
     /// Returns what a query means; nothing if that cannot be known soon.
     pub(super) async fn sense(&self, query: &str) -> Option<Sense> {
-        let vectors = self.embed(&[query], QUERY_WITHIN).await?;
+        let vectors = self.embed(&[query], What::Query).await.ok()?;
         Sense::new(vectors.first()?, self.config.floor)
     }
 
-    /// Returns the vectors of texts.
-    pub(super) async fn vectors(&self, texts: &[&str]) -> Option<Vec<Vec<f32>>> {
-        self.embed(texts, TEXTS_WITHIN).await
-    }
-
-    async fn embed(&self, texts: &[&str], within: Duration) -> Option<Vec<Vec<f32>>> {
-        if self.rests() {
-            return None;
+    /// Returns the vectors of texts, and nothing for one that gets none. Of several that are
+    /// refused together each is asked for by itself.
+    pub(super) async fn vectors(&self, texts: &[&str]) -> Option<Vec<Option<Vec<f32>>>> {
+        match self.embed(texts, What::Texts).await {
+            Ok(vectors) => return Some(vectors.into_iter().map(Some).collect()),
+            Err(Wrong::Failed(_)) => return None,
+            Err(Wrong::Refused(_)) => {}
         }
-        let wrong = match tokio::time::timeout(within, self.ask(texts)).await {
-            Ok(Ok(vectors)) => return Some(vectors),
-            Ok(Err(wrong)) => wrong,
-            Err(_) => format!("it did not answer within {} s", within.as_secs()),
+        let mut vectors = Vec::new();
+        for text in texts {
+            match self.embed(&[text], What::Texts).await {
+                Ok(of_one) => vectors.extend(of_one.into_iter().map(Some)),
+                Err(Wrong::Refused(why)) => {
+                    debug!(why, "a text gets no vector");
+                    vectors.push(None);
+                }
+                Err(Wrong::Failed(_)) => return None,
+            }
+        }
+        Some(vectors)
+    }
+
+    async fn embed(&self, texts: &[&str], what: What) -> Result<Vec<Vec<f32>>, Wrong> {
+        let failed_at = &self.failed_at[what as usize];
+        let lock = || failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let rests = || lock().is_some_and(|it| it.elapsed() < REST);
+        if rests() {
+            return Err(Wrong::Failed("it failed a moment ago".to_owned()));
+        }
+        let wrong = match timeout(what.within(), self.ask(texts)).await {
+            Ok(Err(Wrong::Failed(wrong))) => wrong,
+            Ok(answer) => return answer,
+            Err(_) => format!("it did not answer within {} s", what.within().as_secs()),
         };
-        warn!(url = %self.config.url, wrong, "agents are found by words alone for now");
-        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        None
+        // Of many that fail together one is told of.
+        if !rests() {
+            *lock() = Some(Instant::now());
+            warn!(url = %self.config.url, wrong, "agents are found by words alone for now");
+        }
+        Err(Wrong::Failed(wrong))
     }
 
-    fn rests(&self) -> bool {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        failed_at.is_some_and(|it| it.elapsed() < REST)
-    }
-
-    async fn ask(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+    async fn ask(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Wrong> {
+        let failed = |err: &dyn std::fmt::Display| Wrong::Failed(err.to_string());
         let ArdEmbedder { url, model, authorization, floor: _ } = &self.config;
         let texts: Vec<String> =
             texts.iter().map(|it| it.chars().take(LETTERS_MAX).collect()).collect();
@@ -110,16 +155,21 @@ impl Embedder {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(Bytes::from(body.to_string())));
-        let request = request.map_err(|err| err.to_string())?;
-        let answer = self.client.request(request).await.map_err(|err| err.to_string())?;
+        let request = request.map_err(|err| failed(&err))?;
+        let answer = self.client.request(request).await.map_err(|err| failed(&err))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|err| err.to_string())?.to_bytes();
-        if !status.is_success() {
-            let said: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-            return Err(format!("it answered {status}: {said}"));
+        let body = body.map_err(|err| failed(&err))?.to_bytes();
+        match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                let said: String = String::from_utf8_lossy(&body).chars().take(200).collect();
+                Err(Wrong::Refused(format!("{status}: {said}")))
+            }
+            status if !status.is_success() => Err(Wrong::Failed(format!("it answered {status}"))),
+            _ => read(&body, texts.len()).map_err(Wrong::Failed),
         }
-        read(&body, texts.len())
     }
 }
 

@@ -2,7 +2,7 @@
 //! query: BM25 (Robertson and Zaragoza, 2009), with k1 = 1.2 and b = 0.75.
 //! Must not know who uses a text, or what it is about.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::vectors::{Sense, Vectors};
 use super::words::words;
@@ -48,6 +48,8 @@ pub(super) struct Index {
     /// Words of all texts.
     len: u64,
     vectors: Vectors,
+    /// Texts that have no vector yet, if somebody makes them.
+    without: BTreeSet<u32>,
 }
 
 /// What is asked: words, and what they mean, if that is known.
@@ -89,6 +91,9 @@ impl Index {
         self.len += u64::from(len);
         self.by_text.insert(text.into(), number);
         self.vectors.add(TextId(number), text);
+        if !self.vectors.has(TextId(number)) {
+            self.without.insert(number);
+        }
         self.lens[number as usize] = len;
         self.texts[number as usize] = Some(Text { text: text.into(), words, uses: 1 });
         TextId(number)
@@ -129,6 +134,7 @@ impl Index {
         }
         self.by_text.remove(&gone.text);
         self.vectors.remove(id);
+        self.without.remove(&id.0);
         self.len -= u64::from(self.lens[id.get()]);
         self.vacant.push(id.0);
     }
@@ -145,17 +151,34 @@ impl Index {
         *self = Self { vectors, ..Self::default() };
     }
 
-    /// Returns some of the texts that have no vector yet.
-    pub(super) fn without_vectors(&self, limit: usize) -> Vec<String> {
-        let texts = (0..).zip(&self.texts).filter_map(|(at, it)| Some((at, it.as_ref()?)));
-        let without = texts.filter(|(at, _)| !self.vectors.has(TextId::new(*at)));
-        without.map(|(_, it)| it.text.to_string()).take(limit).collect()
+    /// Whether there are texts whose vectors are to be asked for.
+    pub(super) fn lacks_vectors(&self) -> bool {
+        !self.without.is_empty() && !self.vectors.is_full()
     }
 
-    /// Takes the vectors of texts.
-    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Vec<f32>]) {
+    /// Returns some of the texts that have no vector yet.
+    pub(super) fn without_vectors(&self, limit: usize) -> Vec<String> {
+        let limit = if self.vectors.is_full() { 0 } else { limit };
+        let texts = self.without.iter().take(limit);
+        texts.filter_map(|it| Some(self.texts[*it as usize].as_ref()?.text.to_string())).collect()
+    }
+
+    /// Takes the vectors of texts; those that get none are not asked for again.
+    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Option<Vec<f32>>]) {
+        let len = self.vectors.len();
         for (text, vector) in texts.iter().zip(vectors) {
-            self.vectors.set(text, vector);
+            match vector {
+                Some(vector) => self.vectors.set(text, vector),
+                None => self.vectors.give_up(text),
+            }
+            if let Some(number) = self.by_text.get(text.as_str()) {
+                self.without.remove(number);
+            }
+        }
+        if len != self.vectors.len() && len != 0 {
+            // The embedder is another one: what was known is known no more.
+            self.without = self.by_text.values().copied().collect();
+            self.without.retain(|it| !self.vectors.has(TextId(*it)));
         }
         self.vectors.sweep();
     }
@@ -248,7 +271,7 @@ mod tests {
         let [letters, sums] = ["translates letters", "adds numbers"].map(|it| index.add(it));
         let texts = index.without_vectors(9);
         assert_eq!(texts, ["translates letters", "adds numbers"]);
-        index.set_vectors(&texts, &[vec![1.0, 0.1], vec![0.0, 1.0]]);
+        index.set_vectors(&texts, &[Some(vec![1.0, 0.1]), Some(vec![0.0, 1.0])]);
         assert!(index.without_vectors(9).is_empty());
         let sense = Sense::new(&[1.0, 0.0], 0.3).unwrap();
         let search = |text| index.search(Query { text, sense: Some(&sense) });
@@ -258,7 +281,12 @@ mod tests {
         assert!(both.iter().any(|it| it.0 == sums) && both.iter().any(|it| it.0 == letters));
         index.clear();
         assert_eq!(index.add("adds numbers"), letters, "its place is used again");
-        assert!(index.without_vectors(9).is_empty(), "its vector is known");
+        assert!(!index.lacks_vectors(), "its vector is known");
+        index.add("says nothing");
+        index.set_vectors(&["says nothing".to_owned()], &[None]);
+        assert!(!index.lacks_vectors(), "it gets none");
+        index.set_vectors(&["another".to_owned()], &[Some(vec![1.0])]);
+        assert_eq!(index.without_vectors(9).len(), 2, "the embedder is another one");
     }
 
     #[test]

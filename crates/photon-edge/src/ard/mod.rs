@@ -125,8 +125,13 @@ impl Registry {
     /// texts are found by their words.
     fn embed(&self, front: &Front) {
         let Some(embedder) = self.embedder.clone() else { return };
+        let lacks = |shelf: &Shelf| shelf.lacks_vectors();
+        if !lacks(&self.shelf.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
         let Ok(turn) = Arc::clone(&self.embedding).try_lock_owned() else { return };
         let (shelf, stopping) = (Arc::clone(&self.shelf), front.stopping().clone());
+        let tasks = front.tasks().clone();
         let embedding = async move {
             let _turn = turn;
             loop {
@@ -138,8 +143,14 @@ impl Registry {
                 }
                 // The next search tries again.
                 let Some(vectors) = embedder.vectors(&asked).await else { return };
-                let set = |shelf: &mut Shelf| shelf.set_vectors(&texts, &vectors);
-                set(&mut shelf.write().unwrap_or_else(PoisonError::into_inner));
+                let shelf = Arc::clone(&shelf);
+                let set = move || {
+                    let mut shelf = shelf.write().unwrap_or_else(PoisonError::into_inner);
+                    shelf.set_vectors(&texts, &vectors);
+                };
+                if tasks.spawn_blocking(set).await.is_err() {
+                    return;
+                }
             }
         };
         front.tasks().spawn(async move { stopping.run_until_cancelled(embedding).await });
@@ -191,9 +202,8 @@ pub(crate) async fn fitting(
 ) -> Result<Vec<AgentName>, Fault> {
     let wanted = [(Field::Capabilities, skill), (Field::Region, region)];
     let filter = Filter::only(wanted.into_iter().filter_map(|(field, it)| Some((field, it?))));
-    let place = front.ard().place()?;
     let sense = front.ard().sense(&text).await;
-    let found = front.ard().with(front, place, move |shelf| {
+    let found = front.ard().with(front, front.ard().place()?, move |shelf| {
         let query = Query { text: &text, sense: sense.as_ref() };
         let found = shelf.search((query, &filter, ""), 0, limit);
         found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
@@ -239,6 +249,8 @@ async fn search(State(front): State<Front>, request: Request) -> Result<Response
     let (query, asked) = Search::read(&read(&front, request).await?)?;
     let (federation, page_size) = (asked.federation, asked.page.size);
     let asks_along = federation == Federation::Auto && asked.page.skip == 0;
+    // What the query means is found out before it takes a place: others may be slow to say.
+    let sense = front.ard().sense(&asked.text).await;
     let place = front.ard().place()?; // Others are asked along only with one.
     let others = async {
         match asks_along {
@@ -246,7 +258,7 @@ async fn search(State(front): State<Front>, request: Request) -> Result<Response
             false => Vec::new(),
         }
     };
-    let (here, others) = tokio::join!(search_here(&front, place, asked, base), others);
+    let (here, others) = tokio::join!(search_here(&front, place, (asked, sense), base), others);
     let (results, next) = here?;
     let mut answer = json!({"results": merge(results, others)});
     if federation == Federation::Referrals {
@@ -262,12 +274,11 @@ async fn search(State(front): State<Front>, request: Request) -> Result<Response
 async fn search_here(
     front: &Front,
     place: Place,
-    asked: Search,
+    (asked, sense): (Search, Option<Sense>),
     base: String,
 ) -> Result<(Vec<Value>, Option<String>), Fault> {
     let Search { text, filter, federation: _, page } = asked;
     let publisher = front.ard().publisher.clone();
-    let sense = front.ard().sense(&text).await;
     let found = front.ard().with(front, place, move |shelf| {
         let query = Query { text: &text, sense: sense.as_ref() };
         let found = shelf.search((query, &filter, &publisher), page.skip, page.size);
@@ -312,11 +323,11 @@ async fn first_entries(front: &Front, base: &str, limit: usize) -> Result<Vec<Va
 
 async fn explore(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
     let asked = Explore::read(&read(&front, request).await?)?;
-    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
     let sense = match &asked.text {
         Some(text) => front.ard().sense(text).await,
         None => None,
     };
+    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
     let facets = front.ard().with(&front, place, move |shelf| {
         let fields: Vec<_> = asked.facets.iter().map(|it| it.field).collect();
         let query = asked.text.as_deref().map(|text| Query { text, sense: sense.as_ref() });

@@ -111,13 +111,18 @@ impl Shelf {
     /// How much what is said of an agent counts beside what is said of the skill that fits best.
     const HEAD_SHARE: f32 = 0.5;
 
+    /// Whether there are texts whose vectors are to be asked for.
+    pub(super) fn lacks_vectors(&self) -> bool {
+        self.index.lacks_vectors()
+    }
+
     /// Returns some of the texts that have no vector yet.
     pub(super) fn without_vectors(&self, limit: usize) -> Vec<String> {
         self.index.without_vectors(limit)
     }
 
     /// Takes the vectors of texts.
-    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Vec<f32>]) {
+    pub(super) fn set_vectors(&mut self, texts: &[String], vectors: &[Option<Vec<f32>>]) {
         self.index.set_vectors(texts, vectors);
     }
 

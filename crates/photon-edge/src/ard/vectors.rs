@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::index::TextId;
 
+/// Bytes of all vectors; texts beyond are found by their words.
+const BYTES_MAX: usize = 512 << 20;
+
 /// What names a text: it is known again when all texts are told anew.
 type Digest = [u8; 16];
 
@@ -47,6 +50,11 @@ struct Row {
 }
 
 impl Vectors {
+    /// Returns how many numbers a vector has; 0 if none is known.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Takes note of a text.
     pub(super) fn add(&mut self, id: TextId, text: &str) {
         if self.texts.len() <= id.get() {
@@ -76,7 +84,17 @@ impl Vectors {
         self.rows.retain(|digest, _| used.contains(digest));
     }
 
-    /// Whether a text has a vector.
+    /// Whether there is no room for the vectors of more texts.
+    pub(super) fn is_full(&self) -> bool {
+        BYTES_MAX < self.rows.len() * self.len
+    }
+
+    /// Takes note that a text gets no vector, so that it is not asked for again.
+    pub(super) fn give_up(&mut self, text: &str) {
+        self.rows.insert(digest(text), Row { values: Box::default(), scale: 0.0 });
+    }
+
+    /// Whether a text has a vector, or gets none.
     pub(super) fn has(&self, id: TextId) -> bool {
         let text = self.texts.get(id.get()).copied().flatten();
         text.is_some_and(|it| self.rows.contains_key(&it))

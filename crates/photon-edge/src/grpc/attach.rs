@@ -4,23 +4,28 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all, pending};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
-use tokio::time::{Instant, sleep_until};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Told;
+use super::beats::{Beat, Beats};
 use super::pb::{
     Attach, Attached, Beaten, ByRegion, ByWorker, Leaving, Lost, RegionSaid, Standing, WorkerSaid,
 };
-use super::said::{self, Said};
+use super::said::{self, Claims, Ends, Said};
 use crate::Front;
 use crate::front::FollowerSlot;
+use crate::hold::Share;
 use crate::names::Invalid;
-use crate::problem::{Declined, Stood};
-use crate::v1::agents;
-use crate::v1::leases::{self, heartbeat_of};
-use crate::v1::types::{AgentPut, HeartbeatPost, LIMIT_MAX, LeasePost, Leases};
+use crate::problem::{Declined, Kind, Stood};
+use crate::v1::leases;
+use crate::v1::types::{LIMIT_MAX, LeasePost, Leases};
 
 /// How long one question for work waits.
 const WAIT: Duration = Duration::from_secs(15);
@@ -28,30 +33,50 @@ const WAIT: Duration = Duration::from_secs(15);
 const QUIET_AFTER: Duration = Duration::from_secs(15);
 /// And after so long nobody waits for it.
 const HANG_UP_AFTER: Duration = Duration::from_secs(60);
+/// How long a worker may take to read what it is told.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long a worker has to hear that the region stops.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How long to wait when the region cannot be asked for work.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What is said at a time and not yet answered; more is not read until then.
+/// What is said at a time and not yet answered; more is to be said again.
 const UNDER_WAY_MAX: usize = 64;
 
 /// Serves a worker for as long as it is attached.
 pub(super) fn serve(
-    front: Front,
+    front: &Front,
     request: Request<Streaming<WorkerSaid>>,
 ) -> Result<Response<Told<RegionSaid>>, Status> {
     let slot = front.follower_slot().map_err(|err| Declined::from(err).status())?;
-    let session = Session::new(front, request.into_inner(), slot);
-    // Whoever does not read what it is told is asked nothing either, and gets no work.
-    let told = stream::unfold(Some(Box::new(session)), |session| async {
-        let mut session = session?;
-        match session.next().await {
-            Ok(Some(said)) => Some((Ok(said), Some(session))),
-            Ok(None) => None,
-            Err(status) => Some((Err(status), None)),
-        }
+    let session = Session::new(front.clone(), request.into_inner(), slot);
+    // It goes on by itself, so that it ends in time whether or not its worker reads.
+    let (sender, receiver) = mpsc::channel(1);
+    front.tasks().spawn(talk(session, sender));
+    let told = stream::unfold(receiver, |mut receiver| async {
+        let said = receiver.recv().await?;
+        Some((said, receiver))
     });
     Ok(Response::new(Box::pin(told)))
+}
+
+type Sender = mpsc::Sender<Result<RegionSaid, Status>>;
+
+async fn talk(mut session: Session, sender: Sender) {
+    loop {
+        let said = tokio::select! {
+            said = session.next() => said,
+            () = sender.closed() => return,
+        };
+        let (said, is_last) = match said {
+            Ok(Some(said)) => (Ok(said), false),
+            Ok(None) => return,
+            Err(status) => (Err(status), true),
+        };
+        let is_read = timeout(READ_WITHIN, sender.send(said)).await.is_ok_and(|it| it.is_ok());
+        if is_last || !is_read {
+            return;
+        }
+    }
 }
 
 /// Whether the worker wants more tasks.
@@ -61,29 +86,33 @@ enum Wants {
     NoMore,
 }
 
-/// What came of what a worker said.
-enum Done {
-    Attached { id: u64, attach: Box<Attach>, result: Result<(), Declined> },
-    Beaten { id: u64, lost: Vec<(String, Declined)> },
-    Told { id: u64, task: String, ends: Ends, result: Result<Standing, Declined> },
+/// How far the worker has come with saying who it is.
+#[derive(Debug)]
+enum Agent {
+    Unknown,
+    /// The region is being asked to take it.
+    Asked,
+    Known(String),
 }
 
-/// Whether the lease is over once what a worker said has come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ends {
-    Yes,
-    No,
+/// What came of what a worker said.
+enum Done {
+    Attached { id: u64, attach: Box<Attach>, result: Result<Claims, Declined> },
+    Told { id: u64, claim: (String, u64), ends: Ends, result: Result<Standing, Declined> },
 }
 
 struct Session {
     front: Front,
     /// None once the worker has hung up.
     incoming: Option<Streaming<WorkerSaid>>,
-    agent: Option<String>,
+    agent: Agent,
+    /// Ends the call once another one attaches the agent.
+    ousted: CancellationToken,
     capacity: usize,
     wants: Wants,
-    /// The leases, by task.
+    /// The tokens of the leases, by task.
     held: BTreeMap<String, u64>,
+    beats: Beats,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
     /// The question for work that is asked, if there is one.
     asked: Option<BoxFuture<'static, Result<Leases, Declined>>>,
@@ -100,9 +129,11 @@ impl Session {
     fn new(front: Front, incoming: Streaming<WorkerSaid>, slot: FollowerSlot) -> Self {
         let now = Instant::now();
         Self {
+            beats: Beats::new(front.clone()),
             front,
             incoming: Some(incoming),
-            agent: None,
+            agent: Agent::Unknown,
+            ousted: CancellationToken::new(),
             capacity: 0,
             wants: Wants::More,
             held: BTreeMap::new(),
@@ -128,19 +159,22 @@ impl Session {
             self.ask_for_work();
             let stopping = self.front.stopping().clone();
             let (is_leaving, heard_at) = (self.ends_at.is_some(), self.heard_at);
+            // Whatever is not ready yet keeps its state in the session, and loses nothing.
             tokio::select! {
-                said = hear(&mut self.incoming), if self.under_way.len() < UNDER_WAY_MAX => {
-                    self.heard(said?)?;
-                }
+                said = hear(&mut self.incoming) => self.heard(said?)?,
                 Some(done) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.done(done);
                 }
+                beat = self.beats.next() => self.beaten(beat),
                 leases = answered(&mut self.asked) => {
                     self.asked = None;
                     self.leased(leases)?;
                 }
-                () = stopping.cancelled(), if !is_leaving => self.leave(),
+                () = stopping.cancelled(), if !is_leaving => self.leave()?,
                 () = until(self.ends_at) => return Err(Status::unavailable("the region stops")),
+                () = self.ousted.cancelled() => {
+                    return Err(Status::aborted("another call has attached this agent"));
+                }
                 () = sleep_until(heard_at + HANG_UP_AFTER) => {
                     let help = "the worker was silent for a minute; it should `beat`";
                     return Err(Status::deadline_exceeded(help));
@@ -150,17 +184,20 @@ impl Session {
         }
     }
 
-    /// Asks for as much work as there is room for, unless that is being asked.
+    /// Asks for as much work as there is room for, unless that is being asked. The question ends
+    /// when the worker would be too quiet to get an answer.
     fn ask_for_work(&mut self) {
+        let Agent::Known(agent) = &self.agent else { return };
         let room = self.capacity.saturating_sub(self.held.len()).min(LIMIT_MAX);
-        let is_heard = self.heard_at.elapsed() < QUIET_AFTER && self.incoming.is_some();
-        let is_time = self.not_before <= Instant::now() && self.ends_at.is_none();
-        let is_wanted = self.wants == Wants::More && 0 < room && is_heard && is_time;
-        let Some(agent) = self.agent.clone().filter(|_| is_wanted && self.asked.is_none()) else {
+        let wait = WAIT.min(QUIET_AFTER.saturating_sub(self.heard_at.elapsed()));
+        let is_there = !wait.is_zero() && self.incoming.is_some() && self.ends_at.is_none();
+        let is_time = self.not_before <= Instant::now() && self.asked.is_none();
+        if !(self.wants == Wants::More && 0 < room && is_there && is_time) {
             return;
-        };
-        let (front, limit) = (self.front.clone(), u32::try_from(room).unwrap_or(1));
-        let wait_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
+        }
+        let (agent, front) = (agent.clone(), self.front.clone());
+        let limit = u32::try_from(room).unwrap_or(1);
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let post = LeasePost { agent, limit, wait_ms };
         self.asked = Some(Box::pin(async move { leases::acquire_of(&front, &post).await }));
     }
@@ -184,102 +221,120 @@ impl Session {
         }
     }
 
+    /// Takes what the region has answered already, before nobody asks for it any more.
+    fn stop_asking(&mut self) -> Result<(), Status> {
+        match self.asked.take().and_then(FutureExt::now_or_never) {
+            Some(leases) => self.leased(leases),
+            None => Ok(()),
+        }
+    }
+
     fn heard(&mut self, said: Option<WorkerSaid>) -> Result<(), Status> {
         self.heard_at = Instant::now();
-        let Some(WorkerSaid { id, said }) = said else {
+        let Some(said) = said else {
             self.incoming = None;
-            return Ok(());
+            return self.stop_asking();
         };
+        let id = said.id;
         if id == 0 {
             return Err(Status::invalid_argument("`id`: number what you say, from 1 on"));
         }
-        let front = self.front.clone();
-        match said {
-            None => self.refuse(id, "said", "this region does not know what that is"),
-            Some(ByWorker::Attach(attach)) => {
-                self.under_way.push(Box::pin(async move {
-                    let result = register(&front, &attach).await;
-                    Done::Attached { id, attach: Box::new(attach), result }
-                }));
+        let share = match self.room_for(&said) {
+            Ok(share) => share,
+            Err(declined) => {
+                self.tell(id, ByRegion::Problem(declined.message()));
+                return Ok(());
             }
-            Some(_) if self.agent.is_none() => self.refuse(id, "said", "say `attach` first"),
-            Some(ByWorker::Beat(_)) => self.beat(id),
-            Some(ByWorker::Drain(_)) => {
+        };
+        match (said.said, &self.agent) {
+            (None, _) => self.refuse(id, "said", "this region does not know what that is"),
+            (Some(ByWorker::Attach(it)), Agent::Unknown) => self.attach(id, it),
+            (Some(ByWorker::Attach(_)), Agent::Asked | Agent::Known(_)) => {
+                self.refuse(id, "said", "say `attach` once in a call");
+            }
+            (Some(_), Agent::Unknown | Agent::Asked) => {
+                self.refuse(id, "said", "say `attach` first, and wait for its answer");
+            }
+            (Some(ByWorker::Beat(_)), Agent::Known(_)) => self.beats.begin(id, &self.held),
+            (Some(ByWorker::Drain(_)), Agent::Known(_)) => {
                 self.wants = Wants::NoMore;
-                self.asked = None;
-                self.tell(id, ByRegion::Beaten(self.beaten()));
+                self.stop_asking()?;
+                self.beats.begin(id, &self.held);
             }
-            Some(ByWorker::Notes(it)) => self.told(id, Said::Notes(it)),
-            Some(ByWorker::Complete(it)) => self.told(id, Said::Complete(it)),
-            Some(ByWorker::Pause(it)) => self.told(id, Said::Pause(it)),
-            Some(ByWorker::Fail(it)) => self.told(id, Said::Fail(it)),
+            (Some(ByWorker::Notes(it)), Agent::Known(_)) => {
+                self.told(id, share, Said::Notes(it));
+            }
+            (Some(ByWorker::Complete(it)), Agent::Known(_)) => {
+                self.told(id, share, Said::Complete(it));
+            }
+            (Some(ByWorker::Pause(it)), Agent::Known(_)) => {
+                self.told(id, share, Said::Pause(it));
+            }
+            (Some(ByWorker::Fail(it)), Agent::Known(_)) => self.told(id, share, Said::Fail(it)),
         }
         Ok(())
     }
 
-    /// Extends all leases, each at its home.
-    fn beat(&mut self, id: u64) {
+    /// Counts what is said like a body, until it is answered.
+    fn room_for(&self, said: &WorkerSaid) -> Result<Share, Declined> {
+        let (bytes, max) = (said.encoded_len(), self.front.limits().body_bytes_max);
+        if max < bytes {
+            let detail = format!("it has {bytes} bytes, and {max} are possible");
+            return Err(Kind::TooLarge.problem(detail).into());
+        }
+        let is_beat = matches!(said.said, Some(ByWorker::Beat(_) | ByWorker::Drain(_)));
+        let waiting = if is_beat { self.beats.asked() } else { self.under_way.len() };
+        if UNDER_WAY_MAX <= waiting {
+            let detail = format!("{UNDER_WAY_MAX} things were said and are not answered yet");
+            return Err(Kind::Overloaded.problem(detail).into());
+        }
+        let mut share = self.front.bodies().share();
+        share.grow_to(bytes).map_err(|full| Declined::from(crate::body::BodyError::Full(full)))?;
+        Ok(share)
+    }
+
+    fn attach(&mut self, id: u64, attach: Attach) {
+        self.agent = Agent::Asked;
         let front = self.front.clone();
-        let held = self.held.clone();
         self.under_way.push(Box::pin(async move {
-            let beats = held.into_iter().map(|(task, token)| {
-                let front = front.clone();
-                async move {
-                    let post = HeartbeatPost { token: token.to_string() };
-                    let lost = heartbeat_of(&front, &task, &post).await.err();
-                    lost.filter(Declined::ends_lease).map(|it| (task, it))
-                }
-            });
-            let lost = join_all(beats).await.into_iter().flatten().collect();
-            Done::Beaten { id, lost }
+            let result = said::register(&front, &attach).await;
+            Done::Attached { id, attach: Box::new(attach), result }
         }));
     }
 
     /// Passes on what a worker tells of a task.
-    fn told(&mut self, id: u64, said: Said) {
-        let (task, ends) = (said.task().to_owned(), said.ends());
-        let Some(token) = self.held.get(&task).copied() else {
-            let help = "this call has no such lease; say it in `holds` when you attach";
-            return self.refuse(id, "task", help);
-        };
+    fn told(&mut self, id: u64, share: Share, said: Said) {
+        let (claim, ends) = (said.claim(), said.ends());
         let front = self.front.clone();
         self.under_way.push(Box::pin(async move {
-            let result = said.tell(&front, token).await;
-            Done::Told { id, task, ends, result }
+            let result = said.tell(&front).await;
+            drop(share);
+            Done::Told { id, claim, ends, result }
         }));
     }
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Attached { id, attach, result: Ok(()) } => {
-                let Attach { agent, capacity, holds, .. } = *attach;
+            Done::Attached { id, attach, result: Ok(holds) } => {
+                let Attach { agent, capacity, .. } = *attach;
                 self.capacity = usize::try_from(capacity.max(1)).unwrap_or(1);
-                self.agent = Some(agent);
-                self.wants = Wants::More;
-                self.held.extend(holds.into_iter().map(|it| (it.task, it.token)));
+                self.ousted = self.front.attached().take(&agent);
+                self.agent = Agent::Known(agent);
+                self.held = holds;
                 let region = self.front.region().to_string();
                 self.tell(id, ByRegion::Attached(Attached { region }));
             }
             Done::Attached { id, result: Err(declined), .. } => {
+                self.agent = Agent::Unknown;
                 self.tell(id, ByRegion::Problem(declined.message()));
             }
-            Done::Beaten { id, lost } => {
-                for (task, declined) in lost {
-                    // It may have been ended meanwhile, by what this worker said.
-                    if self.held.remove(&task).is_some() {
-                        let problem = Some(declined.message());
-                        self.tell(0, ByRegion::Lost(Lost { task, problem }));
-                    }
-                }
-                self.tell(id, ByRegion::Beaten(self.beaten()));
-            }
-            Done::Told { id, task, ends, result } => {
+            Done::Told { id, claim: (task, token), ends, result } => {
                 let is_over = match &result {
                     Ok(_) => ends == Ends::Yes,
                     Err(declined) => declined.ends_lease(),
                 };
                 if is_over {
-                    self.held.remove(&task);
+                    self.forget(&task, token);
                 }
                 let said = match result {
                     Ok(standing) => ByRegion::Standing(standing),
@@ -290,14 +345,36 @@ impl Session {
         }
     }
 
-    fn leave(&mut self) {
-        self.asked = None;
-        self.ends_at = Some(Instant::now() + LEAVE_WITHIN);
-        self.tell(0, ByRegion::Leaving(Leaving {}));
+    fn beaten(&mut self, beat: Beat) {
+        match beat {
+            Beat::Lost { task, token, problem } => {
+                // It may have been ended meanwhile, by what this worker said.
+                if self.forget(&task, token) {
+                    let problem = Some(problem.message());
+                    self.tell(0, ByRegion::Lost(Lost { task, token, problem }));
+                }
+            }
+            Beat::Over { ids, unreached } => {
+                let leases = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+                for id in ids {
+                    let unreached = unreached.clone();
+                    self.tell(id, ByRegion::Beaten(Beaten { leases, unreached }));
+                }
+            }
+        }
     }
 
-    fn beaten(&self) -> Beaten {
-        Beaten { leases: u32::try_from(self.held.len()).unwrap_or(u32::MAX) }
+    /// Forgets a lease; says whether it was there. A later lease of the same task stays.
+    fn forget(&mut self, task: &str, token: u64) -> bool {
+        let is_there = self.held.get(task) == Some(&token);
+        is_there && self.held.remove(task).is_some()
+    }
+
+    fn leave(&mut self) -> Result<(), Status> {
+        self.ends_at = Some(Instant::now() + LEAVE_WITHIN);
+        self.stop_asking()?;
+        self.tell(0, ByRegion::Leaving(Leaving {}));
+        Ok(())
     }
 
     fn refuse(&mut self, id: u64, field: &str, help: &str) {
@@ -310,23 +387,11 @@ impl Session {
     }
 }
 
-async fn register(front: &Front, attach: &Attach) -> Result<(), Declined> {
-    if LIMIT_MAX < attach.holds.len() {
-        let rule = format!("give {LIMIT_MAX} at the most");
-        return Err(Invalid::new("holds", rule).problem(Stood::Inside));
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Nobody need oust it any more.
+        self.ousted.cancel();
     }
-    let given = |text: &String| Some(text.clone()).filter(|it| !it.is_empty());
-    let card = given(&attach.card).map(|it| serde_json::from_str(&it)).transpose();
-    let card = card.map_err(|err| Invalid::new("card", err.to_string()).problem(Stood::Inside))?;
-    let put = AgentPut {
-        skills: attach.skills.clone(),
-        capacity: attach.capacity.max(1),
-        cost: attach.cost,
-        card,
-        description: given(&attach.description),
-        placement: given(&attach.placement),
-    };
-    agents::register(front, &attach.agent, put).await.map(drop)
 }
 
 /// Returns what the worker says next; nothing once it has hung up.

@@ -3,6 +3,8 @@
 //! Must not decide anything: what is said here is what `/v1` is asked, in other words.
 
 mod attach;
+mod attached;
+mod beats;
 mod pb;
 mod problem;
 mod said;
@@ -27,6 +29,7 @@ use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+pub(crate) use self::attached::Attachments;
 use crate::problem::Declined;
 use crate::{Front, body};
 
@@ -42,6 +45,8 @@ pub(crate) fn router() -> Router<Front> {
         .route("/photon.v1.Workers/Attach", post(attach))
         .route("/photon.v1.Topics/Publish", post(publish))
         .route("/photon.v1.Topics/Follow", post(follow))
+        .route("/photon.v1.Workers/{method}", post(unknown))
+        .route("/photon.v1.Topics/{method}", post(unknown))
 }
 
 /// Answers what is no call of gRPC: a web page may send other types to any host without asking
@@ -54,13 +59,21 @@ pub(crate) fn not_grpc(parts: &Parts) -> Option<Response> {
     (!is_typed || parts.version != Version::HTTP_2).then(refusal)
 }
 
+async fn unknown(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let unknown = || Status::unimplemented("the service has no such method").into_http();
+    not_grpc(&parts).unwrap_or_else(unknown)
+}
+
 async fn attach(State(front): State<Front>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if let Some(refusal) = not_grpc(&parts) {
         return refusal;
     }
-    let mut grpc = wire(&front);
-    let service = service_fn(move |request| ready(attach::serve(front.clone(), request)));
+    // What is somewhat too large is answered; what is much too large is not read.
+    let max = front.limits().body_bytes_max;
+    let mut grpc = wire(&front).max_decoding_message_size(max.saturating_mul(2));
+    let service = service_fn(move |request| ready(attach::serve(&front, request)));
     grpc.streaming(service, Request::from_parts(parts, body)).await.map(Body::new)
 }
 

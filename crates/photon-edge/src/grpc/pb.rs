@@ -1,5 +1,5 @@
 //! The messages of `proto/photon/v1/photon.proto`, which says what they mean.
-//! Must not do anything: the file and this one say the same, and the tests of the wire compare.
+//! Must not do anything: the two say the same, and a test compares them.
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -92,10 +92,12 @@ pub(super) struct Attached {
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Beat {}
 
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Beaten {
     #[prost(uint32, tag = "1")]
     pub(super) leases: u32,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) unreached: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,7 +134,9 @@ pub(super) struct Lease {
 pub(super) struct Lost {
     #[prost(string, tag = "1")]
     pub(super) task: String,
-    #[prost(message, optional, tag = "2")]
+    #[prost(uint64, tag = "2")]
+    pub(super) token: u64,
+    #[prost(message, optional, tag = "3")]
     pub(super) problem: Option<Problem>,
 }
 
@@ -141,8 +145,10 @@ pub(super) struct Notes {
     #[prost(string, tag = "1")]
     pub(super) task: String,
     #[prost(uint64, tag = "2")]
+    pub(super) token: u64,
+    #[prost(uint64, tag = "3")]
     pub(super) first: u64,
-    #[prost(message, repeated, tag = "3")]
+    #[prost(message, repeated, tag = "4")]
     pub(super) notes: Vec<Note>,
 }
 
@@ -198,41 +204,16 @@ pub(super) struct Checkpoint {
 pub(super) struct Complete {
     #[prost(string, tag = "1")]
     pub(super) task: String,
-    #[prost(uint64, optional, tag = "2")]
+    #[prost(uint64, tag = "2")]
+    pub(super) token: u64,
+    #[prost(uint64, optional, tag = "3")]
     pub(super) notes: Option<u64>,
-    #[prost(oneof = "Result", tags = "3, 4")]
-    pub(super) said: Option<Result>,
+    #[prost(oneof = "Words", tags = "4, 5")]
+    pub(super) said: Option<Words>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Result {
-    #[prost(string, tag = "3")]
-    Text(String),
-    #[prost(string, tag = "4")]
-    Message(String),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Pause {
-    #[prost(string, tag = "1")]
-    pub(super) task: String,
-    #[prost(uint64, optional, tag = "2")]
-    pub(super) notes: Option<u64>,
-    #[prost(enumeration = "For", tag = "3")]
-    pub(super) what_for: i32,
-    #[prost(oneof = "Question", tags = "4, 5")]
-    pub(super) said: Option<Question>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
-#[repr(i32)]
-pub(super) enum For {
-    Input = 0,
-    Auth = 1,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Question {
+pub(super) enum Words {
     #[prost(string, tag = "4")]
     Text(String),
     #[prost(string, tag = "5")]
@@ -240,16 +221,39 @@ pub(super) enum Question {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct Pause {
+    #[prost(string, tag = "1")]
+    pub(super) task: String,
+    #[prost(uint64, tag = "2")]
+    pub(super) token: u64,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) notes: Option<u64>,
+    #[prost(oneof = "Words", tags = "4, 5")]
+    pub(super) said: Option<Words>,
+    #[prost(enumeration = "WhatFor", tag = "6")]
+    pub(super) what_for: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(super) enum WhatFor {
+    Input = 0,
+    Auth = 1,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Fail {
     #[prost(string, tag = "1")]
     pub(super) task: String,
-    #[prost(uint64, optional, tag = "2")]
+    #[prost(uint64, tag = "2")]
+    pub(super) token: u64,
+    #[prost(uint64, optional, tag = "3")]
     pub(super) notes: Option<u64>,
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "4")]
     pub(super) reason: String,
-    #[prost(bool, tag = "4")]
-    pub(super) rejected: bool,
     #[prost(bool, tag = "5")]
+    pub(super) rejected: bool,
+    #[prost(bool, tag = "6")]
     pub(super) non_retryable: bool,
 }
 
@@ -328,8 +332,8 @@ pub(super) struct FollowRequest {
     pub(super) topic: String,
     #[prost(string, tag = "2")]
     pub(super) placement: String,
-    #[prost(enumeration = "From", tag = "3")]
-    pub(super) from: i32,
+    #[prost(enumeration = "Start", tag = "3")]
+    pub(super) start: i32,
     #[prost(string, tag = "4")]
     pub(super) after: String,
     #[prost(string, tag = "5")]
@@ -340,7 +344,7 @@ pub(super) struct FollowRequest {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
-pub(super) enum From {
+pub(super) enum Start {
     First = 0,
     Last = 1,
 }
@@ -373,4 +377,96 @@ pub(super) struct TopicMessage {
     pub(super) at: String,
     #[prost(string, tag = "6")]
     pub(super) data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// A field: of which message, its name, its type, and its number.
+    type Field = (String, String, String, u32);
+
+    /// Reads the fields of the definition; those of a choice are its message's.
+    fn of_definition() -> BTreeSet<Field> {
+        let text = include_str!("../../../../proto/photon/v1/photon.proto");
+        let (mut message, mut is_enum, mut fields) = (String::new(), false, BTreeSet::new());
+        for line in text.lines().map(str::trim).filter(|it| !it.starts_with("//")) {
+            if let Some(rest) = line.strip_prefix("message ") {
+                message = rest.split_whitespace().next().unwrap().to_owned();
+            }
+            is_enum = (is_enum || line.starts_with("enum ")) && line != "}";
+            let Some((left, number)) = line.split_once(" = ").filter(|_| !is_enum) else {
+                continue;
+            };
+            let Ok(number) = number.trim_end_matches(';').parse() else { continue };
+            let (kind, name) = left.rsplit_once(' ').unwrap();
+            fields.insert((message.clone(), name.to_owned(), kind.to_owned(), number));
+        }
+        fields
+    }
+
+    /// Reads the fields of this file in the same words.
+    fn of_this_file() -> BTreeSet<Field> {
+        let text = include_str!("pb.rs").split("#[cfg(test)]").next().unwrap();
+        let choices: Vec<(String, Vec<String>)> = blocks(text, "pub(super) enum ");
+        let mut fields = BTreeSet::new();
+        for (message, lines) in blocks(text, "pub(super) struct ") {
+            for pair in lines.chunks(2) {
+                let (how, what) = (&pair[0], &pair[1]);
+                if let Some(choice) = how.split("oneof = \"").nth(1) {
+                    let choice = choice.split('"').next().unwrap();
+                    let (_, lines) = choices.iter().find(|it| it.0 == choice).unwrap();
+                    fields.extend(lines.chunks(2).map(|it| field(&message, &it[0], &it[1])));
+                } else {
+                    fields.insert(field(&message, how, what));
+                }
+            }
+        }
+        fields
+    }
+
+    /// Returns the blocks that begin with some words, each with its lines.
+    fn blocks(text: &str, begin: &str) -> Vec<(String, Vec<String>)> {
+        let blocks = text.split(begin).skip(1).map(|block| {
+            let name = block.split([' ', '{']).next().unwrap().to_owned();
+            let body = block.split_once('{').unwrap().1.split('}').next().unwrap();
+            let lines = body.lines().map(str::trim).filter(|it| !it.is_empty());
+            (name, lines.map(str::to_owned).collect())
+        });
+        blocks.collect()
+    }
+
+    fn field(message: &str, how: &str, what: &str) -> Field {
+        let number = how.split("tag = \"").nth(1).unwrap().split('"').next().unwrap();
+        let what = what.trim_start_matches("pub(super) ").trim_end_matches(',');
+        let scalar = how.split(['(', ',']).nth(1).unwrap();
+        // `name: Option<Type>` of a message, `Variant(Type)` of a choice.
+        let (name, inner) = match what.split_once(": ") {
+            Some((name, inner)) => (name.to_owned(), inner),
+            None => {
+                let (variant, inner) = what.split_once('(').unwrap();
+                (variant.to_lowercase(), inner.trim_end_matches(')'))
+            }
+        };
+        let inner = inner.trim_start_matches("Vec<").trim_start_matches("Option<");
+        let kind = match scalar {
+            "message" => inner.trim_end_matches('>').to_owned(),
+            _ if scalar.starts_with("enumeration") => scalar.split('"').nth(1).unwrap().to_owned(),
+            _ => scalar.to_owned(),
+        };
+        let kind = match () {
+            () if how.contains("repeated") => format!("repeated {kind}"),
+            () if how.contains("optional") && scalar != "message" => format!("optional {kind}"),
+            () => kind,
+        };
+        (message.to_owned(), name, kind, number.parse().unwrap())
+    }
+
+    #[test]
+    fn this_file_says_what_the_definition_says() {
+        let (ours, theirs) = (of_this_file(), of_definition());
+        assert!(90 < theirs.len(), "{}", theirs.len());
+        let only = |a: &BTreeSet<Field>, b: &BTreeSet<Field>| format!("{:?}", a - b);
+        assert_eq!((only(&ours, &theirs), only(&theirs, &ours)), ("{}".into(), "{}".into()));
+    }
 }

@@ -50,7 +50,8 @@ impl Declined {
     /// Whether the lease that it is about is of no use any more.
     pub(super) fn ends_lease(&self) -> bool {
         let lasts = kind(&self.0) == "note-gap" || self.0.retry_after_ms.is_some();
-        [404, 409].contains(&self.0.status) && !lasts
+        // 421: it may be good elsewhere, and is of no use here.
+        [400, 404, 409, 421].contains(&self.0.status) && !lasts
     }
 
     /// Whether to say the same again may help.

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::Told;
 use super::pb::{
-    Ack, FollowRequest, From, OfTopic, PublishRequest, Published, TopicMessage, TopicSaid,
+    Ack, FollowRequest, OfTopic, PublishRequest, Published, Start, TopicMessage, TopicSaid,
 };
 use crate::Front;
 use crate::names::Invalid;
@@ -52,10 +52,12 @@ pub(super) async fn follow(
 
 async fn told(front: Front, asked: &FollowRequest) -> Result<Told<TopicSaid>, Declined> {
     let named = Named::read(&front, &asked.topic, given(&asked.placement))?;
-    let from = match From::try_from(asked.from) {
-        Ok(From::First) => "first",
-        Ok(From::Last) => "last",
-        Err(_) => return Err(Invalid::new("from", "use `FIRST` or `LAST`").problem(Stood::Inside)),
+    let from = match Start::try_from(asked.start) {
+        Ok(Start::First) => "first",
+        Ok(Start::Last) => "last",
+        Err(_) => {
+            return Err(Invalid::new("start", "use `FIRST` or `LAST`").problem(Stood::Inside));
+        }
     };
     let (after, since) = (given(&asked.after), given(&asked.since));
     let wish = Wish { from: Some(from), after, since, key: given(&asked.key) };

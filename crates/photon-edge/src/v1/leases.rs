@@ -26,7 +26,7 @@ use crate::time::rfc3339;
 use crate::{Failure, Front};
 
 /// The greatest token: 19 digits, which is more than any home hands out.
-const TOKEN_MAX: u64 = 9_999_999_999_999_999_999;
+pub(crate) const TOKEN_MAX: u64 = 9_999_999_999_999_999_999;
 
 pub(super) fn router() -> OpenApiRouter<Front> {
     OpenApiRouter::default()

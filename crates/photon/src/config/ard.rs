@@ -72,8 +72,10 @@ fn embedder(section: &Section<'_>) -> Result<Embedder, ConfigError> {
     };
     let key = match section.find("key").map(Value::hidden) {
         Some(value) => {
-            let key = Secret::new(value.text()?).filter(|it| it.expose().is_ascii());
-            Some(key.ok_or_else(|| value.wrong("a key of 16 to 256 ASCII characters"))?)
+            let key = Secret::new(value.text()?);
+            let is_shown = |it: &Secret| it.expose().bytes().all(|b| b.is_ascii_graphic());
+            let key = key.filter(is_shown);
+            Some(key.ok_or_else(|| value.wrong("a key of 16 to 256 visible ASCII characters"))?)
         }
         None => None,
     };

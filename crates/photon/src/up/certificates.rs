@@ -52,7 +52,10 @@ pub(super) fn make_card_key(path: &Path) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let written = write_private(path, &CardKey::make());
+    // Beside it first: half of a key would keep all regions from starting.
+    let beside = path.with_extension("new");
+    let written = write_private(&beside, &CardKey::make());
+    let written = written.and_then(|()| fs::rename(&beside, path));
     written.with_context(|| format!("failed to write `{}`", path.display()))
 }
 
