@@ -26,7 +26,7 @@ use super::card::host;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, params};
 use super::updates::Updates;
-use crate::grpc::not_grpc;
+use crate::grpc::{not_grpc, understood};
 use crate::{Front, body};
 
 /// Where the service lies, as the protocol's definition names it.
@@ -54,7 +54,7 @@ pub(super) async fn serve(State(front): State<Front>, request: Request) -> Respo
     parts.extensions.insert(Arc::new(held)); // Whoever has understood the message drops it.
     let request = Request::from_parts(parts, Full::new(bytes));
     match service.oneshot(request).await {
-        Ok(response) => response.map(Body::new),
+        Ok(response) => understood(response.map(Body::new)),
         Err(never) => match never {},
     }
 }

@@ -11,7 +11,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Told;
 use super::beats::{Beat, Beats};
@@ -397,9 +397,17 @@ impl Drop for Session {
 /// Returns what the worker says next; nothing once it has hung up.
 async fn hear(incoming: &mut Option<Streaming<WorkerSaid>>) -> Result<Option<WorkerSaid>, Status> {
     match incoming {
-        Some(incoming) => incoming.message().await,
+        Some(incoming) => incoming.message().await.map_err(not_understood),
         None => pending().await,
     }
+}
+
+/// Says that the worker is at fault: of what is no message the library says that the region is.
+fn not_understood(status: Status) -> Status {
+    if status.code() == Code::Internal {
+        return Status::invalid_argument(status.message());
+    }
+    status
 }
 
 async fn answered<T>(asked: &mut Option<BoxFuture<'static, T>>) -> T {

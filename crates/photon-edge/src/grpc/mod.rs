@@ -18,14 +18,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Version};
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures_util::Stream;
 use http_body_util::Full;
 use prost::Message;
-use tonic::Status;
 use tonic::server::Grpc;
+use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -59,6 +59,17 @@ pub(crate) fn not_grpc(parts: &Parts) -> Option<Response> {
     (!is_typed || parts.version != Version::HTTP_2).then(refusal)
 }
 
+/// Says that whoever sent what is no message is at fault: of its own accord the library says that
+/// the region is. What the region says has details.
+pub(crate) fn understood(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let code = headers.get(Status::GRPC_STATUS).map(|it| Code::from_bytes(it.as_bytes()));
+    if code == Some(Code::Internal) && !headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        headers.insert(Status::GRPC_STATUS, HeaderValue::from(Code::InvalidArgument as i32));
+    }
+    response
+}
+
 async fn unknown(request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let unknown = || Status::unimplemented("the service has no such method").into_http();
@@ -84,7 +95,7 @@ async fn publish(State(front): State<Front>, request: Request) -> Response {
     };
     let mut grpc = wire(&front);
     let service = service_fn(move |request| topics::publish(front.clone(), request));
-    grpc.unary(service, request).await.map(Body::new)
+    understood(grpc.unary(service, request).await.map(Body::new))
 }
 
 async fn follow(State(front): State<Front>, request: Request) -> Response {
@@ -94,7 +105,7 @@ async fn follow(State(front): State<Front>, request: Request) -> Response {
     };
     let mut grpc = wire(&front);
     let service = service_fn(move |request| topics::follow(front.clone(), request));
-    grpc.server_streaming(service, request).await.map(Body::new)
+    understood(grpc.server_streaming(service, request).await.map(Body::new))
 }
 
 /// Reads the one message of a call, which counts like the bodies of all others.
