@@ -49,9 +49,9 @@ drills: linker ## kill and stall regions of a planet under load, N times each: m
 
 # Coverage is a flag that stable compilers have, but hide; sanitizers, which they lack, would find nothing
 # more in code without `unsafe`.
-fuzz: linker ## feed bytes of strangers to logs, links and requests, one after the other: make fuzz SECONDS=600
+fuzz: linker ## feed bytes of strangers to logs, links, requests and workers, one after the other: make fuzz SECONDS=600
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version $(FUZZ_VERSION)
-	@for target in log link api; do \
+	@for target in log link api rpc rest worker; do \
 	  echo "== $$target for $(SECONDS) s"; \
 	  RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(FUZZ) cargo fuzz run -s none $$target -- \
 	    -max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 || exit 1; \

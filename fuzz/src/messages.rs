@@ -2,13 +2,12 @@
 
 #[path = "../../crates/photon-region/tests/planet/mod.rs"]
 mod planet;
-#[path = "seed.rs"]
-mod seed;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use photon_fuzz::seed;
 use photon_node::probe;
 use photon_region::data::{
     DataCommand, DatasetName, DatasetSpec, Edit, FieldEdit, Kind, Mode, Outside, PlacementRule,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use photon_region::{Command, Refusal, Reply, View};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use crate::Handle;
 use crate::handle::Asked;
@@ -22,6 +23,27 @@ impl Handle {
             while let Some(Asked { command, reply, .. }) = asked.blocking_recv() {
                 // A client that has gone wants no reply.
                 let _ = reply.send(answer(command));
+            }
+        });
+        Self { commands, shared: Arc::default(), window: None }
+    }
+
+    /// Makes a handle whose commands are answered by `answer`, on the runtime that this is called
+    /// on: where that imagines time, so does whoever answers.
+    #[doc(hidden)]
+    pub fn from_async<F>(answer: impl Fn(Command) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
+    {
+        let (commands, mut asked) = mpsc::channel::<Asked>(COMMANDS_MAX);
+        let tasks = TaskTracker::new();
+        let all = tasks.clone();
+        tasks.spawn(async move {
+            while let Some(Asked { command, reply, .. }) = asked.recv().await {
+                let answered = answer(command);
+                all.spawn(async move {
+                    let _ = reply.send(answered.await);
+                });
             }
         });
         Self { commands, shared: Arc::default(), window: None }

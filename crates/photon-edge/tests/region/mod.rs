@@ -21,15 +21,16 @@ fn id(name: &str) -> RegionId {
     RegionId::try_from(name).unwrap()
 }
 
-struct Imagined {
-    region: Region,
-    now: Now,
-    ticket: u64,
-    appended: u64,
+/// A region that three are told of, of which it alone decides.
+pub(crate) struct Imagined {
+    pub(crate) region: Region,
+    pub(crate) now: Now,
+    pub(crate) ticket: u64,
+    pub(crate) appended: u64,
 }
 
 impl Imagined {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Place { latitude: 0.0, longitude: 0.0 };
         let (us, eu) = (BTreeSet::from([id(THERE)]), BTreeSet::from([id(HERE)]));
         let mut region = Region::new(Config {
