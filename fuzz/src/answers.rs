@@ -198,7 +198,8 @@ impl Seen<'_> {
         let id = id.unwrap_or_else(|| panic!("no id: {self:?}"));
         // It cannot be told where the body was not looked at, or was no request.
         let code = said["error"]["code"].as_i64().unwrap_or_default();
-        let is_unread = [-32_700, -32_600, -32_005].contains(&code);
+        let is_nowhere = code == -32_601 && self.status == StatusCode::NOT_FOUND;
+        let is_unread = is_nowhere || [-32_700, -32_600, -32_005].contains(&code);
         let is_it = self.asked.id.as_ref().is_none_or(|asked| id == asked);
         assert!(is_it || (is_unread && id.is_null()), "{self:?}");
         let Some(error) = said.get("error") else {
