@@ -185,11 +185,14 @@ fn show_question(event: &TaskEvent, task: &str, output: Output) {
     output.remark_as(Tone::Faint, "answer", &help);
 }
 
-/// Returns what an agent asks, in words if it has any: programs may find the same as data.
+/// Returns what an agent asks: without data if there is anything else, because programs may find
+/// there what is said in words.
 fn question(message: &Raw<Message>) -> String {
-    let parts = message.parse().map(|it| it.parts).unwrap_or_default();
-    let texts: Vec<_> = parts.into_iter().filter_map(|it| it.text).collect();
-    if texts.is_empty() { said(message) } else { texts.join("\n") }
+    let Ok(mut asked) = message.parse() else { return said(message) };
+    if asked.parts.iter().any(|it| it.data.is_none()) {
+        asked.parts.retain(|it| it.data.is_none());
+    }
+    words(&asked)
 }
 
 /// Tells people of an event: results to standard output, the rest to standard error.
@@ -391,6 +394,8 @@ mod tests {
         };
         check(r#"[{"text":"may I?"},{"data":{"a":1}}]"#, "may I?");
         check(r#"[{"data":{"a":1}}]"#, r#"{"a":1}"#);
+        let login = r#"[{"text":"log in:"},{"url":"https://a.b/c"},{"raw":"aGk="}]"#;
+        check(login, "log in:\nhttps://a.b/c\nhi");
     }
 
     #[test]
