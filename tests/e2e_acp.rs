@@ -150,6 +150,9 @@ async fn what_is_no_agent_is_refused_before_it_is_announced() {
     let nameless = r#"read line; echo '{"id":1,"result":{"protocolVersion":1}}'; read line
         echo '{"id":2,"result":{"sessionId":"s"}}'; cat"#;
     refused(&["sh", "-c", nameless], 2, &["--name"]).await;
+    let odd = nameless
+        .replace(r#""protocolVersion":1"#, r#""protocolVersion":1,"agentInfo":{"name":"!"}"#);
+    refused(&["sh", "-c", &odd], 2, &["name `!` makes no agent's", "--name"]).await;
     let folder = ["agent", "run", "--skill", "x", "--acp", "--cwd", "/no/such", "--", "cat"];
     planet.photon(&folder).await.refused(3, &["there is no folder `/no/such`"]);
     let plain = ["agent", "run", "--name", "x", "--skill", "x", "--cwd", "/", "--", "cat"];

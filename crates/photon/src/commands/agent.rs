@@ -65,11 +65,15 @@ async fn run_program(options: AgentRun, client: &Client, output: Output) -> Resu
     };
     let name = match (options.name, &said) {
         (Some(name), _) => name,
-        (None, said) => {
-            let said = said.as_ref().and_then(|it| remote::name_of(&it.name).ok());
+        (None, None) => {
             let nameless = "the program does not say what it is called: give a name with --name";
-            said.ok_or_else(|| UsageError(nameless.to_owned()))?
+            return Err(UsageError(nameless.to_owned()).into());
         }
+        (None, Some(Introduction { name, .. })) => remote::name_of(name).map_err(|_| {
+            let name = printable(name);
+            let odd = format!("the program's name `{name}` makes no agent's: give one with --name");
+            UsageError(odd)
+        })?,
     };
     let agent = AgentPut {
         skills: options.skills,
@@ -89,6 +93,9 @@ async fn start_acp(options: &AgentRun, output: Output) -> Result<(Job, Option<In
     let shown = cwd.display();
     let cwd = cwd.canonicalize().ok().filter(|it| it.is_dir());
     let cwd = cwd.ok_or_else(|| NotFoundError(format!("there is no folder `{shown}`")))?;
+    // The protocol is JSON.
+    let cwd = cwd.into_os_string().into_string();
+    let cwd = cwd.map_err(|_| UsageError(format!("the folder `{shown}` has no name in UTF-8")))?;
     let permissions = match options.acp_permissions {
         AcpPermissions::Reject => Permissions::Reject,
         AcpPermissions::Allow => Permissions::Allow,

@@ -119,10 +119,11 @@ impl<'a> Attempt<'a> {
     pub(super) async fn run(&self, job: &Job) -> Verdict {
         let finished = CancellationToken::new();
         let work = async {
-            let verdict = Box::pin(job.work(self)).await;
-            let verdict = self.verdict.get().cloned().unwrap_or(verdict);
+            let made = Box::pin(job.work(self)).await;
+            let verdict = self.verdict.get().cloned().unwrap_or_else(|| made.clone());
             let verdict = self.report(verdict).await;
             finished.cancel();
+            job.settle(self, &made, &verdict).await;
             verdict
         };
         let (verdict, _) = tokio::join!(work, finished.run_until_cancelled(self.beat()));
@@ -132,6 +133,11 @@ impl<'a> Attempt<'a> {
     /// Whether the worker itself must end at once.
     pub(super) fn is_killed(&self) -> bool {
         self.kill.is_cancelled()
+    }
+
+    /// Does something, unless the worker must end at once before it is done.
+    pub(super) async fn until_killed<T>(&self, doing: impl Future<Output = T>) -> Option<T> {
+        self.kill.run_until_cancelled(doing).await
     }
 
     /// Whether the task itself has ended, whoever has its lease.

@@ -58,7 +58,8 @@ impl Job {
     /// Waits until there is somebody to do the work.
     async fn is_ready(&self) {
         match self {
-            Self::Program(_) | Self::Acp(_) => {}
+            Self::Program(_) => {}
+            Self::Acp(job) => Box::pin(job.is_ready()).await,
             Self::Remote(job) => job.is_ready().await,
         }
     }
@@ -76,6 +77,14 @@ impl Job {
         match self {
             Self::Program(_) | Self::Remote(_) => {}
             Self::Acp(job) => Box::pin(job.close()).await,
+        }
+    }
+
+    /// Hears what the region has taken of what was made in an attempt.
+    async fn settle(&self, attempt: &Attempt<'_>, made: &Verdict, taken: &Verdict) {
+        match self {
+            Self::Program(_) | Self::Remote(_) => {}
+            Self::Acp(job) => job.settle(attempt, made, taken).await,
         }
     }
 

@@ -76,6 +76,11 @@ impl Outlet {
         }
     }
 
+    /// Takes back what was passed on before the beginning.
+    pub(super) async fn clear(&mut self) {
+        self.send(Part::text(""), End::No).await;
+    }
+
     /// Passes on the rest.
     pub(super) async fn finish(&mut self) {
         let mut last = self.chunker.next_part(Rest::None);

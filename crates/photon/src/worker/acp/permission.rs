@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 
 use super::wire::{Choice, ChoiceKind, Wish, cut};
 
-/// Bytes of a tool call that are shown to the client; of a longer one the title alone is.
+/// Bytes of a tool call that are shown to the client; of a longer one beginnings are.
 const CALL_BYTES_MAX: usize = 16 << 10;
+/// Bytes of each of its values that are shown then.
+const VALUE_BYTES_MAX: usize = 3 << 10;
+/// What of a tool call is shown, however long it is.
+const CALL_KEYS: [&str; 5] = ["toolCallId", "title", "kind", "rawInput", "locations"];
 /// Bytes of a title or name that are shown.
 const NAME_BYTES_MAX: usize = 1 << 10;
 
@@ -60,27 +64,59 @@ pub(super) fn off() -> Value {
     json!({"outcome": {"outcome": "cancelled"}})
 }
 
+/// Returns as much of what an agent tells as may be shown.
+pub(super) fn shown(told: &Value, bytes_max: usize) -> Value {
+    let known = beginning(told).or(told.as_str()).map(ToOwned::to_owned);
+    let whole = known.unwrap_or_else(|| told.to_string());
+    match whole.len() <= bytes_max {
+        true => told.clone(),
+        false => json!({"beginning": cut(&whole, bytes_max), "truncated": true}),
+    }
+}
+
+/// Returns what there is of something that was too long to be shown.
+fn beginning(shown: &Value) -> Option<&str> {
+    shown.get("truncated").and_then(Value::as_bool).filter(|it| *it)?;
+    shown.get("beginning")?.as_str()
+}
+
+/// Returns what was shown, in words.
+fn in_words(shown: &Value) -> String {
+    match (beginning(shown), shown.as_str()) {
+        (Some(beginning), _) => format!("{beginning}... (too long to show whole)"),
+        (None, Some(text)) => text.to_owned(),
+        (None, None) => shown.to_string(),
+    }
+}
+
 /// Returns the question to the client: in words, and as data. `before` is said first.
 pub(super) fn question(id: String, wish: &Wish, before: &str) -> Message {
-    let call = &wish.tool_call;
-    let title = call.get("title").and_then(Value::as_str).unwrap_or("something");
-    let mut text = format!("{before}The agent wants to do: {}", cut(title, NAME_BYTES_MAX));
-    let whole = call.to_string();
-    let shown = if whole.len() <= CALL_BYTES_MAX {
-        if let Some(input) = call.get("rawInput").filter(|it| !it.is_null()) {
-            text.push_str(&format!("\n{input}"));
-        }
-        call.clone()
-    } else {
-        let id = call.get("toolCallId").cloned().unwrap_or_default();
-        json!({"toolCallId": id, "title": cut(title, NAME_BYTES_MAX), "truncated": true})
-    };
+    let mut call = wish.tool_call.clone();
+    let is_long = CALL_BYTES_MAX < call.to_string().len();
+    if is_long {
+        let keys = CALL_KEYS.iter().filter_map(|key| {
+            let told = call.get(key).filter(|it| !it.is_null())?;
+            Some(((*key).to_owned(), shown(told, VALUE_BYTES_MAX)))
+        });
+        call = keys.collect();
+        call["truncated"] = true.into();
+    }
+    let title = call.get("title").filter(|it| !it.is_null());
+    let title = title.map(|it| in_words(&shown(it, NAME_BYTES_MAX)));
+    let title = title.as_deref().unwrap_or("something");
+    let mut text = format!("{before}The agent wants to do: {title}");
+    if let Some(input) = call.get("rawInput").filter(|it| !it.is_null()) {
+        text.push_str(&format!("\n{}", in_words(input)));
+    }
+    if is_long {
+        text.push_str("\n(What it wants to do is too long to show whole.)");
+    }
     text.push_str("\nAnswer with one of:");
     for choice in &wish.options {
         let (id, name) = (&choice.option_id, &choice.name);
         text.push_str(&format!("\n* {} ({})", cut(id, NAME_BYTES_MAX), cut(name, NAME_BYTES_MAX)));
     }
-    let data = json!({"permission": {"toolCall": shown, "options": wish.options}});
+    let data = json!({"permission": {"toolCall": call, "options": wish.options}});
     let data = Part { data: Some(data), ..Part::default() };
     let message = Message::new(Role::Agent, vec![Part::text(text), data]);
     Message { message_id: id, ..message }
@@ -159,6 +195,7 @@ mod tests {
     #[test]
     fn a_question_says_what_for_and_what_may_be_answered() {
         let wish = |input: String| Wish {
+            session_id: "s".to_owned(),
             tool_call: json!({"toolCallId": "c", "title": "Run it", "rawInput": {"cmd": input}}),
             options: choices(&[("yes", "Allow", "allow_once")]),
         };
@@ -174,5 +211,8 @@ mod tests {
         let asked = question("q".to_owned(), &wish("x".repeat(CALL_BYTES_MAX)), "");
         let call = &asked.parts[1].data.as_ref().unwrap()["permission"]["toolCall"];
         assert_eq!((&call["title"], &call["truncated"]), (&json!("Run it"), &json!(true)));
+        let text = asked.parts[0].text.as_deref().unwrap();
+        let told = "Run it\n{\"cmd\":\"xxx";
+        assert!(text.contains(told) && text.contains("x... (too long to show whole)"), "{text}");
     }
 }

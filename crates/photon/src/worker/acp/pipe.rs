@@ -20,6 +20,10 @@ pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 const UNSENT_BYTES_MAX: usize = 16 << 20;
 /// How long output is read after the program has ended, if something keeps it open.
 const LINGER_MAX: Duration = Duration::from_secs(2);
+/// How long a program may take to read what it is given, before nobody listens to it for a while.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// How often standard error is read at once to forget it; what is beyond that is kept.
+const FORGET_READS_MAX: usize = 64;
 /// Letters that are shown of a line that is no message.
 const NOISE_BYTES_MAX: usize = 200;
 const READ_BYTES: usize = 16 << 10;
@@ -121,6 +125,20 @@ impl Pipe {
         }
     }
 
+    /// Writes what the program was not given yet. What it says meanwhile is kept.
+    pub(super) async fn flush(&mut self) -> Result<(), Broken> {
+        let writing = async {
+            while !self.unsent.is_empty() && self.stdin.is_some() && self.stdout.is_some() {
+                if LINE_BYTES_MAX < self.unread.len() {
+                    return Err(Broken::Deaf);
+                }
+                self.step().await;
+            }
+            Ok(())
+        };
+        timeout(FLUSH_PATIENCE, writing).await.unwrap_or(Err(Broken::Deaf))
+    }
+
     /// Waits until some bytes have gone in or come out, or the program has ended.
     async fn step(&mut self) {
         let Self { program, stdin, stdout, stderr, unsent, unread, errors, ended, .. } = self;
@@ -129,16 +147,17 @@ impl Pipe {
         let is_running = ended.is_none();
         unread.reserve(READ_BYTES);
         tokio::select! {
-            read = output.read_buf(unread) => {
-                if matches!(read, Ok(0) | Err(_)) {
-                    *stdout = None;
-                }
-            }
+            biased; // What was written before is read, however late we are.
             // A program that does not want to hear more may close its input.
             wrote = write(stdin, unsent), if stdin.is_some() && !unsent.is_empty() => match wrote {
                 Ok(count) => unsent.advance(count),
                 Err(_) => *stdin = None,
             },
+            read = output.read_buf(unread) => {
+                if matches!(read, Ok(0) | Err(_)) {
+                    *stdout = None;
+                }
+            }
             open = errors.read(stderr), if stderr.is_some() => {
                 if !open {
                     *stderr = None;
@@ -194,8 +213,16 @@ impl Pipe {
         self.stdout.is_none() || self.ended.is_some() || self.program.has_ended()
     }
 
-    /// Forgets what the program has said beside the protocol so far.
+    /// Forgets what the program has said beside the protocol so far, and what of that is unread.
     pub(super) fn forget_asides(&mut self) {
+        let mut rest = [0; READ_BYTES];
+        for _ in 0..FORGET_READS_MAX {
+            let Some(stderr) = &self.stderr else { break };
+            // There is nothing more for the moment, or at all.
+            if matches!(rustix::io::read(stderr, &mut rest), Ok(0) | Err(_)) {
+                break;
+            }
+        }
         (self.errors, self.noise) = (LastLines::default(), None);
     }
 
@@ -288,6 +315,34 @@ mod tests {
         }
         pipe.end().await;
         assert!(pipe.has_ended());
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_not_told_later() {
+        let mut pipe =
+            start(r#"echo secret >&2; echo '{"id":1}'; read line; echo own >&2; exit 3"#);
+        assert!(matches!(pipe.next().await, Ok(Said::Answer { id: 1, .. })));
+        pipe.forget_asides();
+        pipe.send(b"go on\n").unwrap();
+        let broken = pipe.next().await.unwrap_err();
+        assert_eq!(broken.to_string(), "the program ended: exit status: 3\nown");
+    }
+
+    #[tokio::test]
+    async fn what_is_given_is_written_though_nobody_listens() {
+        let mut pipe = start(r#"read line; echo "$line"; exec cat >/dev/null"#);
+        pipe.send(b"{\"id\":5}\n").unwrap();
+        pipe.flush().await.unwrap();
+        assert!(pipe.unsent.is_empty());
+        assert!(matches!(pipe.next().await, Ok(Said::Answer { id: 5, .. })));
+        pipe.send(&vec![b'x'; 1 << 20]).unwrap();
+        pipe.flush().await.unwrap();
+        pipe.end().await;
+        let mut pipe = start("sleep 1000");
+        pipe.send(&vec![b'x'; 1 << 20]).unwrap();
+        tokio::time::pause();
+        assert_eq!(pipe.flush().await, Err(Broken::Deaf));
+        pipe.end().await;
     }
 
     #[tokio::test]

@@ -21,10 +21,8 @@ use super::wire::{
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// The tool calls that are remembered until the agent asks for them; the eldest are forgotten.
 const CALLS_MAX: usize = 64;
-/// Bytes of what is remembered of a tool call; more of it is not.
-const CALL_BYTES_MAX: usize = 16 << 10;
-/// The wishes that wait at a time; more are answered as if the turn were off.
-const PENDING_MAX: usize = 64;
+/// Bytes of what is remembered of a tool call; of more the beginning is.
+const VALUE_BYTES_MAX: usize = 12 << 10;
 
 /// A turn under way.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub(super) struct Turn {
     /// Names the answer that ends it.
     asked: u64,
     /// What the agent wants to be allowed.
-    pending: VecDeque<Pending>,
+    pending: Option<Pending>,
     /// What is known of its tool calls, by their ids.
     calls: VecDeque<(String, Map<String, Value>)>,
     /// How many questions the client was asked.
@@ -45,13 +43,11 @@ pub(super) struct Turn {
 
 /// Why a turn is not followed any more.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum End<C> {
+pub(super) enum End {
     /// The agent has ended it, and why.
     Stopped(String),
     /// The client has to be asked.
     Asks,
-    /// It is cut short.
-    Cut(C),
 }
 
 impl Turn {
@@ -65,21 +61,23 @@ impl Turn {
         host.pipe.forget_asides();
         let params = json!({"sessionId": session, "prompt": prompt, "_meta": meta});
         let asked = host.ask(PROMPT, &params)?;
-        let (pending, calls, questions) = (VecDeque::new(), VecDeque::new(), 0);
+        let (pending, calls, questions) = (None, VecDeque::new(), 0);
         Ok(Self { session, asked, pending, calls, questions, begun: Begun::Not })
     }
 
-    /// Follows the turn to its end, or until `cut` is.
-    pub(super) async fn follow<C>(
+    /// Follows the turn to its end, or until the client has to be asked. May be dropped, if what
+    /// it answers is of no use any more.
+    pub(super) async fn follow(
         &mut self,
         host: &mut Host,
         outlet: &mut Outlet,
         permissions: Permissions,
-        cut: impl Future<Output = C>,
-    ) -> Result<End<C>, HostError> {
-        let mut cut = std::pin::pin!(cut);
+    ) -> Result<End, HostError> {
         loop {
-            if !self.pending.is_empty() {
+            if self.pending.is_some() {
+                outlet.flush().await;
+                // Nobody writes while it waits: what the client has answered before is written now.
+                host.pipe.flush().await?;
                 return Ok(End::Asks);
             }
             let said = tokio::select! {
@@ -88,7 +86,6 @@ impl Turn {
                     outlet.flush().await;
                     continue;
                 }
-                cut = &mut cut => return Ok(End::Cut(cut)),
             };
             match said {
                 Said::Answer { id, result } if id == self.asked => {
@@ -141,9 +138,9 @@ impl Turn {
             self.calls.len() - 1
         });
         for key in ["title", "kind", "rawInput", "locations"] {
-            let told = call.get(key).filter(|it| !it.is_null());
-            if let Some(told) = told.filter(|it| it.to_string().len() <= CALL_BYTES_MAX) {
-                self.calls[at].1.insert(key.to_owned(), told.clone());
+            if let Some(told) = call.get(key).filter(|it| !it.is_null()) {
+                let shown = permission::shown(told, VALUE_BYTES_MAX);
+                self.calls[at].1.insert(key.to_owned(), shown);
             }
         }
     }
@@ -167,15 +164,18 @@ impl Turn {
                 return host.pipe.send(&wire::refusal(&id, wire::INVALID_PARAMS, &why));
             }
         };
+        if wish.session_id != self.session {
+            // It is of a turn that is over, perhaps another client's.
+            return host.pipe.send(&wire::answer(&id, &permission::off()));
+        }
         let outcome = match permissions {
             Permissions::Allow => permission::outcome(&wish.options, Allow::Yes),
             Permissions::Reject => permission::outcome(&wish.options, Allow::No),
             // Nothing that a client could say would be an answer.
             Permissions::Ask if wish.options.is_empty() => permission::off(),
-            Permissions::Ask if PENDING_MAX <= self.pending.len() => permission::off(),
             Permissions::Ask => {
                 self.complete(&mut wish.tool_call);
-                self.pending.push_back(Pending { id, wish });
+                self.pending = Some(Pending { id, wish });
                 return Ok(());
             }
         };
@@ -199,17 +199,17 @@ impl Turn {
     pub(super) fn question(&mut self, prefix: &str, before: &str) -> Option<Message> {
         self.questions += 1;
         let id = format!("{prefix}-{}", self.questions);
-        self.pending.front().map(|it| permission::question(id, &it.wish, before))
+        self.pending.as_ref().map(|it| permission::question(id, &it.wish, before))
     }
 
     /// Tells the agent what its client has answered; false if that is none of the choices.
     pub(super) fn tell(&mut self, host: &mut Host, answer: &Message) -> Result<bool, Broken> {
-        let Some(pending) = self.pending.front() else { return Ok(true) };
+        let Some(pending) = &self.pending else { return Ok(true) };
         let Some(choice) = permission::chosen(&pending.wish.options, answer) else {
             return Ok(false);
         };
         let line = wire::answer(&pending.id, &permission::selected(choice));
-        self.pending.pop_front();
+        self.pending = None;
         host.pipe.send(&line).map(|()| true)
     }
 
@@ -217,7 +217,7 @@ impl Turn {
     /// something else.
     pub(super) async fn call_off(&mut self, host: &mut Host) -> bool {
         let ending = async {
-            for pending in self.pending.drain(..) {
+            if let Some(pending) = self.pending.take() {
                 host.pipe.send(&wire::answer(&pending.id, &permission::off()))?;
             }
             let params = json!({"sessionId": self.session});

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// The version of the protocol that Photon speaks.
@@ -19,6 +20,8 @@ pub(super) const REQUEST_PERMISSION: &str = "session/request_permission";
 
 /// The code of an agent that wants its user to be logged in.
 const AUTH_REQUIRED: i64 = -32000;
+/// The code of an error that has none.
+const UNKNOWN_ERROR: i64 = -32603;
 const METHOD_NOT_FOUND: i64 = -32601;
 pub(super) const INVALID_PARAMS: i64 = -32602;
 
@@ -64,6 +67,13 @@ pub(super) struct RpcError {
 }
 
 impl RpcError {
+    /// Reads an error; what is none of JSON-RPC is told as it is.
+    fn of(error: Value) -> Self {
+        let message = error.as_str().map_or_else(|| error.to_string(), ToOwned::to_owned);
+        let odd = |_| Self { code: UNKNOWN_ERROR, message, data: None };
+        serde_json::from_value(error).unwrap_or_else(odd)
+    }
+
     /// Whether the agent wants its user to be logged in.
     pub(super) fn wants_login(&self) -> bool {
         self.code == AUTH_REQUIRED
@@ -87,29 +97,86 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
+/// What can be read of a line whose details cannot be.
 #[derive(Deserialize)]
-struct Line {
-    id: Option<Value>,
-    method: Option<String>,
-    #[serde(default)]
-    params: Value,
-    #[serde(default)]
-    result: Value,
-    #[serde(default)]
-    error: Option<RpcError>,
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
 }
 
-/// Reads a line; nothing if it is no message of JSON-RPC.
+/// Reads a line; nothing if it is no message of JSON-RPC. Who waits for an answer is not to wait
+/// for ever because of a detail: what cannot be read is null.
 pub(super) fn read(line: &[u8]) -> Option<Said> {
-    let Line { id, method, params, result, error } = serde_json::from_slice(line).ok()?;
-    match (method, id) {
-        (Some(method), Some(id)) => Some(Said::Request { id, method, params }),
-        (Some(method), None) => Some(Said::Notice { method, params }),
+    let text = String::from_utf8_lossy(line);
+    let read = serde_json::from_str(&text);
+    let mut line = match read.or_else(|_| serde_json::from_str(&with_whole_characters(&text))) {
+        Ok(Value::Object(line)) => line,
+        Ok(_) => return None,
+        Err(_) => {
+            let Envelope { id, method } = serde_json::from_str(&text).ok()?;
+            let of = |it: Option<&RawValue>| serde_json::from_str(it?.get()).ok();
+            let named = [("id", of(id)), ("method", of(method))];
+            named.into_iter().filter_map(|(key, it)| Some((key.to_owned(), it?))).collect()
+        }
+    };
+    let mut take = |key| line.remove(key).filter(|it: &Value| !it.is_null());
+    match (take("method"), take("id")) {
+        (Some(method), id) => {
+            let method = method.as_str().map_or_else(|| method.to_string(), ToOwned::to_owned);
+            let params = take("params").unwrap_or_default();
+            Some(match id {
+                Some(id) => Said::Request { id, method, params },
+                None => Said::Notice { method, params },
+            })
+        }
         (None, Some(id)) => {
-            let result = error.map_or(Ok(result), Err);
+            let result = take("result").unwrap_or_default();
+            let result = take("error").map_or(Ok(result), |it| Err(RpcError::of(it)));
             Some(Said::Answer { id: id.as_u64()?, result })
         }
         (None, None) => None,
+    }
+}
+
+/// Returns JSON in which halves of characters, which programs write that cut texts anywhere, are
+/// replaced.
+fn with_whole_characters(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        whole.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let escape = match (half(rest), rest.get(6..).and_then(half)) {
+            (Some(Half::First), Some(Half::Second)) => 12,
+            (Some(_), _) => {
+                whole.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            (None, _) => rest.ceil_char_boundary(2),
+        };
+        whole.push_str(&rest[..escape]);
+        rest = &rest[escape..];
+    }
+    whole.push_str(rest);
+    whole
+}
+
+/// A half of a character, as JSON may write those that are beyond 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    First,
+    Second,
+}
+
+fn half(escape: &str) -> Option<Half> {
+    let code = escape.strip_prefix("\\u")?.get(..4)?;
+    match u16::from_str_radix(code, 16).ok()? {
+        0xd800..=0xdbff => Some(Half::First),
+        0xdc00..=0xdfff => Some(Half::Second),
+        0..=0xd7ff | 0xe000..=0xffff => None,
     }
 }
 
@@ -272,6 +339,8 @@ pub(super) struct Resource {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Wish {
+    /// In which session.
+    pub(super) session_id: String,
     #[serde(default)]
     pub(super) tool_call: Value,
     pub(super) options: Vec<Choice>,
@@ -337,6 +406,36 @@ mod tests {
         }
         let error = RpcError { code: -1, message: "no".to_owned(), data: None };
         check(r#"{"id":3,"error":{"code":-1,"message":"no"}}"#, answer(Err(error)));
+    }
+
+    #[test]
+    fn a_message_that_is_not_quite_right_is_one_all_the_same() {
+        let check = |line: &[u8], expected: Said| {
+            assert_eq!(read(line), Some(expected), "{}", String::from_utf8_lossy(line));
+        };
+        let error = |message: &str| {
+            let error = RpcError { code: UNKNOWN_ERROR, message: message.to_owned(), data: None };
+            Said::Answer { id: 3, result: Err(error) }
+        };
+        check(br#"{"id":3,"error":"no luck"}"#, error("no luck"));
+        check(br#"{"id":3,"error":{"code":"E1"}}"#, error(r#"{"code":"E1"}"#));
+        let answer = |result: Value| Said::Answer { id: 3, result: Ok(result) };
+        check(br#"{"id":3,"result":"a\ud83d"}"#, answer(json!("a\u{fffd}")));
+        check(
+            br#"{"id":3,"result":"\\ud83d\ude00\ud83d\ude00"}"#,
+            answer(json!("\\ud83d\u{fffd}\u{1f600}")),
+        );
+        check(b"{\"id\":3,\"result\":\"\xff\"}", answer(json!("\u{fffd}")));
+        check(br#"{"id":3,"result":1e999}"#, answer(Value::Null));
+        let deep = format!(r#"{{"id":3,"result":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        check(deep.as_bytes(), answer(Value::Null));
+        let request = |method: &str| Said::Request {
+            id: json!("a"),
+            method: method.to_owned(),
+            params: Value::Null,
+        };
+        check(br#"{"id":"a","method":"m","params":{"x":1e999}}"#, request("m"));
+        check(br#"{"id":"a","method":5}"#, request("5"));
     }
 
     #[test]
