@@ -360,10 +360,7 @@ impl Registry {
         target: &'a Target,
     ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
         match target {
-            Target::Skill(skill) => {
-                let numbers = self.pools.members(skill).flat_map(|(_, it)| it.iter());
-                Box::new(numbers.map(|it| self.entry(it)))
-            }
+            Target::Skill(skill) => Box::new(self.pools.members(skill).map(|it| self.entry(it))),
             Target::Agent(name) => Box::new(self.get(name).into_iter()),
         }
     }
@@ -371,10 +368,7 @@ impl Registry {
     /// Returns how many offer what is asked.
     pub(crate) fn count(&self, target: &Target) -> usize {
         match target {
-            Target::Skill(skill) => {
-                let members = self.pools.members(skill).map(|(_, it)| it.len());
-                usize::try_from(members.sum::<u64>()).unwrap_or(usize::MAX)
-            }
+            Target::Skill(skill) => self.pools.count(skill),
             Target::Agent(name) => usize::from(self.agents.contains_key(name)),
         }
     }
@@ -398,7 +392,7 @@ impl Registry {
     pub(crate) fn knows_within(&self, target: &Target, placement: PlacementId) -> bool {
         match target {
             Target::Skill(skill) => {
-                self.pools.members(skill).any(|(its, _)| self.may_know_of(its, placement))
+                self.pools.placements(skill).any(|its| self.may_know_of(its, placement))
             }
             Target::Agent(name) => {
                 self.get(name).is_some_and(|it| self.may_know_of(it.spec.placement, placement))

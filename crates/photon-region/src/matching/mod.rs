@@ -6,6 +6,7 @@
 //! Must not give tasks away: the home does.
 
 mod explain;
+mod pool;
 mod pools;
 mod score;
 mod track;

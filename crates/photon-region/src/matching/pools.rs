@@ -2,12 +2,13 @@
 //! that have room are preferred.
 //! Must not know names, loads or time: agents are numbers here, and what speaks for them is points.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use photon_state::{PlacementId, RegionId};
-use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
+use super::pool::{Pool, Rank};
 use super::score::Points;
 use crate::task::Skill;
 
@@ -19,28 +20,11 @@ pub(crate) struct Site {
     pub(crate) points: Points,
 }
 
-/// The place of an agent in the order of a pool: by region, the near ones first, and then by what
-/// speaks for it there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    near: u16,
-    missing: u16,
-    number: u32,
-}
-
-/// Agents of one placement that offer one skill.
-#[derive(Debug, Default)]
-struct Pool {
-    members: RoaringBitmap,
-    /// Those that have room.
-    free: BTreeSet<Rank>,
-}
-
 /// Who offers what.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
-    /// By skill, and then by the placement of the agents.
-    pools: FxHashMap<Skill, BTreeMap<PlacementId, Pool>>,
+    /// By skill, and then by the placement of the agents, in the order of placements.
+    pools: FxHashMap<Skill, Vec<(PlacementId, Pool)>>,
 }
 
 /// Who is looked for.
@@ -56,25 +40,37 @@ impl Pools {
     /// Puts an agent among those that offer a skill.
     pub(crate) fn join(&mut self, skill: &Skill, placement: PlacementId, number: u32) {
         let pools = self.pools.entry(skill.clone()).or_default();
-        pools.entry(placement).or_default().members.insert(number);
+        let at = pools.binary_search_by_key(&placement, |it| it.0).unwrap_or_else(|at| {
+            pools.reserve_exact(1); // Hardly a skill is offered under several.
+            pools.insert(at, (placement, Pool::default()));
+            at
+        });
+        pools[at].1.join(number);
     }
 
-    /// Takes an agent out of them.
+    /// Takes an agent out of them, which is not [offered](Self::offer).
     pub(crate) fn leave(&mut self, skill: &Skill, placement: PlacementId, number: u32) {
-        let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
-        let pool = pools.get_mut(&placement).expect("and of its placement");
-        pool.members.remove(number);
-        if pool.members.is_empty() {
-            pools.remove(&placement);
+        let pool = self.pool_mut(skill, placement);
+        pool.leave(number);
+        if !pool.is_empty() {
+            return;
         }
+        let pools = self.pools.get_mut(skill).expect("it was there a moment ago");
+        pools.retain(|(_, pool)| !pool.is_empty());
         if pools.is_empty() {
             self.pools.remove(skill);
         }
     }
 
-    fn pool(&mut self, skill: &Skill, placement: PlacementId) -> &mut Pool {
-        let pools = self.pools.get_mut(skill).expect("an agent is in the pool of each skill");
-        pools.get_mut(&placement).expect("and of its placement")
+    fn pool(&self, skill: &Skill, placement: PlacementId) -> Option<&Pool> {
+        let mut pools = self.pools.get(skill)?.iter();
+        pools.find(|(its, _)| *its == placement).map(|(_, pool)| pool)
+    }
+
+    fn pool_mut(&mut self, skill: &Skill, placement: PlacementId) -> &mut Pool {
+        let pools = self.pools.get_mut(skill).into_iter().flatten();
+        let mut its = pools.filter(|(its, _)| *its == placement);
+        &mut its.next().expect("an agent is in the pool of each skill, and of its placement").1
     }
 
     /// Lets a member be found.
@@ -84,8 +80,7 @@ impl Pools {
         (near, points, number): (u16, Points, u32),
     ) {
         let rank = Rank { near, missing: points.missing(), number };
-        let is_new = self.pool(skill, placement).free.insert(rank);
-        assert!(is_new, "an agent is offered once");
+        self.pool_mut(skill, placement).offer(rank);
     }
 
     /// Lets a member be found no longer that was [offered](Self::offer) so.
@@ -95,17 +90,25 @@ impl Pools {
         (near, points, number): (u16, Points, u32),
     ) {
         let rank = Rank { near, missing: points.missing(), number };
-        let was_there = self.pool(skill, placement).free.remove(&rank);
-        assert!(was_there, "what speaks for an agent changes only while it is not offered");
+        self.pool_mut(skill, placement).withdraw(rank);
     }
 
-    /// Returns the placements of those that offer a skill, with the members of each.
-    pub(crate) fn members(
-        &self,
-        skill: &Skill,
-    ) -> impl Iterator<Item = (PlacementId, &RoaringBitmap)> {
+    /// Returns all that offer a skill, in any order.
+    pub(crate) fn members(&self, skill: &Skill) -> impl Iterator<Item = u32> {
         let pools = self.pools.get(skill).into_iter().flatten();
-        pools.map(|(placement, pool)| (*placement, &pool.members))
+        pools.flat_map(|(_, pool)| pool.numbers())
+    }
+
+    /// Returns how many they are.
+    pub(crate) fn count(&self, skill: &Skill) -> usize {
+        let pools = self.pools.get(skill).into_iter().flatten();
+        pools.map(|(_, pool)| pool.len()).sum()
+    }
+
+    /// Returns the placements of those that offer a skill.
+    pub(crate) fn placements(&self, skill: &Skill) -> impl Iterator<Item = PlacementId> {
+        let pools = self.pools.get(skill).into_iter().flatten();
+        pools.map(|(placement, _)| *placement)
     }
 
     /// Whether anybody offers a skill.
@@ -120,21 +123,20 @@ impl Pools {
         others: &BTreeSet<Skill>,
         placement: PlacementId,
     ) -> bool {
-        let members = |it: &Skill| self.pools.get(it)?.get(&placement).map(|it| &it.members);
-        let Some(members_all) = members(skill) else { return false };
-        let mut others = others.iter();
-        match (others.next().map(members), others.next()) {
-            (None, _) => true,
-            (Some(None), _) => false,
-            (Some(Some(first)), None) => !members_all.is_disjoint(first),
-            (Some(Some(first)), Some(second)) => {
-                let mut all = members_all & first;
-                for other in std::iter::once(second).chain(others) {
-                    let Some(other) = members(other) else { return false };
-                    all &= other;
-                }
+        let pools = std::iter::once(skill).chain(others).map(|it| self.pool(it, placement));
+        let Some(pools) = pools.collect::<Option<SmallVec<[&Pool; 4]>>>() else { return false };
+        if let Some(few) = pools.iter().find(|it| it.set().is_none()) {
+            return few.numbers().any(|number| pools.iter().all(|it| it.contains(number)));
+        }
+        let mut sets = pools.iter().filter_map(|it| it.set());
+        match (sets.next(), sets.next(), sets.next()) {
+            (Some(first), Some(second), Some(third)) => {
+                let mut all = first & second;
+                std::iter::once(third).chain(sets).for_each(|it| all &= it);
                 !all.is_empty()
             }
+            (Some(first), Some(second), None) => !first.is_disjoint(second),
+            (first, _, _) => first.is_some(),
         }
     }
 
@@ -149,27 +151,26 @@ impl Pools {
         may: impl Fn(RegionId) -> bool,
         is_wanted: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let pools = self.pools.get(skill)?.iter().filter(|(placement, _)| fit(**placement));
+        let pools = self.pools.get(skill)?.iter().filter(|(placement, _)| fit(*placement));
         let mut best: Option<(u16, Rank)> = None;
         let mut avoided: Option<u32> = None;
         for (_, pool) in pools {
-            let mut near = 0;
-            while let Some(first) = pool.first_from(near) {
-                near = first.near + 1;
+            let mut at = 0;
+            while let Some((first, next)) = pool.first_at(at) {
+                at = next;
                 let site = &search.sites[usize::from(first.near)];
                 let score = |rank: Rank| site.points.plus(Points::short_of(rank.missing)).missing();
                 let beats = |rank: Rank| best.is_none_or(|best| (score(rank), rank) < best);
                 if !beats(first) || !may(site.region) {
                     continue;
                 }
-                let here = pool.free.range(first..).take_while(|it| it.near == first.near);
-                let mut wanted = here.filter(|it| is_wanted(it.number));
+                let mut wanted = pool.here(first).filter(|it| is_wanted(it.number));
                 let found = wanted.find(|it| {
                     let is_avoided = search.avoid == Some(it.number);
                     avoided = if is_avoided { search.avoid } else { avoided };
                     !is_avoided
                 });
-                if let Some(rank) = found.copied().filter(|it| beats(*it)) {
+                if let Some(rank) = found.filter(|it| beats(*it)) {
                     best = Some((score(rank), rank));
                 }
             }
@@ -197,12 +198,6 @@ pub fn matching_index(agents: u32, skills: u32, per_agent: u32) -> Box<dyn std::
         }
     }
     Box::new(pools)
-}
-
-impl Pool {
-    fn first_from(&self, near: u16) -> Option<Rank> {
-        self.free.range(Rank { near, missing: 0, number: 0 }..).next().copied()
-    }
 }
 
 #[cfg(test)]
@@ -245,10 +240,10 @@ mod tests {
         #[test]
         fn the_best_is_the_least_of_all_that_fit(
             agents in prop::collection::vec(
-                (0_u16..3, 9_000_u16..9_010, 0_u8..8, any::<bool>(), any::<bool>()), 0..30),
+                (0_u16..3, 9_000_u16..9_010, 0_u8..8, any::<bool>(), any::<bool>()), 0..150),
             points in prop::array::uniform3(0_u16..12),
             may in prop::array::uniform3(any::<bool>()),
-            avoid in prop::option::of(0_u32..30),
+            avoid in prop::option::of(0_u32..150),
             is_wide in any::<bool>(),
             unwanted in 0_u32..4,
         ) {
@@ -281,7 +276,7 @@ mod tests {
         #[test]
         fn skills_are_shared_if_one_has_them_all(
             agents in prop::collection::vec(
-                (0_u16..3, 0_u16..10, 0_u8..8, any::<bool>(), any::<bool>()), 0..6),
+                (0_u16..3, 0_u16..10, 0_u8..8, any::<bool>(), any::<bool>()), 0..100),
             bits in 0_u8..8,
         ) {
             let pools = pools_of(&agents);
