@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::{Planet, PlanetOptions, Process, Wan, eventually, is_alive, regions_of, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The region that suffers.
 const HIT: &str = "eu-west-1";
@@ -53,10 +53,27 @@ async fn what_cannot_be_is_refused(planet: &Planet) {
     drill(&["drill", "partition", "--region", HIT, "--to", "mars"]).await.refused(3, &["`mars`"]);
     drill(&["drill", "--schedule", "/nowhere.toml"]).await.refused(2, &["/nowhere.toml"]);
     drill(&["drill", "melt", "--region", HIT]).await.refused(2, &["kill-region"]);
+    planet.api(HIT).register("left-behind", "nothing").await;
+    planet.knows_agent("left-behind").await;
     planet.region("kill", HIT).await;
     let down = ["is down", "photon region start"];
     drill(&["drill", "stall-region", "--region", HIT]).await.refused(4, &down);
+    an_agent_is(planet, "suspect").await;
     planet.region("start", HIT).await;
+    an_agent_is(planet, "offline").await;
+}
+
+/// Waits until another region says so of the agent that the hit one alone would know of.
+async fn an_agent_is(planet: &Planet, status: &str) {
+    eventually("what is said of the agent is as much as can be known", || async {
+        let agent = planet.api(OTHERS[0]).get("/v1/agents/left-behind").await.ok();
+        let filter = json!({"metadata.status": status});
+        let query = json!({"query": {"text": "left behind", "filter": filter}});
+        let found = planet.api(OTHERS[0]).post("/ard/search", &query).await.ok();
+        let is_found = found["results"].as_array().is_some_and(|it| !it.is_empty());
+        (text(&agent["status"]) == status && is_found).then_some(())
+    })
+    .await;
 }
 
 async fn a_kill_is_reported(planet: &Planet) {

@@ -279,7 +279,7 @@ fn name(place: u16) -> &'static str {
 }
 
 /// Returns the round trips as `photon up` reads them.
-fn matrix() -> String {
+pub(crate) fn matrix() -> String {
     let pairs = pairs().map(|(a, b, ms)| format!("{a},{b},{ms}\n"));
     format!("a,b,rtt_ms\n{}", pairs.collect::<String>())
 }

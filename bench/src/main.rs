@@ -24,6 +24,7 @@ mod redis;
 mod region;
 mod repair;
 mod report;
+mod routable;
 mod search;
 mod simulate;
 mod talk;
@@ -92,6 +93,8 @@ enum Command {
     Live(live::Options),
     /// A region's memory with many registered agents
     Agents(agents::Options),
+    /// How long after it registers an agent would be given work, in its region and in the others
+    Routable(routable::Options),
     /// How long it takes to find agents by what one would ask them, among many
     Search(search::Options),
     /// A planet's start, its idle processor time, its memory; the binary's size
@@ -165,6 +168,7 @@ async fn measure(command: Command, places: &Places) -> anyhow::Result<Report> {
         Command::Noisy(options) => noisy::measure(&options, places).await,
         Command::Live(options) => live::measure(&options, places).await,
         Command::Agents(options) => agents::measure(&options, places).await,
+        Command::Routable(options) => routable::measure(&options, places).await,
         Command::Search(options) => search::measure(&options, places).await,
         Command::Up(options) => up::measure(&options, places).await,
         Command::Links(options) => Box::pin(links::measure(&options, places)).await,

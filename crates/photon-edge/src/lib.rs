@@ -17,6 +17,7 @@ mod hooks;
 mod ids;
 mod kept;
 mod kinds;
+mod liveness;
 mod mcp;
 mod meter;
 mod metrics;

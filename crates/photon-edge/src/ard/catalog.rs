@@ -22,7 +22,8 @@ pub(super) fn base_of(front: &Front, request: &Request) -> String {
 /// Serves the manifest: strangers learn what there is to ask, and who may ask of whom.
 pub(super) async fn show(State(front): State<Front>, request: Request) -> Result<Response, Fault> {
     let base = base_of(&front, &request);
-    let imprint = Imprint { publisher: &front.ard().publisher, base: &base };
+    let local = front.ard().local(&front);
+    let imprint = Imprint { local: &local, base: &base };
     let mut entries = own_entries(&front, &imprint);
     if gate::is_known(&front, request.headers()) {
         entries.extend(super::first_entries(&front, &base, AGENTS_MAX).await?);

@@ -9,6 +9,7 @@ use photon_region::{Agent, Skill};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::liveness::Unheard;
 use crate::time::rfc3339;
 
 /// The media type of an agent's card.
@@ -114,11 +115,18 @@ impl Card {
     }
 }
 
+/// What is said of agents and is not in their records.
+#[derive(Clone, Debug)]
+pub(super) struct Local {
+    /// The domain that publishes them.
+    pub(super) publisher: String,
+    pub(super) unheard: Unheard,
+}
+
 /// How entries are named and addressed.
 #[derive(Clone, Debug)]
 pub(super) struct Imprint<'a> {
-    /// The domain that publishes them.
-    pub(super) publisher: &'a str,
+    pub(super) local: &'a Local,
     /// The address of this region, as the client knows it.
     pub(super) base: &'a str,
 }
@@ -131,7 +139,7 @@ impl Imprint<'_> {
 
     /// Returns the name of something under its kind.
     pub(super) fn urn(&self, kind: &str, name: &str) -> String {
-        format!("urn:air:{}:{kind}:{name}", self.publisher)
+        format!("urn:air:{}:{kind}:{name}", self.local.publisher)
     }
 
     /// Returns an agent as an entry of a catalog.
@@ -150,16 +158,12 @@ impl Imprint<'_> {
             "updatedAt": rfc3339(agent.at),
             "metadata": {
                 "region": agent.region.as_str(),
-                "status": status(agent),
+                "status": self.local.unheard.status(agent).as_str(),
                 "placement": spec.placement.as_str(),
                 "cost": spec.cost_micros as f64 / 1e6,
             },
         })
     }
-}
-
-fn status(agent: &Agent) -> &'static str {
-    if agent.is_online { "online" } else { "offline" }
 }
 
 /// What entries can be filtered and counted by.
@@ -216,20 +220,20 @@ pub(super) struct Doc {
 
 impl Doc {
     /// Returns what it has in a field.
-    pub(super) fn values<'a>(&'a self, field: Field, publisher: &'a str) -> Vec<Cow<'a, str>> {
+    pub(super) fn values<'a>(&'a self, field: Field, local: &'a Local) -> Vec<Cow<'a, str>> {
         let spec = &self.agent.spec;
         match field {
             Field::Identifier => {
-                vec![format!("urn:air:{publisher}:agent:{}", spec.name).into()]
+                vec![format!("urn:air:{}:agent:{}", local.publisher, spec.name).into()]
             }
             Field::DisplayName => vec![(&*self.display_name).into()],
             Field::Type => vec![A2A_CARD.into()],
-            Field::Publisher => vec![publisher.into()],
+            Field::Publisher => vec![local.publisher.as_str().into()],
             Field::Tags => self.tags.iter().map(|it| (&**it).into()).collect(),
             Field::Capabilities => spec.skills.iter().map(|it| (&**it).into()).collect(),
             Field::Version => vec![(&*self.version).into()],
             Field::Region => vec![self.agent.region.as_str().to_owned().into()],
-            Field::Status => vec![status(&self.agent).into()],
+            Field::Status => vec![local.unheard.status(&self.agent).as_str().into()],
             Field::Placement => vec![spec.placement.as_str().to_owned().into()],
         }
     }

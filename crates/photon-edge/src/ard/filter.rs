@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::entry::{Doc, Field};
+use super::entry::{Doc, Field, Local};
 use super::fault::Fault;
 use crate::time::rfc3339;
 
@@ -99,10 +99,10 @@ impl Filter {
     }
 
     /// Whether an entry is as it must be.
-    pub(super) fn takes(&self, doc: &Doc, publisher: &str) -> bool {
+    pub(super) fn takes(&self, doc: &Doc, local: &Local) -> bool {
         self.0.iter().all(|condition| match condition {
             Condition::Any(field, wanted) => {
-                let values = doc.values(*field, publisher);
+                let values = doc.values(*field, local);
                 values.iter().any(|it| wanted.contains(it.as_ref()))
             }
             Condition::Named(parts) => parts.iter().any(|part| doc.small_name.contains(part)),

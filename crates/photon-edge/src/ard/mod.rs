@@ -33,7 +33,7 @@ use self::asked::{Explore, Federation, List, Search, page_token};
 pub use self::embedder::ArdEmbedder;
 use self::embedder::Embedder;
 pub use self::entry::is_publisher;
-use self::entry::{Field, Imprint};
+use self::entry::{Field, Imprint, Local};
 use self::fault::Fault;
 use self::filter::Filter;
 use self::index::Query;
@@ -42,6 +42,7 @@ use self::peers::Peers;
 use self::shelf::{Direction, Order, Shelf};
 use self::vectors::Sense;
 use crate::front::Failure;
+use crate::liveness::Unheard;
 use crate::{Front, body};
 
 impl ArdConfig {
@@ -114,6 +115,10 @@ impl Registry {
         };
         let done = front.tasks().spawn_blocking(work).await;
         done.map_err(|_| Fault::from(Failure::Stopping))
+    }
+
+    fn local(&self, front: &Front) -> Local {
+        Local { publisher: self.publisher.clone(), unheard: Unheard::of(&front.view()) }
     }
 
     /// Returns what a query means, if there is somebody who knows.
@@ -203,9 +208,10 @@ pub(crate) async fn fitting(
     let wanted = [(Field::Capabilities, skill), (Field::Region, region)];
     let filter = Filter::only(wanted.into_iter().filter_map(|(field, it)| Some((field, it?))));
     let sense = front.ard().sense(&text).await;
+    let local = front.ard().local(front);
     let found = front.ard().with(front, front.ard().place()?, move |shelf| {
         let query = Query { text: &text, sense: sense.as_ref() };
-        let found = shelf.search((query, &filter, ""), 0, limit);
+        let found = shelf.search((query, &filter, &local), 0, limit);
         found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
     });
     found.await
@@ -278,11 +284,11 @@ async fn search_here(
     base: String,
 ) -> Result<(Vec<Value>, Option<String>), Fault> {
     let Search { text, filter, federation: _, page } = asked;
-    let publisher = front.ard().publisher.clone();
+    let local = front.ard().local(front);
     let found = front.ard().with(front, place, move |shelf| {
         let query = Query { text: &text, sense: sense.as_ref() };
-        let found = shelf.search((query, &filter, &publisher), page.skip, page.size);
-        let imprint = Imprint { publisher: &publisher, base: &base };
+        let found = shelf.search((query, &filter, &local), page.skip, page.size);
+        let imprint = Imprint { local: &local, base: &base };
         let entry = |it: &shelf::Hit<'_>| {
             let mut entry = imprint.entry(&it.doc.agent);
             entry["score"] = it.score.into();
@@ -311,11 +317,11 @@ fn merge(here: Vec<Value>, others: Vec<Value>) -> Vec<Value> {
 
 /// Returns the first agents by name, as entries.
 async fn first_entries(front: &Front, base: &str, limit: usize) -> Result<Vec<Value>, Fault> {
-    let (publisher, base) = (front.ard().publisher.clone(), base.to_owned());
+    let (local, base) = (front.ard().local(front), base.to_owned());
     let entries = front.ard().with(front, front.ard().place()?, move |shelf| {
         let order = (Order::Identifier, Direction::Up);
-        let found = shelf.list((&Filter::default(), &publisher), order, (0, limit));
-        let imprint = Imprint { publisher: &publisher, base: &base };
+        let found = shelf.list((&Filter::default(), &local), order, (0, limit));
+        let imprint = Imprint { local: &local, base: &base };
         found.items.iter().map(|it| imprint.entry(&it.agent)).collect()
     });
     entries.await
@@ -327,11 +333,11 @@ async fn explore(State(front): State<Front>, request: Request) -> Result<Respons
         Some(text) => front.ard().sense(text).await,
         None => None,
     };
-    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
+    let (local, place) = (front.ard().local(&front), front.ard().place()?);
     let facets = front.ard().with(&front, place, move |shelf| {
         let fields: Vec<_> = asked.facets.iter().map(|it| it.field).collect();
         let query = asked.text.as_deref().map(|text| Query { text, sense: sense.as_ref() });
-        let counts = shelf.count((query, &asked.filter, &publisher), &fields);
+        let counts = shelf.count((query, &asked.filter, &local), &fields);
         let facets = asked.facets.iter().zip(counts);
         let facets = facets.map(|(facet, counts)| (facet.path.clone(), facet.show(counts)));
         facets.collect::<serde_json::Map<String, Value>>()
@@ -347,11 +353,11 @@ async fn list(
 ) -> Result<Response, Fault> {
     let asked = List::read(query.as_deref().unwrap_or_default())?;
     let base = catalog::base_of(&front, &request);
-    let (publisher, place) = (front.ard().publisher.clone(), front.ard().place()?);
+    let (local, place) = (front.ard().local(&front), front.ard().place()?);
     let answer = front.ard().with(&front, place, move |shelf| {
         let List { filter, order, page } = asked;
-        let found = shelf.list((&filter, &publisher), order, (page.skip, page.size));
-        let imprint = Imprint { publisher: &publisher, base: &base };
+        let found = shelf.list((&filter, &local), order, (page.skip, page.size));
+        let imprint = Imprint { local: &local, base: &base };
         let items: Vec<Value> = found.items.iter().map(|it| imprint.entry(&it.agent)).collect();
         let mut answer = json!({"items": items, "total": found.total});
         if let Some(next) = page_token(page.skip + items.len(), found.total) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use photon_region::{Agent, AgentChange, AgentName};
 
-use super::entry::{Card, Doc, Field};
+use super::entry::{Card, Doc, Field, Local};
 use super::filter::Filter;
 use super::index::{Index, Query, TextId};
 
@@ -105,7 +105,7 @@ pub(super) struct Part<T> {
 }
 
 /// What is looked for, among which agents, and who publishes them.
-type Asked<'a> = (Query<'a>, &'a Filter, &'a str);
+type Asked<'a> = (Query<'a>, &'a Filter, &'a Local);
 
 impl Shelf {
     /// How much what is said of an agent counts beside what is said of the skill that fits best.
@@ -206,7 +206,7 @@ impl Shelf {
 
     /// Returns the agents that fit a text and pass a filter, in no order, each with how well it
     /// fits. Of most no more is read than what it uses which texts for.
-    fn scored(&self, (query, filter, publisher): Asked<'_>) -> Vec<(u32, u8)> {
+    fn scored(&self, (query, filter, local): Asked<'_>) -> Vec<(u32, u8)> {
         let mut best = vec![[0.0_f32; 2]; self.docs.len()];
         let mut found = Vec::new();
         for (text, score) in self.index.search(query) {
@@ -225,7 +225,7 @@ impl Shelf {
             (number, (100.0 * (1.0 - (-1.5 * fit).exp())).round() as u8)
         });
         let takes = |it: &(u32, u8)| {
-            0 < it.1 && (filter.takes_all() || filter.takes(&self.shelved(it.0).doc, publisher))
+            0 < it.1 && (filter.takes_all() || filter.takes(&self.shelved(it.0).doc, local))
         };
         scored.filter(takes).collect()
     }
@@ -251,20 +251,20 @@ impl Shelf {
     /// Counts the values of fields, of those that fit a text, if there is one, and pass a filter.
     pub(super) fn count(
         &self,
-        (query, filter, publisher): (Option<Query<'_>>, &Filter, &str),
+        (query, filter, local): (Option<Query<'_>>, &Filter, &Local),
         fields: &[Field],
     ) -> Vec<BTreeMap<String, u64>> {
-        let takes = |doc: &Doc| filter.takes(doc, publisher);
+        let takes = |doc: &Doc| filter.takes(doc, local);
         let docs: Vec<&Doc> = match query {
             Some(query) => {
-                let scored = self.scored((query, filter, publisher)).into_iter();
+                let scored = self.scored((query, filter, local)).into_iter();
                 scored.map(|(number, _)| &self.shelved(number).doc).collect()
             }
             None => self.all().filter(|it| takes(it)).collect(),
         };
         let count = |field: &Field| {
             let mut counts: HashMap<std::borrow::Cow<'_, str>, u64> = HashMap::new();
-            for value in docs.iter().flat_map(|it| it.values(*field, publisher)) {
+            for value in docs.iter().flat_map(|it| it.values(*field, local)) {
                 *counts.entry(value).or_default() += 1;
             }
             counts.into_iter().map(|(value, count)| (value.into_owned(), count)).collect()
@@ -279,11 +279,11 @@ impl Shelf {
     /// Lists the agents that pass a filter: those after the first `skip`, `limit` at the most.
     pub(super) fn list(
         &self,
-        (filter, publisher): (&Filter, &str),
+        (filter, local): (&Filter, &Local),
         (order, direction): (Order, Direction),
         (skip, limit): (usize, usize),
     ) -> Part<&Doc> {
-        let mut docs: Vec<&Doc> = self.all().filter(|it| filter.takes(it, publisher)).collect();
+        let mut docs: Vec<&Doc> = self.all().filter(|it| filter.takes(it, local)).collect();
         match order {
             Order::Identifier => {}
             Order::DisplayName => docs.sort_by(|a, b| a.display_name.cmp(&b.display_name)),

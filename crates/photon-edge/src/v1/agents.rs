@@ -18,11 +18,11 @@ use super::errors::{Absent, Always, Body, Conflict, Misdirected};
 use super::message::keep;
 use super::regions::{self, NoParams};
 use super::types::{
-    Agent, AgentCard, AgentPut, AgentStatus, Agents, CAPACITY_MAX, COST_MAX, Object, Raw,
-    SKILLS_MAX,
+    Agent, AgentCard, AgentPut, Agents, CAPACITY_MAX, COST_MAX, Object, Raw, SKILLS_MAX,
 };
 use crate::Front;
 use crate::body::{self, Params, Segment};
+use crate::liveness::Unheard;
 use crate::names::{self, Invalid};
 use crate::options;
 use crate::page::{self, Page};
@@ -75,7 +75,8 @@ async fn list(
     let Reply::Agents { agents, more } = front.submit(command).await? else {
         unreachable!("the region answers `Agents` with agents")
     };
-    let page = Page::filled(agents.iter().map(|it| agent(it))).into_items();
+    let unheard = Unheard::of(&front.view());
+    let page = Page::filled(agents.iter().map(|it| agent(it, &unheard))).into_items();
     let goes_on = more || page.len() < agents.len();
     let next_cursor = page.last().map(|it| it.name.clone()).filter(|_| goes_on);
     Ok(Json(Agents { agents: page, next_cursor }))
@@ -93,7 +94,7 @@ async fn show(
     Segment(name): Segment,
     _: Params<NoParams>,
 ) -> Result<Json<Agent>, Declined> {
-    agent_reply(front.submit(Command::Agent(parse_name(&name)?)).await?)
+    agent_reply(&front, front.submit(Command::Agent(parse_name(&name)?)).await?)
 }
 
 /// Announce an agent that is attached to this region, or change it.
@@ -124,7 +125,7 @@ pub(crate) async fn register(
 ) -> Result<Json<Agent>, Declined> {
     let name = parse_name(name)?;
     let spec = decode(front, name, asked).map_err(|err| err.problem(Stood::Inside))?;
-    agent_reply(front.submit(Command::Register(spec)).await?)
+    agent_reply(front, front.submit(Command::Register(spec)).await?)
 }
 
 /// Forget an agent.
@@ -147,9 +148,9 @@ fn parse_name(text: &str) -> Result<AgentName, Declined> {
     names::agent_name("name", text).map_err(|err| err.problem(Stood::Outside))
 }
 
-fn agent_reply(reply: Reply) -> Result<Json<Agent>, Declined> {
+fn agent_reply(front: &Front, reply: Reply) -> Result<Json<Agent>, Declined> {
     let Reply::Agent(it) = reply else { unreachable!("the region answers with the agent") };
-    Ok(Json(agent(&it)))
+    Ok(Json(agent(&it, &Unheard::of(&front.view()))))
 }
 
 fn decode(front: &Front, name: AgentName, asked: AgentPut) -> Result<AgentSpec, Invalid> {
@@ -233,11 +234,11 @@ fn plain_card(
     }))
 }
 
-fn agent(it: &photon_region::Agent) -> Agent {
+fn agent(it: &photon_region::Agent, unheard: &Unheard) -> Agent {
     Agent {
         name: it.spec.name.to_string(),
         region: it.region.to_string(),
-        status: if it.is_online { AgentStatus::Online } else { AgentStatus::Offline },
+        status: unheard.status(it),
         in_use: it.in_use,
         capacity: it.spec.capacity,
         cost: it.spec.cost_micros as f64 / 1e6,

@@ -235,6 +235,7 @@ fn table(agents: &[Agent]) -> Table {
     for agent in agents {
         let status = match agent.status {
             AgentStatus::Online => Cell::toned(Tone::Good, "online"),
+            AgentStatus::Suspect => Cell::toned(Tone::Odd, "suspect"),
             AgentStatus::Offline => Cell::toned(Tone::Bad, "offline"),
         };
         table.row([

@@ -52,7 +52,7 @@ pub struct Agent {
     /// Where it is attached.
     #[schema(example = "eu-west-1")]
     pub region: String,
-    /// Whether its region has heard of it lately.
+    /// Whether it lives.
     pub status: AgentStatus,
     /// How many tasks it works on, as far as is known here.
     pub in_use: u32,
@@ -73,14 +73,27 @@ pub struct Agent {
     pub registered_at: String,
 }
 
-/// Whether an agent's region has heard of it lately.
+/// Whether an agent lives, as far as the region that answers can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentStatus {
-    /// It has.
+    /// Its region has heard of it lately.
     Online,
-    /// It has not.
+    /// Its region said so, but that region is not heard itself: it is given new work only when no
+    /// other has room.
+    Suspect,
+    /// Its region has not heard of it lately.
     Offline,
+}
+
+impl AgentStatus {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Suspect => "suspect",
+            Self::Offline => "offline",
+        }
+    }
 }
 
 /// Agents by name.
