@@ -4,19 +4,19 @@
 use std::sync::Arc;
 
 use ::a2a::{Message, Role, SendMessageConfiguration, SendMessageRequest};
-use photon_region::{Idempotency, Json, Spec, Target, Terms};
+use photon_region::{Idempotency, Json, Spec, Target};
 use photon_state::PlacementId;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::extensions::{self, GENERATION, IDEMPOTENCY, ROUTING};
+use super::extensions::{self, GENERATION, IDEMPOTENCY};
 use super::fault::Fault;
-use super::incoming::{Call, Door, params};
+use super::incoming::{Call, params};
 use super::push::Wanted;
+use super::routing;
 use super::task::HistoryLength;
 use crate::ids::new_uuid;
 use crate::names;
-use crate::v1::types::TaskOptions;
 
 /// Where the webhook is that comes with a message.
 const PUSH: &str = "configuration.taskPushNotificationConfig.";
@@ -115,9 +115,9 @@ fn what(
         let context = message.context_id.take().filter(|id| !id.is_empty());
         return Ok(What::Answer { task, context, message: Box::new(message), at });
     }
-    let target = target(call, &request)?;
-    let placement = placement(&request)?;
-    let (options, terms) = match options(&request)? {
+    let target = routing::target(call, &request)?;
+    let placement = routing::placement(&request)?;
+    let (options, terms) = match routing::options(&request)? {
         Some((options, terms)) => (Some(options), terms),
         None => (None, None),
     };
@@ -161,97 +161,6 @@ fn in_context(mut message: Message) -> Result<(Message, Arc<str>), Fault> {
     let context = names::label("message.contextId", &context)?;
     message.context_id = Some(context.to_string());
     Ok((message, context))
-}
-
-/// Finds whom the message is for: the address says so, or else the metadata.
-fn target(call: &Call, request: &SendMessageRequest) -> Result<Target, Fault> {
-    if let Door::Agent(name) = &call.door {
-        return Ok(Target::Agent(name.clone()));
-    }
-    if let Some((field, name)) = metadata(request, "agent")? {
-        return Ok(Target::Agent(names::agent_name(&field, name)?));
-    }
-    let Some((field, skill)) = metadata(request, "skill")? else {
-        let help = "say which skill you want, or which agent in `message.metadata.agent`; \
-                    or send to /agents/{name}";
-        return Err(Fault::field("message.metadata.skill", help));
-    };
-    Ok(Target::Skill(names::skill(&field, skill)?))
-}
-
-fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fault> {
-    let Some((field, name)) = metadata(request, "placement")? else {
-        return Ok(PlacementId::global());
-    };
-    Ok(names::placement(&field, name)?)
-}
-
-/// How a task is to be queued, timed and tried again: as the client says, and as it is meant.
-type Options = (Value, Option<Arc<Terms>>);
-
-/// Finds how the task is to be queued, timed and tried again.
-fn options(request: &SendMessageRequest) -> Result<Option<Options>, Fault> {
-    // Others may mean something else by a name without ours in front.
-    let Some((field, value)) = found(request, "options", &["photon/options"])? else {
-        return Ok(None);
-    };
-    if !value.is_object() {
-        return Err(Fault::field(&field, "use an object"));
-    }
-    let value = extensions::snake(value);
-    let options: TaskOptions = serde_path_to_error::deserialize(&value).map_err(|err| {
-        let at = format!("{field}.{}", err.path());
-        Fault::field(&at, err.inner().to_string())
-    })?;
-    let terms = crate::options::terms(&field, &options)?;
-    Ok(Some((value, terms)))
-}
-
-/// What the extension for routing has in the metadata.
-const ROUTING_KEYS: [&str; 4] = ["skill", "agent", "placement", "options"];
-
-/// Looks up a text in the metadata: in the extension for routing, or as `photon/{key}` or `{key}`.
-fn metadata<'a>(
-    request: &'a SendMessageRequest,
-    key: &str,
-) -> Result<Option<(String, &'a str)>, Fault> {
-    match found(request, key, &[&format!("photon/{key}"), key])? {
-        Some((field, Value::String(text))) => Ok(Some((field, text))),
-        Some((field, _)) => Err(Fault::field(&field, "use a string")),
-        None => Ok(None),
-    }
-}
-
-/// Looks up a key of the extension, then others, in the metadata of the message, then of the
-/// request.
-fn found<'a>(
-    request: &'a SendMessageRequest,
-    key: &str,
-    others: &[&str],
-) -> Result<Option<(String, &'a Value)>, Fault> {
-    let places = [
-        ("message.metadata", request.message.metadata.as_ref()),
-        ("metadata", request.metadata.as_ref()),
-    ];
-    for (place, metadata) in places {
-        let Some(metadata) = metadata else { continue };
-        let place_of = |key: &str| format!("{place}.{key}");
-        if let Some(ours) = metadata.get(ROUTING) {
-            let help = || format!("use an object with: {}", ROUTING_KEYS.join(", "));
-            let wrong = || Fault::field(&place_of(ROUTING), help());
-            let fields = ours.as_object().ok_or_else(wrong)?;
-            if fields.keys().any(|it| !ROUTING_KEYS.contains(&it.as_str())) {
-                return Err(wrong());
-            }
-            if let Some(value) = fields.get(key) {
-                return Ok(Some((place_of(&format!("{ROUTING}.{key}")), value)));
-            }
-        }
-        if let Some((key, value)) = others.iter().find_map(|it| metadata.get_key_value(*it)) {
-            return Ok(Some((place_of(key), value)));
-        }
-    }
-    Ok(None)
 }
 
 impl Call {

@@ -18,6 +18,7 @@ pub(crate) mod notify;
 mod proto_names;
 mod push;
 mod rest;
+mod routing;
 mod rpc;
 mod signed;
 mod sse;
