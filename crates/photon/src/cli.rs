@@ -319,6 +319,8 @@ mod tests {
         let parses = |args: &[&str]| Cli::try_parse_from([&["photon", "send"], args].concat());
         assert!(parses(&["--skill", "s", "hello"]).is_ok());
         assert!(parses(&["hello"]).is_err());
+        assert!(parses(&["--skill", "s", "hello", "--ack", "quorum"]).is_ok());
+        assert!(parses(&["--skill", "s", "hello", "--ack", "all"]).is_err());
         assert!(parses(&["--skill", "s", "--agent", "a", "hello"]).is_err());
     }
 }

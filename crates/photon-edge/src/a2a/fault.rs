@@ -11,6 +11,7 @@ use ::a2a::{A2AError, JsonRpcError, JsonRpcId, JsonRpcResponse, error_code, erro
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use photon_region::data::DataRefusal;
 use photon_region::{Refusal, TaskId};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -394,6 +395,8 @@ impl From<Refusal> for Fault {
             Refusal::NotAsked { task, .. } => task_info(fault(Kind::Unsupported), task),
             Refusal::KeyReused { task } => task_info(fault(Kind::Conflict), task),
             Refusal::TooLarge { .. } => fault(Kind::TooLarge),
+            // Whether it may be sent again is for the client to know.
+            Refusal::Data(DataRefusal::LevelNotReached { .. }) => fault(Kind::Unavailable),
             // Only workers are told these, and workers do not speak A2A.
             Refusal::AttachedElsewhere { .. }
             | Refusal::StaleToken { .. }

@@ -116,7 +116,7 @@ fn what(
         return Ok(What::Answer { task, context, message: Box::new(message), at });
     }
     let target = routing::target(call, &request)?;
-    let placement = routing::placement(&request)?;
+    let (placement, ack) = (routing::placement(&request)?, routing::ack(&request)?);
     let (options, terms) = match routing::options(&request)? {
         Some((options, terms)) => (Some(options), terms),
         None => (None, None),
@@ -127,7 +127,6 @@ fn what(
     });
     let (message, context) = in_context(request.message)?;
     let message = kept(&message);
-    let ack = photon_region::Ack::Region;
     let spec = Spec { target, placement, message, context, idempotency, ack, terms };
     Ok(What::Task(Box::new(spec)))
 }

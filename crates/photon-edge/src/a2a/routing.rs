@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ::a2a::SendMessageRequest;
-use photon_region::{Target, Terms};
+use photon_region::{Ack, Target, Terms};
 use photon_state::PlacementId;
 use serde_json::Value;
 
@@ -38,6 +38,18 @@ pub(super) fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fau
     Ok(names::placement(&field, name)?)
 }
 
+/// Finds where the task must be durable before the message is answered.
+pub(super) fn ack(request: &SendMessageRequest) -> Result<Ack, Fault> {
+    let Some((field, level)) = text(request, "ack", &["photon/ack"])? else {
+        return Ok(Ack::Region);
+    };
+    match level {
+        "region" => Ok(Ack::Region),
+        "quorum" => Ok(Ack::Quorum),
+        _ => Err(Fault::field(&field, "use `region` or `quorum`")),
+    }
+}
+
 /// How a task is to be queued, timed and tried again: as the client says, and as it is meant.
 pub(super) type Options = (Value, Option<Arc<Terms>>);
 
@@ -60,14 +72,23 @@ pub(super) fn options(request: &SendMessageRequest) -> Result<Option<Options>, F
 }
 
 /// What the extension for routing has in the metadata.
-const ROUTING_KEYS: [&str; 4] = ["skill", "agent", "placement", "options"];
+const ROUTING_KEYS: [&str; 5] = ["skill", "agent", "placement", "ack", "options"];
 
 /// Looks up a text in the metadata: in the extension for routing, or as `photon/{key}` or `{key}`.
 fn metadata<'a>(
     request: &'a SendMessageRequest,
     key: &str,
 ) -> Result<Option<(String, &'a str)>, Fault> {
-    match found(request, key, &[&format!("photon/{key}"), key])? {
+    text(request, key, &[&format!("photon/{key}"), key])
+}
+
+/// Looks up a text as [`found`] does.
+fn text<'a>(
+    request: &'a SendMessageRequest,
+    key: &str,
+    others: &[&str],
+) -> Result<Option<(String, &'a str)>, Fault> {
+    match found(request, key, others)? {
         Some((field, Value::String(text))) => Ok(Some((field, text))),
         Some((field, _)) => Err(Fault::field(&field, "use a string")),
         None => Ok(None),
@@ -104,4 +125,38 @@ fn found<'a>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns a message with this in the extension for routing.
+    fn routed(routing: &Value) -> SendMessageRequest {
+        with_metadata(&json!({ ROUTING: routing }))
+    }
+
+    fn with_metadata(metadata: &Value) -> SendMessageRequest {
+        serde_json::from_value(json!({ "message": {
+            "messageId": "m", "role": "ROLE_USER", "parts": [{ "text": "x" }], "metadata": metadata,
+        } }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_message_may_say_where_its_task_must_be_durable() {
+        let check = |request: &SendMessageRequest, expected| {
+            assert_eq!(ack(request).ok(), expected, "{request:?}");
+        };
+        check(&routed(&json!({})), Some(Ack::Region));
+        check(&routed(&json!({ "ack": "region" })), Some(Ack::Region));
+        check(&routed(&json!({ "ack": "quorum" })), Some(Ack::Quorum));
+        check(&with_metadata(&json!({ "photon/ack": "quorum" })), Some(Ack::Quorum));
+        // By itself it may mean something else to others.
+        check(&with_metadata(&json!({ "ack": "quorum" })), Some(Ack::Region));
+        check(&routed(&json!({ "ack": "all" })), None);
+        check(&routed(&json!({ "ack": 1 })), None);
+    }
 }

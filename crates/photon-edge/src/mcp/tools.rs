@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::api::{Api, Ask, escaped};
 use super::schema::schema;
 use crate::problem::Kind;
-use crate::v1::types::{Problem, TaskOptions};
+use crate::v1::types::{Problem, TaskAck, TaskOptions};
 use crate::{Front, ard};
 
 /// The longest that a tool waits for a task, and how long when nothing is said.
@@ -58,6 +58,7 @@ pub(super) struct SendTask {
     text: String,
     context_id: Option<String>,
     placement: Option<String>,
+    ack: Option<TaskAck>,
     region: Option<String>,
     options: Option<TaskOptions>,
     idempotency_key: Option<String>,
@@ -183,6 +184,7 @@ fn send_input(document: &Value) -> Value {
     let defs = options.as_object_mut().and_then(|it| it.remove("$defs"));
     let skill = "Any agent that has this skill; give this or `agent`";
     let region = "The region that shall accept it; whoever stands in front can route by it";
+    let ack = "Where it must be durable first: in one region, or in most of its placement";
     let key = "Makes it harmless to send the same again";
     let mut input = json!({"type": "object", "additionalProperties": false, "required": ["text"],
     "properties": {
@@ -191,6 +193,7 @@ fn send_input(document: &Value) -> Value {
         "text": {"type": "string", "description": "What is asked"},
         "context_id": {"type": "string", "description": "The conversation it belongs to"},
         "placement": {"type": "string", "description": "Where it may live, if not everywhere"},
+        "ack": {"type": "string", "enum": ["region", "quorum"], "description": ack},
         "region": {"type": "string", "x-mcp-header": "Region", "description": region},
         "options": options,
         "idempotency_key":
@@ -308,6 +311,12 @@ impl SendTask {
         if let Some(region) = self.region.as_deref().filter(|it| *it != front.region().as_str()) {
             return Err(Box::new(elsewhere(front, region)));
         }
+        let idempotency_key = self.idempotency_key.clone();
+        api.ask(Ask { idempotency_key, ..Ask::post("/v1/tasks", self.body()) }).await
+    }
+
+    /// Returns what `/v1/tasks` is asked.
+    fn body(&self) -> Value {
         let mut body = json!({ "text": self.text });
         let texts = [
             ("skill", &self.skill),
@@ -320,11 +329,13 @@ impl SendTask {
                 body[name] = json!(value);
             }
         }
+        if let Some(ack) = self.ack {
+            body["ack"] = serde_json::to_value(ack).expect("a level is JSON");
+        }
         if let Some(options) = &self.options {
             body["options"] = serde_json::to_value(options).expect("options are JSON");
         }
-        let idempotency_key = self.idempotency_key.clone();
-        api.ask(Ask { idempotency_key, ..Ask::post("/v1/tasks", body) }).await
+        body
     }
 }
 
@@ -367,4 +378,19 @@ pub(super) async fn follow(
         state = shown["state"].as_str().unwrap_or(&state).to_owned();
     }
     api.ask(Ask::get(path(&id, ""))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_task_is_said_to_the_api() {
+        let said = json!({"skill": "text.upper", "text": "hi", "placement": "eu",
+            "ack": "quorum", "options": {"priority_key": 1}});
+        let send: SendTask = serde_json::from_value(said.clone()).unwrap();
+        assert_eq!(send.body(), said);
+        let wrong = json!({"skill": "text.upper", "text": "hi", "ack": "all"});
+        assert_eq!(read::<SendTask>(wrong).unwrap_err().field.as_deref(), Some("ack"));
+    }
 }

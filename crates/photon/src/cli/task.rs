@@ -43,6 +43,9 @@ pub struct Send {
     /// Where the task and all that belongs to it may be kept
     #[arg(long)]
     pub placement: Option<PlacementId>,
+    /// Where the task must be durable first [default: region]
+    #[arg(long, value_parser = ["region", "quorum"])]
+    pub ack: Option<String>,
     /// Makes it safe to send the same again: there is one task for one key
     #[arg(long)]
     pub idempotency_key: Option<String>,

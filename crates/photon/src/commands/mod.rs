@@ -23,6 +23,7 @@ mod verify;
 mod version;
 
 use anyhow::{Context as _, Result};
+use photon_edge::v1::types::TaskAck;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{self, Cli, Command, Global};
@@ -111,6 +112,14 @@ fn many_threads() -> Result<Runtime> {
 
 fn one_thread() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("failed to start the runtime")
+}
+
+/// Returns where something must be durable before it is acknowledged, if that was typed.
+fn task_ack(typed: Option<&str>) -> Option<TaskAck> {
+    typed.map(|it| match it {
+        "quorum" => TaskAck::Quorum,
+        _ => TaskAck::Region,
+    })
 }
 
 /// Prints a value as JSON, or else as the caller shows it to people.

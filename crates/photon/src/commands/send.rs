@@ -10,6 +10,7 @@ use photon_edge::v1::types::{
 };
 
 use super::follow::{Print, follow};
+use super::task_ack;
 use crate::cli::{FanOver, Send, TaskTerms};
 use crate::client::Client;
 use crate::exit::{Exit, UsageError};
@@ -33,6 +34,7 @@ pub(super) async fn run(options: Send, client: &Client, output: Output) -> Resul
         text: Some(text),
         placement: options.placement.map(|it| it.to_string()),
         context_id: options.context,
+        ack: task_ack(options.ack.as_deref()),
         options: task_options(options.terms),
         ..TaskPost::default()
     };

@@ -5,11 +5,11 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use photon_edge::v1::types::{PostMessage, Raw, TaskAck, Topic, TopicMessage, TopicPut};
+use photon_edge::v1::types::{PostMessage, Raw, Topic, TopicMessage, TopicPut};
 use serde_json::Value;
 
 use super::follow::Away;
-use super::show;
+use super::{show, task_ack};
 use crate::cli::{self, TopicKeep, TopicName, TopicPublish, TopicRead};
 use crate::client::{Client, ReadQuery};
 use crate::exit::Exit;
@@ -94,10 +94,7 @@ async fn publish(options: &TopicPublish, client: &Client, output: Output) -> Res
         Value::String(text).to_string()
     };
     let data: Raw<Value> = serde_json::from_str(&json).context("TEXT is not JSON")?;
-    let ack = options.ack.as_deref().map(|it| match it {
-        "quorum" => TaskAck::Quorum,
-        _ => TaskAck::Region,
-    });
+    let ack = task_ack(options.ack.as_deref());
     // Whatever is tried again is the same message.
     let id = options.id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
     let message = PostMessage { id: Some(id), key: options.key.clone(), data, ack };
