@@ -36,7 +36,7 @@ pub(super) fn detailed(shown: Value) -> DetailedTask {
         "canceled" => TaskPayload::Cancelled,
         "failed" if !shown["last_message"]["metadata"]["photon/reason"].is_null() => {
             // No agent has failed: the planet gave it up.
-            let said = texts(&shown["last_message"]["parts"]).join(" ");
+            let said = asked(&shown["last_message"]["parts"]).join(" ");
             let error = json!({"code": -32603, "message": said});
             TaskPayload::Failed { error: object(error) }
         }
@@ -61,7 +61,7 @@ fn object(value: Value) -> JsonObject {
 /// Returns what the agent of a task asks its client.
 fn questions(shown: &Value) -> InputRequests {
     let generation = shown["generation"].as_u64().unwrap_or(0);
-    let question = texts(&shown["last_message"]["parts"]).join("\n");
+    let question = asked(&shown["last_message"]["parts"]).join("\n");
     let asked = json!({
         "method": "elicitation/create",
         "params": {
@@ -81,8 +81,8 @@ fn questions(shown: &Value) -> InputRequests {
 /// Shows what came of a task as what came of the call of a tool.
 pub(super) fn result(shown: Value) -> CallToolResult {
     let artifacts = shown["artifacts"].as_array().into_iter().flatten();
-    let mut said: Vec<String> = artifacts.flat_map(|it| texts(&it["parts"])).collect();
-    said.extend(texts(&shown["last_message"]["parts"]));
+    let mut said: Vec<String> = artifacts.flat_map(|it| words(&it["parts"])).collect();
+    said.extend(words(&shown["last_message"]["parts"]));
     let state = shown["state"].as_str().unwrap_or_default();
     if said.is_empty() {
         let id = shown["id"].as_str().unwrap_or_default();
@@ -95,10 +95,35 @@ pub(super) fn result(shown: Value) -> CallToolResult {
     result
 }
 
-/// Returns the texts among parts.
-fn texts(parts: &Value) -> Vec<String> {
-    let parts = parts.as_array().into_iter().flatten();
-    parts.filter_map(|it| it["text"].as_str().map(str::to_owned)).collect()
+/// Returns parts as text, each by itself: whoever reads texts alone misses no part.
+fn words(parts: &Value) -> Vec<String> {
+    parts.as_array().into_iter().flatten().map(word).collect()
+}
+
+/// Returns the same of what is said to people: without data if there is anything else, because
+/// programs may find there what is said in words.
+fn asked(parts: &Value) -> Vec<String> {
+    let all = || parts.as_array().into_iter().flatten();
+    let is_data = |it: &&Value| it.get("data").is_some();
+    let has_words = all().any(|it| !is_data(&it));
+    all().filter(|it| !(has_words && is_data(it))).map(word).collect()
+}
+
+/// Returns a part as text: data as JSON, a link as its address, and of a file what it is.
+fn word(part: &Value) -> String {
+    if let Some(text) = part["text"].as_str() {
+        return text.to_owned();
+    }
+    if let Some(data) = part.get("data") {
+        return data.to_string();
+    }
+    let name = part["filename"].as_str();
+    if let Some(url) = part["url"].as_str() {
+        return name.map_or_else(|| url.to_owned(), |name| format!("{name}: {url}"));
+    }
+    let name = name.map_or_else(|| "a file".to_owned(), |it| format!("the file {it}"));
+    let kind = part["mediaType"].as_str().map(|it| format!(" ({it})"));
+    name + &kind.unwrap_or_default()
 }
 
 /// Takes in what the client answers. What nobody asks any more is passed over.
@@ -146,8 +171,9 @@ mod tests {
 
     fn shown(state: &str) -> Value {
         json!({"id": "t", "state": state, "generation": 4, "created_at": "a", "changed_at": "b",
-            "artifacts": [{"id": "out", "parts": [{"text": "HELLO"}, {"data": 1}]}],
-            "last_message": {"parts": [{"text": "which colour?"}]}})
+            "artifacts": [{"id": "out", "parts": [{"text": "HELLO"}, {"data": {"a": 1}}]}],
+            "last_message": {"parts": [{"text": "which colour?"}, {"data": ["red"]},
+                {"url": "https://a.b/c"}]}})
     }
 
     #[test]
@@ -183,6 +209,21 @@ mod tests {
             panic!("it asks");
         };
         let asked = serde_json::to_value(input_requests).unwrap();
-        assert_eq!(asked["answer-4"]["params"]["message"], "which colour?");
+        assert_eq!(asked["answer-4"]["params"]["message"], "which colour?\nhttps://a.b/c");
+    }
+
+    #[test]
+    fn whoever_reads_texts_alone_misses_no_part() {
+        let done = serde_json::to_value(result(shown("completed"))).unwrap();
+        let texts = done["content"].as_array().unwrap().iter().map(|it| it["text"].clone());
+        let texts: Vec<_> = texts.collect();
+        let expected = ["HELLO", r#"{"a":1}"#, "which colour?", r#"["red"]"#, "https://a.b/c"];
+        assert_eq!(texts, expected);
+        let check = |part: Value, expected: &str| assert_eq!(word(&part), expected);
+        check(json!({"url": "https://a.b/c", "filename": "c.png"}), "c.png: https://a.b/c");
+        check(json!({"raw": "aGk=", "filename": "c", "mediaType": "a/b"}), "the file c (a/b)");
+        check(json!({"raw": "aGk="}), "a file");
+        check(json!({"data": null}), "null");
+        assert_eq!(super::asked(&json!([{"data": 1}])), ["1"]);
     }
 }
