@@ -10,6 +10,12 @@ pub(crate) fn moment(at: Hlc) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(wall_ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
+/// Reads a time as RFC 3339 has it, in milliseconds since 1970; earlier ones count as that.
+pub(crate) fn wall_ms(text: &str) -> Option<u64> {
+    let at = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(u64::try_from(at.timestamp_millis()).unwrap_or(0))
+}
+
 /// Writes a reading as RFC 3339, such as `2026-01-31T12:00:00.000Z`.
 pub(crate) fn rfc3339(at: Hlc) -> String {
     moment(at).to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -30,6 +36,13 @@ mod tests {
         check(0, "1970-01-01T00:00:00.000Z");
         check(1_800_000_000_042, "2027-01-15T08:00:00.042Z");
         assert!(!rfc3339(Hlc { wall_ms: u64::MAX, count: 0 }).is_empty());
+    }
+
+    #[test]
+    fn a_moment_is_read_wherever_it_was_written() {
+        assert_eq!(wall_ms("2027-01-15T09:00:00.042+01:00"), Some(1_800_000_000_042));
+        assert_eq!(wall_ms("1960-01-15T09:00:00Z"), Some(0));
+        assert_eq!(wall_ms("2027-01-15"), None);
     }
 
     #[test]

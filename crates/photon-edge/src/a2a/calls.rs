@@ -7,7 +7,7 @@ use ::a2a::{
     CancelTaskRequest, GetTaskRequest, Message, SendMessageResponse, SubscribeToTaskRequest, Task,
 };
 use photon_region::{
-    AtHome, Command, Event, Refusal, Reply, Spec, Target, TaskDetail, TaskId, TaskSummary,
+    AtHome, Command, Event, Refusal, Reply, Target, TaskDetail, TaskId, TaskSummary,
 };
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use super::card;
 use super::extensions;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Door, params};
-use super::message::{Answer, Sending, What, kept};
+use super::message::{Answer, Beginning, Sending, What, kept};
 use super::push::Wanted;
 use super::task::{self, HistoryLength};
 use super::updates::{Turns, Updates};
@@ -45,8 +45,8 @@ impl Call {
     async fn send_keyed(&self, params: Value) -> Result<SendMessageResponse, Fault> {
         let Sending { what, answer, history, push } = Sending::from_params(self, params)?;
         let (task, state, generation) = match what {
-            What::Task(spec) => {
-                let (summary, repeated) = self.submit(*spec).await?;
+            What::Task(task) => {
+                let (summary, repeated) = self.submit(*task).await?;
                 self.push_to(summary.id, push, repeated).await?;
                 (summary.id, summary.state, summary.generation)
             }
@@ -77,8 +77,8 @@ impl Call {
         let Sending { what, answer: _, history, push } = Sending::from_params(self, params)?;
         // Whoever cannot follow is told so before the task is there, not after.
         let slot = self.front.follower_slot()?;
-        let spec = match what {
-            What::Task(spec) => spec,
+        let task = match what {
+            What::Task(task) => task,
             What::Answer { task, context, message, at } => {
                 self.push_before(&task, push).await?;
                 let (task, state, generation) = self.answer(&task, context, *message, at).await?;
@@ -87,7 +87,7 @@ impl Call {
                 return Ok(updates.answered(generation));
             }
         };
-        let (summary, repeated) = self.submit(*spec).await?;
+        let (summary, repeated) = self.submit(*task).await?;
         self.push_to(summary.id, push, repeated).await?;
         if repeated == Repeated::No {
             let (id, generation) = (summary.id, summary.generation);
@@ -249,12 +249,16 @@ impl Call {
         Err(Fault::generation(&task.to_string(), at, current))
     }
 
-    async fn submit(&self, spec: Spec) -> Result<(TaskSummary, Repeated), Fault> {
-        let command = Command::Submit(spec);
-        let Reply::Submitted { task, repeated } = self.front.submit(command).await? else {
-            unreachable!("the region answers `Submit` with the task")
-        };
-        Ok((task, if repeated { Repeated::Yes } else { Repeated::No }))
+    async fn submit(&self, task: Beginning) -> Result<(TaskSummary, Repeated), Fault> {
+        let Beginning { spec, hindrance } = task;
+        match (self.front.submit(Command::Submit(spec)).await, hindrance) {
+            (Ok(Reply::Submitted { task, repeated }), _) => {
+                Ok((task, if repeated { Repeated::Yes } else { Repeated::No }))
+            }
+            (Ok(other), _) => unreachable!("the region answers `Submit` with {other:?}"),
+            (Err(Failure::Refused(Refusal::NoSuchSkill(_))), Some(hindrance)) => Err(hindrance),
+            (Err(failure), _) => Err(failure.into()),
+        }
     }
 
     /// Returns a task once this region has heard of what its home, which may be far away, has said

@@ -2,6 +2,7 @@
 //! Must not know how the message arrived, nor what became of it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ::a2a::{Message, Role, SendMessageConfiguration, SendMessageRequest};
 use photon_region::{Idempotency, Json, Spec, Target};
@@ -13,7 +14,7 @@ use super::extensions::{self, GENERATION, IDEMPOTENCY};
 use super::fault::Fault;
 use super::incoming::{Call, params};
 use super::push::Wanted;
-use super::routing;
+use super::routing::{self, Options};
 use super::task::HistoryLength;
 use crate::ids::new_uuid;
 use crate::names;
@@ -38,7 +39,7 @@ pub(super) struct Sending {
 #[derive(Debug)]
 pub(super) enum What {
     /// A new task.
-    Task(Box<Spec>),
+    Task(Box<Beginning>),
     /// An answer to what the agent asked in a task.
     Answer {
         /// The task, as the client names it.
@@ -50,6 +51,15 @@ pub(super) enum What {
         /// The generation that the task must be at, if the client says.
         at: Option<u64>,
     },
+}
+
+/// A task that is to begin.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// What is asked for.
+    pub(super) spec: Spec,
+    /// Why it cannot begin: then the message is taken only if it was sent before, under its key.
+    pub(super) hindrance: Option<Fault>,
 }
 
 /// When a client wants its answer.
@@ -117,18 +127,37 @@ fn what(
     }
     let target = routing::target(call, &request)?;
     let (placement, ack) = (routing::placement(&request)?, routing::ack(&request)?);
-    let (options, terms) = match routing::options(&request)? {
-        Some((options, terms)) => (Some(options), terms),
-        None => (None, None),
-    };
+    let Options { said, terms, late } = routing::options(&request, now_ms())?;
     let idempotency = call.idempotency_key.clone().map(|key| {
-        let digest = digest(&target, placement, options.as_ref(), written);
+        let digest = digest(&target, placement, said, written);
         Idempotency { key, digest }
     });
     let (message, context) = in_context(request.message)?;
     let message = kept(&message);
     let spec = Spec { target, placement, message, context, idempotency, ack, terms };
-    Ok(What::Task(Box::new(spec)))
+    Ok(What::Task(Box::new(Beginning::of(spec, late)?)))
+}
+
+impl Beginning {
+    /// A skill that no agent has, since names of skills are not empty: what is asked of it is
+    /// answered only if it was sent before.
+    const OF_NOBODY: &str = "";
+
+    /// Takes in why a task cannot begin, if it cannot. Without a key nobody can have sent it before.
+    fn of(mut spec: Spec, hindrance: Option<Fault>) -> Result<Self, Fault> {
+        match hindrance {
+            Some(fault) if spec.idempotency.is_none() => return Err(fault),
+            Some(_) => spec.target = Target::Skill(Self::OF_NOBODY.into()),
+            None => {}
+        }
+        Ok(Self { spec, hindrance })
+    }
+}
+
+/// Returns what the clock says, in milliseconds since 1970.
+fn now_ms() -> u64 {
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes a message as the region keeps it: the same whenever it is sent again.
@@ -187,7 +216,7 @@ impl Call {
 fn digest(
     target: &Target,
     placement: PlacementId,
-    options: Option<&Value>,
+    said: Vec<Value>,
     message: Value,
 ) -> [u8; 16] {
     let target = match target {
@@ -195,7 +224,7 @@ fn digest(
         Target::Agent(agent) => json!({ "agent": &**agent }),
     };
     let asked = [target, placement.as_str().into(), message];
-    let mut asked = Value::Array(asked.into_iter().chain(options.cloned()).collect());
+    let mut asked = Value::Array(asked.into_iter().chain(said).collect());
     asked.sort_all_objects();
     let hash = Sha256::digest(asked.to_string().as_bytes());
     let mut digest = [0; 16];

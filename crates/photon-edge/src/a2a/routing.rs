@@ -12,7 +12,8 @@ use super::extensions::{self, ROUTING};
 use super::fault::Fault;
 use super::incoming::{Call, Door};
 use crate::names;
-use crate::v1::types::TaskOptions;
+use crate::time::wall_ms;
+use crate::v1::types::{TASK_MS_MAX, TaskOptions};
 
 /// Finds whom the message is for: the address says so, or else the metadata.
 pub(super) fn target(call: &Call, request: &SendMessageRequest) -> Result<Target, Fault> {
@@ -30,10 +31,16 @@ pub(super) fn target(call: &Call, request: &SendMessageRequest) -> Result<Target
     Ok(Target::Skill(names::skill(&field, skill)?))
 }
 
-/// Finds where the task may live.
+/// Finds where the task may live. What is called the class of data elsewhere is a placement here.
 pub(super) fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fault> {
-    let Some((field, name)) = metadata(request, "placement")? else {
-        return Ok(PlacementId::global());
+    let class = text(request, "dataClass", &["photon/dataClass"])?;
+    let (field, name) = match (metadata(request, "placement")?, class) {
+        (Some(_), Some((field, _))) => {
+            let help = "this is another name of `placement`: give one of them";
+            return Err(Fault::field(&field, help));
+        }
+        (Some(it), None) | (None, Some(it)) => it,
+        (None, None) => return Ok(PlacementId::global()),
     };
     Ok(names::placement(&field, name)?)
 }
@@ -50,29 +57,62 @@ pub(super) fn ack(request: &SendMessageRequest) -> Result<Ack, Fault> {
     }
 }
 
-/// How a task is to be queued, timed and tried again: as the client says, and as it is meant.
-pub(super) type Options = (Value, Option<Arc<Terms>>);
+/// How a task is to be queued, timed and tried again.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    /// As the client says: its options, its deadline.
+    pub(super) said: Vec<Value>,
+    /// As they are meant.
+    pub(super) terms: Option<Arc<Terms>>,
+    /// Why the task cannot begin any more.
+    pub(super) late: Option<Fault>,
+}
 
-/// Finds how the task is to be queued, timed and tried again.
-pub(super) fn options(request: &SendMessageRequest) -> Result<Option<Options>, Fault> {
+/// Finds how the task is to be queued, timed and tried again; `now_ms` is what the clock says.
+pub(super) fn options(request: &SendMessageRequest, now_ms: u64) -> Result<Options, Fault> {
+    let mut found_here = Options::default();
+    let mut options = TaskOptions::default();
     // Others may mean something else by a name without ours in front.
-    let Some((field, value)) = found(request, "options", &["photon/options"])? else {
-        return Ok(None);
-    };
-    if !value.is_object() {
-        return Err(Fault::field(&field, "use an object"));
+    let given = found(request, "options", &["photon/options"])?;
+    if let Some((field, value)) = &given {
+        let said = extensions::snake(value);
+        options = read_options(field, &said)?;
+        found_here.said.push(said);
     }
-    let value = extensions::snake(value);
-    let options: TaskOptions = serde_path_to_error::deserialize(&value).map_err(|err| {
+    if let Some((field, said)) = text(request, "deadline", &["photon/deadline"])? {
+        if options.schedule_to_close_timeout_ms.is_some() {
+            let help = "give this, or `scheduleToCloseTimeoutMs` among the options, but not both";
+            return Err(Fault::field(&field, help));
+        }
+        let help = "use a time as RFC 3339 has it, such as `2026-01-31T12:00:00Z`";
+        let until_ms = wall_ms(said).ok_or_else(|| Fault::field(&field, help))?;
+        match until_ms.checked_sub(now_ms) {
+            None | Some(0) => found_here.late = Some(Fault::field(&field, "this time is over")),
+            Some(left) if TASK_MS_MAX < left => {
+                return Err(Fault::field(&field, "use a time within the next 366 days"));
+            }
+            Some(left) => options.schedule_to_close_timeout_ms = Some(left),
+        }
+        found_here.said.push(said.into());
+    }
+    let field = given.as_ref().map_or("options", |(field, _)| field);
+    found_here.terms = crate::options::terms(field, &options)?;
+    Ok(found_here)
+}
+
+fn read_options(field: &str, said: &Value) -> Result<TaskOptions, Fault> {
+    if !said.is_object() {
+        return Err(Fault::field(field, "use an object"));
+    }
+    serde_path_to_error::deserialize(said).map_err(|err| {
         let at = format!("{field}.{}", err.path());
         Fault::field(&at, err.inner().to_string())
-    })?;
-    let terms = crate::options::terms(&field, &options)?;
-    Ok(Some((value, terms)))
+    })
 }
 
 /// What the extension for routing has in the metadata.
-const ROUTING_KEYS: [&str; 5] = ["skill", "agent", "placement", "ack", "options"];
+const ROUTING_KEYS: [&str; 7] =
+    ["skill", "agent", "placement", "dataClass", "ack", "deadline", "options"];
 
 /// Looks up a text in the metadata: in the extension for routing, or as `photon/{key}` or `{key}`.
 fn metadata<'a>(
@@ -158,5 +198,65 @@ mod tests {
         check(&with_metadata(&json!({ "ack": "quorum" })), Some(Ack::Region));
         check(&routed(&json!({ "ack": "all" })), None);
         check(&routed(&json!({ "ack": 1 })), None);
+    }
+
+    /// What the clock says: 2027-01-15T08:00:00Z.
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn wrong_field(fault: &Fault) -> &str {
+        fault.message().split('`').nth(1).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_deadline_is_how_long_the_task_may_take() {
+        let left = |deadline: &str| {
+            let options = options(&routed(&json!({ "deadline": deadline })), NOW_MS).unwrap();
+            assert_eq!(options.said, [json!(deadline)]);
+            options.terms.and_then(|it| it.schedule_to_close).map(|it| it.as_millis())
+        };
+        assert_eq!(left("2027-01-15T08:00:01.5Z"), Some(1_500));
+        assert_eq!(left("2027-01-15T09:01:00+01:00"), Some(60_000));
+        assert_eq!(left("2027-01-15T08:00:00Z"), None);
+        let is_late = |deadline: &str| {
+            options(&routed(&json!({ "deadline": deadline })), NOW_MS).unwrap().late.is_some()
+        };
+        assert!(is_late("2027-01-15T08:00:00Z") && is_late("1969-01-15T08:00:00Z"));
+        assert!(!is_late("2027-01-15T08:00:00.001Z"));
+        let with_others = json!({
+            "deadline": "2027-01-15T08:00:01Z", "options": { "priorityKey": 1 },
+        });
+        let terms = options(&routed(&with_others), NOW_MS).unwrap().terms.unwrap();
+        assert_eq!(terms.schedule_to_close, Some(std::time::Duration::from_secs(1)));
+        assert_ne!(terms.priority, photon_region::Priority::default());
+    }
+
+    #[test]
+    fn a_deadline_that_cannot_be_is_refused_by_name() {
+        let soon = "2027-01-15T08:00:01Z";
+        for wrong in [
+            json!({ "deadline": "tomorrow" }),
+            json!({ "deadline": 7 }),
+            json!({ "deadline": "2029-01-15T08:00:00Z" }),
+            json!({ "deadline": soon, "options": { "scheduleToCloseTimeoutMs": 1 } }),
+        ] {
+            let fault = options(&routed(&wrong), NOW_MS).unwrap_err();
+            let field = "message.metadata.urn:photon:a2a:routing:v1.deadline";
+            assert_eq!(wrong_field(&fault), field, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_class_of_data_is_a_placement() {
+        let check = |routing: Value, expected: Option<&str>| {
+            let found = placement(&routed(&routing)).ok();
+            assert_eq!(found.as_ref().map(PlacementId::as_str), expected, "{routing}");
+        };
+        check(json!({}), Some("global"));
+        check(json!({ "placement": "eu" }), Some("eu"));
+        check(json!({ "dataClass": "eu" }), Some("eu"));
+        check(json!({ "dataClass": "eu", "placement": "eu" }), None);
+        check(json!({ "dataClass": "!" }), None);
+        let by_itself = with_metadata(&json!({ "photon/dataClass": "eu", "dataClass": "secret" }));
+        assert_eq!(placement(&by_itself).unwrap().as_str(), "eu");
     }
 }

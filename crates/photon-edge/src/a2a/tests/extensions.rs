@@ -134,3 +134,21 @@ async fn a_key_in_the_metadata_makes_a_repetition_harmless() {
     let none = with_metadata("hi", IDEMPOTENCY, &json!({}));
     check_rest(&client.post("/agents/shout/message:send", none).await, 400, "INVALID_PARAMS");
 }
+
+#[tokio::test]
+async fn a_task_with_a_deadline_that_is_over_does_not_begin() {
+    let client = Client::new(&[]);
+    let over = json!({ "skill": "text.upper", "deadline": "2001-01-01T00:00:00Z" });
+    for key in [json!({}), json!({ "key": "k-1" })] {
+        let mut params = with_metadata("hi", ROUTING, &over);
+        if key["key"].is_string() {
+            params["metadata"] = json!({ IDEMPOTENCY: key });
+        }
+        let late = client.rpc("/a2a", "SendMessage", params).await;
+        let said = late["error"]["message"].as_str().unwrap();
+        assert_eq!(late["error"]["code"], -32602, "{late}");
+        assert!(said.contains("routing:v1.deadline`: this time is over"), "{late}");
+    }
+    let listed = client.rpc("/a2a", "ListTasks", json!({})).await;
+    assert_eq!(listed["result"]["totalSize"], 0, "{listed}");
+}
