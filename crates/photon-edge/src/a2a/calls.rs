@@ -43,7 +43,7 @@ impl Call {
     }
 
     async fn send_keyed(&self, params: Value) -> Result<SendMessageResponse, Fault> {
-        let Sending { what, answer, history, push } = Sending::from_params(self, params)?;
+        let Sending { what, answer, history, push } = Sending::from_params(self, params).await?;
         let (task, state, generation) = match what {
             What::Task(task) => {
                 let (summary, repeated) = self.submit(*task).await?;
@@ -74,7 +74,7 @@ impl Call {
     }
 
     async fn stream_keyed(&self, params: Value) -> Result<Updates, Fault> {
-        let Sending { what, answer: _, history, push } = Sending::from_params(self, params)?;
+        let Sending { what, answer: _, history, push } = Sending::from_params(self, params).await?;
         // Whoever cannot follow is told so before the task is there, not after.
         let slot = self.front.follower_slot()?;
         let task = match what {

@@ -271,7 +271,8 @@ async fn photon_card(front: &Front, base: &str, tells_skills: bool) -> Result<Va
         name: format!("Photon {}", planet.name),
         description: "Finds the best agent with free capacity for a skill and does the work \
                       as a durable task. Name the skill in `message.metadata.skill`, or an agent \
-                      in `message.metadata.agent`."
+                      in `message.metadata.agent`; otherwise the text of the message says what \
+                      is wanted."
             .to_owned(),
         version: planet.version.clone(),
         supported_interfaces: Vec::new(),

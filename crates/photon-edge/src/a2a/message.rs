@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::extensions::{self, GENERATION, IDEMPOTENCY};
 use super::fault::Fault;
+use super::find;
 use super::incoming::{Call, params};
 use super::push::Wanted;
 use super::routing::{self, Options};
@@ -73,7 +74,7 @@ pub(super) enum Answer {
 
 impl Sending {
     /// Understands the parameters of `SendMessage` and `SendStreamingMessage`.
-    pub(super) fn from_params(call: &Call, value: Value) -> Result<Self, Fault> {
+    pub(super) async fn from_params(call: &Call, value: Value) -> Result<Self, Fault> {
         // The digest is taken of what the client wrote, before anything is filled in.
         let written = value.get("message").cloned().unwrap_or_default();
         let at = generation(&value)?;
@@ -94,7 +95,7 @@ impl Sending {
             Some(true) => Answer::AtOnce,
             Some(false) | None => Answer::AtTheEnd,
         };
-        let what = what(call, request, written, at)?;
+        let what = what(call, request, written, at).await?;
         Ok(Self { what, answer, history, push })
     }
 }
@@ -114,7 +115,7 @@ fn generation(params: &Value) -> Result<Option<u64>, Fault> {
     Ok(None)
 }
 
-fn what(
+async fn what(
     call: &Call,
     request: SendMessageRequest,
     written: Value,
@@ -125,34 +126,32 @@ fn what(
         let context = message.context_id.take().filter(|id| !id.is_empty());
         return Ok(What::Answer { task, context, message: Box::new(message), at });
     }
-    let target = routing::target(call, &request)?;
     let (placement, ack) = (routing::placement(&request)?, routing::ack(&request)?);
     let Options { said, terms, late } = routing::options(&request, now_ms())?;
+    let asked = routing::target(call, &request)?;
     let idempotency = call.idempotency_key.clone().map(|key| {
-        let digest = digest(&target, placement, said, written);
+        let digest = digest(asked.as_ref(), placement, said, written);
         Idempotency { key, digest }
     });
+    let target = match asked {
+        Some(target) => Some(target),
+        None => find::fitting(&call.front, &request.message, placement).await?,
+    };
+    let hindrance = late.or_else(|| target.is_none().then(routing::nobody));
+    if let Some(fault) = hindrance.clone().filter(|_| idempotency.is_none()) {
+        return Err(fault); // Without a key nobody can have sent it before.
+    }
+    let target = target.filter(|_| hindrance.is_none());
+    let target = target.unwrap_or_else(|| Target::Skill(OF_NOBODY.into()));
     let (message, context) = in_context(request.message)?;
     let message = kept(&message);
     let spec = Spec { target, placement, message, context, idempotency, ack, terms };
-    Ok(What::Task(Box::new(Beginning::of(spec, late)?)))
+    Ok(What::Task(Box::new(Beginning { spec, hindrance })))
 }
 
-impl Beginning {
-    /// A skill that no agent has, since names of skills are not empty: what is asked of it is
-    /// answered only if it was sent before.
-    const OF_NOBODY: &str = "";
-
-    /// Takes in why a task cannot begin, if it cannot. Without a key nobody can have sent it before.
-    fn of(mut spec: Spec, hindrance: Option<Fault>) -> Result<Self, Fault> {
-        match hindrance {
-            Some(fault) if spec.idempotency.is_none() => return Err(fault),
-            Some(_) => spec.target = Target::Skill(Self::OF_NOBODY.into()),
-            None => {}
-        }
-        Ok(Self { spec, hindrance })
-    }
-}
+/// A skill that no agent has, since names of skills are not empty: what is asked of it is answered
+/// only if it was sent before.
+const OF_NOBODY: &str = "";
 
 /// Returns what the clock says, in milliseconds since 1970.
 fn now_ms() -> u64 {
@@ -214,14 +213,16 @@ impl Call {
 
 /// Digests what was asked, the same whatever the order of the fields.
 fn digest(
-    target: &Target,
+    target: Option<&Target>,
     placement: PlacementId,
     said: Vec<Value>,
     message: Value,
 ) -> [u8; 16] {
     let target = match target {
-        Target::Skill(skill) => json!({ "skill": &**skill }),
-        Target::Agent(agent) => json!({ "agent": &**agent }),
+        Some(Target::Skill(skill)) => json!({ "skill": &**skill }),
+        Some(Target::Agent(agent)) => json!({ "agent": &**agent }),
+        // Whoever is found: the next time it may be another one.
+        None => Value::Null,
     };
     let asked = [target, placement.as_str().into(), message];
     let mut asked = Value::Array(asked.into_iter().chain(said).collect());

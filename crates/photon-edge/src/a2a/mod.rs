@@ -10,6 +10,7 @@ mod calls;
 pub(crate) mod card;
 mod extensions;
 mod fault;
+mod find;
 mod grpc;
 mod incoming;
 mod list;

@@ -15,20 +15,23 @@ use crate::names;
 use crate::time::wall_ms;
 use crate::v1::types::{TASK_MS_MAX, TaskOptions};
 
-/// Finds whom the message is for: the address says so, or else the metadata.
-pub(super) fn target(call: &Call, request: &SendMessageRequest) -> Result<Target, Fault> {
+/// Finds whom the message is for: the address says so, or else the metadata, or neither.
+pub(super) fn target(call: &Call, request: &SendMessageRequest) -> Result<Option<Target>, Fault> {
     if let Door::Agent(name) = &call.door {
-        return Ok(Target::Agent(name.clone()));
+        return Ok(Some(Target::Agent(name.clone())));
     }
     if let Some((field, name)) = metadata(request, "agent")? {
-        return Ok(Target::Agent(names::agent_name(&field, name)?));
+        return Ok(Some(Target::Agent(names::agent_name(&field, name)?)));
     }
-    let Some((field, skill)) = metadata(request, "skill")? else {
-        let help = "say which skill you want, or which agent in `message.metadata.agent`; \
-                    or send to /agents/{name}";
-        return Err(Fault::field("message.metadata.skill", help));
-    };
-    Ok(Target::Skill(names::skill(&field, skill)?))
+    let Some((field, skill)) = metadata(request, "skill")? else { return Ok(None) };
+    Ok(Some(Target::Skill(names::skill(&field, skill)?)))
+}
+
+/// Makes the fault of a message that is for nobody, as far as is known.
+pub(super) fn nobody() -> Fault {
+    let help = "no agent is found by the text of the message: say which skill you want, or which \
+                agent in `message.metadata.agent`; or send to /agents/{name}";
+    Fault::field("message.metadata.skill", help)
 }
 
 /// Finds where the task may live. What is called the class of data elsewhere is a placement here.

@@ -3,6 +3,7 @@
 
 mod cards;
 mod extensions;
+mod found;
 mod grpc;
 mod pauses;
 mod push;

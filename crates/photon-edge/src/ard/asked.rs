@@ -19,7 +19,7 @@ const FACETS_MAX: usize = 16;
 /// The most values of a facet.
 const BUCKETS_MAX: u64 = 1_000;
 /// Bytes of the text of a query.
-const TEXT_BYTES_MAX: usize = 8 << 10;
+pub(crate) const TEXT_BYTES_MAX: usize = 8 << 10;
 
 /// Which part of what is found is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

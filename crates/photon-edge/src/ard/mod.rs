@@ -25,10 +25,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use photon_region::{AgentName, Command, Reply};
+use photon_region::{AgentName, Command, Reply, Skill};
+use photon_state::PlacementId;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use self::asked::TEXT_BYTES_MAX;
 use self::asked::{Explore, Federation, List, Search, page_token};
 pub use self::embedder::ArdEmbedder;
 use self::embedder::Embedder;
@@ -196,6 +198,9 @@ impl Registry {
     }
 }
 
+/// Of how many agents that fit a text one is chosen whom tasks of a placement may name.
+const BEST_OF: usize = 100;
+
 /// The right to search.
 type Place = OwnedSemaphorePermit;
 
@@ -213,6 +218,32 @@ pub(crate) async fn fitting(
         let query = Query { text: &text, sense: sense.as_ref() };
         let found = shelf.search((query, &filter, &local), 0, limit);
         found.items.iter().map(|it| it.doc.agent.spec.name.clone()).collect()
+    });
+    found.await
+}
+
+/// Returns the agent that fits a text best, of those that tasks of a placement may name if there is
+/// one, and which of its skills does; no skill if it is found by what it is.
+pub(crate) async fn best(
+    front: &Front,
+    text: String,
+    placement: PlacementId,
+) -> Result<Option<(AgentName, Option<Skill>)>, Fault> {
+    let members = |it| front.planet().placements.get(&it).cloned().unwrap_or_default();
+    let wanted = members(placement);
+    let all = front.planet().placements.keys().copied();
+    let wide: HashSet<PlacementId> = all
+        .filter(|it| wanted.iter().all(|region| members(*it).contains(region)))
+        .chain([placement])
+        .collect();
+    let sense = front.ard().sense(&text).await;
+    let local = front.ard().local(front);
+    let found = front.ard().with(front, front.ard().place()?, move |shelf| {
+        let query = Query { text: &text, sense: sense.as_ref() };
+        let found = shelf.search((query, &Filter::default(), &local), 0, BEST_OF);
+        let specs: Vec<_> = found.items.iter().map(|it| &it.doc.agent.spec).collect();
+        let fit = specs.iter().find(|it| wide.contains(&it.placement)).or(specs.first())?;
+        Some((fit.name.clone(), shelf.best_skill(query, &fit.name)))
     });
     found.await
 }

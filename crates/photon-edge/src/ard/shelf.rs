@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use photon_region::{Agent, AgentChange, AgentName};
+use photon_region::{Agent, AgentChange, AgentName, Skill};
 
 use super::entry::{Card, Doc, Field, Local};
 use super::filter::Filter;
@@ -246,6 +246,15 @@ impl Shelf {
         hits.sort_unstable_by(Hit::order);
         hits.drain(..skip.min(end));
         Part { items: hits, total }
+    }
+
+    /// Returns the skill of an agent that fits a text best; nothing if it is found by what it is.
+    pub(super) fn best_skill(&self, query: Query<'_>, name: &AgentName) -> Option<Skill> {
+        let shelved = self.shelved(*self.by_name.get(name)?);
+        let scores: HashMap<TextId, f32> = self.index.search(query).into_iter().collect();
+        let skills = shelved.doc.agent.spec.skills.iter().zip(&shelved.skills);
+        let fit = skills.filter_map(|(skill, text)| Some((skill, *scores.get(text)?)));
+        fit.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(skill, _)| skill.clone())
     }
 
     /// Counts the values of fields, of those that fit a text, if there is one, and pass a filter.
