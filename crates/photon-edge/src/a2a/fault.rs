@@ -55,8 +55,6 @@ pub(super) enum Kind {
     TaskNotFound,
     /// The task has ended.
     TaskNotCancelable,
-    /// Photon sends no push notifications in the words of that version.
-    PushNotSupported,
     /// Photon does not do that.
     Unsupported,
     /// The body is not of a type that is understood.
@@ -105,9 +103,6 @@ impl Kind {
             Self::TaskNotFound => (error_code::TASK_NOT_FOUND, absent, Code::NotFound),
             Self::TaskNotCancelable => {
                 (error_code::TASK_NOT_CANCELABLE, bad, Code::FailedPrecondition)
-            }
-            Self::PushNotSupported => {
-                (error_code::PUSH_NOTIFICATION_NOT_SUPPORTED, bad, Code::FailedPrecondition)
             }
             Self::Unsupported => (error_code::UNSUPPORTED_OPERATION, bad, Code::FailedPrecondition),
             Self::ContentType => (
@@ -169,7 +164,6 @@ impl Kind {
             | Self::Internal
             | Self::TaskNotFound
             | Self::TaskNotCancelable
-            | Self::PushNotSupported
             | Self::Unsupported
             | Self::Version
             | Self::NoAgent
@@ -231,13 +225,6 @@ impl Fault {
         let reason = error_reason(GENERATION_MISMATCH);
         fault.details.push(TypedDetail::error_info(reason, PROTOCOL_DOMAIN, Some(metadata)));
         fault
-    }
-
-    /// Makes the fault of whoever asks for push notifications in the words of 0.3.
-    pub(super) fn no_push() -> Self {
-        let message = "clients of A2A 0.3 get no push notifications here; speak 1.0, or subscribe \
-                       to the task";
-        Self::new(Kind::PushNotSupported, message)
     }
 
     /// Returns what went wrong.

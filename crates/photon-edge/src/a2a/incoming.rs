@@ -273,6 +273,8 @@ pub(super) struct Call {
     pub(super) resume_after: Option<u64>,
     /// Whether it wants generations where A2A 1.1 has them.
     pub(super) generations: Generations,
+    /// The version that it speaks.
+    pub(super) dialect: Dialect,
 }
 
 impl Call {
@@ -289,7 +291,8 @@ impl Call {
         let after = after.map(|it| names::number(LAST_EVENT_ID.as_str(), it, 0..=u64::MAX));
         let (idempotency_key, resume_after) = (key, after.transpose()?);
         let (front, generations) = (front.clone(), Generations::Untold);
-        Ok(Self { front, door, host, idempotency_key, resume_after, generations })
+        let dialect = Dialect::V10;
+        Ok(Self { front, door, host, idempotency_key, resume_after, generations, dialect })
     }
 
     /// Takes what the host and the metadata of a gRPC call say.

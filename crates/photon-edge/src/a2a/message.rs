@@ -88,7 +88,7 @@ impl Sending {
             return_immediately: None,
         });
         let push = configuration.task_push_notification_config.as_ref();
-        let push = push.map(|it| Wanted::read(it, PUSH, call.front.push_targets())).transpose()?;
+        let push = push.map(|it| Wanted::read(it, PUSH, call)).transpose()?;
         let history =
             HistoryLength::new(configuration.history_length, "configuration.historyLength")?;
         let answer = match configuration.return_immediately {

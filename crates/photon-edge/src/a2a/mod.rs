@@ -29,6 +29,7 @@ mod tests;
 mod turned;
 mod updates;
 mod v03;
+mod v03_push;
 
 use axum::Router;
 use axum::middleware::from_fn;

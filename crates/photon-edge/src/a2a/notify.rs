@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ::a2a::StreamResponse;
 use axum::http::Uri;
 use bytes::Bytes;
 use photon_region::{Command, Due, Reply, TaskId, Webhook, Went};
@@ -13,8 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use super::fault::MEDIA_TYPE;
+use super::incoming::Dialect;
 use super::push::{Proofs, Target};
+use super::task::{self, HistoryLength};
 use super::updates::{Turns, Updates};
+use super::v03;
 use crate::Front;
 use crate::follow::Follower;
 use crate::front::FollowerSlot;
@@ -146,6 +151,7 @@ impl Tellers {
         let unknown = || Cause::Bad("this version does not understand its record".to_owned());
         let target = Target::of(webhook).ok_or_else(unknown)?;
         let uri = target.uri().ok_or_else(unknown)?;
+        let dialect = target.dialect().ok_or_else(unknown)?;
         let proofs = target.proofs(&webhook.credentials).ok_or_else(unknown)?;
         let _visit = self.visit(&uri).ok_or(Cause::Busy)?;
         let turns = if *has_turns { Turns::Some } else { Turns::None };
@@ -166,17 +172,50 @@ impl Tellers {
                 }
                 checked = Instant::now();
             }
-            let body = serde_json::to_vec(&update.response).expect("what A2A says is JSON");
-            let id = parcel_id(*task, webhook, update.at, part);
-            let (uri, Proofs { headers, key }) = (uri.clone(), proofs.clone());
-            let parcel = Parcel { uri, id, headers, key, body: Bytes::from(body) };
-            self.poster.post(parcel).await.map_err(|err| Cause::Bad(err.to_string()))?;
+            if let Some((media_type, body)) = self.said(*task, dialect, &update.response).await? {
+                let id = parcel_id(*task, webhook, update.at, part);
+                let (uri, Proofs { headers, key }) = (uri.clone(), proofs.clone());
+                let parcel = Parcel { uri, id, media_type, headers, key, body };
+                self.poster.post(parcel).await.map_err(|err| Cause::Bad(err.to_string()))?;
+            }
             match update.generation {
                 Some(generation) => (*upto, part) = (generation, 0),
                 None => part += 1, // The event that it belongs to comes after it.
             }
         }
         Ok(())
+    }
+
+    /// Returns what is posted of an update, and its type. In the words of 0.3 whole tasks are told,
+    /// as they stand, whenever their status changes.
+    async fn said(
+        &self,
+        task: TaskId,
+        dialect: Dialect,
+        update: &StreamResponse,
+    ) -> Result<Option<(&'static str, Bytes)>, Cause> {
+        match (dialect, update) {
+            (Dialect::V10, update) => {
+                let body = serde_json::to_vec(update).expect("what A2A says is JSON");
+                Ok(Some((MEDIA_TYPE, Bytes::from(body))))
+            }
+            (Dialect::V03, StreamResponse::ArtifactUpdate(_)) => Ok(None),
+            (
+                Dialect::V03,
+                StreamResponse::Task(_)
+                | StreamResponse::Message(_)
+                | StreamResponse::StatusUpdate(_),
+            ) => {
+                let detail = match self.front.submit(Command::Task(task)).await {
+                    Ok(Reply::Task(detail)) => detail,
+                    Ok(other) => unreachable!("the region answers `Task` with {other:?}"),
+                    Err(err) => return Err(Cause::Bad(err.to_string())),
+                };
+                let whole = task::whole(&detail, HistoryLength::ALL);
+                let whole = serde_json::to_value(whole).expect("what A2A says is JSON");
+                Ok(Some(("application/json", Bytes::from(v03::answer(whole).to_string()))))
+            }
+        }
     }
 
     /// Whether a webhook is still where it was, as far as the region says.

@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 use super::calls::task_id;
 use super::fault::Fault;
-use super::incoming::Call;
-use crate::hooks::{PushTargets, key_of};
+use super::incoming::{Call, Dialect};
+use crate::hooks::key_of;
 
 /// The scheme of those who want to check a signature rather than be shown a secret.
 const SIGNED: &str = "standard-webhooks";
@@ -27,6 +27,8 @@ const SIGNED: &str = "standard-webhooks";
 const TOKEN: &str = "x-a2a-notification-token";
 /// Bytes of a token, and of credentials.
 const TEXT_BYTES_MAX: usize = 4_096;
+/// What a record says of a webhook that is told in the words of A2A 0.3.
+const V03: &str = "0.3";
 
 /// Where a webhook lies, as its record holds it; with what it is shown, but for its credentials.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub(super) struct Target {
     token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheme: Option<String>,
+    /// The version of A2A in whose words it is told, if not in those of 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 /// A webhook that a client asks for, understood.
@@ -64,6 +69,15 @@ impl Target {
     /// Returns where it lies.
     pub(super) fn uri(&self) -> Option<Uri> {
         self.url.parse().ok()
+    }
+
+    /// Returns in the words of which version it is told; nothing if that is not understood.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        match self.version.as_deref() {
+            None => Some(Dialect::V10),
+            Some(V03) => Some(Dialect::V03),
+            Some(_) => None,
+        }
     }
 
     /// Returns what it is shown, with its credentials; nothing if they are not understood.
@@ -139,10 +153,13 @@ impl Wanted {
     pub(super) fn read(
         config: &TaskPushNotificationConfig,
         at: &str,
-        targets: PushTargets,
+        call: &Call,
     ) -> Result<Self, Fault> {
         let field = |name: &str| format!("{at}{name}");
-        targets.check(&config.url).map_err(|help| Fault::field(&field("url"), help))?;
+        call.front
+            .push_targets()
+            .check(&config.url)
+            .map_err(|help| Fault::field(&field("url"), help))?;
         let token = config.token.clone().filter(|it| !it.is_empty());
         if let Some(token) = &token {
             header_of(token).ok_or_else(|| Fault::field(&field("token"), TEXT_HELP))?;
@@ -162,7 +179,11 @@ impl Wanted {
             None => BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&config.url)[..15]).into(),
         };
         let scheme = asked.map(|it| it.scheme.clone());
-        let target = Target { url: config.url.clone(), token, scheme };
+        let version = match call.dialect {
+            Dialect::V10 => None,
+            Dialect::V03 => Some(V03.to_owned()),
+        };
+        let target = Target { url: config.url.clone(), token, scheme, version };
         let target = Secret(serde_json::to_vec(&target).expect("a target is JSON").into());
         Ok(Self { id, target, credentials: Secret(credentials.into()) })
     }
@@ -184,7 +205,7 @@ impl Call {
         &self,
         config: TaskPushNotificationConfig,
     ) -> Result<TaskPushNotificationConfig, Fault> {
-        let wanted = Wanted::read(&config, "", self.front.push_targets())?;
+        let wanted = Wanted::read(&config, "", self)?;
         let task = self.known(&config.task_id).await?;
         let id = wanted.id.clone();
         self.set_push(task, wanted, None).await?;
@@ -213,7 +234,8 @@ impl Call {
     ) -> Result<TaskPushNotificationConfig, Fault> {
         let task = self.known(&request.task_id).await?;
         let all = self.webhooks(task).await?;
-        let found = all.iter().find(|it| *it.id == *request.id);
+        let is_any = self.dialect == Dialect::V03 && request.id.is_empty();
+        let found = all.iter().find(|it| is_any || *it.id == *request.id);
         let said = found.and_then(|it| Some(Target::of(it)?.said(task, &it.id)));
         said.ok_or_else(|| Fault::no_webhook(&task.to_string(), &request.id))
     }

@@ -11,7 +11,7 @@ use super::calls::long_poll;
 use super::fault::{Fault, Kind};
 use super::incoming::{Call, Dialect, Incoming, params};
 use super::sse::Binding;
-use super::v03;
+use super::{v03, v03_push};
 
 /// A JSON-RPC response that carries a result.
 #[derive(Serialize)]
@@ -56,20 +56,19 @@ impl Understood {
     fn of(incoming: &Incoming, request: Request) -> Result<(Call, Self), Fault> {
         let Request { id, method, params } = request;
         let old = v03::method(&method);
-        let is_old_push = v03::is_push(&method);
         let dialect = match incoming.dialect()? {
             Some(dialect) => dialect,
-            None if old.is_some() || is_old_push => Dialect::V03,
+            None if old.is_some() => Dialect::V03,
             None => Dialect::V10,
         };
         let call = incoming.call_in_any(&[])?;
         let (method, params) = match (dialect, old) {
             (Dialect::V10, None) => (method, params),
-            (Dialect::V03, Some(ours)) => (ours.to_owned(), v03::params(params)?),
-            (Dialect::V03, None) if is_old_push => return Err(Fault::no_push()),
+            (Dialect::V03, Some(ours)) => (ours.to_owned(), v03::params(ours, params)?),
             (Dialect::V10, Some(_)) | (Dialect::V03, None) => return Err(no_method(&method)),
         };
-        Ok((call.of_tenant_in(&params)?, Self { id, method, params, dialect }))
+        let call = Call { dialect, ..call.of_tenant_in(&params)? };
+        Ok((call, Self { id, method, params, dialect }))
     }
 }
 
@@ -82,6 +81,10 @@ async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault>
     let Understood { id, method, params: given, dialect } = understood;
     let binding = Binding::Rpc(id.clone(), dialect);
     let told = |said| answer(&id, dialect, said);
+    let config = |said| match dialect {
+        Dialect::V10 => told(said),
+        Dialect::V03 => answer(&id, Dialect::V10, v03_push::config_to(said)),
+    };
     match method.as_str() {
         methods::SEND_MESSAGE => Ok(told(call.generations.tell(call.send(given).await?))),
         methods::SEND_STREAMING_MESSAGE => Ok(call.streamed(call.stream(given).await?, binding)),
@@ -94,9 +97,16 @@ async fn dispatch(call: Call, understood: Understood) -> Result<Response, Fault>
         methods::SUBSCRIBE_TO_TASK => {
             Ok(call.streamed(call.subscribe(params(given)?).await?, binding))
         }
-        methods::CREATE_PUSH_CONFIG => Ok(told(written(call.create_push(params(given)?).await?))),
-        methods::GET_PUSH_CONFIG => Ok(told(written(call.push(params(given)?).await?))),
-        methods::LIST_PUSH_CONFIGS => Ok(told(written(call.pushes(params(given)?).await?))),
+        methods::CREATE_PUSH_CONFIG => Ok(config(written(call.create_push(params(given)?).await?))),
+        methods::GET_PUSH_CONFIG => Ok(config(written(call.push(params(given)?).await?))),
+        methods::LIST_PUSH_CONFIGS => {
+            let configs = written(call.pushes(params(given)?).await?);
+            let configs = match dialect {
+                Dialect::V10 => configs,
+                Dialect::V03 => v03_push::configs_to(configs),
+            };
+            Ok(answer(&id, Dialect::V10, configs))
+        }
         methods::DELETE_PUSH_CONFIG => {
             call.delete_push(params(given)?).await?;
             Ok(told(Value::Null))

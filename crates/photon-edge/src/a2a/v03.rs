@@ -9,6 +9,7 @@ use ::a2a::methods;
 use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
+use super::v03_push;
 
 /// Returns the method of 1.0 that does the same; nothing for what is no method of 0.3.
 pub(super) fn method(name: &str) -> Option<&'static str> {
@@ -19,20 +20,23 @@ pub(super) fn method(name: &str) -> Option<&'static str> {
         "tasks/cancel" => methods::CANCEL_TASK,
         "tasks/resubscribe" => methods::SUBSCRIBE_TO_TASK,
         "agent/getAuthenticatedExtendedCard" => methods::GET_EXTENDED_AGENT_CARD,
-        _ => return None,
+        _ => return v03_push::method(name),
     })
 }
 
-/// Whether a method is about push notifications, of which 0.3 wants others than are sent: whole
-/// tasks.
-pub(super) fn is_push(name: &str) -> bool {
-    let of_push = name.strip_prefix("tasks/pushNotificationConfig/");
-    of_push.is_some_and(|it| ["set", "get", "list", "delete"].contains(&it))
-}
-
-/// Returns parameters of 0.3 as 1.0 has them. What is of the wrong type stays, and is refused by
-/// whoever reads it.
-pub(super) fn params(mut given: Value) -> Result<Value, Fault> {
+/// Returns parameters of 0.3 as 1.0 has them, for a method of 1.0. What is of the wrong type stays,
+/// and is refused by whoever reads it.
+pub(super) fn params(method: &str, mut given: Value) -> Result<Value, Fault> {
+    if [
+        methods::CREATE_PUSH_CONFIG,
+        methods::GET_PUSH_CONFIG,
+        methods::LIST_PUSH_CONFIGS,
+        methods::DELETE_PUSH_CONFIG,
+    ]
+    .contains(&method)
+    {
+        return v03_push::params(method, given);
+    }
     if let Some(message) = given.get_mut("message") {
         *message = message_from(message.take())?;
     }
@@ -45,8 +49,11 @@ pub(super) fn params(mut given: Value) -> Result<Value, Fault> {
         if let Some(Value::Bool(is_blocking)) = configuration.remove("blocking") {
             configuration.insert("returnImmediately".to_owned(), Value::Bool(!is_blocking));
         }
-        if configuration.remove("pushNotificationConfig").is_some_and(|it| !it.is_null()) {
-            return Err(Fault::no_push());
+        let push = configuration.remove("pushNotificationConfig").filter(|it| !it.is_null());
+        if let Some(push) = push {
+            let at = "configuration.pushNotificationConfig.";
+            let push = v03_push::config_from(push, at)?;
+            configuration.insert("taskPushNotificationConfig".to_owned(), push);
         }
     }
     Ok(given)
@@ -100,9 +107,10 @@ fn part_from(mut part: Value, at: usize) -> Result<Value, Fault> {
     }
 }
 
-/// Returns the card of 1.0 as 0.3 has it: one address, over JSON-RPC, and no push notifications.
+/// Returns the card of 1.0 as 0.3 has it: one address, over JSON-RPC.
 pub(super) fn card(mut card: Value) -> Value {
     let url = card["supportedInterfaces"][0]["url"].take();
+    let pushes = card["capabilities"]["pushNotifications"].take();
     let needs_token = card.get("securityRequirements").is_some();
     let Value::Object(fields) = &mut card else { return card };
     let of_v10 = ["supportedInterfaces", "signatures", "securitySchemes", "securityRequirements"];
@@ -111,7 +119,7 @@ pub(super) fn card(mut card: Value) -> Value {
     card["preferredTransport"] = json!(::a2a::TRANSPORT_PROTOCOL_JSONRPC);
     card["protocolVersion"] = json!("0.3.0");
     card["supportsAuthenticatedExtendedCard"] = json!(true);
-    card["capabilities"] = json!({ "streaming": true, "pushNotifications": false });
+    card["capabilities"] = json!({ "streaming": true, "pushNotifications": pushes });
     if needs_token {
         card["securitySchemes"] = json!({ "bearer": { "type": "http", "scheme": "bearer" } });
         card["security"] = json!([{ "bearer": [] }]);

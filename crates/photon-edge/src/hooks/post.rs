@@ -47,6 +47,8 @@ pub(crate) struct Parcel {
     pub(crate) uri: Uri,
     /// Names it: whoever gets it twice knows by that.
     pub(crate) id: String,
+    /// The type of what is posted: JSON of some kind.
+    pub(crate) media_type: &'static str,
     /// Headers that the owner of the webhook has asked for.
     pub(crate) headers: Vec<(&'static str, HeaderValue)>,
     /// Signs it, if there is one.
@@ -122,7 +124,7 @@ impl Poster {
             ("webhook-signature", signature)
         });
         let mut request = Request::post(parcel.uri)
-            .header(header::CONTENT_TYPE, "application/a2a+json")
+            .header(header::CONTENT_TYPE, parcel.media_type)
             .header(header::USER_AGENT, concat!("photon/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", parcel.id)
             .header("webhook-timestamp", timestamp);
@@ -211,6 +213,7 @@ mod tests {
         let parcel = |url: &'static str| Parcel {
             uri: url.parse().unwrap(),
             id: "x".to_owned(),
+            media_type: "application/json",
             headers: Vec::new(),
             key: None,
             body: Bytes::new(),

@@ -18,10 +18,10 @@ use super::*;
 use crate::a2a::notify::{Tellers, tell};
 
 /// What a webhook was told: headers and bodies, by what it answers.
-type Heard = Arc<Mutex<(VecDeque<u16>, Vec<(HeaderMap, Value)>)>>;
+pub(super) type Heard = Arc<Mutex<(VecDeque<u16>, Vec<(HeaderMap, Value)>)>>;
 
 /// Opens a webhook that answers with these statuses, and then with 200; returns its address.
-async fn open_webhook(statuses: &[u16]) -> (String, Heard) {
+pub(super) async fn open_webhook(statuses: &[u16]) -> (String, Heard) {
     async fn take(State(heard): State<Heard>, headers: HeaderMap, body: Bytes) -> StatusCode {
         let mut heard = heard.lock().unwrap();
         let status = heard.0.pop_front().unwrap_or(200);
@@ -43,7 +43,7 @@ fn with_push(text: &str, push: &Value) -> Value {
 }
 
 /// Tells webhooks what there is to tell, once; says how many there were.
-async fn tell_once(front: &Front) -> usize {
+pub(super) async fn tell_once(front: &Front) -> usize {
     let due = Command::TakeDue { limit: 10, wait: Duration::ZERO };
     let Ok(Reply::Due(due)) = front.submit(due).await else { panic!("nothing is said to be due") };
     let count = due.len();

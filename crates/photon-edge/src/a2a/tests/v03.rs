@@ -2,6 +2,7 @@
 //! Must not look behind the wire.
 
 use super::Step::{Ask, Begin, Claim, Go};
+use super::push::{open_webhook, tell_once};
 use super::stories::SHOUT;
 use super::*;
 
@@ -74,7 +75,11 @@ async fn a_version_has_its_own_methods() {
         ("1.0", "tasks/get", -32601),
         ("0.31", "tasks/get", -32009),
         ("0.2", "tasks/get", -32009),
-        ("", "tasks/pushNotificationConfig/set", -32003),
+        ("", "tasks/pushNotificationConfig/set", -32602),
+        ("", "tasks/pushNotificationConfig/list", -32001),
+        ("1.0", "tasks/pushNotificationConfig/list", -32601),
+        ("0.3", "ListTaskPushNotificationConfigs", -32601),
+        ("", "tasks/pushNotificationConfig/other", -32601),
         ("", "tasks/nothing", -32601),
     ] {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": get });
@@ -108,5 +113,74 @@ async fn what_is_wrong_is_said_by_name() {
         let body = client.rpc("/agents/shout", "message/send", params).await;
         assert_eq!(body["error"]["code"], -32602, "{body}");
         assert!(body["error"]["message"].as_str().unwrap().contains(field), "{field}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_whole_tasks_whenever_their_status_changes() {
+    let (url, heard) = open_webhook(&[]).await;
+    let (client, front) = Client::and_front(SHOUT);
+    let mut params = old_message("hello");
+    let authentication = json!({ "schemes": ["Bearer"], "credentials": "b-1" });
+    params["configuration"] = json!({
+        "pushNotificationConfig": { "url": url, "token": "t-1", "authentication": authentication },
+    });
+    let sent = client.rpc("/agents/shout", "message/send", params).await;
+    assert_eq!(tell_once(&front).await, 1);
+    let heard = &heard.lock().unwrap().1;
+    for (headers, body) in heard {
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(headers["authorization"], "Bearer b-1");
+        assert_eq!(headers["x-a2a-notification-token"], "t-1");
+        assert_eq!(body["kind"], "task", "{body}");
+    }
+    assert_eq!(heard.last().unwrap().1, sent["result"], "the last is the task at its end");
+    let expected = 3; // As it begins, as the agent says something, and as it ends.
+    assert_eq!(heard.len(), expected, "{heard:?}");
+}
+
+#[tokio::test]
+async fn webhooks_are_made_shown_and_removed_in_the_words_of_0_3() {
+    let client = Client::new(&[]);
+    let task = client.submit("hello").await;
+    let call = async |what: &str, params: Value| {
+        let method = format!("tasks/pushNotificationConfig/{what}");
+        client.rpc("/agents/shout", &method, params).await
+    };
+    let config = |id: &str, credentials: Value| {
+        let mut authentication = json!({ "schemes": ["Bearer"] });
+        if credentials.is_string() {
+            authentication["credentials"] = credentials;
+        }
+        let url = "https://x.test/hook";
+        json!({ "taskId": task, "pushNotificationConfig": {
+            "id": id, "url": url, "token": "t", "authentication": authentication,
+        } })
+    };
+    let list = json!({ "id": task });
+    assert_eq!(call("list", list.clone()).await["result"], json!([]));
+    for id in ["one", "two"] {
+        let made = call("set", config(id, json!("b"))).await;
+        assert_eq!(made["result"], config(id, json!("b")));
+    }
+    let [one, two] = ["one", "two"].map(|it| config(it, Value::Null));
+    assert_eq!(call("list", list.clone()).await["result"], json!([one, two]));
+    let of = |id: &str| json!({ "id": task, "pushNotificationConfigId": id });
+    assert_eq!(call("get", of("two")).await["result"], two);
+    assert_eq!(call("get", list.clone()).await["result"], one, "any, if none is named");
+    let deleted = call("delete", of("one")).await;
+    assert!(deleted.get("error").is_none() && deleted["result"].is_null(), "{deleted}");
+    assert_eq!(call("list", list).await["result"], json!([two]));
+    assert_eq!(call("get", of("one")).await["error"]["code"], -32001);
+    let mut wrong = config("x", Value::Null);
+    wrong["pushNotificationConfig"]["url"] = json!("ftp://x.test");
+    for (params, field) in [
+        (wrong, "url"),
+        (json!({ "taskId": task }), "pushNotificationConfig"),
+        (json!({ "pushNotificationConfig": { "url": "https://x.test" } }), "taskId"),
+    ] {
+        let got = call("set", params).await;
+        assert_eq!(got["error"]["code"], -32602, "{got}");
+        assert!(got["error"]["message"].as_str().unwrap().contains(field), "{got}");
     }
 }
