@@ -5,9 +5,13 @@
 mod client;
 mod region;
 
-use axum::http::StatusCode;
+use std::future::pending;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode};
+use axum::routing::post;
 use client::{Answer, Client};
-use photon_edge::{ArdEmbedder, FrontLimits, TokenHash};
+use photon_edge::{ArdConfig, ArdEmbedder, ArdRegistry, FrontLimits, TokenHash};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -82,6 +86,14 @@ async fn agents_are_found_by_what_one_would_ask_them() {
     assert!(entry["source"].as_str().unwrap().ends_with("/ard"), "{entry}");
 }
 
+/// Serves something on a free port of this machine, and returns its address.
+async fn serve(routes: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    TaskTracker::new().spawn(async move { axum::serve(listener, routes).await });
+    url
+}
+
 /// An embedder in this process that knows two directions, and is out of order for some words.
 async fn embedder() -> ArdEmbedder {
     async fn embed(body: axum::Json<Value>) -> Result<axum::Json<Value>, StatusCode> {
@@ -99,17 +111,16 @@ async fn embedder() -> ArdEmbedder {
         let all = all.collect::<Option<Vec<_>>>().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         Ok(axum::Json(json!({"data": all})))
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1/", listener.local_addr().unwrap());
-    let routes = axum::Router::new().route("/v1/embeddings", axum::routing::post(embed));
-    TaskTracker::new().spawn(async move { axum::serve(listener, routes).await });
-    let (url, model) = (url.parse().unwrap(), "two".to_owned());
+    let url = serve(Router::new().route("/v1/embeddings", post(embed))).await;
+    let (url, model) = (format!("{url}/v1/").parse().unwrap(), "two".to_owned());
     ArdEmbedder { url, model, authorization: None, floor: 0.3 }
 }
 
 #[tokio::test]
 async fn agents_are_found_by_what_is_meant() {
-    let client = client_of(Client(region::front_with_embedder(embedder().await))).await;
+    let alone = ArdConfig::alone("dev.localhost");
+    let ard = ArdConfig { embedder: Some(embedder().await), ..alone };
+    let client = client_of(Client(region::front_with_registry(Vec::new(), ard))).await;
     let body = json!({"query": {"text": "do I have to take my umbrella"}});
     let mut found = Vec::new();
     // Vectors of texts come beside the searches.
@@ -241,4 +252,98 @@ async fn strangers_learn_where_to_ask_and_nothing_of_agents() {
     assert_eq!(search(&client, json!({"query": {"text": "text"}})).await.status, 401);
     let preflight = client.send("OPTIONS", "/ard/search", &[], "".into()).await;
     assert_eq!(preflight.status, 204, "browsers send no token with it");
+}
+
+/// Serves another planet, whose regions have a token and whose agent books trains; returns the
+/// address of its registry.
+async fn other_planet() -> String {
+    let tokens = vec![TokenHash::of("secret")];
+    let front = region::front_with_registry(tokens, ArdConfig::alone("other.example"));
+    let known = [("authorization", "Bearer secret"), ("content-type", "application/json")];
+    let agent = json!({"skills": ["travel.trains"], "description": "Books trains"}).to_string();
+    let client = Client(front);
+    client.send("PUT", "/v1/agents/rail", &known, agent.into()).await.ok();
+    format!("{}/ard", serve(photon_edge::router(client.0.clone())).await)
+}
+
+/// Makes a region that knows other registries, each with the token that it is given.
+async fn client_with(registries: &[(&str, &str, Option<&'static str>)]) -> Client {
+    let registry = |(name, url, token): &(&str, &str, Option<&'static str>)| ArdRegistry {
+        name: (*name).to_owned(),
+        url: url.parse().unwrap(),
+        authorization: token.map(HeaderValue::from_static),
+    };
+    let registries = registries.iter().map(registry).collect();
+    let ard = ArdConfig { registries, ..ArdConfig::alone("dev.localhost") };
+    client_of(Client(region::front_with_registry(Vec::new(), ard))).await
+}
+
+/// What is asked of all, and what only this planet and what both find.
+const TRAVEL: &str = "book a flight or trains";
+const HERE: &[&str] = &["urn:air:dev.localhost:agent:air"];
+const RAIL: &str = "urn:air:other.example:agent:rail";
+
+#[tokio::test]
+async fn another_planet_is_asked_along_by_who_has_its_token() {
+    let url = other_planet().await;
+    for (token, is_found) in
+        [(Some("Bearer secret"), true), (Some("Bearer wrong"), false), (None, false)]
+    {
+        let client = client_with(&[("rail", &url, token)]).await;
+        for _ in 0..2 {
+            let found = search(&client, json!({"query": {"text": TRAVEL}})).await.ok();
+            let found_names = names(&found, "results");
+            assert!(found_names.contains(&HERE[0].to_owned()), "{token:?}: {found:?}");
+            assert_eq!(found_names.contains(&RAIL.to_owned()), is_found, "{token:?}: {found:?}");
+            assert_eq!(found.body.get("referrals"), None);
+            let rail = found.body["results"].as_array().unwrap().iter();
+            for rail in rail.filter(|it| it["identifier"] == RAIL) {
+                assert_eq!(rail["source"], url.as_str());
+                assert_eq!(rail["displayName"], "rail");
+            }
+        }
+        let alone = json!({"query": {"text": TRAVEL}, "federation": "none"});
+        assert_eq!(names(&search(&client, alone).await.ok(), "results"), HERE);
+    }
+}
+
+#[tokio::test]
+async fn clients_are_referred_to_other_planets_without_their_tokens() {
+    let url = other_planet().await;
+    let client = client_with(&[("rail", &url, Some("Bearer secret"))]).await;
+    let referred = json!({"query": {"text": TRAVEL}, "federation": "referrals"});
+    let referred = search(&client, referred).await.ok();
+    assert_eq!(names(&referred, "results"), HERE);
+    let [referral] = referred.body["referrals"].as_array().unwrap().as_slice() else {
+        panic!("{referred:?}")
+    };
+    assert_eq!(referral["displayName"], "rail");
+    assert_eq!(referral["type"], "application/ai-registry+json");
+    assert_eq!(referral["url"], format!("{url}/search"));
+    assert!(!referred.body.to_string().contains("secret"), "{referred:?}");
+}
+
+#[tokio::test]
+async fn a_search_is_answered_without_registries_that_are_absent_or_odd() {
+    let odd = serve(Router::new().route("/search", post(async || "{\"results\": 7}"))).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let absent = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let rail = other_planet().await;
+    let rail = ("rail", rail.as_str(), Some("Bearer secret"));
+    let client = client_with(&[("odd", &odd, None), ("absent", &absent, None), rail]).await;
+    for _ in 0..2 {
+        let found = search(&client, json!({"query": {"text": TRAVEL}})).await.ok();
+        let mut found = names(&found, "results");
+        found.sort();
+        assert_eq!(found, [HERE[0], RAIL]);
+    }
+}
+
+#[tokio::test]
+async fn a_search_is_answered_without_a_registry_that_never_does() {
+    let slow = serve(Router::new().route("/search", post(pending::<StatusCode>))).await;
+    let client = client_with(&[("slow", &slow, None)]).await;
+    let found = search(&client, json!({"query": {"text": TRAVEL}})).await.ok();
+    assert_eq!(names(&found, "results"), HERE);
 }

@@ -29,7 +29,7 @@ use photon_state::{NameError, PlacementId, RegionId};
 use reqwest::Url;
 use toml::de::DeTable;
 
-pub use self::ard::{Ard, Embedder};
+pub use self::ard::{Ard, Embedder, OtherRegistry};
 pub use self::bounded::{AgentLimits, DataLimits, LogLimits, Matching, TaskLimits, WireLimits};
 pub use self::measure::ByteSize;
 pub use self::problem::{ConfigError, ConfigProblem};

@@ -15,7 +15,7 @@ use photon_state::RegionId;
 use reqwest::header::HeaderValue;
 
 use crate::catalog;
-use crate::config::{Config, Embedder, Matching, Site, TlsPaths};
+use crate::config::{Config, Embedder, Matching, OtherRegistry, Site, TlsPaths};
 
 /// Returns what the node of a region is told. Its state is kept in `data`.
 pub(crate) fn node(config: &Config, region: RegionId, data: PathBuf) -> NodeConfig {
@@ -124,9 +124,9 @@ pub(crate) fn card_key(config: &Config) -> Result<Option<CardKey>> {
 /// Returns how the planet's agents are published and found.
 pub(crate) fn ard(config: &Config) -> ArdConfig {
     let usual = || format!("{}.localhost", config.planet);
-    let registry = |(name, url): (&String, &reqwest::Url)| {
-        let url = url.as_str().parse().ok()?;
-        Some(ArdRegistry { name: name.clone(), url })
+    let registry = |(name, OtherRegistry { url, token }): (&String, &OtherRegistry)| {
+        let (url, authorization) = (url.as_str().parse().ok()?, token.as_ref().and_then(bearer));
+        Some(ArdRegistry { name: name.clone(), url, authorization })
     };
     ArdConfig {
         publisher: config.ard.publisher.clone().unwrap_or_else(usual),
@@ -136,17 +136,19 @@ pub(crate) fn ard(config: &Config) -> ArdConfig {
 }
 
 fn embedder(embedder: &Embedder) -> Option<ArdEmbedder> {
-    let bearer = |it: &crate::config::Secret| {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", it.expose())).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    };
     Some(ArdEmbedder {
         url: embedder.url.as_str().parse().ok()?,
         model: embedder.model.clone(),
         authorization: embedder.key.as_ref().and_then(bearer),
         floor: embedder.floor,
     })
+}
+
+/// Returns what is sent as `authorization` to who asks for a bearer token.
+fn bearer(secret: &crate::config::Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", secret.expose())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Returns what clients may know of the planet.

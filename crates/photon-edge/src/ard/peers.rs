@@ -1,14 +1,17 @@
 //! Other registries: they are asked along, or named to clients who ask them by themselves.
 //! Must not know what is found here.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::{Request, Uri, header};
+use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json};
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::entry::{REGISTRY, domain_of};
 use crate::hooks::{HttpClient, PushTargets, http_client};
@@ -25,34 +28,141 @@ pub struct ArdRegistry {
     pub name: String,
     /// The address below which it has `/search`.
     pub url: Uri,
+    /// What is sent to it as `authorization`, if anything.
+    pub authorization: Option<HeaderValue>,
 }
 
 /// The other registries, with what it takes to ask them.
 #[derive(Debug)]
 pub(super) struct Peers {
-    registries: Vec<ArdRegistry>,
+    peers: Vec<Peer>,
     client: HttpClient,
+}
+
+#[derive(Debug)]
+struct Peer {
+    registry: ArdRegistry,
+    /// What was wrong with it when it was asked last.
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why another registry found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Unreachable,
+    Late,
+    Refused(StatusCode),
+    NoAnswer,
+}
+
+/// A failed question, with what is to be told of it.
+#[derive(Debug)]
+struct Failed {
+    trouble: Trouble,
+    why: String,
+}
+
+impl Failed {
+    fn new(trouble: Trouble, why: impl fmt::Display) -> Self {
+        Self { trouble, why: why.to_string() }
+    }
+}
+
+/// What has become of a registry since it was asked before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It answers, or fails, as before.
+    Same,
+    /// It fails otherwise than before.
+    Fails,
+    /// It answers again.
+    Recovered,
+}
+
+impl Peer {
+    fn new(registry: ArdRegistry) -> Self {
+        Self { registry, trouble: Mutex::default() }
+    }
+
+    /// Notes what came of a question.
+    fn turn(&self, trouble: Option<Trouble>) -> Turn {
+        let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == trouble {
+            return Turn::Same;
+        }
+        *last = trouble;
+        if trouble.is_some() { Turn::Fails } else { Turn::Recovered }
+    }
+
+    /// Logs what came of a question: to warn each time would drown all else.
+    fn report(&self, failed: Option<&Failed>) {
+        let registry = &self.registry.name;
+        let why = failed.map_or("", |it| it.why.as_str());
+        match self.turn(failed.map(|it| it.trouble)) {
+            Turn::Fails => warn!(registry, why, "another registry fails: its agents are left out"),
+            Turn::Recovered => info!(registry, "another registry answers again"),
+            Turn::Same if failed.is_some() => debug!(registry, why, "another registry still fails"),
+            Turn::Same => {}
+        }
+    }
+
+    fn entry(&self) -> Value {
+        let (name, url) = (&self.registry.name, self.registry.url.to_string());
+        let publisher = domain_of(&url).unwrap_or_else(|| "registry.invalid".to_owned());
+        json!({
+            "identifier": format!("urn:air:{publisher}:registry:{name}"),
+            "displayName": name,
+            "type": REGISTRY,
+            "url": format!("{}/search", url.trim_end_matches('/')),
+        })
+    }
+
+    async fn ask(
+        &self,
+        client: &HttpClient,
+        body: Bytes,
+        page_size: usize,
+    ) -> Result<Vec<Value>, Failed> {
+        let base = self.registry.url.to_string();
+        let mut request = Request::post(format!("{}/search", base.trim_end_matches('/')))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("photon/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.registry.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let unreachable = |err: &dyn Error| Failed::new(Trouble::Unreachable, causes(err));
+        let request = request.body(Full::new(body)).map_err(|err| unreachable(&err))?;
+        let answer = client.request(request).await.map_err(|err| unreachable(&err))?;
+        if !answer.status().is_success() {
+            return Err(self.refused(answer.status()));
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|err| Failed::new(Trouble::NoAnswer, err))?.to_bytes();
+        let none = || Failed::new(Trouble::NoAnswer, "it answered without `results`");
+        let found = results(&body).ok_or_else(none)?;
+        Ok(found.into_iter().filter_map(|it| checked(it, &base)).take(page_size).collect())
+    }
+
+    fn refused(&self, status: StatusCode) -> Failed {
+        let what_to_do = match (status, &self.registry.authorization) {
+            (StatusCode::UNAUTHORIZED, None) => ": give it a `token` in the configuration",
+            (StatusCode::UNAUTHORIZED, Some(_)) => ": the `token` in the configuration is wrong",
+            (_, _) => "",
+        };
+        Failed::new(Trouble::Refused(status), format!("it answered {status}{what_to_do}"))
+    }
 }
 
 impl Peers {
     pub(super) fn new(registries: Vec<ArdRegistry>) -> Self {
+        let peers = registries.into_iter().map(Peer::new).collect();
         // The operator has named them: they may be anywhere.
-        Self { registries, client: http_client(PushTargets::Any) }
+        Self { peers, client: http_client(PushTargets::Any) }
     }
 
     /// Returns them as entries that a client can follow.
     pub(super) fn referrals(&self) -> Vec<Value> {
-        let entry = |it: &ArdRegistry| {
-            let url = it.url.to_string();
-            let publisher = domain_of(&url).unwrap_or_else(|| "registry.invalid".to_owned());
-            json!({
-                "identifier": format!("urn:air:{publisher}:registry:{}", it.name),
-                "displayName": it.name,
-                "type": REGISTRY,
-                "url": format!("{}/search", url.trim_end_matches('/')),
-            })
-        };
-        self.registries.iter().map(entry).collect()
+        self.peers.iter().map(Peer::entry).collect()
     }
 
     /// Asks all of them the same at once, and returns what those found that answer in time.
@@ -60,43 +170,29 @@ impl Peers {
         // Who is asked along asks nobody: no question goes round in circles.
         let body = json!({"query": query, "federation": "none", "pageSize": page_size});
         let body = Bytes::from(body.to_string());
-        let asked = self.registries.iter().map(|it| async {
-            match tokio::time::timeout(ANSWER_WITHIN, self.ask(it, body.clone(), page_size)).await {
-                Ok(Ok(found)) => found,
-                Ok(Err(err)) => {
-                    debug!(registry = it.name, err, "another registry could not be asked");
-                    Vec::new()
-                }
-                Err(_) => {
-                    debug!(registry = it.name, "another registry did not answer in time");
-                    Vec::new()
-                }
-            }
+        let asked = self.peers.iter().map(|peer| async {
+            let asked = peer.ask(&self.client, body.clone(), page_size);
+            let late = || {
+                let why = format!("it did not answer within {} s", ANSWER_WITHIN.as_secs());
+                Err(Failed::new(Trouble::Late, why))
+            };
+            let found = tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or_else(|_| late());
+            peer.report(found.as_ref().err());
+            found.unwrap_or_default()
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
+}
 
-    async fn ask(
-        &self,
-        registry: &ArdRegistry,
-        body: Bytes,
-        page_size: usize,
-    ) -> Result<Vec<Value>, String> {
-        let base = registry.url.to_string();
-        let request = Request::post(format!("{}/search", base.trim_end_matches('/')))
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("photon/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(body))
-            .map_err(|err| err.to_string())?;
-        let answer = self.client.request(request).await.map_err(|err| err.to_string())?;
-        if !answer.status().is_success() {
-            return Err(format!("it answered {}", answer.status()));
-        }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|err| err.to_string())?.to_bytes();
-        let found = results(&body).ok_or("it answered without `results`")?;
-        Ok(found.into_iter().filter_map(|it| checked(it, &base)).take(page_size).collect())
+/// Says what went wrong, and because of what: an error of the client alone says little.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
     }
+    text
 }
 
 /// Returns what an answer says was found.
@@ -124,6 +220,32 @@ fn checked(mut entry: Value, base: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_is_told_of_when_it_begins_to_fail_fails_otherwise_or_recovers() {
+        let [url, authorization] = ["https://a.example/ard", "Bearer s3cret"];
+        let mut authorization = HeaderValue::from_static(authorization);
+        authorization.set_sensitive(true);
+        let peer = Peer::new(ArdRegistry {
+            name: "a".to_owned(),
+            url: Uri::from_static(url),
+            authorization: Some(authorization),
+        });
+        assert!(!format!("{peer:?}").contains("s3cret"), "{peer:?}");
+        let refused = Some(Trouble::Refused(StatusCode::UNAUTHORIZED));
+        for (trouble, expected) in [
+            (None, Turn::Same),
+            (refused, Turn::Fails),
+            (refused, Turn::Same),
+            (Some(Trouble::Late), Turn::Fails),
+            (Some(Trouble::Late), Turn::Same),
+            (None, Turn::Recovered),
+            (None, Turn::Same),
+            (Some(Trouble::Late), Turn::Fails),
+        ] {
+            assert_eq!(peer.turn(trouble), expected, "{trouble:?}");
+        }
+    }
 
     #[test]
     fn what_is_no_answer_is_left_out() {

@@ -126,13 +126,10 @@ fn imagined() -> Handle {
     Handle::from_fn(move |command| imagined.lock().unwrap().answer(command))
 }
 
-/// Makes a region with a front door whose registry asks an embedder.
+/// Makes a region with a front door whose registry is told this.
 #[allow(dead_code, reason = "one test uses it")]
-pub(crate) fn front_with_embedder(embedder: photon_edge::ArdEmbedder) -> Front {
-    let handle = imagined();
-    let alone = photon_edge::ArdConfig::alone("dev.localhost");
-    let ard = photon_edge::ArdConfig { embedder: Some(embedder), ..alone };
-    front_of_ard(handle.with_view(View::default()), (Vec::new(), FrontLimits::default()), ard)
+pub(crate) fn front_with_registry(tokens: Vec<TokenHash>, ard: photon_edge::ArdConfig) -> Front {
+    front_of_ard(imagined().with_view(View::default()), (tokens, FrontLimits::default()), ard)
 }
 
 /// Makes the front door of whatever answers behind a handle.

@@ -58,7 +58,9 @@ retention = "7d"
 kept_bytes_max = "1GiB"
 [ard]
 publisher = "agents.example.com"
-registries = { public = "https://finder.example/ard", "near.by" = "http://127.0.0.1:9/x/" }
+[ard.registries]
+public = "https://finder.example/ard"
+"near.by" = { url = "http://127.0.0.1:9/x/", token = "correct-horse-\"battery" }
 [ard.embedder]
 url = "http://127.0.0.1:11434/v1"
 model = "nomic-\"embed\""
