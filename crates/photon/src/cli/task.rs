@@ -1,6 +1,7 @@
 //! `photon send` and `photon task`, as types.
 //! Must not do anything.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -17,6 +18,8 @@ Examples:
   photon send --agent shout --wait < letter.txt -
   photon send --skill text.upper \"hello\" --idempotency-key order-17
   photon send --skill text.upper \"hello\" --priority 1 --attempts 5 --timeout 10m
+  photon send --skill text.upper \"hello\" --fairness-key acme --fairness-weight 2.5
+  photon send --skill code \"fix it\" --heartbeat-timeout 2m --retry-after 5s --retry-backoff 3
   photon send --skill text.vote \"yes or no?\" --fan-out agents --until quorum --wait")]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["skill", "agent"]))]
 pub struct Send {
@@ -64,6 +67,9 @@ pub struct TaskTerms {
     /// Whose share of the agents' time it takes; tasks of several keys take turns
     #[arg(long, value_name = "KEY")]
     pub fairness_key: Option<String>,
+    /// How large that share is beside those of others [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = weight)]
+    pub fairness_weight: Option<f64>,
     /// How long after now it may begin
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub delay: Option<Duration>,
@@ -76,12 +82,18 @@ pub struct TaskTerms {
     /// How long one attempt may take; then it is tried again, or fails
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub attempt_timeout: Option<Duration>,
+    /// How long its worker may be silent; then it is tried again, or fails
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub heartbeat_timeout: Option<Duration>,
     /// How many attempts there are at the most if one fails
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub attempts: Option<u32>,
-    /// How long after the first failure it is tried again; later ones take twice as long each
+    /// How long after the first failure it is tried again [default with retries: 1s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub retry_after: Option<Duration>,
+    /// By how much each pause is longer than the one before [default with retries: 2]
+    #[arg(long, value_name = "NUMBER", value_parser = backoff)]
+    pub retry_backoff: Option<f64>,
     /// Ask all agents that have the skill, or once in each region where one has it
     #[arg(long, value_enum, value_name = "agents|regions")]
     pub fan_out: Option<FanOver>,
@@ -100,6 +112,19 @@ pub enum FanOver {
     Agents,
     /// Every region in which an agent has it, once.
     Regions,
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    number(text, 0.001..=1_000.0)
+}
+
+fn backoff(text: &str) -> Result<f64, String> {
+    number(text, 1.0..=1_000.0)
+}
+
+fn number(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|it| bounds.contains(it));
+    number.ok_or_else(|| format!("write a number from {} to {}", bounds.start(), bounds.end()))
 }
 
 fn until(text: &str) -> Result<FanOutUntil, String> {

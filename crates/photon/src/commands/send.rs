@@ -53,24 +53,26 @@ fn task_options(terms: TaskTerms) -> Option<TaskOptions> {
     let ms =
         |time: Option<Duration>| time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
     let list = |all: Vec<String>| Some(all).filter(|it| !it.is_empty());
-    let retries = terms.attempts.is_some() || terms.retry_after.is_some();
+    let retries = RetryPolicy {
+        initial_interval_ms: ms(terms.retry_after),
+        backoff_coefficient: terms.retry_backoff,
+        maximum_interval_ms: None,
+        maximum_attempts: terms.attempts,
+    };
     let options = TaskOptions {
         priority_key: terms.priority,
         fairness_key: terms.fairness_key,
+        fairness_weight: terms.fairness_weight,
         start_delay_ms: ms(terms.delay),
         schedule_to_start_timeout_ms: ms(terms.queue_timeout),
         start_to_close_timeout_ms: ms(terms.attempt_timeout),
         schedule_to_close_timeout_ms: ms(terms.timeout),
-        retry_policy: retries.then(|| RetryPolicy {
-            initial_interval_ms: ms(terms.retry_after),
-            maximum_attempts: terms.attempts,
-            ..RetryPolicy::default()
-        }),
+        heartbeat_timeout_ms: ms(terms.heartbeat_timeout),
+        retry_policy: Some(retries).filter(|it| *it != RetryPolicy::default()),
         required_skills: list(terms.wants.require),
         regions: list(terms.wants.agent_regions.iter().map(ToString::to_string).collect()),
         max_cost: terms.wants.max_cost,
         fan_out: terms.fan_out.map(|it| fan_out(it, terms.until.unwrap_or_default())),
-        ..TaskOptions::default()
     };
     Some(options).filter(|it| *it != TaskOptions::default())
 }
@@ -107,4 +109,48 @@ fn read_stdin() -> Result<String> {
     }
     String::from_utf8(bytes)
         .map_err(|_| UsageError("the text on standard input is not UTF-8".to_owned()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn options(args: &str) -> Result<Value, String> {
+        let args = ["photon", "send", "--skill", "s", "x"].into_iter().chain(args.split(' '));
+        let args = args.filter(|it| !it.is_empty());
+        let cli = Cli::try_parse_from(args).map_err(|err| err.to_string())?;
+        let Command::Send(send) = cli.command else { panic!("it is `photon send`") };
+        Ok(serde_json::to_value(task_options(send.terms)).expect("options are JSON"))
+    }
+
+    #[test]
+    fn what_is_typed_of_queues_times_and_retries_is_what_the_region_is_told() {
+        let check = |args: &str, expected: Value| assert_eq!(options(args), Ok(expected), "{args}");
+        check("", Value::Null);
+        check(
+            "--fairness-key acme --fairness-weight 2.5",
+            json!({"fairness_key": "acme", "fairness_weight": 2.5}),
+        );
+        check("--heartbeat-timeout 2m", json!({"heartbeat_timeout_ms": 120_000}));
+        check("--attempts 5", json!({"retry_policy": {"maximum_attempts": 5}}));
+        check(
+            "--retry-after 5s --retry-backoff 1.5",
+            json!({"retry_policy": {"initial_interval_ms": 5_000, "backoff_coefficient": 1.5}}),
+        );
+        for wrong in [
+            "--fairness-weight 0",
+            "--fairness-weight 1001",
+            "--fairness-weight NaN",
+            "--retry-backoff 0.9",
+            "--retry-backoff x",
+            "--heartbeat-timeout 5",
+        ] {
+            let error = options(wrong).unwrap_err();
+            assert!(error.contains("write "), "{wrong}: {error}");
+        }
+    }
 }
