@@ -8,7 +8,7 @@ import { Attempt } from "./attempt.js";
 import { isPassing, ProblemError } from "./http.js";
 import type { Logger } from "./log.js";
 import { SILENT } from "./log.js";
-import { Planet } from "./planet.js";
+import { addresses, Planet } from "./planet.js";
 import { Backoff, controller, onAbort, sleep } from "./time.js";
 import type { AgentPut, Lease } from "./wire.js";
 import { skillOf } from "./wire.js";
@@ -47,7 +47,6 @@ export interface ServeOptions {
 
 /** How long a question for work waits. */
 const POLL_MS = 20_000;
-const URL_DEFAULT = "http://127.0.0.1:7400";
 
 /** An agent, made of handlers. */
 export class Agent {
@@ -100,11 +99,9 @@ export class Agent {
    * agent: `ProblemError`.
    */
   async serve(urls?: string | string[], options: ServeOptions = {}): Promise<void> {
-    const given = urls ?? (process.env["PHOTON_URL"] || URL_DEFAULT);
-    const list = (Array.isArray(given) ? given : given.split(",")).map((it) => it.trim());
     const logger = options.logger ?? SILENT;
     const planet = new Planet(this.name, this.#spec(), {
-      urls: list.filter((it) => it !== ""),
+      urls: addresses(urls),
       token: options.token ?? (process.env["PHOTON_TOKEN"] || undefined),
       failoverAfterMs: options.failoverAfterMs ?? 3_000,
       logger,

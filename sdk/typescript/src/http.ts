@@ -53,6 +53,8 @@ export interface Request {
   method: "GET" | "PUT" | "POST";
   path: string;
   body?: unknown;
+  /** Beside those that each request has. */
+  headers?: Record<string, string>;
   token?: string | undefined;
   timeoutMs: number;
   signals: AbortSignal[];
@@ -85,7 +87,7 @@ export async function ask(base: string, request: Request): Promise<unknown> {
 
 async function send(url: string, request: Request, signal: AbortSignal): Promise<Response> {
   const { method, token, body } = request;
-  const headers: Record<string, string> = { accept: "application/json" };
+  const headers: Record<string, string> = { ...request.headers, accept: "application/json" };
   if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
   const init: RequestInit = { method, headers, signal, redirect: "error" };
   if (body === undefined) return await fetch(url, init);

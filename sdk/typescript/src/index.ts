@@ -5,6 +5,16 @@
 export { Agent } from "./agent.js";
 export type { AgentOptions, ServeOptions } from "./agent.js";
 export type { Handler } from "./attempt.js";
+export { Client, resultText } from "./client.js";
+export type {
+  ClientOptions,
+  Published,
+  PublishOptions,
+  ReadOptions,
+  Sent,
+  Submission,
+  TopicMessage,
+} from "./client.js";
 export { Cancelled, Failed, Paused, Rejected } from "./errors.js";
 export { ProblemError } from "./http.js";
 export type { Logger } from "./log.js";

@@ -8,6 +8,8 @@ import type { Logger } from "./log.js";
 import { Backoff, controller, sleep } from "./time.js";
 import type { AgentPut, Lease, Regions, Standing } from "./wire.js";
 
+const URL_DEFAULT = "http://127.0.0.1:7400";
+
 /** How the regions are reached. */
 export interface PlanetOptions {
   /** Base URLs, in the order in which they are tried. */
@@ -322,8 +324,15 @@ export class Planet {
   }
 }
 
+/** The base URLs that were given, or else those of the environment. */
+export function addresses(urls: string | string[] | undefined): string[] {
+  const given = urls ?? (process.env["PHOTON_URL"] || URL_DEFAULT);
+  const list = (Array.isArray(given) ? given : given.split(",")).map((it) => it.trim());
+  return list.filter((it) => it !== "");
+}
+
 /** A base URL without a slash at its end. Throws if it is none. */
-function normal(url: string): string {
+export function normal(url: string): string {
   const { protocol, href } = new URL(url);
   if (!["http:", "https:"].includes(protocol)) throw new TypeError(`${url} is no URL of HTTP`);
   return href.replace(/\/+$/, "");

@@ -83,7 +83,13 @@ export interface AgentPut {
 /** The planet, as one region sees it. */
 export interface Regions {
   here: string;
-  regions: { name: string; api: string; health: string; round_trip_ms?: number }[];
+  regions: {
+    name: string;
+    api: string;
+    health: string;
+    verdict?: string;
+    round_trip_ms?: number;
+  }[];
   placements: Record<string, string[]>;
 }
 

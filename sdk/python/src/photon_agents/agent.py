@@ -19,13 +19,11 @@ from .attempt import Handler, attempt
 from .backoff import Backoff
 from .errors import Problem, to_json
 from .lease import Lease
-from .planet import Planet
+from .planet import Planet, addresses
 
 log = logging.getLogger("photon_agents")
 
 H = TypeVar("H", bound=Handler)
-
-DEFAULT_URL = "http://127.0.0.1:7400"
 
 
 class Agent:
@@ -113,7 +111,7 @@ class Agent:
         the agent is registered. Raises `Problem` if no region that is known takes the agent.
         """
         planet = Planet(
-            _addresses(urls),
+            addresses(urls),
             token=token if token is not None else os.environ.get("PHOTON_TOKEN"),
             agent=self.name,
             announcement=self._announcement(),
@@ -229,10 +227,3 @@ class Agent:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def _addresses(urls: str | Sequence[str] | None) -> list[str]:
-    if urls is None:
-        urls = os.environ.get("PHOTON_URL") or DEFAULT_URL
-    several = urls.split(",") if isinstance(urls, str) else list(urls)
-    return [url for url in several if url.strip()]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from .backoff import Backoff
 from .errors import Problem, to_json
 
 log = logging.getLogger("photon_agents")
+
+DEFAULT_URL = "http://127.0.0.1:7400"
 
 
 class Planet:
@@ -44,7 +47,7 @@ class Planet:
         on_attach: Callable[[str], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._urls = [_checked(url) for url in urls]
+        self._urls = [checked(url) for url in urls]
         if not self._urls:
             raise ValueError("give the address of one region or more")
         self._path = f"/v1/agents/{quote(agent, safe='')}"
@@ -222,7 +225,7 @@ class Planet:
         is_secret = all(url.startswith("https:") for url in self._urls)
         for region in regions:
             try:
-                url = _checked(region["api"])
+                url = checked(region["api"])
             except ValueError:
                 continue
             # The token is not sent in the clear because a region says so.
@@ -251,7 +254,15 @@ class Planet:
         return time.monotonic() - self._alive_at
 
 
-def _checked(url: str) -> str:
+def addresses(urls: str | Sequence[str] | None) -> list[str]:
+    """Returns the addresses that were given, or else those of the environment."""
+    if urls is None:
+        urls = os.environ.get("PHOTON_URL") or DEFAULT_URL
+    several = urls.split(",") if isinstance(urls, str) else list(urls)
+    return [url for url in several if url.strip()]
+
+
+def checked(url: str) -> str:
     """Returns an address in its one form; raises `ValueError` if it is none."""
     try:
         parsed = httpx.URL(url.strip())
