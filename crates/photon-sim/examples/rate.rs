@@ -28,7 +28,7 @@ fn main() {
         return;
     }
     let (began, mut events, mut failed) = (Instant::now(), 0, 0);
-    let mut sums = [0; 18];
+    let mut sums = [0; 19];
     let mut repeats: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for seed in first..last {
         match run(seed, &profile) {
@@ -56,6 +56,7 @@ fn main() {
                     it.ordered,
                     it.loosely,
                     it.unjudged,
+                    it.redriven,
                 ];
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
@@ -67,8 +68,8 @@ fn main() {
     }
     println!(
         "tasks, crashes, lapsed, stale, fetched, lost, truncated, transfers, records, compared, \
-         moved, purged, pages written, noticed, stalls, answers in order, loosely, unjudged: \
-         {sums:?}"
+         moved, purged, pages written, noticed, stalls, answers in order, loosely, unjudged, \
+         redriven: {sums:?}"
     );
     for (topology, [seeds, received, repeated, helped]) in repeats {
         let share = 100.0 * repeated as f64 / received.max(1) as f64;

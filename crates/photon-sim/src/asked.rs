@@ -16,6 +16,9 @@ pub(crate) enum Asked {
     Submit(u32, Body),
     Look,
     LookAround,
+    /// For tasks that failed.
+    Dead,
+    Redrive(u32),
     Follow(u32),
     List(u32),
     Cancel(TaskId),
@@ -40,6 +43,8 @@ impl Asked {
             Self::Submit(..)
             | Self::Look
             | Self::LookAround
+            | Self::Dead
+            | Self::Redrive(_)
             | Self::List(_)
             | Self::Cancel(_)
             | Self::Answer(..)

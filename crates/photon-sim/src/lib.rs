@@ -40,6 +40,7 @@ mod promises;
 mod queue;
 mod readers;
 mod records;
+mod redrives;
 mod run;
 mod schedule;
 mod scheduled;

@@ -205,6 +205,7 @@ impl<'a, 's> Planet<'a, 's> {
         self.report.topology = are_alike.then(|| first.name());
         self.report.tasks = self.crowd.promised();
         self.report.told = self.crowd.tellers.told();
+        self.report.redriven = self.crowd.redriven();
         self.report.posted = self.crowd.topics.acked();
         Ok(self.report)
     }

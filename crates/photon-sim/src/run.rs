@@ -95,6 +95,8 @@ pub struct Report {
     pub halts: u64,
     /// Messages of topics that were acknowledged.
     pub posted: u64,
+    /// Tasks that failed and were asked for again.
+    pub redriven: u64,
     /// Webhooks that were told something.
     pub told: u64,
     /// Reads from the log, for peers that were far behind.

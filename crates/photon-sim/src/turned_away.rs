@@ -28,22 +28,7 @@ impl Crowd {
                 }
                 Ok(())
             }
-            Asked::Follow(index) => {
-                let follower = &mut self.followers[*index as usize];
-                if follower.is_audit && !stage.ledger.is_strict() {
-                    follower.is_over = true;
-                    return Ok(());
-                }
-                if follower.is_audit {
-                    let (task, name) = (follower.task, stage.atlas.ids[here]);
-                    return Err(Promise::Acknowledged.broken(format!(
-                        "{name} does not know task {task} at the end: {refusal}"
-                    )));
-                }
-                follower.site = pick(stage.alive, &mut self.rng).unwrap_or(follower.site);
-                stage.later(self.rng.u64(100 * MS..SECOND), Turn::Follow(*index));
-                Ok(())
-            }
+            Asked::Follow(index) => self.follower_refused(stage, here, *index, refusal),
             Asked::List(index) => {
                 stage.later(100 * MS, Turn::List(*index));
                 Ok(())
@@ -74,10 +59,39 @@ impl Crowd {
                 Ok(())
             }
             Asked::Topic(deed) => self.turned_away_from_topic(stage, *deed, refusal),
-            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
+            Asked::Redrive(index) => {
+                self.redrive_refused(stage, *index, refusal);
                 Ok(())
             }
+            Asked::Look
+            | Asked::LookAround
+            | Asked::Dead
+            | Asked::Cancel(_)
+            | Asked::Retire
+            | Asked::Operate => Ok(()),
         }
+    }
+
+    fn follower_refused(
+        &mut self,
+        stage: &mut Stage<'_>,
+        here: usize,
+        index: u32,
+        refusal: &Refusal,
+    ) -> Result<(), Broken> {
+        let follower = &mut self.followers[index as usize];
+        if follower.is_audit && !stage.ledger.is_strict() {
+            follower.is_over = true;
+            return Ok(());
+        }
+        if follower.is_audit {
+            let (task, name) = (follower.task, stage.atlas.ids[here]);
+            return Err(Promise::Acknowledged
+                .broken(format!("{name} does not know task {task} at the end: {refusal}")));
+        }
+        follower.site = pick(stage.alive, &mut self.rng).unwrap_or(follower.site);
+        stage.later(self.rng.u64(100 * MS..SECOND), Turn::Follow(index));
+        Ok(())
     }
 
     /// Checks that a refusal is not itself the sign of a broken promise.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use photon_region::{
-    Ack, AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, TaskFilter, TaskId, TaskState,
+    Ack, Agent, AtHome, Command, Idempotency, Json, Refusal, Reply, Spec, TaskFilter, TaskId,
+    TaskState,
 };
 use photon_state::PlacementId;
 
@@ -19,6 +20,7 @@ use crate::promises::{Broken, Ledger, Promise};
 use crate::queue::Queue;
 use crate::readers::{Follower, Lister};
 use crate::records::Scribes;
+use crate::redrives::Redrive;
 use crate::site::{Atlas, Site, pick};
 use crate::tellers::{self, Tellers};
 use crate::timing::{draw_spread, draw_terms, draw_wants};
@@ -44,6 +46,8 @@ pub(crate) enum Turn {
     Work(u32),
     /// A client answers what a worker asked under a generation, and has so many tries left.
     Answer(TaskId, u64, u32),
+    /// A client asks again for what failed.
+    Redrive(u32),
     /// A client writes or reads records.
     Scribe(u32),
     /// A client writes, reads or moves a record.
@@ -118,7 +122,8 @@ pub(crate) struct Crowd {
     pub(crate) movers: Movers,
     pub(crate) tellers: Tellers,
     pub(crate) topics: Topics,
-    tasks: Vec<TaskId>,
+    pub(crate) redrives: Vec<Redrive>,
+    pub(crate) tasks: Vec<TaskId>,
     /// Until when clients have new ideas.
     until: Micros,
 }
@@ -149,6 +154,7 @@ impl Crowd {
             followers: Vec::new(),
             listers: Vec::new(),
             fleet,
+            redrives: Vec::new(),
             tasks: Vec::new(),
             until,
         };
@@ -218,6 +224,7 @@ impl Crowd {
             Turn::Poll(index) => self.fleet.poll(stage, index, &mut self.rng),
             Turn::Work(index) => self.fleet.work(stage, index, &mut self.rng),
             Turn::Answer(task, asked, tries) => self.answer(stage, (task, asked), tries),
+            Turn::Redrive(index) => self.redrive(stage, index),
             Turn::Scribe(index) => self.scribes.act(stage, index, &mut self.rng),
             Turn::Mover(index) => self.movers.act(stage, index, &mut self.rng),
             Turn::Operate(round) => operate(stage, round, &mut self.rng),
@@ -293,7 +300,8 @@ impl Crowd {
                 let context: Option<Arc<str>> = self.rng.bool().then(|| "c3".into());
                 let is_dead = state.is_none() && self.rng.u32(0..4) == 0;
                 let filter = TaskFilter { state, context, is_dead, ..TaskFilter::default() };
-                (Command::Tasks { filter, before: None, limit: 5 }, Asked::LookAround)
+                let asked = if is_dead { Asked::Dead } else { Asked::LookAround };
+                (Command::Tasks { filter, before: None, limit: 5 }, asked)
             }
         };
         Some(Request { site, command, asked })
@@ -316,8 +324,13 @@ impl Crowd {
             }
             Asked::Tell(deed) => Tellers::again(stage, *deed, &mut self.rng),
             Asked::Topic(deed) => Topics::again(stage, *deed, &mut self.rng),
-            Asked::Look | Asked::LookAround | Asked::Cancel(_) | Asked::Retire | Asked::Operate => {
-            }
+            Asked::Redrive(index) => self.redrive_again(stage, *index),
+            Asked::Look
+            | Asked::LookAround
+            | Asked::Dead
+            | Asked::Cancel(_)
+            | Asked::Retire
+            | Asked::Operate => {}
         }
     }
 
@@ -348,6 +361,10 @@ impl Crowd {
             (Asked::LookAround, Reply::Tasks { tasks, .. }) => {
                 self.saw_tasks(stage, here, &tasks).map(|_| ())
             }
+            (Asked::Dead, Reply::Tasks { tasks, .. }) => self.saw_dead(stage, here, &tasks),
+            (Asked::Redrive(index), Reply::Standing { state, generation }) => {
+                self.redrove(stage, index, (state, generation))
+            }
             (Asked::List(index), Reply::Tasks { tasks, more }) => {
                 self.listed(stage, (here, index), &tasks, more)
             }
@@ -366,12 +383,8 @@ impl Crowd {
             }
             (Asked::Retire, Reply::Done) | (Asked::Operate, Reply::Planet(_)) => Ok(()),
             (Asked::Enlist(index), Reply::Agent(agent)) => {
-                let is_durable = stage.sites[here].disk.has_synced_at(agent.at);
-                Promise::Acknowledged.holds(is_durable || !stage.ledger.is_strict(), || {
-                    format!("agent {} was registered before it was durable", agent.spec.name)
-                })?;
                 self.fleet.enlisted(stage, here, index);
-                Ok(())
+                check_registered(stage, here, &agent)
             }
             (Asked::Poll(index), Reply::Leases(leases)) => {
                 self.fleet.leased(stage, here, index, leases, &mut self.rng)
@@ -433,6 +446,7 @@ impl Crowd {
     /// Whether every client has its answer or has given up, and no worker is busy.
     pub(crate) fn is_idle(&self) -> bool {
         self.submissions.iter().all(|it| it.is_over)
+            && self.redrives.iter().all(|it| it.is_over)
             && self.fleet.is_idle()
             && self.scribes.is_idle()
             && self.movers.is_idle()
@@ -443,6 +457,13 @@ impl Crowd {
     pub(crate) fn promised(&self) -> usize {
         self.tasks.len()
     }
+}
+
+fn check_registered(stage: &Stage<'_>, here: usize, agent: &Agent) -> Result<(), Broken> {
+    let is_durable = stage.sites[here].disk.has_synced_at(agent.at);
+    Promise::Acknowledged.holds(is_durable || !stage.ledger.is_strict(), || {
+        format!("agent {} was registered before it was durable", agent.spec.name)
+    })
 }
 
 fn check_agent(stage: &Stage<'_>, here: usize, placement: PlacementId) -> Result<(), Broken> {

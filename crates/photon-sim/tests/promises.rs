@@ -140,6 +140,7 @@ fn a_hundred_planets_see_every_kind_of_trouble() {
     assert!(20 < sum(|it| it.moved));
     assert!(0 < sum(|it| it.purged));
     assert!(0 < sum(|it| it.told));
+    assert!(10 < sum(|it| it.redriven));
     assert!(30_000 < sum(|it| it.ordered));
     assert!(sum(|it| it.loosely) < 1_000, "most tasks are never set back");
     assert_eq!(sum(|it| it.unjudged), 0, "of every history it is known whether it has an order");
