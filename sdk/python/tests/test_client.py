@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from photon_agents import Client, Part, Problem
+from photon_agents import Client, Part, Problem, Sent
+from photon_agents.backoff import Backoff
 from planet import JSON, ok, problem
 
 Fault = Callable[[httpx.Request], "httpx.Response | None"]
@@ -183,6 +184,167 @@ def test_a_question_is_returned_and_its_answer_waited_for() -> None:
     check(desk, story)
 
 
+def polls(desk: Desk) -> int:
+    return sum(it.url.path.endswith("/events") for it in desk.requests)
+
+
+def test_a_question_of_an_heir_is_returned_although_more_was_heard_before() -> None:
+    desk = Desk()
+    desk.events = ["submitted", *["working"] * 9]
+
+    def lose_home(_: httpx.Request) -> httpx.Response | None:
+        if len(desk.requests) == 2:
+            desk.events = [*desk.events[:7], "input_required"]
+        return None
+
+    desk.fault = lose_home
+    asked = check(desk, lambda it: it.result("t1"))
+    assert (asked.is_paused, asked.generation) == (True, 8)
+    afters = [it.url.params["after"] for it in desk.requests if "after" in it.url.params]
+    assert afters == ["0", "10"]
+
+
+def test_a_question_is_returned_again_if_its_answer_is_lost_with_the_home() -> None:
+    desk = Desk()
+    desk.events = ["submitted", "working", "input_required"]
+
+    async def story(client: Client) -> None:
+        asked = await client.result("t1")
+        answered = await client.answer(asked, "blue")
+        desk.events.pop()
+        before = polls(desk)
+        again = await client.result(answered)
+        assert (again.is_paused, again.generation) == (True, 3)
+        assert polls(desk) == before + 2, "one alone may be of a region that knows less"
+        answered = await client.answer(again, "blue")
+        desk.events += ["working", "completed"]
+        assert (await client.result(answered)).state == "completed"
+
+    check(desk, story)
+
+
+def test_a_region_that_knows_less_does_not_ask_again() -> None:
+    desk = Desk()
+    desk.events = ["submitted", "working", "input_required"]
+
+    async def story(client: Client) -> None:
+        answered = await client.answer(await client.result("t1"), "blue")
+        known, before = desk.events, polls(desk)
+
+        def behind(_: httpx.Request) -> httpx.Response | None:
+            # Each poll that is of the past is followed by one that is not.
+            quiet = polls(desk) - before
+            desk.events = known[:3] if quiet in (1, 3) else known
+            if quiet == 4:
+                desk.events = [*known, "working", "completed"]
+            return None
+
+        desk.fault = behind
+        assert (await client.result(answered)).state == "completed"
+        assert polls(desk) == before + 4
+
+    check(desk, story)
+
+
+def test_a_region_that_does_not_wait_is_asked_with_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    desk.events = ["submitted", "working", "input_required"]
+    pauses: list[int] = []
+
+    def pause(_: Backoff, at_least: float = 0.0) -> float:
+        pauses.append(polls(desk))
+        return 0.0
+
+    def at_once(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path.endswith("/events") and polls(desk) < 5:
+            state = ["working", "input_required"][polls(desk) % 2]
+            return ok({"events": [], "state": state, "next_after": 4})
+        if polls(desk) == 5:
+            desk.events = ["completed"]
+        return None
+
+    monkeypatch.setattr(Backoff, "pause", pause)
+    desk.fault = at_once
+    answered = Sent("t1", "submitted", 4, {})
+    assert check(desk, lambda it: it.result(answered)).state == "completed"
+    assert pauses == [1, 2, 3, 4], "one after each poll of which nothing came"
+
+
+def test_any_number_of_tasks_is_waited_for_at_once() -> None:
+    many = 150
+
+    async def story() -> None:
+        waiting: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            waiting.append(writer)
+            if len(waiting) < many:
+                return
+            body = json.dumps({"id": "t1", "state": "working", "generation": 2})
+            head = f"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+            for it in waiting:
+                it.write((head + body).encode())
+                it.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}") as client:
+            looks = (client.task("t1") for _ in range(many))
+            assert len(await asyncio.wait_for(asyncio.gather(*looks), 5)) == many
+        server.close()
+
+    asyncio.run(story())
+
+
+def test_who_waits_for_others_with_a_task_is_asked_for_it_again() -> None:
+    desk = Desk()
+    submits: list[httpx.Request] = []
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        if request.method == "GET":
+            return lost(request) if request.url.host == "a" else None
+        submits.append(request)
+        kinds = {1: "level-not-reached", 2: "home-unreachable"}
+        kind = kinds.get(len(submits))
+        return None if kind is None else problem(503, kind, retry_after_ms=1)
+
+    desk.fault = fault
+
+    async def story(client: Client) -> None:
+        # The other request leaves the region meanwhile.
+        submit = client.submit(skill="s", input="x", ack="quorum")
+        await asyncio.gather(submit, client.task("t1"))
+
+    check(desk, story)
+    assert [it.url.host for it in submits] == ["a", "a", "a"], "no other region has it yet"
+    assert len({it.headers["idempotency-key"] for it in submits}) == 1
+
+
+def test_another_region_may_reach_the_home_that_one_does_not() -> None:
+    def cut_off(request: httpx.Request) -> httpx.Response | None:
+        # Whoever obeyed this pause would be late for the test.
+        answer = problem(503, "home-unreachable", retry_after_ms=60_000)
+        return answer if request.url.host == "a" else None
+
+    asked = Sent("t1", "input_required", 2, {})
+    stories: list[Callable[[Client], Awaitable[Any]]] = [
+        lambda it: it.answer(asked, "blue"),
+        lambda it: it.publish("news", 1),
+        lambda it: it.task("t1"),
+        lambda it: anext(it.read("news")),
+    ]
+    for story in stories:
+        desk = Desk()
+        desk.events = ["submitted", "input_required"]
+        desk.topic = [{"id": "m", "position": 1, "cursor": "1-1", "at": "", "data": 1}]
+        desk.fault = cut_off
+        check(desk, story)
+        assert hosts(desk) == ["a", "b"]
+
+
 def test_what_will_not_pass_and_what_lasts_is_raised() -> None:
     desk = Desk()
     desk.fault = lambda request: problem(422, "no-such-skill")
@@ -243,3 +405,32 @@ def test_a_region_that_may_not_have_it_names_those_that_may() -> None:
     sent = [it.headers.get("authorization") for it in desk.requests]
     assert set(sent) == {"Bearer secret"}
     assert set(hosts(desk)) == {"a"}, "the token is not sent in the clear"
+
+
+def test_that_regions_cannot_be_learned_for_a_moment_passes() -> None:
+    def starting(_: httpx.Request) -> httpx.Response:
+        return problem(503, "starting")
+
+    desk = Desk()
+    failures: list[Callable[[httpx.Request], httpx.Response]] = [lost, starting]
+    members = ["c"]
+
+    def outside(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path == "/v1/regions":
+            return failures.pop()(request) if failures else None
+        if request.url.host == "a":
+            return problem(421, "outside-placement", members=members)
+        return None
+
+    desk.fault = outside
+    published = check(desk, lambda it: it.publish("news", 1, placement="eu"), "http://a")
+    assert published.position == 1
+    assert hosts(desk) == ["a", "a"] * 3 + ["c"]
+    failures += [lost] * 100
+    with pytest.raises(Problem, match="outside-placement"):
+        check(desk, lambda it: it.publish("news", 1), "http://a", patience=0.05)
+    desk, failures, members[:] = Desk(), [], ["e"]
+    desk.fault = outside
+    with pytest.raises(Problem, match="outside-placement"):
+        check(desk, lambda it: it.publish("news", 1, placement="eu"), "http://a")
+    assert hosts(desk) == ["a", "a"], "it is not asked again if nobody is named"

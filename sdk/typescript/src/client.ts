@@ -144,6 +144,7 @@ export class Client {
   /**
    * Waits until a task has ended, or its agent asks for something (`input_required`,
    * `auth_required`), and returns it then. Give it what `answer` returned, to wait on from there.
+   * If the answer is lost with the home of the task, its question is returned again.
    */
   async result(task: string | Sent): Promise<Sent> {
     let known = 0;
@@ -152,23 +153,37 @@ export class Client {
       known = PAUSED.includes(task.state) ? task.generation - 1 : task.generation;
     }
     let after = known;
+    let isSetBack = false;
     const backoff = new Backoff();
     for (;;) {
+      const askedAt = performance.now();
       const path = `${pathOf(task)}/events${query({ after, wait_ms: Client.WAIT_MS })}`;
       const news = (await this.#ask({ method: "GET", path, waitMs: Client.WAIT_MS })) as {
         events: unknown[];
         state: string;
         next_after: number;
       };
-      const isAsked = PAUSED.includes(news.state) && 0 < news.events.length;
-      if (!isTerminal(news.state) && !isAsked) {
+      // The region has waited as it was asked to.
+      if (Client.WAIT_MS / 2 < performance.now() - askedAt) backoff.reset();
+      const isQuiet = news.events.length === 0;
+      const isPaused = PAUSED.includes(news.state);
+      if (isPaused || isTerminal(news.state)) {
+        // A lost home may have had events of its own: its heir asks at an earlier generation than
+        // was heard, and tells of nothing after that.
+        const found = await this.task(task);
+        const isAsked = PAUSED.includes(found.state);
+        if (isTerminal(found.state) || (isAsked && known < found.generation)) return found;
+        // Either this region knows less than another one, or a lost home took the answer along.
+        // That lasts; and who answers twice is refused, or heard once.
+        const wasSetBack = isSetBack;
+        isSetBack = isQuiet && isPaused && isAsked;
+        if (wasSetBack && isSetBack) return found;
+      } else {
+        isSetBack = false;
         after = Math.max(after, news.next_after);
-        continue;
+        if (!isQuiet) continue;
       }
-      const found = await this.task(task);
-      if (isTerminal(found.state)) return found;
-      if (PAUSED.includes(found.state) && known < found.generation) return found;
-      await this.#pause(backoff.next()); // Another region was asked, which knows less.
+      await this.#pause(backoff.next());
     }
   }
 
@@ -217,21 +232,30 @@ export class Client {
     const backoff = new Backoff();
     let end: number | undefined;
     let detours: string[] = [];
+    let base = this.#urls[0]!;
     for (;;) {
-      const base = detours.at(-1) ?? this.#urls[0]!;
       try {
         return await this.#askOnce(base, question);
       } catch (error) {
-        if (this.#signals.some((it) => it.aborted)) throw error;
+        let why = error;
         if (error instanceof ProblemError && error.status === 421 && detours.length === 0) {
-          detours = await this.#members(base, error.problem.members ?? []);
+          try {
+            detours = await this.#members(base, error.problem.members ?? []);
+          } catch (failure) {
+            why = failure; // Who may have it can be said later.
+          }
+          base = detours.at(-1) ?? base;
           if (0 < detours.length) continue;
         }
+        if (this.#signals.some((it) => it.aborted)) throw why;
         end ??= performance.now() + this.#patienceMs;
-        const isElsewhere = isUseless(error) && this.#leave(base, detours);
-        const asked = error instanceof ProblemError ? (error.retryAfterMs ?? 0) : 0;
+        const isElsewhere = isUseless(why, question) && this.#leave(base, detours);
+        const asked = why instanceof ProblemError ? (why.retryAfterMs ?? 0) : 0;
         const pause = backoff.next() + (isElsewhere ? 0 : asked);
-        if (!isPassing(error) || end < performance.now() + pause) throw error;
+        if (!isPassing(why) || end < performance.now() + pause) throw error;
+        // Otherwise it stays, even if others leave the region meanwhile: a region that has not
+        // heard yet of what this one has would do it again.
+        if (isElsewhere) base = detours.at(-1) ?? this.#urls[0]!;
         await this.#pause(pause);
       }
     }
@@ -255,14 +279,12 @@ export class Client {
     return this.#urls[0] !== base;
   }
 
-  /** Returns regions that may hold what the one that was asked may not, the best last. */
+  /**
+   * Returns regions that may hold what the one that was asked may not, the best last. Throws if
+   * that cannot be learned.
+   */
   async #members(base: string, names: string[]): Promise<string[]> {
-    let found: Regions;
-    try {
-      found = (await this.#askOnce(base, { method: "GET", path: "/v1/regions" })) as Regions;
-    } catch {
-      return [];
-    }
+    const found = (await this.#askOnce(base, { method: "GET", path: "/v1/regions" })) as Regions;
     const isPlain = this.#urls.some((it) => it.startsWith("http:"));
     const isWell = (it: Regions["regions"][number]) => Number(it.verdict === "up");
     const members = found.regions.filter((it) => names.includes(it.name) && URL.canParse(it.api));
@@ -273,11 +295,15 @@ export class Client {
   }
 }
 
-/** Whether the region that was asked is of no use itself, rather than another one. */
-function isUseless(error: unknown): boolean {
+/** Whether another region may do better than the one that was asked. */
+function isUseless(error: unknown, { path }: Question): boolean {
   if (isAway(error)) return true;
-  const isBroken = error instanceof ProblemError && 500 <= error.status;
-  return isBroken && error.kind !== "home-unreachable";
+  if (!(error instanceof ProblemError) || error.status < 500) return false;
+  // Another region may reach the home. But what was passed on may have been done: a task that is
+  // submitted elsewhere before that is heard there would be there twice.
+  if (error.kind === "home-unreachable") return path !== "/v1/tasks";
+  // The region has done it, and waits for others: whoever has not heard of it would do it again.
+  return error.kind !== "level-not-reached";
 }
 
 function pathOf(task: string | Sent): string {

@@ -20,7 +20,7 @@ import httpx
 from .backoff import Backoff
 from .content import Message, Part, Reply
 from .errors import Problem, to_json
-from .planet import addresses, checked
+from .planet import LIMITS, addresses, checked
 
 log = logging.getLogger("photon_agents")
 
@@ -126,7 +126,7 @@ class Client:
         token = token if token is not None else os.environ.get("PHOTON_TOKEN")
         if token:
             headers["authorization"] = f"Bearer {token}"
-        self._http = httpx.AsyncClient(headers=headers, transport=transport)
+        self._http = httpx.AsyncClient(headers=headers, limits=LIMITS, transport=transport)
 
     async def __aenter__(self) -> Client:
         return self
@@ -174,23 +174,38 @@ class Client:
 
     async def result(self, task: str | Sent) -> Sent:
         """Waits until a task has ended, or its agent asks for something (`is_paused`), and returns
-        it then. Give it what `answer` returned, to wait on from there."""
+        it then. Give it what `answer` returned, to wait on from there. If the answer is lost with
+        the home of the task, its question is returned again."""
         known = 0
         if isinstance(task, Sent):
             # A region that was told less may still show a question that is answered.
             known = task.generation - 1 if task.is_paused else task.generation
-        after, backoff = known, Backoff()
+        after, backoff, is_set_back = known, Backoff(), False
+        clock = asyncio.get_running_loop().time
         while True:
+            asked_at = clock()
             query = {"after": after, "wait_ms": int(self.WAIT * 1000)}
             news = await self._ask("GET", _path(task, "/events"), query=query, wait=self.WAIT)
-            is_asked = news["state"] in _PAUSED and bool(news.get("events"))
-            if news["state"] not in _OVER and not is_asked:
+            if self.WAIT / 2 < clock() - asked_at:
+                backoff.reset()  # The region has waited as it was asked to.
+            is_quiet, is_paused = not news.get("events"), news["state"] in _PAUSED
+            if is_paused or news["state"] in _OVER:
+                # A lost home may have had events of its own: its heir asks at an earlier generation
+                # than was heard, and tells of nothing after that.
+                found = await self.task(task)
+                if found.is_over or (found.is_paused and known < found.generation):
+                    return found
+                # Either this region knows less than another one, or a lost home took the answer
+                # along. That lasts; and who answers twice is refused, or heard once.
+                was_set_back, is_set_back = is_set_back, is_quiet and is_paused and found.is_paused
+                if was_set_back and is_set_back:
+                    return found
+            else:
+                is_set_back = False
                 after = max(after, int(news["next_after"]))
-                continue
-            found = await self.task(task)
-            if found.is_over or (found.is_paused and known < found.generation):
-                return found
-            await asyncio.sleep(backoff.pause())  # Another region was asked, which knows less.
+                if not is_quiet:
+                    continue
+            await asyncio.sleep(backoff.pause())
 
     async def answer(self, task: Sent, text: str) -> Sent:
         """Answers what the agent of a task asked."""
@@ -260,9 +275,9 @@ class Client:
         clock = asyncio.get_running_loop().time
         end: float | None = None
         detours: list[str] = []
+        base = self._urls[0]
         content = None if body is None else to_json(body)
         while True:
-            base = detours[-1] if detours else self._urls[0]
             request = self._http.build_request(
                 method,
                 base + path,
@@ -274,16 +289,25 @@ class Client:
             try:
                 return await self._answer(request)
             except Problem as problem:
+                why = problem
                 if problem.status == 421 and not detours:
-                    detours = await self._members(base, problem)
+                    try:
+                        detours = await self._members(base, problem)
+                    except Problem as failure:
+                        why = failure  # Who may have it can be said later.
                     if detours:
+                        base = detours[-1]
                         continue
                 end = clock() + self._patience if end is None else end
-                is_elsewhere = problem.is_silence and self._leave(base, detours)
-                pause = backoff.pause(0.0 if is_elsewhere else problem.retry_after)
-                if not problem.is_passing or end < clock() + pause:
+                is_elsewhere = _is_useless(why, path) and self._leave(base, detours)
+                pause = backoff.pause(0.0 if is_elsewhere else why.retry_after)
+                if not why.is_passing or end < clock() + pause:
                     raise
-                log.debug("%s: %s; trying again", base, problem)
+                log.debug("%s: %s; trying again", base, why)
+            if is_elsewhere:
+                # Otherwise it stays, even if others leave the region meanwhile: a region that has
+                # not heard yet of what this one has would do it again.
+                base = detours[-1] if detours else self._urls[0]
             await asyncio.sleep(pause)
 
     def _leave(self, base: str, detours: list[str]) -> bool:
@@ -296,13 +320,13 @@ class Client:
         return self._urls[0] != base
 
     async def _members(self, base: str, problem: Problem) -> list[str]:
-        """Returns regions that may hold what the one that was asked may not, the best last."""
+        """Returns regions that may hold what the one that was asked may not, the best last.
+
+        Raises a `Problem` if that cannot be learned.
+        """
         names = problem.members.get("members") or []
         request = self._http.build_request("GET", f"{base}/v1/regions", timeout=self.ANSWER_WITHIN)
-        try:
-            regions = (await self._answer(request)).get("regions") or []
-        except Problem:
-            return []
+        regions = (await self._answer(request)).get("regions") or []
         is_secret = all(url.startswith("https:") for url in self._urls)
         found = []
         for it in sorted(regions, key=lambda it: it.get("verdict") == "up"):
@@ -332,6 +356,15 @@ class Client:
         if not isinstance(found, dict):
             raise Problem.unreachable(f"{base} answers with what is no JSON")
         return found
+
+
+def _is_useless(problem: Problem, path: str) -> bool:
+    """Whether another region may do better than the one that was asked."""
+    if problem.kind == "home-unreachable":
+        # Another region may reach the home. But what was passed on may have been done: a task that
+        # is submitted elsewhere before that is heard there would be there twice.
+        return path != "/v1/tasks"
+    return problem.is_silence
 
 
 def _path(task: str | Sent, below: str = "") -> str:

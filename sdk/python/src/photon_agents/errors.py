@@ -96,8 +96,10 @@ class Problem(PhotonError):
 
     @property
     def is_silence(self) -> bool:
-        """Whether the region that was asked is of no use itself, rather than another one."""
-        return self.status == 0 or (self.status >= 500 and self.kind != "home-unreachable")
+        """Whether the region that was asked is of no use itself, rather than others that it asks
+        or waits for."""
+        is_present = self.kind in ("home-unreachable", "level-not-reached")
+        return self.status == 0 or (self.status >= 500 and not is_present)
 
     @property
     def is_faulty(self) -> bool:

@@ -21,6 +21,8 @@ from .errors import Problem, to_json
 log = logging.getLogger("photon_agents")
 
 DEFAULT_URL = "http://127.0.0.1:7400"
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+"""Each long poll holds a connection: who waited for one would take the region for lost."""
 
 
 class Planet:
@@ -57,8 +59,7 @@ class Planet:
         headers = {"content-type": "application/json"}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._http = httpx.AsyncClient(headers=headers, limits=limits, transport=transport)
+        self._http = httpx.AsyncClient(headers=headers, limits=LIMITS, transport=transport)
         self._learned: list[str] = []
         self._names: dict[str, str] = {}
         self._left: dict[str, float] = {}
