@@ -132,6 +132,22 @@ async fn agents_are_found_by_what_is_meant() {
         tokio::task::yield_now().await;
     }
     assert_eq!(found, ["urn:air:dev.localhost:agent:weather"]);
+    // A message that names nobody goes the same way, but for what may not leave its placement.
+    let send = async |placement: &str| {
+        let metadata = json!({"urn:photon:a2a:routing:v1": {"dataClass": placement}});
+        let message = json!({"messageId": "m", "role": "ROLE_USER", "metadata": metadata,
+            "parts": [{"text": "do I have to take my umbrella"}]});
+        let body = json!({"message": message, "configuration": {"returnImmediately": true}});
+        client.json("POST", "/a2a/message:send", body).await
+    };
+    let sent = send("global").await.ok();
+    assert!(sent.body["task"]["id"].is_string(), "{}", sent.body);
+    for (placement, status, said) in [("eu", 400, "text of the message"), ("us", 421, "us-east-1")]
+    {
+        let refused = send(placement).await;
+        assert_eq!(refused.status, status, "{}", refused.body);
+        assert!(refused.body.to_string().contains(said), "{}", refused.body);
+    }
     check(&client, "broken: book a flight", &["air"]).await;
 }
 

@@ -2,7 +2,7 @@
 //! Must not know how agents are searched, nor what else a client says of its message.
 
 use ::a2a::Message;
-use photon_region::Target;
+use photon_region::{Refusal, Target};
 use photon_state::PlacementId;
 
 use super::fault::Fault;
@@ -17,6 +17,14 @@ pub(super) async fn fitting(
     let text = text_of(message);
     if text.trim().is_empty() {
         return Ok(None);
+    }
+    // Where its task may not be, nobody even looks at what it says.
+    let region = front.region();
+    if let Some(members) = front.planet().placements.get(&placement)
+        && !members.contains(&region)
+    {
+        let members = members.clone();
+        return Err(Refusal::OutsidePlacement { region, placement, members }.into());
     }
     let best = ard::best(front, text, placement).await;
     let best = best.map_err(|err| Fault::unavailable(err.to_string()))?;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::extensions::{self, GENERATION, IDEMPOTENCY};
 use super::fault::Fault;
 use super::find;
-use super::incoming::{Call, params};
+use super::incoming::{Call, Dialect, params};
 use super::push::Wanted;
 use super::routing::{self, Options};
 use super::task::HistoryLength;
@@ -21,7 +21,12 @@ use crate::ids::new_uuid;
 use crate::names;
 
 /// Where the webhook is that comes with a message.
-const PUSH: &str = "configuration.taskPushNotificationConfig.";
+fn push_field(call: &Call) -> &'static str {
+    match call.dialect {
+        Dialect::V10 => "configuration.taskPushNotificationConfig.",
+        Dialect::V03 => "configuration.pushNotificationConfig.",
+    }
+}
 
 /// What a client sends, understood.
 #[derive(Debug)]
@@ -88,7 +93,7 @@ impl Sending {
             return_immediately: None,
         });
         let push = configuration.task_push_notification_config.as_ref();
-        let push = push.map(|it| Wanted::read(it, PUSH, call)).transpose()?;
+        let push = push.map(|it| Wanted::read(it, push_field(call), call)).transpose()?;
         let history =
             HistoryLength::new(configuration.history_length, "configuration.historyLength")?;
         let answer = match configuration.return_immediately {
@@ -122,20 +127,21 @@ async fn what(
     at: Option<u64>,
 ) -> Result<What, Fault> {
     if let Some(task) = request.message.task_id.clone().filter(|id| !id.is_empty()) {
+        routing::check_answer(&request)?;
         let mut message = request.message;
         let context = message.context_id.take().filter(|id| !id.is_empty());
         return Ok(What::Answer { task, context, message: Box::new(message), at });
     }
-    let (placement, ack) = (routing::placement(&request)?, routing::ack(&request)?);
+    let (placement, ack) = (routing::placement(&request)?, routing::ack(call, &request)?);
     let Options { said, terms, late } = routing::options(&request, now_ms())?;
     let asked = routing::target(call, &request)?;
     let idempotency = call.idempotency_key.clone().map(|key| {
         let digest = digest(asked.as_ref(), placement, said, written);
         Idempotency { key, digest }
     });
-    let target = match asked {
-        Some(target) => Some(target),
-        None => find::fitting(&call.front, &request.message, placement).await?,
+    let target = match (asked, &late) {
+        (None, None) => find::fitting(&call.front, &request.message, placement).await?,
+        (asked, _) => asked,
     };
     let hindrance = late.or_else(|| target.is_none().then(routing::nobody));
     if let Some(fault) = hindrance.clone().filter(|_| idempotency.is_none()) {

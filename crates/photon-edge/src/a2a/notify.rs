@@ -10,6 +10,7 @@ use axum::http::Uri;
 use bytes::Bytes;
 use photon_region::{Command, Due, Reply, TaskId, Webhook, Went};
 use photon_state::Hlc;
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -18,11 +19,11 @@ use super::fault::MEDIA_TYPE;
 use super::incoming::Dialect;
 use super::push::{Proofs, Target};
 use super::task::{self, HistoryLength};
-use super::updates::{Turns, Updates};
+use super::updates::{Turns, Update, Updates};
 use super::v03;
 use crate::Front;
 use crate::follow::Follower;
-use crate::front::FollowerSlot;
+use crate::front::{Failure, FollowerSlot};
 use crate::hooks::{Parcel, Poster};
 
 /// Webhooks that are told something at a time.
@@ -158,7 +159,7 @@ impl Tellers {
         let follower = Follower::new(self.front.clone(), FollowerSlot::of(place), *task, *after);
         let mut updates = Updates::resumed(*task, context, turns, follower);
         let begun = Instant::now();
-        let (mut part, mut checked) = (0, begun);
+        let (mut part, mut checked, mut whole) = (0, begun, 0);
         while begun.elapsed() < TURN_MAX {
             let update = match updates.next_ready().await {
                 Ok(Some(update)) => update,
@@ -172,7 +173,11 @@ impl Tellers {
                 }
                 checked = Instant::now();
             }
-            if let Some((media_type, body)) = self.said(*task, dialect, &update.response).await? {
+            let said = match dialect {
+                Dialect::V10 => Some((MEDIA_TYPE, json_of(&update.response))),
+                Dialect::V03 => self.whole(*task, &update, &mut whole).await?,
+            };
+            if let Some((media_type, body)) = said {
                 let id = parcel_id(*task, webhook, update.at, part);
                 let (uri, Proofs { headers, key }) = (uri.clone(), proofs.clone());
                 let parcel = Parcel { uri, id, media_type, headers, key, body };
@@ -186,36 +191,31 @@ impl Tellers {
         Ok(())
     }
 
-    /// Returns what is posted of an update, and its type. In the words of 0.3 whole tasks are told,
-    /// as they stand, whenever their status changes.
-    async fn said(
+    /// Returns what is posted of an update in the words of 0.3, and its type: the whole task, as it
+    /// stands, whenever its status has changed since it was told `upto` a generation.
+    async fn whole(
         &self,
         task: TaskId,
-        dialect: Dialect,
-        update: &StreamResponse,
+        update: &Update,
+        upto: &mut u64,
     ) -> Result<Option<(&'static str, Bytes)>, Cause> {
-        match (dialect, update) {
-            (Dialect::V10, update) => {
-                let body = serde_json::to_vec(update).expect("what A2A says is JSON");
-                Ok(Some((MEDIA_TYPE, Bytes::from(body))))
-            }
-            (Dialect::V03, StreamResponse::ArtifactUpdate(_)) => Ok(None),
-            (
-                Dialect::V03,
-                StreamResponse::Task(_)
-                | StreamResponse::Message(_)
-                | StreamResponse::StatusUpdate(_),
-            ) => {
-                let detail = match self.front.submit(Command::Task(task)).await {
-                    Ok(Reply::Task(detail)) => detail,
-                    Ok(other) => unreachable!("the region answers `Task` with {other:?}"),
-                    Err(err) => return Err(Cause::Bad(err.to_string())),
-                };
-                let whole = task::whole(&detail, HistoryLength::ALL);
-                let whole = serde_json::to_value(whole).expect("what A2A says is JSON");
-                Ok(Some(("application/json", Bytes::from(v03::answer(whole).to_string()))))
-            }
+        let is_told = update.generation.is_none_or(|it| it <= *upto);
+        let is_status = matches!(update.response, StreamResponse::StatusUpdate(_));
+        if is_told || !is_status || update.is_checkpoint {
+            return Ok(None);
         }
+        let detail = match self.front.submit(Command::Task(task)).await {
+            Ok(Reply::Task(detail)) => detail,
+            Ok(other) => unreachable!("the region answers `Task` with {other:?}"),
+            Err(Failure::Full { .. } | Failure::TimedOut(_) | Failure::Stopping) => {
+                return Err(Cause::Busy);
+            }
+            Err(err) => return Err(Cause::Bad(err.to_string())),
+        };
+        *upto = detail.summary.generation;
+        let whole = task::whole(&detail, HistoryLength::ALL);
+        let whole = serde_json::to_value(whole).expect("what A2A says is JSON");
+        Ok(Some(("application/json", json_of(&v03::answer(whole)))))
     }
 
     /// Whether a webhook is still where it was, as far as the region says.
@@ -225,6 +225,10 @@ impl Tellers {
         };
         all.iter().any(|it| it.id == webhook.id && it.target == webhook.target)
     }
+}
+
+fn json_of(said: &impl Serialize) -> Bytes {
+    serde_json::to_vec(said).expect("what A2A says is JSON").into()
 }
 
 /// Names what is sent: the same whenever it is sent again. Generations would not do: what was sent

@@ -48,15 +48,38 @@ pub(super) fn placement(request: &SendMessageRequest) -> Result<PlacementId, Fau
     Ok(names::placement(&field, name)?)
 }
 
-/// Finds where the task must be durable before the message is answered.
-pub(super) fn ack(request: &SendMessageRequest) -> Result<Ack, Fault> {
-    let Some((field, level)) = text(request, "ack", &["photon/ack"])? else {
-        return Ok(Ack::Region);
-    };
+/// Finds where the task must be durable before the message is answered. What a majority did not
+/// acknowledge in time may be there, so that the client has to be able to send it again.
+pub(super) fn ack(call: &Call, request: &SendMessageRequest) -> Result<Ack, Fault> {
+    let ack = said_ack(request)?;
+    match ack {
+        Some((field, Ack::Quorum)) if call.idempotency_key.is_none() => {
+            let help = "with `quorum` give an idempotency key, too: a message that is not \
+                        answered in time may be sent again under it";
+            Err(Fault::field(&field, help))
+        }
+        Some((_, ack)) => Ok(ack),
+        None => Ok(Ack::Region),
+    }
+}
+
+fn said_ack(request: &SendMessageRequest) -> Result<Option<(String, Ack)>, Fault> {
+    let Some((field, level)) = text(request, "ack", &["photon/ack"])? else { return Ok(None) };
     match level {
-        "region" => Ok(Ack::Region),
-        "quorum" => Ok(Ack::Quorum),
+        "region" => Ok(Some((field, Ack::Region))),
+        "quorum" => Ok(Some((field, Ack::Quorum))),
         _ => Err(Fault::field(&field, "use `region` or `quorum`")),
+    }
+}
+
+/// Refuses what an answer to a task that is there cannot be promised.
+pub(super) fn check_answer(request: &SendMessageRequest) -> Result<(), Fault> {
+    match said_ack(request)? {
+        Some((field, Ack::Quorum)) => {
+            let help = "an answer is acknowledged by the home of its task: leave this out";
+            Err(Fault::field(&field, help))
+        }
+        Some((_, Ack::Region)) | None => Ok(()),
     }
 }
 
@@ -191,7 +214,8 @@ mod tests {
     #[test]
     fn a_message_may_say_where_its_task_must_be_durable() {
         let check = |request: &SendMessageRequest, expected| {
-            assert_eq!(ack(request).ok(), expected, "{request:?}");
+            let found = said_ack(request).ok().map(|it| it.map_or(Ack::Region, |(_, ack)| ack));
+            assert_eq!(found, expected, "{request:?}");
         };
         check(&routed(&json!({})), Some(Ack::Region));
         check(&routed(&json!({ "ack": "region" })), Some(Ack::Region));

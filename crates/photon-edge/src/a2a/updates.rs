@@ -23,6 +23,8 @@ pub(super) struct Update {
     pub(super) generation: Option<u64>,
     /// When it happened, if it is an event; no two events of a task share it.
     pub(super) at: Option<Hlc>,
+    /// Whether it says no more than that the agent has come to some point.
+    pub(super) is_checkpoint: bool,
     /// What happened.
     pub(super) response: StreamResponse,
 }
@@ -63,7 +65,8 @@ impl Updates {
         let begun = if turns == Turns::Some { Begun::Unread } else { Begun::Known(begun) };
         let telling = Telling { task: id, context, begun, turns };
         let response = StreamResponse::Task(task);
-        let snapshot = Update { generation: Some(generation), at: None, response };
+        let generation = Some(generation);
+        let snapshot = Update { generation, at: None, is_checkpoint: false, response };
         Self { ready: VecDeque::from([snapshot]), follower, telling, retries: 0, answered: 0 }
     }
 
@@ -196,8 +199,9 @@ struct Telling {
 impl Telling {
     fn update(&mut self, stamped: Stamped) -> Update {
         let (generation, at) = (Some(stamped.generation), Some(stamped.at));
+        let is_checkpoint = matches!(stamped.event, Event::Noted { note: Note::Checkpoint(_), .. });
         let response = self.response(stamped);
-        Update { generation, at, response }
+        Update { generation, at, is_checkpoint, response }
     }
 
     /// Tells anew what is left of an artifact once an attempt has come to nothing.
@@ -220,7 +224,7 @@ impl Telling {
             // A client that breaks off here gets it again, with the event that it comes before.
             metadata: Some(event_metadata(generation - 1, None, &[])),
         });
-        Update { generation: None, at: Some(before.at), response }
+        Update { generation: None, at: Some(before.at), is_checkpoint: false, response }
     }
 
     fn response(&mut self, stamped: Stamped) -> StreamResponse {

@@ -35,6 +35,9 @@ pub(super) fn params(method: &str, mut given: Value) -> Result<Value, Fault> {
     }
     let task = fields.remove("id").ok_or_else(|| Fault::field("id", "name the task"))?;
     let config = fields.remove("pushNotificationConfigId").filter(|it| !it.is_null());
+    if method == methods::DELETE_PUSH_CONFIG && config.is_none() {
+        return Err(Fault::field("pushNotificationConfigId", "name the webhook"));
+    }
     fields.insert("taskId".to_owned(), task);
     // Who names none means any.
     fields.insert("id".to_owned(), config.unwrap_or_else(|| json!("")));
@@ -121,5 +124,7 @@ mod tests {
         let any = params(methods::GET_PUSH_CONFIG, json!({ "id": "t" })).unwrap();
         assert_eq!(any, json!({ "taskId": "t", "id": "" }));
         assert!(params(methods::LIST_PUSH_CONFIGS, json!({})).is_err());
+        let any = params(methods::DELETE_PUSH_CONFIG, json!({ "id": "t" })).unwrap_err();
+        assert!(any.message().contains("pushNotificationConfigId"), "{any:?}");
     }
 }

@@ -236,14 +236,23 @@ pub(crate) async fn best(
         .filter(|it| wanted.iter().all(|region| members(*it).contains(region)))
         .chain([placement])
         .collect();
-    let sense = front.ard().sense(&text).await;
+    // Who knows what texts mean may be anywhere: what may not be everywhere is not shown to it.
+    let sense = match placement == PlacementId::global() {
+        true => front.ard().sense(&text).await,
+        false => None,
+    };
     let local = front.ard().local(front);
     let found = front.ard().with(front, front.ard().place()?, move |shelf| {
         let query = Query { text: &text, sense: sense.as_ref() };
-        let found = shelf.search((query, &Filter::default(), &local), 0, BEST_OF);
-        let specs: Vec<_> = found.items.iter().map(|it| &it.doc.agent.spec).collect();
-        let fit = specs.iter().find(|it| wide.contains(&it.placement)).or(specs.first())?;
-        Some((fit.name.clone(), shelf.best_skill(query, &fit.name)))
+        let found = shelf.search((query, &Filter::default(), &local), 0, BEST_OF).items;
+        let may = |it: &&shelf::Hit<'_>| wide.contains(&it.doc.agent.spec.placement);
+        let best = found.iter().find(may).or(found.first())?;
+        // Who is away is asked only if nobody else fits about as well.
+        let lives = |it: &&shelf::Hit<'_>| {
+            may(it) && it.doc.agent.is_online && best.score <= it.score.saturating_mul(2)
+        };
+        let name = &found.iter().find(lives).unwrap_or(best).doc.agent.spec.name;
+        Some((name.clone(), shelf.best_skill(query, name)))
     });
     found.await
 }

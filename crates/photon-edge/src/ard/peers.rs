@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use crate::hooks::{HttpClient, PushTargets, http_client};
 
 /// How long another registry may take; what it would have found is left out.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long after what was told of a registry no more is told of it.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of the answer of another registry; a longer one is left out.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -42,8 +44,15 @@ pub(super) struct Peers {
 #[derive(Debug)]
 struct Peer {
     registry: ArdRegistry,
-    /// What was wrong with it when it was asked last.
-    trouble: Mutex<Option<Trouble>>,
+    /// What was told of it last.
+    told: Mutex<Told>,
+}
+
+/// What is wrong with a registry, as it was told, and when that was.
+#[derive(Debug, Default)]
+struct Told {
+    trouble: Option<Trouble>,
+    at: Option<Instant>,
 }
 
 /// Why another registry found nothing.
@@ -81,24 +90,32 @@ enum Turn {
 
 impl Peer {
     fn new(registry: ArdRegistry) -> Self {
-        Self { registry, trouble: Mutex::default() }
+        Self { registry, told: Mutex::default() }
     }
 
-    /// Notes what came of a question.
-    fn turn(&self, trouble: Option<Trouble>) -> Turn {
-        let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last == trouble {
+    /// Notes what came of a question. Clients make registries fail as often as they ask, so that no
+    /// turn is told soon after another one.
+    fn turn(&self, trouble: Option<Trouble>, now: Instant) -> Turn {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_soon = told.at.is_some_and(|it| now.duration_since(it) < TELL_EVERY);
+        if told.trouble == trouble || is_soon {
             return Turn::Same;
         }
-        *last = trouble;
+        *told = Told { trouble, at: Some(now) };
         if trouble.is_some() { Turn::Fails } else { Turn::Recovered }
     }
 
-    /// Logs what came of a question: to warn each time would drown all else.
+    /// Logs what came of a question, unless the question was at fault: to warn each time would
+    /// drown all else.
     fn report(&self, failed: Option<&Failed>) {
         let registry = &self.registry.name;
+        if let Some(Failed { trouble: Trouble::Refused(status), why }) = failed
+            && is_of_question(*status)
+        {
+            return debug!(registry, why, "another registry does not take a question");
+        }
         let why = failed.map_or("", |it| it.why.as_str());
-        match self.turn(failed.map(|it| it.trouble)) {
+        match self.turn(failed.map(|it| it.trouble), Instant::now()) {
             Turn::Fails => warn!(registry, why, "another registry fails: its agents are left out"),
             Turn::Recovered => info!(registry, "another registry answers again"),
             Turn::Same if failed.is_some() => debug!(registry, why, "another registry still fails"),
@@ -184,6 +201,17 @@ impl Peers {
     }
 }
 
+/// Whether a refusal says something of what was asked, rather than of who was asked.
+fn is_of_question(status: StatusCode) -> bool {
+    let of_registry = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !of_registry.contains(&status)
+}
+
 /// Says what went wrong, and because of what: an error of the client alone says little.
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -233,18 +261,30 @@ mod tests {
         });
         assert!(!format!("{peer:?}").contains("s3cret"), "{peer:?}");
         let refused = Some(Trouble::Refused(StatusCode::UNAUTHORIZED));
-        for (trouble, expected) in [
-            (None, Turn::Same),
-            (refused, Turn::Fails),
-            (refused, Turn::Same),
-            (Some(Trouble::Late), Turn::Fails),
-            (Some(Trouble::Late), Turn::Same),
-            (None, Turn::Recovered),
-            (None, Turn::Same),
-            (Some(Trouble::Late), Turn::Fails),
+        let (begun, late) = (Instant::now(), Some(Trouble::Late));
+        for (seconds, trouble, expected) in [
+            (0, None, Turn::Same),
+            (0, refused, Turn::Fails),
+            (1, refused, Turn::Same),
+            (60, late, Turn::Fails),
+            (60, late, Turn::Same),
+            (119, None, Turn::Same), // That it was told of the last turn is not long ago.
+            (120, None, Turn::Recovered),
+            (300, None, Turn::Same),
+            (300, late, Turn::Fails),
         ] {
-            assert_eq!(peer.turn(trouble), expected, "{trouble:?}");
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(peer.turn(trouble, now), expected, "{seconds} s: {trouble:?}");
         }
+    }
+
+    #[test]
+    fn a_question_that_is_not_taken_says_nothing_of_the_registry() {
+        assert!(is_of_question(StatusCode::BAD_REQUEST));
+        assert!(is_of_question(StatusCode::PAYLOAD_TOO_LARGE));
+        assert!(!is_of_question(StatusCode::UNAUTHORIZED));
+        assert!(!is_of_question(StatusCode::TOO_MANY_REQUESTS));
+        assert!(!is_of_question(StatusCode::BAD_GATEWAY));
     }
 
     #[test]

@@ -248,13 +248,16 @@ impl Shelf {
         Part { items: hits, total }
     }
 
-    /// Returns the skill of an agent that fits a text best; nothing if it is found by what it is.
+    /// Returns the skill of an agent that fits a text best; nothing if it is rather found by what
+    /// it is, whatever it can do.
     pub(super) fn best_skill(&self, query: Query<'_>, name: &AgentName) -> Option<Skill> {
         let shelved = self.shelved(*self.by_name.get(name)?);
         let scores: HashMap<TextId, f32> = self.index.search(query).into_iter().collect();
         let skills = shelved.doc.agent.spec.skills.iter().zip(&shelved.skills);
         let fit = skills.filter_map(|(skill, text)| Some((skill, *scores.get(text)?)));
-        fit.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(skill, _)| skill.clone())
+        let (skill, score) = fit.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let head = scores.get(&shelved.head).copied().unwrap_or_default();
+        (Self::HEAD_SHARE * head < score).then(|| skill.clone())
     }
 
     /// Counts the values of fields, of those that fit a text, if there is one, and pass a filter.

@@ -311,6 +311,9 @@ impl SendTask {
         if let Some(region) = self.region.as_deref().filter(|it| *it != front.region().as_str()) {
             return Err(Box::new(elsewhere(front, region)));
         }
+        if self.ack == Some(TaskAck::Quorum) && self.idempotency_key.is_none() {
+            return Err(Box::new(keyless()));
+        }
         let idempotency_key = self.idempotency_key.clone();
         api.ask(Ask { idempotency_key, ..Ask::post("/v1/tasks", self.body()) }).await
     }
@@ -337,6 +340,13 @@ impl SendTask {
         }
         body
     }
+}
+
+/// Returns what is said to a client that could not ask for its task again.
+fn keyless() -> Problem {
+    let help = "with `ack` `quorum` give an `idempotency_key`, too: what a majority did not \
+                acknowledge in time may be there, and is asked for again under it";
+    Problem { field: Some("idempotency_key".to_owned()), ..Kind::InvalidBody.problem(help) }
 }
 
 /// Returns what is said to a client that meant another region.

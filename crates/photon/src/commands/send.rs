@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use photon_edge::v1::types::{
-    FanOut, FanOutTo, FanOutUntil, RetryPolicy, Task, TaskOptions, TaskPost,
+    FanOut, FanOutTo, FanOutUntil, RetryPolicy, Task, TaskAck, TaskOptions, TaskPost,
 };
 
 use super::follow::{Print, follow};
@@ -38,7 +38,15 @@ pub(super) async fn run(options: Send, client: &Client, output: Output) -> Resul
         options: task_options(options.terms),
         ..TaskPost::default()
     };
-    let task = client.submit(&post, options.idempotency_key.as_deref()).await?;
+    let task = match (options.idempotency_key, post.ack) {
+        // What a majority did not acknowledge in time may be there.
+        (None, Some(TaskAck::Quorum)) => {
+            let key = format!("send-{:032x}", fastrand::u128(..));
+            let help = || format!("it may be there: send it again with --idempotency-key {key}");
+            client.submit(&post, Some(&key)).await.with_context(help)?
+        }
+        (key, _) => client.submit(&post, key.as_deref()).await?,
+    };
     if options.follow {
         return follow(&client, &task.id, Print::AsItComes, output).await;
     }

@@ -1,7 +1,9 @@
 //! What a client of A2A 0.3 may count on.
 //! Must not look behind the wire.
 
-use super::Step::{Ask, Begin, Claim, Go};
+use photon_region::Outcome::Completed;
+
+use super::Step::{Ask, Begin, Claim, End, Go, Say};
 use super::push::{open_webhook, tell_once};
 use super::stories::SHOUT;
 use super::*;
@@ -119,13 +121,18 @@ async fn what_is_wrong_is_said_by_name() {
 #[tokio::test]
 async fn a_webhook_is_told_whole_tasks_whenever_their_status_changes() {
     let (url, heard) = open_webhook(&[]).await;
-    let (client, front) = Client::and_front(SHOUT);
+    let script = [Claim, Say("hm"), Ask("which?"), Claim, Begin("BLUE"), End(Completed)];
+    let (client, front) = Client::and_front(&script);
     let mut params = old_message("hello");
     let authentication = json!({ "schemes": ["Bearer"], "credentials": "b-1" });
     params["configuration"] = json!({
         "pushNotificationConfig": { "url": url, "token": "t-1", "authentication": authentication },
     });
-    let sent = client.rpc("/agents/shout", "message/send", params).await;
+    let asked = client.rpc("/agents/shout", "message/send", params).await;
+    assert_eq!(tell_once(&front).await, 1);
+    let mut answer = old_message("blue");
+    answer["message"]["taskId"] = asked["result"]["id"].clone();
+    let sent = client.rpc("/agents/shout", "message/send", answer).await;
     assert_eq!(tell_once(&front).await, 1);
     let heard = &heard.lock().unwrap().1;
     for (headers, body) in heard {
@@ -134,9 +141,11 @@ async fn a_webhook_is_told_whole_tasks_whenever_their_status_changes() {
         assert_eq!(headers["x-a2a-notification-token"], "t-1");
         assert_eq!(body["kind"], "task", "{body}");
     }
-    assert_eq!(heard.last().unwrap().1, sent["result"], "the last is the task at its end");
-    let expected = 3; // As it begins, as the agent says something, and as it ends.
-    assert_eq!(heard.len(), expected, "{heard:?}");
+    // What has become of it in the meantime is told once: as it stands.
+    let bodies: Vec<_> = heard.iter().map(|it| &it.1).collect();
+    assert_eq!(bodies, [&asked["result"], &sent["result"]]);
+    let states = bodies.iter().map(|it| it["status"]["state"].as_str().unwrap());
+    assert_eq!(states.collect::<Vec<_>>(), ["input-required", "completed"]);
 }
 
 #[tokio::test]
