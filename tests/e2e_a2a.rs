@@ -1,11 +1,9 @@
 //! An unmodified A2A client from PyPI sends work to an agent in another region.
 //! Must not speak A2A itself: that is for `a2a_client.py`.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Planet, PlanetOptions, Wan, beside, python, run, say};
+use crate::harness::{Planet, PlanetOptions, Wan, beside, python, run, say};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,12 +1,13 @@
 //! Programs that speak the Agent Client Protocol become agents: their turns are durable tasks.
 //! Must not speak the protocol itself: that is for `acp_agent.py`, made with the SDK of strangers.
 
-mod harness;
-
 use std::fs;
 
-use harness::{Planet, PlanetOptions, Process, Wan, beside, eventually, is_alive, python, text};
 use serde_json::{Value, json};
+
+use crate::harness::{
+    Planet, PlanetOptions, Process, Wan, beside, eventually, is_alive, python, text,
+};
 
 const NAME: &str = "a-stranger";
 const REGION: &str = "eu-west-1";

@@ -1,11 +1,9 @@
 //! The package `ard-publish` finds nothing wrong with a planet's catalog and registry.
 //! Must not speak ARD itself: that is for `ard_client.py`.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Planet, PlanetOptions, Wan, beside, python, run, say};
+use crate::harness::{Planet, PlanetOptions, Wan, beside, python, run, say};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

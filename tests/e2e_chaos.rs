@@ -1,15 +1,12 @@
 //! Real processes are killed at random moments under load, and no task is lost or ends twice.
 //! Must not go easy: nobody is asked to stop, and nothing is waited for before the next is killed.
 
-mod chaos;
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use chaos::clients::Clients;
-use chaos::verdict;
-use chaos::victims::Victims;
-use harness::{Planet, PlanetOptions, Wan, say};
+use crate::chaos::clients::Clients;
+use crate::chaos::victims::Victims;
+use crate::chaos::{verdict, worker};
+use crate::harness::{Planet, PlanetOptions, Wan, say};
 
 /// How often something is killed.
 const ROUNDS: u32 = 20;
@@ -54,7 +51,7 @@ async fn moment(random: &mut fastrand::Rng) {
 /// "test" until they are killed. Any other run of it has nothing to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_when_it_is_started_as_a_worker() {
-    if let Some(worker) = chaos::worker::Worker::from_env() {
+    if let Some(worker) = worker::Worker::from_env() {
         worker.work().await;
     }
 }

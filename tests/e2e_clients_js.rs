@@ -1,11 +1,9 @@
 //! Unmodified clients from npm, of A2A and of MCP, work with agents in another region.
 //! Must not speak these protocols itself: that is for `a2a_client.mjs` and `mcp_client.mjs`.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Planet, PlanetOptions, Process, Wan, beside, node, python, run};
+use crate::harness::{Planet, PlanetOptions, Process, Wan, beside, node, python, run};
 
 /// Where the agents are.
 const REGION: &str = "eu-west-1";

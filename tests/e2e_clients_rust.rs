@@ -4,13 +4,12 @@
 //! They take a minute or two to build: without `PHOTON_TEST_ALL` they are run only if they are
 //! there already (`tests/setup-rust.sh`).
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Planet, PlanetOptions, Wan, beside, falls_short, run, text};
 use serde_json::Value;
 use tokio::process::Command;
+
+use crate::harness::{self, Planet, PlanetOptions, Wan, beside, falls_short, run, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,10 +1,9 @@
 //! Data in three regions: declared once, written and read anywhere, watched from afar.
 //! Must not use anything but the command line.
 
-mod harness;
-
-use harness::{Planet, PlanetOptions, Process, REGIONS, Wan, eventually, text};
 use serde_json::{Value, json};
+
+use crate::harness::{self, Planet, PlanetOptions, Process, REGIONS, Wan, eventually, text};
 
 const HERE: &str = "us-east-1";
 const EUROPE: &str = "eu-west-1";

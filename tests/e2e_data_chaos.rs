@@ -2,19 +2,16 @@
 //! all end alike, and what may not leave a placement is found nowhere else.
 //! Must not pass because nothing happened, or because nothing could be found.
 
-mod data_chaos;
-mod harness;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_chaos::canary::{self, Canaries};
-use data_chaos::faults;
-use data_chaos::fleet::Fleet;
-use data_chaos::ledger::Ledger;
-use data_chaos::load::{Load, QUOTA};
-use data_chaos::verdict;
-use harness::say;
+use crate::data_chaos::canary::{self, Canaries};
+use crate::data_chaos::faults;
+use crate::data_chaos::fleet::Fleet;
+use crate::data_chaos::ledger::Ledger;
+use crate::data_chaos::load::{Load, QUOTA};
+use crate::data_chaos::verdict;
+use crate::harness::say;
 
 /// Set it to the seed of an earlier run to have its faults again.
 const SEED: &str = "PHOTON_CHAOS_SEED";

@@ -1,10 +1,9 @@
 //! A small drill on real processes, and the faults that operators can make by hand.
 //! Must not demand figures of time: that is for `make drills`.
 
-mod harness;
-
-use harness::{Planet, PlanetOptions, Process, Wan, eventually, is_alive, regions_of, text};
 use serde_json::{Value, json};
+
+use crate::harness::{Planet, PlanetOptions, Process, Wan, eventually, is_alive, regions_of, text};
 
 /// The region that suffers.
 const HIT: &str = "eu-west-1";

@@ -2,14 +2,13 @@
 //! once, on the same stream or by `Last-Event-ID` in another region.
 //! Must not demand figures of time.
 
-mod harness;
-
 use futures_util::StreamExt;
-use harness::{Api, Planet, PlanetOptions, SOON, Wan, eventually, eventually_within, text};
 use photon::sse::{Parser, ServerEvent};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::harness::{Api, Planet, PlanetOptions, SOON, Wan, eventually, eventually_within, text};
 
 /// The home of the task, which is killed.
 const HOME: &str = "eu-west-1";

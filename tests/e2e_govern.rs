@@ -2,13 +2,12 @@
 //! they are refused.
 //! Must not demand figures of time.
 
-mod harness;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Api, Planet, PlanetOptions, REGIONS, Wan, eventually, text};
 use serde_json::{Value, json};
+
+use crate::harness::{Api, Planet, PlanetOptions, REGIONS, Wan, eventually, text};
 
 /// The region that is drained, removed and added.
 const LEAVER: &str = "eu-west-1";

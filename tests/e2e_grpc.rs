@@ -1,13 +1,14 @@
 //! A worker and a reader that speak gRPC alone, made from the definition, on a real planet.
 //! Must not speak gRPC itself: that is for strangers' code.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Planet, PlanetOptions, Process, REGIONS, Wan, beside, eventually, python, run};
 use rustix::process::Signal;
 use tokio::process::Command;
+
+use crate::harness::{
+    self, Planet, PlanetOptions, Process, REGIONS, Wan, beside, eventually, python, run,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,13 +1,14 @@
 //! An A2A server that knows nothing of Photon: its tasks become durable, and its address stays.
 //! Must not speak A2A itself: that is for `a2a_server.py`, made with the SDK of strangers.
 
-mod harness;
-
 use std::fs;
 use std::path::Path;
 
-use harness::{Planet, PlanetOptions, Process, Wan, beside, eventually, free_ports, python, text};
 use serde_json::Value;
+
+use crate::harness::{
+    self, Planet, PlanetOptions, Process, Wan, beside, eventually, free_ports, python, text,
+};
 
 const NAME: &str = "a-stranger-v2";
 const REGION: &str = "eu-west-1";

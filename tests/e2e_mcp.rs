@@ -1,16 +1,15 @@
 //! Unmodified MCP clients work with agents in other regions, and the kit of MCP finds no fault.
 //! Must not speak MCP itself: that is for `mcp_client.py` and the kit.
 
-mod harness;
-
 use std::path::Path;
 use std::time::Duration;
 
-use harness::{
+use serde_json::Value;
+
+use crate::harness::{
     Planet, PlanetOptions, Process, Region, RegionOptions, Wan, beside, eventually, node, package,
     python, run, say,
 };
-use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,12 +1,11 @@
 //! Schemathesis asks a region everything that its OpenAPI document allows, and much besides.
 //! Must not know the routes: the document does.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Region, RegionOptions, beside, python, run, say, text};
 use serde_json::json;
+
+use crate::harness::{Region, RegionOptions, beside, python, run, say, text};
 
 /// Test cases of each kind for each operation.
 const EXAMPLES: &str = "25";

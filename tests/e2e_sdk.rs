@@ -1,18 +1,17 @@
 //! Agents made with the worker libraries of `sdk/` keep their work when their region is lost.
 //! Must not speak the worker API itself: that is for the libraries.
 
-mod harness;
-
 use std::fs;
 use std::time::Duration;
 
-use harness::{
-    Planet, PlanetOptions, Process, SOON, Wan, beside, eventually, eventually_within, node,
-    package, python, run, text,
-};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
+
+use crate::harness::{
+    Planet, PlanetOptions, Process, SOON, Wan, beside, eventually, eventually_within, node,
+    package, python, run, text,
+};
 
 const REGION: &str = "eu-west-1";
 const PATIENCE: Duration = Duration::from_secs(180);

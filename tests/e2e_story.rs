@@ -1,13 +1,12 @@
 //! The first five minutes with Photon, as the README tells them.
 //! Must not use anything but the command line.
 
-mod harness;
-
-use harness::{
-    Planet, PlanetOptions, Process, REGIONS, Wan, eventually, is_alive, regions_of, text,
-};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::harness::{
+    Planet, PlanetOptions, Process, REGIONS, Wan, eventually, is_alive, regions_of, text,
+};
 
 const AGENT_REGION: &str = "eu-west-1";
 const CLIENT_REGION: &str = "ap-southeast-1";

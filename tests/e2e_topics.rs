@@ -1,11 +1,10 @@
 //! Topics in a real planet: one order in all regions, whoever numbers it is lost or not.
 //! Must not use anything but the command line.
 
-mod harness;
-
-use harness::{Planet, PlanetOptions, Process, REGIONS, Wan, eventually, text};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::harness::{Planet, PlanetOptions, Process, REGIONS, Wan, eventually, text};
 
 const TOPIC: &str = "agent-coordination";
 

@@ -33,7 +33,7 @@ pub(crate) struct Worker {
 pub(crate) fn start(url: &str, name: &str) -> Process {
     let test = std::env::current_exe().expect("the test knows its own binary");
     let mut command = Command::new(Path::new(&test));
-    command.args(["--exact", "it_works_when_it_is_started_as_a_worker", "--nocapture"]);
+    command.args(["--exact", "e2e_chaos::it_works_when_it_is_started_as_a_worker", "--nocapture"]);
     command.env(WORKER, format!("{url} {name}"));
     Process::start(format!("worker {name}"), command)
 }

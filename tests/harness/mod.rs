@@ -1,8 +1,6 @@
 //! Real processes under test: how they are started, watched, talked to, and ended.
 //! Must not know what a test wants of them, nor link anything of Photon but its binary.
 
-#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
-
 mod api;
 mod node;
 mod planet;

@@ -1,20 +1,17 @@
 //! The catalog and the registry of ARD, in front of a real region.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use std::future::pending;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode};
 use axum::routing::post;
-use client::{Answer, Client};
 use photon_edge::{ArdConfig, ArdEmbedder, ArdRegistry, FrontLimits, TokenHash};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
+
+use crate::client::{Answer, Client};
+use crate::region;
 
 /// Registers agents: of weather, of flights, and one that says nothing of itself.
 async fn client() -> Client {

@@ -1,14 +1,10 @@
 //! What workers leave to those who go on with a task, over HTTP.
 //! Must not know how a region keeps it.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use axum::body::Body;
-use client::Client;
 use serde_json::{Value, json};
+
+use crate::client::Client;
 
 #[tokio::test]
 async fn whoever_goes_on_with_a_task_is_told_what_was_done() {

@@ -1,14 +1,10 @@
 //! Datasets and records over HTTP, against a real region on imagined time: what clients send, and
 //! what they hear. Must not know how a region keeps a record.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use axum::body::Body;
-use client::Client;
 use serde_json::{Value, json};
+
+use crate::client::Client;
 
 #[tokio::test]
 async fn a_dataset_is_declared_shown_changed_and_forgotten() {

@@ -1,15 +1,13 @@
 //! What clients hear when they are turned away before any route: each in its own words.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod region;
-
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use photon_edge::{Front, FrontLimits, TokenHash};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+use crate::region;
 
 /// Asks for a path, and expects this status; returns the headers and the body.
 async fn check(front: &Front, line: &str, host: &str, status: u16) -> (HeaderMap, Value) {

@@ -1,14 +1,12 @@
 //! What callers of gRPC hear that send what is no message: they are at fault, and nobody else.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod region;
-
 use axum::body::Body;
 use axum::http::{Request, Version};
 use http_body_util::BodyExt;
 use photon_edge::FrontLimits;
 use tower::ServiceExt;
+
+use crate::region;
 
 /// The number of `INVALID_ARGUMENT`.
 const INVALID_ARGUMENT: &str = "3";

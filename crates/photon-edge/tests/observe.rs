@@ -1,24 +1,21 @@
 //! What an operator sees: metrics, the rules that watch them, replication, warnings.
 //! The view is made up, so that everything that can be shown is.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use client::Client;
 use photon_edge::FrontLimits;
 use photon_node::Handle;
 use photon_region::data::DatasetName;
 use photon_region::{ConflictView, PeerView, PlacementLag, Refusal, RoomView, View};
 use photon_state::{PlacementId, RegionId};
 use serde_json::json;
+
+use crate::client::Client;
+use crate::region;
 
 /// A region with a peer that is cut off, a peer that is well, and a dataset in conflict.
 fn view() -> View {

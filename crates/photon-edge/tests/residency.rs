@@ -1,14 +1,10 @@
 //! Records that are placed one by one, over HTTP: how a client says where, and what a move tells.
 //! Must not know how a region moves a record.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use axum::body::Body;
-use client::Client;
 use serde_json::{Value, json};
+
+use crate::client::Client;
 
 async fn people() -> Client {
     let client = Client::new();

@@ -1,9 +1,5 @@
 //! The front door on real sockets: limits, refusals, and the way it closes.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod region;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::region;
 
 struct Door {
     address: SocketAddr,

@@ -1,9 +1,5 @@
 //! Topics over `/v1` against a real region: what clients publish and read, and what they hear.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod region;
-
 use std::net::SocketAddr;
 
 use axum::body::Body;
@@ -17,6 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::region;
 
 const MESSAGES: &str = "/v1/topics/agent-coordination/messages?placement=eu";
 

@@ -1,9 +1,5 @@
 //! The `/v1` API against a real region on imagined time: what clients send, and what they hear.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod region;
-
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use futures_util::stream::{self, StreamExt};
@@ -12,6 +8,8 @@ use photon_edge::{Front, FrontLimits, TokenHash, token};
 use serde_json::{Value, json};
 use tokio::sync::oneshot::{self, Sender};
 use tower::ServiceExt;
+
+use crate::region;
 
 async fn send(front: &Front, request: Request<Body>) -> Response<Body> {
     photon_edge::router(front.clone()).oneshot(request).await.unwrap()

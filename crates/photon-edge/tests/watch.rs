@@ -1,17 +1,14 @@
 //! Watching a dataset over HTTP, against a real region on imagined time.
 //! Must not know how a region keeps its changes.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod client;
-mod region;
-
 use axum::body::Body;
 use axum::http::{Request, Response};
-use client::Client;
 use futures_util::StreamExt;
 use photon_edge::FrontLimits;
 use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::region;
 
 /// Returns the first frames of a stream, as text.
 async fn frames(response: Response<Body>, count: usize) -> String {

@@ -1,9 +1,5 @@
 //! Logs that let go of old ops, and regions that catch up without them.
 //! Must not look inside a node.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
-mod running;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +10,9 @@ use photon_region::data::{
 };
 use photon_region::{Command, Limits, Reply};
 use photon_state::{PlacementId, Seen};
-use running::{PATIENCE, Running, config, eventually};
 use tokio_util::sync::CancellationToken;
+
+use crate::running::{PATIENCE, Running, config, eventually};
 
 const WAIT: Duration = Duration::from_secs(10);
 

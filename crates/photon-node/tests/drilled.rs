@@ -1,13 +1,10 @@
 //! A node that suffers from the faults of a drill, and recovers when they are over.
 //! Must not look inside a node.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
-mod running;
-
 use photon_node::{Faults, Node, SubmitError};
 use photon_region::{Command, Refusal, Reply};
-use running::*;
 use tokio_util::sync::CancellationToken;
+
+use crate::running::*;
 
 /// An hour.
 const HOUR_MS: i64 = 3_600_000;

@@ -1,9 +1,5 @@
 //! Whole nodes on the loopback interface, with real disks, links and time.
 //! Must not look inside a node.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
-mod running;
-
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,9 +10,10 @@ use photon_node::{
     Validity,
 };
 use photon_region::{AgentSpec, Command, Json, Refusal, Reply, TaskFilter, TaskId};
-use running::*;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::running::*;
 
 #[tokio::test]
 async fn what_is_registered_in_one_region_is_known_in_the_other_and_after_a_restart() {

@@ -1,8 +1,6 @@
 //! A client of a region behind the router, which hears status, headers and JSON.
 //! Must not know what a test asks for.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;

@@ -127,7 +127,6 @@ fn imagined() -> Handle {
 }
 
 /// Makes a region with a front door whose registry is told this.
-#[allow(dead_code, reason = "one test uses it")]
 pub(crate) fn front_with_registry(tokens: Vec<TokenHash>, ard: photon_edge::ArdConfig) -> Front {
     front_of_ard(imagined().with_view(View::default()), (tokens, FrontLimits::default()), ard)
 }

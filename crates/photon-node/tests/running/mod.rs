@@ -1,9 +1,6 @@
 //! Nodes that run, for tests of whole nodes.
 //! Must not know what is tested.
 
-#![allow(dead_code, reason = "no test needs all of it")]
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
