@@ -18,6 +18,8 @@ use crate::hooks::{HttpClient, PushTargets, http_client};
 
 /// How long another registry may take; what it would have found is left out.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a registry is not asked that was late: each search would wait for it.
+const REST: Duration = Duration::from_secs(10);
 /// How long after what was told of a registry no more is told of it.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of the answer of another registry; a longer one is left out.
@@ -46,6 +48,8 @@ struct Peer {
     registry: ArdRegistry,
     /// What was told of it last.
     told: Mutex<Told>,
+    /// Until when it is not asked.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 /// What is wrong with a registry, as it was told, and when that was.
@@ -90,7 +94,20 @@ enum Turn {
 
 impl Peer {
     fn new(registry: ArdRegistry) -> Self {
-        Self { registry, told: Mutex::default() }
+        Self { registry, told: Mutex::default(), rests_until: Mutex::default() }
+    }
+
+    /// Whether it was late a short while ago.
+    fn rests(&self, now: Instant) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|it| now < it)
+    }
+
+    /// Notes whether it was late.
+    fn answered(&self, failed: Option<&Failed>, now: Instant) {
+        let is_late = failed.is_some_and(|it| it.trouble == Trouble::Late);
+        let until = is_late.then(|| now + REST);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     /// Notes what came of a question. Clients make registries fail as often as they ask, so that no
@@ -187,13 +204,15 @@ impl Peers {
         // Who is asked along asks nobody: no question goes round in circles.
         let body = json!({"query": query, "federation": "none", "pageSize": page_size});
         let body = Bytes::from(body.to_string());
-        let asked = self.peers.iter().map(|peer| async {
+        let now = Instant::now();
+        let asked = self.peers.iter().filter(|it| !it.rests(now)).map(|peer| async {
             let asked = peer.ask(&self.client, body.clone(), page_size);
             let late = || {
                 let why = format!("it did not answer within {} s", ANSWER_WITHIN.as_secs());
                 Err(Failed::new(Trouble::Late, why))
             };
             let found = tokio::time::timeout(ANSWER_WITHIN, asked).await.unwrap_or_else(|_| late());
+            peer.answered(found.as_ref().err(), Instant::now());
             peer.report(found.as_ref().err());
             found.unwrap_or_default()
         });
@@ -275,6 +294,23 @@ mod tests {
         ] {
             let now = begun + Duration::from_secs(seconds);
             assert_eq!(peer.turn(trouble, now), expected, "{seconds} s: {trouble:?}");
+        }
+    }
+
+    #[test]
+    fn a_registry_that_was_late_is_not_asked_for_a_while() {
+        let url = Uri::from_static("https://a.example/ard");
+        let peer = Peer::new(ArdRegistry { name: "a".to_owned(), url, authorization: None });
+        let now = Instant::now();
+        for (trouble, rests) in [
+            (Some(Trouble::Unreachable), false), // Who refuses does so at once.
+            (Some(Trouble::Late), true),
+            (None, false),
+        ] {
+            let failed = trouble.map(|it| Failed::new(it, "x"));
+            peer.answered(failed.as_ref(), now);
+            assert_eq!(peer.rests(now + REST / 2), rests, "{trouble:?}");
+            assert!(!peer.rests(now + REST), "{trouble:?}");
         }
     }
 
