@@ -1,4 +1,5 @@
-//! Dependencies point one way: state <- region <- node <- edge <- photon, region <- sim <- photon.
+//! Dependencies point one way: state <- region <- node <- edge <- photon, region <- sim <- photon,
+//! and region <- traffic <- edge, sim.
 //! Must not care for crates of others.
 
 use anyhow::Context;
@@ -11,15 +12,37 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("photon-state", &[]),
     ("photon-region", &["photon-state"]),
     ("photon-node", &["photon-state", "photon-region"]),
-    ("photon-edge", &["photon-state", "photon-region", "photon-node"]),
-    ("photon-sim", &["photon-state", "photon-region"]),
-    ("photon", &["photon-state", "photon-region", "photon-node", "photon-edge", "photon-sim"]),
+    ("photon-traffic", &["photon-state", "photon-region"]),
+    ("photon-edge", &["photon-state", "photon-region", "photon-node", "photon-traffic"]),
+    ("photon-sim", &["photon-state", "photon-region", "photon-traffic"]),
+    (
+        "photon",
+        &[
+            "photon-state",
+            "photon-region",
+            "photon-node",
+            "photon-traffic",
+            "photon-edge",
+            "photon-sim",
+        ],
+    ),
     (
         "photon-bench",
-        &["photon-state", "photon-region", "photon-node", "photon-edge", "photon-sim", "photon"],
+        &[
+            "photon-state",
+            "photon-region",
+            "photon-node",
+            "photon-traffic",
+            "photon-edge",
+            "photon-sim",
+            "photon",
+        ],
     ),
     ("photon-detect", &["photon-state", "photon-region"]),
-    ("photon-fuzz", &["photon-state", "photon-region", "photon-node", "photon-edge"]),
+    (
+        "photon-fuzz",
+        &["photon-state", "photon-region", "photon-node", "photon-traffic", "photon-edge"],
+    ),
     ("photon-test-clients", &[]),
     ("xtask", &[]),
 ];
