@@ -7,6 +7,7 @@
 mod a2a;
 mod ard;
 mod body;
+pub mod dns;
 mod follow;
 mod front;
 mod gate;

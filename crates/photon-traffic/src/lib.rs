@@ -3,3 +3,6 @@
 
 pub mod dns;
 pub mod geo;
+mod shelf;
+
+pub use shelf::{Reader, Shelf};

@@ -1,3 +1,6 @@
+//! Answers, record by record, as an independent reader of messages sees them.
+//! Must not know how they are made.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::base::iana::Class;
@@ -343,7 +346,8 @@ fn a_zone_in_another_zone_has_its_own_names() {
         let answer = ask(&tables, &query(name, "A", None), Via::Datagram).unwrap();
         show(&answer)
     };
-    let own = "auth x.y.example.com. 60 SOA ns.x.y.example.com. hostmaster.x.y.example.com. 9 3600 600 1209600 60";
+    let own = "auth x.y.example.com. 60 SOA ns.x.y.example.com. hostmaster.x.y.example.com. \
+        9 3600 600 1209600 60";
     assert_eq!(answer("a.b.x.y.example.com"), ["NXDOMAIN aa", own]);
     assert_eq!(answer("x.y.example.com"), ["NOERROR aa", own]);
     assert_eq!(answer("y.example.com"), ["NOERROR aa", SOA]);

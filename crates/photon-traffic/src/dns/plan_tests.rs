@@ -1,3 +1,6 @@
+//! Who is chosen for clients in Germany, Japan, California and nowhere.
+//! Must not know how routes are kept.
+
 use photon_region::Place;
 
 use super::super::answer::tests::with_ground;

@@ -147,6 +147,7 @@ pub struct EndpointSpec {
     /// What it is called; unique in its route.
     pub name: String,
     /// Its addresses; all of them are answered with.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
     pub addresses: Vec<IpAddr>,
     /// The region of the planet that it is in: it is out while that is down.
     #[serde(skip_serializing_if = "Option::is_none")]
