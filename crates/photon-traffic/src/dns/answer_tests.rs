@@ -50,10 +50,18 @@ pub(crate) fn with_ground<T>(run: impl FnOnce(Ground<'_>) -> T) -> T {
     ]);
     let placements =
         BTreeMap::from([("europe".try_into().unwrap(), BTreeSet::from([region("eu")]))]);
+    let addresses = BTreeMap::from([(region("us"), vec!["203.0.113.1".parse().unwrap()])]);
     let geo = crate::geo::tests::geo();
     let measured = |_: &Locus, _: RegionId| None;
     let here = Some(regions[&region("eu")]);
-    run(Ground { regions: &regions, placements: &placements, geo: &geo, here, measured: &measured })
+    run(Ground {
+        regions: &regions,
+        addresses: &addresses,
+        placements: &placements,
+        geo: &geo,
+        here,
+        measured: &measured,
+    })
 }
 
 /// Returns tables of the zone above, with names that are said beside it as JSON.

@@ -34,6 +34,8 @@ const STEP: f64 = 100.0;
 pub struct Ground<'a> {
     /// The regions of the planet, and where they are.
     pub regions: &'a BTreeMap<RegionId, Place>,
+    /// Where the clients of each region are sent, if that is known.
+    pub addresses: &'a BTreeMap<RegionId, Vec<IpAddr>>,
     /// The regions of each placement.
     pub placements: &'a BTreeMap<PlacementId, BTreeSet<RegionId>>,
     /// Where clients are.
@@ -68,6 +70,7 @@ fn wrong(field: impl Into<String>, why: impl Into<String>) -> RouteError {
 /// An endpoint while a route is planned.
 struct Candidate<'a> {
     spec: &'a EndpointSpec,
+    addresses: &'a [IpAddr],
     region: Option<RegionId>,
     place: Option<Place>,
     countries: Vec<Country>,
@@ -142,18 +145,11 @@ fn candidate<'a>(
     index: usize,
     spec: &'a EndpointSpec,
     members: Option<&BTreeSet<RegionId>>,
-    ground: Ground<'_>,
+    ground: Ground<'a>,
 ) -> Result<Candidate<'a>, RouteError> {
     let at = |field: &str| format!("endpoints[{index}].{field}");
     if !(1..=63).contains(&spec.name.len()) {
         return Err(wrong(at("name"), "has to have 1 to 63 bytes"));
-    }
-    let of_v4 = spec.addresses.iter().filter(|it| it.is_ipv4()).count();
-    if ADDRESSES_MAX < of_v4 || ADDRESSES_MAX < spec.addresses.len() - of_v4 {
-        return Err(wrong(at("addresses"), format!("has more than {ADDRESSES_MAX} of a family")));
-    }
-    if spec.addresses.is_empty() {
-        return Err(wrong(at("addresses"), "is empty: give at least one"));
     }
     if !(-99..=99).contains(&spec.bias) {
         return Err(wrong(at("bias"), "has to be from -99 to 99"));
@@ -166,6 +162,17 @@ fn candidate<'a>(
         }
         None => None,
     };
+    let own = region.and_then(|it| ground.addresses.get(&it));
+    let addresses = if spec.addresses.is_empty() { own } else { Some(&spec.addresses) };
+    let addresses = addresses.map_or(&[][..], Vec::as_slice);
+    let of_v4 = addresses.iter().filter(|it| it.is_ipv4()).count();
+    if ADDRESSES_MAX < of_v4 || ADDRESSES_MAX < addresses.len() - of_v4 {
+        return Err(wrong(at("addresses"), format!("has more than {ADDRESSES_MAX} of a family")));
+    }
+    if addresses.is_empty() {
+        let why = "is empty: give at least one, or a region whose `addresses` are configured";
+        return Err(wrong(at("addresses"), why));
+    }
     if members.is_some_and(|all| region.is_none_or(|it| !all.contains(&it))) {
         return Err(wrong(at("region"), "has to be one of the route's placement"));
     }
@@ -192,7 +199,7 @@ fn candidate<'a>(
         let why = format!("names no subdivision such as `US-CA`: `{odd}`");
         return Err(wrong(at("subdivisions"), why));
     }
-    Ok(Candidate { spec, region, place, countries, continents })
+    Ok(Candidate { spec, addresses, region, place, countries, continents })
 }
 
 /// Finds all, or returns the first that is not known.
@@ -207,11 +214,11 @@ fn split_subdivision(text: &str) -> Option<(Country, &str)> {
 
 fn endpoint(candidate: &Candidate<'_>, route: &RouteSpec) -> Endpoint {
     let spec = candidate.spec;
-    let v4 = spec.addresses.iter().filter_map(|it| match it {
+    let v4 = candidate.addresses.iter().filter_map(|it| match it {
         IpAddr::V4(it) => Some(it.octets()),
         IpAddr::V6(_) => None,
     });
-    let v6 = spec.addresses.iter().filter_map(|it| match it {
+    let v6 = candidate.addresses.iter().filter_map(|it| match it {
         IpAddr::V6(it) => Some(it.octets()),
         IpAddr::V4(_) => None,
     });

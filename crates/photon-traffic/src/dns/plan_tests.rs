@@ -174,17 +174,21 @@ fn a_route_that_makes_no_sense_is_refused_with_its_field() {
     let odd = "`endpoints[0].subdivisions` names no subdivision such as `US-CA`: `CA`";
     refuse(&one(r#"a , "subdivisions": ["CA"]"#), odd);
     let none = r#"{"policy": "failover", "endpoints": [{"name": "a"}]}"#;
-    refuse(none, "`endpoints[0].addresses` is empty: give at least one");
+    let why = "is empty: give at least one, or a region whose `addresses` are configured";
+    refuse(none, &format!("`endpoints[0].addresses` {why}"));
+    let of_region = r#"{"policy": "failover", "endpoints": [{"name": "a", "region": "us"}]}"#;
+    assert_eq!(*route(of_region).unwrap().endpoints[0].v4, [[203, 0, 113, 1]]);
 }
 
 #[test]
 fn clients_that_are_answered_alike_are_one_class() {
-    let regions = BTreeMap::new();
+    let (regions, addresses) = (BTreeMap::new(), BTreeMap::new());
     let placements = BTreeMap::new();
     let geo = crate::geo::tests::geo();
     let measured = |_: &Locus, _: RegionId| None;
     let ground = Ground {
         regions: &regions,
+        addresses: &addresses,
         placements: &placements,
         geo: &geo,
         here: None,

@@ -146,8 +146,9 @@ pub struct WeightsSpec {
 pub struct EndpointSpec {
     /// What it is called; unique in its route.
     pub name: String,
-    /// Its addresses; all of them are answered with.
+    /// Its addresses, all of which are answered with; those of its region by default.
     #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
     /// The region of the planet that it is in: it is out while that is down.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -36,7 +36,7 @@ fn a_file_is_read_and_written_as_it_was_meant() {
     let records = "www 60 IN A 192.0.2.1\n  AAAA 2001:db8::1\nwww IN 30 TXT \"a;b\" c\n";
     check(
         records,
-        &["www 60 IN A 192.0.2.1", "www 30 IN TXT \"a;b\" \"c\"", "www 60 IN AAAA 2001:db8::1"],
+        &["www 60 IN A 192.0.2.1", "www 30 IN TXT \"a;b\" \"c\"", "www 3600 IN AAAA 2001:db8::1"],
     );
 }
 
